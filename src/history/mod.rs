@@ -1,0 +1,1 @@
+//! The graph of revisions: pure, no database.

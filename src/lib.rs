@@ -1,0 +1,4 @@
+//! ripcord, a parachute for database migrations.
+
+pub mod history;
+pub mod runner;

@@ -1,0 +1,3 @@
+//! Migration runners: what can run a migration.
+
+pub mod sql;

@@ -1,0 +1,1 @@
+//! The native runner: one SQL file a revision.
