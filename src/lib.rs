@@ -1,4 +1,16 @@
 //! ripcord, a parachute for database migrations.
+//!
+//! Every upgrade and downgrade is wrapped: a snapshot that is proven to restore before, a verification that says what
+//! really changed after, and a way back in between. [`procedure`] tells these stories, one linear function each; the
+//! modules below it are listed in `ARCHITECTURE.md` in the order in which each may use the ones before.
 
+pub mod base;
+pub mod catalog;
+pub mod engine;
+pub mod fingerprint;
 pub mod history;
+pub mod journal;
+pub mod plan;
+pub mod report;
 pub mod runner;
+pub mod store;

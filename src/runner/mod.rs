@@ -1,3 +1,32 @@
-//! Migration runners: what can run a migration.
+//! Migration runners: what knows the revisions of a project and can run them.
 
 pub mod sql;
+
+mod error;
+
+pub use error::Error;
+
+use crate::engine::Bookkeeping;
+use crate::history::{Direction, History};
+use crate::journal::ScriptLog;
+use crate::plan::Plan;
+use async_trait::async_trait;
+use std::path::PathBuf;
+
+/// Knows the revisions of a project and runs them on one database.
+#[async_trait]
+pub trait MigrationRunner: Send + Sync {
+    /// Returns the graph of revisions. Reads files only.
+    fn history(&self) -> Result<History, Error>;
+
+    /// Plans the way from the database's version rows to `target`. Refuses what must not run: an applied file that was
+    /// edited, a version row without a file, a step without a section for this engine. Writes nothing.
+    async fn plan(&self, direction: Direction, target: &str) -> Result<Plan, Error>;
+
+    /// Runs the plan, script by script, journalling through `log`. Stops at the first failure, and between scripts
+    /// when the operation is cancelled.
+    async fn run(&self, plan: &Plan, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<(), Error>;
+
+    /// Returns the files that a backup keeps a copy of, so that the way down is there even if the project moves on.
+    fn files(&self) -> Result<Vec<PathBuf>, Error>;
+}

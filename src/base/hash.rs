@@ -1,0 +1,53 @@
+//! SHA-256 of bytes and files, in the lower-case hexadecimal that `sha256sum` prints.
+
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// Returns the SHA-256 of `bytes` as 64 hexadecimal digits.
+pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
+    hex(&Sha256::digest(bytes.as_ref()))
+}
+
+/// Returns bytes as lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Returns the size in bytes and the SHA-256 of a file, read once in blocks of 256 KiB.
+///
+/// Never call this for a SQLite database that this process has open: closing the file would drop SQLite's POSIX
+/// locks (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+pub fn file_sha256(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut block = vec![0; 256 * 1024];
+    let mut size = 0;
+    loop {
+        let read = file.read(&mut block)?;
+        if read == 0 {
+            return Ok((size, hex(&hasher.finalize())));
+        }
+        hasher.update(&block[..read]);
+        size += read as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_what_sha256sum_prints() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256_hex("abc"), abc);
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("abc");
+        crate::base::fs::write_durable(&path, b"abc").expect("written");
+        assert_eq!(file_sha256(&path).expect("read"), (3, abc.to_string()));
+    }
+}

@@ -1,0 +1,16 @@
+//! What every layer may lean on and nothing that is ripcord: durable files, child processes, time, ids,
+//! secrets, cancellation and the crash checkpoints.
+
+pub mod cancel;
+pub mod checkpoint;
+pub mod clock;
+pub mod fs;
+pub mod hash;
+pub mod ids;
+pub mod secret;
+pub mod tool;
+
+pub use cancel::Cancel;
+pub use clock::{Clock, FixedClock, SystemClock};
+pub use secret::Secret;
+pub use tool::{Tool, ToolError, ToolOutput};

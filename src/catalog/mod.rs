@@ -1,0 +1,113 @@
+//! What a database consists of, as data: tables with their columns, keys and indexes, everything else by name and
+//! definition, and the settings of the database itself. Pure: engines fill it in, [`diff`] compares two.
+//!
+//! Everything is kept in sorted maps, so that two equal catalogs have equal JSON and [`Catalog::sha256`] can stand
+//! for "the schema that a plan was made for".
+
+mod diff;
+mod identity;
+mod name;
+
+pub use diff::{Change, ChangeKind, diff};
+pub use identity::{DatabaseId, EngineKind, Finding, Severity};
+pub use name::TableName;
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The tables that migration tools keep for themselves. Every migration writes to them, so they are checked by
+/// their own rules and left out of "this table was not touched".
+pub const BOOKKEEPING: [&str; 2] = ["alembic_version", "ripcord_revision"];
+
+/// Everything that a database contains except its rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Catalog {
+    pub tables: BTreeMap<TableName, Table>,
+    /// Views, materialized views, sequences, functions, types, domains, extensions, schemas, publications …
+    /// by kind and name (`view public.recent`).
+    pub objects: BTreeMap<String, Object>,
+    /// What belongs to the database as a whole: `user_version`, `application_id`, `encoding`, owner, grants,
+    /// `ALTER DATABASE … SET`.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// One table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Table {
+    pub kind: TableKind,
+    /// In the order of the table.
+    pub columns: Vec<Column>,
+    /// The columns that identify a row, in key order: the primary key, else a unique index over columns that
+    /// cannot be NULL. Empty when nothing identifies a row.
+    pub key: Vec<String>,
+    /// Primary, unique, foreign key, check and exclusion constraints: name (or a derived one) to definition.
+    pub constraints: BTreeMap<String, String>,
+    /// Index name to definition; an invalid index says so in its definition.
+    pub indexes: BTreeMap<String, String>,
+    /// Trigger name to definition; a disabled trigger says so in its definition.
+    pub triggers: BTreeMap<String, String>,
+    /// Row-level security policies: name to definition.
+    pub policies: BTreeMap<String, String>,
+    /// Everything else that is true of the table: owner, grants, comment, `STRICT`, `WITHOUT ROWID`, persistence,
+    /// partition bound, storage options, row security, replica identity.
+    pub options: BTreeMap<String, String>,
+}
+
+/// What sort of table it is, which decides how its rows are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TableKind {
+    #[default]
+    Ordinary,
+    /// Holds no rows itself; its partitions are tables of their own.
+    Partitioned,
+    /// A SQLite virtual table (FTS5, R-tree): its rows live in shadow tables.
+    Virtual,
+    /// Belongs to a virtual table.
+    Shadow,
+    /// Rows live on another server.
+    Foreign,
+}
+
+/// One column.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Column {
+    pub name: String,
+    /// The declared type, as the engine writes it.
+    pub type_name: String,
+    pub not_null: bool,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub default: Option<String>,
+    /// The expression of a generated column.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub generated: Option<String>,
+    /// Everything else: collation, identity, comment, storage, column grants.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub options: BTreeMap<String, String>,
+}
+
+/// Anything that is not a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Object {
+    /// `view`, `materialized view`, `sequence`, `function`, `type`, `extension`, `schema` …
+    pub kind: String,
+    pub definition: String,
+    /// Owner, grants, comment.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub options: BTreeMap<String, String>,
+}
+
+impl Catalog {
+    /// Returns the SHA-256 of the canonical JSON of this catalog: equal catalogs, equal digests.
+    pub fn sha256(&self) -> String {
+        // Maps are sorted and nothing in a catalog can fail to serialize.
+        crate::base::hash::sha256_hex(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Returns the catalog without the tables that migration tools keep for themselves.
+    pub fn without_bookkeeping(&self) -> Catalog {
+        let mut rest = self.clone();
+        rest.tables.retain(|name, _| !name.is_bookkeeping());
+        rest
+    }
+}

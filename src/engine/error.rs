@@ -1,0 +1,64 @@
+//! What can go wrong with a database, as facts.
+
+use crate::base::ToolError;
+use std::io;
+use std::path::PathBuf;
+
+/// Why an engine could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no database at {place}")]
+    NotFound { place: String },
+    #[error("{place} is not a {engine} database: {detail}")]
+    NotADatabase { place: String, engine: &'static str, detail: String },
+    #[error("the server at {place} cannot be reached: {detail}")]
+    Unreachable { place: String, detail: String },
+    #[error("the server at {place} refuses user {user}: {detail}")]
+    Authentication { place: String, user: String, detail: String },
+    /// Another ripcord works on this database.
+    #[error("another operation holds the lock of {place}: {holder}")]
+    LockedByOther { place: String, holder: String },
+    /// Another program holds a lock of the engine's own.
+    #[error("{place} is locked by another program: {detail}")]
+    Busy { place: String, detail: String },
+    #[error("{what} needs {privilege}")]
+    Privilege { what: String, privilege: String },
+    #[error("{tool} {found} cannot work with server version {server}")]
+    ToolTooOld { tool: String, found: String, server: String },
+    #[error("no {tool} was found in {looked}")]
+    ToolMissing { tool: String, looked: String },
+    #[error("{what} needs {needed} bytes at {}, {free} are free", place.display())]
+    NoSpace { what: String, place: PathBuf, needed: u64, free: u64 },
+    /// A statement of a migration failed.
+    #[error("{place}, line {line}: {detail}")]
+    Statement { place: String, line: usize, statement: String, detail: String },
+    /// A transaction was undone because keys would be broken.
+    #[error("{count} foreign keys would point nowhere, the first: {first}")]
+    ForeignKeys { count: usize, first: String },
+    #[error("the version rows are not what the plan was made for: {detail}")]
+    VersionRows { detail: String },
+    #[error("the snapshot is damaged: {detail}")]
+    DamagedSnapshot { detail: String },
+    #[error("{place} exists already")]
+    Exists { place: String },
+    #[error("{what} is not possible: {why}")]
+    Unsupported { what: String, why: String },
+    #[error("the operation was interrupted")]
+    Interrupted,
+    #[error(transparent)]
+    Tool(#[from] ToolError),
+    #[error("{} could not be {doing}: {source}", place.display())]
+    Io { place: PathBuf, doing: &'static str, source: io::Error },
+    /// Anything else that the driver reports; `doing` says what was asked of it.
+    #[error("{doing}: {detail}")]
+    Driver { doing: String, detail: String },
+    #[error(transparent)]
+    Journal(#[from] crate::journal::JournalError),
+}
+
+impl Error {
+    /// Tells whether a person or a signal stopped it.
+    pub fn is_interrupted(&self) -> bool {
+        matches!(self, Self::Interrupted | Self::Tool(ToolError::Interrupted { .. }))
+    }
+}

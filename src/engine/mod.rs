@@ -1,0 +1,233 @@
+//! Database engines: what every procedure asks of a database, whichever it is.
+//!
+//! The trait is the whole contract: procedures know nothing of SQL dialects, servers or files. Every method that can
+//! take long honours the [`Cancel`](crate::base::Cancel) it was built with: it stops where stopping is safe and
+//! returns [`Error::Interrupted`]. Methods that only read never write: no version table, no empty file.
+
+mod error;
+mod url;
+
+pub use error::Error;
+pub use url::{DatabaseUrl, PostgresUrl, UrlError};
+
+use crate::catalog::{Catalog, DatabaseId, Finding};
+use crate::fingerprint::Inventory;
+use crate::history::RevisionId;
+use crate::journal::ScriptLog;
+use crate::plan::Script;
+use crate::report::Progress;
+use crate::store::ToolFact;
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+/// One database that can be guarded.
+#[async_trait]
+pub trait Database: Send + Sync {
+    /// Returns which database this is; never a password.
+    fn identity(&self) -> &DatabaseId;
+
+    /// Tells whether there is a database at all (a SQLite file that does not exist is none). An upgrade may create it.
+    async fn exists(&self) -> Result<bool, Error>;
+
+    /// Takes the lock that lets one operation at a time work on this database; freed when the value is dropped and
+    /// when the process dies. Fails with [`Error::LockedByOther`] at once, without waiting.
+    async fn lock(&self, operation: &str) -> Result<Box<dyn DatabaseLock>, Error>;
+
+    /// Looks whether an operation could succeed, before anything is begun: tools and their versions, free space for
+    /// what will be written to `need.folder`, privileges, long transactions, running dumps, leftovers.
+    /// Findings of severity error are reasons to refuse.
+    async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error>;
+
+    /// Reads the catalog.
+    async fn catalog(&self) -> Result<Catalog, Error>;
+
+    /// Reads everything of the live database, as of one instant.
+    async fn inventory(&self, progress: &Progress) -> Result<Inventory, Error>;
+
+    /// Reads everything of the live database after a change. An engine may use the snapshot in `folder` to prove
+    /// that a table did not change without reading its rows; the answer is the same as that of `inventory`.
+    async fn inventory_after(
+        &self,
+        before: &Inventory,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        let _ = (before, folder);
+        self.inventory(progress).await
+    }
+
+    /// Takes a snapshot into `folder` (an existing, empty, private folder): the engine's own file or files, and the
+    /// inventory of the same instant. Synced when it returns. What must be released before a migration can run is
+    /// released (locks of the snapshot would block ripcord's own migration).
+    async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error>;
+
+    /// Restores the snapshot in `folder` into a scratch database and compares it with what was seen at the instant
+    /// it was taken. Leaves no scratch database behind, whatever happens.
+    async fn prove(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Proof, Error>;
+
+    /// Reads the version rows, sorted. Empty when there is no table; never creates it.
+    async fn version_rows(&self) -> Result<Vec<RevisionId>, Error>;
+
+    /// Reads what ripcord remembers of the files it applied. Empty when there is no table.
+    async fn applied_files(&self) -> Result<Vec<AppliedFile>, Error>;
+
+    /// Runs one script together with its change of the version rows and of `ripcord_revision`, journalling through
+    /// `log`. In one transaction, unless the script says otherwise: a failure then leaves the database as it was.
+    async fn apply(&self, script: &Script, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<(), Error>;
+
+    /// Remembers a point in the stream of writes, for [`Database::others_wrote_since`].
+    async fn mark(&self) -> Result<WriteMark, Error>;
+
+    /// Tells whether anybody but this value wrote since the mark.
+    async fn others_wrote_since(&self, mark: &WriteMark) -> Result<OtherWrites, Error>;
+
+    /// Builds the database of the snapshot in `folder` where no client sees it, ready to be put in place. `into_new` is
+    /// true when this database does not exist yet and is to be created. Nothing that is live is touched.
+    async fn stage(
+        &self,
+        folder: &Path,
+        expected: &Inventory,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Staged, Error>;
+
+    /// Puts what was staged in the place of the live database (or creates it, when there was none). Short, and not
+    /// interrupted half-way. What was live before is kept where [`Swapped::kept`] says, if the engine can.
+    async fn swap(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error>;
+
+    /// Removes what a crashed or failed operation left behind (side databases, partial files) and undoes what it had
+    /// half done (a database barred for connections, half a swap). Doing it twice is doing it once.
+    async fn tidy(&self, operation: &str, facts: &BTreeMap<String, String>) -> Result<Vec<String>, Error>;
+
+    /// Returns the body of `RESTORE.sh` for a snapshot of this database: a POSIX shell script that needs only stock
+    /// tools (`psql`, `pg_restore`, `sqlite3`, `sha256sum`).
+    fn restore_script(&self, taken: &Snapshot) -> String;
+}
+
+/// Holds the lock of a database until it is dropped.
+pub trait DatabaseLock: Send + Sync {}
+
+/// What an operation is going to need.
+#[derive(Clone, Copy, Debug)]
+pub struct Need<'a> {
+    /// Where the backup will be written.
+    pub folder: &'a Path,
+    pub proof: ProofLevel,
+    /// Whether the live database is going to be replaced (a restore in place).
+    pub replaces: bool,
+}
+
+/// What was found before an operation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Preflight {
+    pub findings: Vec<Finding>,
+    pub tools: Vec<ToolFact>,
+    /// The size of the database in bytes.
+    pub bytes: u64,
+}
+
+/// How far a snapshot is proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProofLevel {
+    /// Restored and compared, every row.
+    #[default]
+    Full,
+    /// Restored without rows; the catalog compared.
+    Schema,
+    /// Not restored at all: a hope, not a snapshot.
+    None,
+}
+
+/// A snapshot that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// What the database looked like at the instant of the snapshot.
+    pub inventory: Inventory,
+    /// How it was taken: `sqlite page copy`, `sqlite backup api`, `pg_dump directory`.
+    pub method: String,
+    pub tools: Vec<ToolFact>,
+    /// SHA-256 of files that were hashed while they were written, by their path in the folder: the store then need
+    /// not read them again.
+    pub sha256: BTreeMap<String, String>,
+    /// Facts that the proof or the restore needs.
+    pub facts: BTreeMap<String, String>,
+}
+
+/// What a proof saw.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    pub level: ProofLevel,
+    /// How it was done, in one sentence.
+    pub method: String,
+    /// Differences between what was taken and what came back: empty means proven.
+    pub differences: Vec<String>,
+    pub tables: u64,
+    pub rows: u64,
+    pub seconds: f64,
+}
+
+/// What ripcord's own table says of an applied file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppliedFile {
+    pub revision: RevisionId,
+    pub sha256: String,
+    pub applied_at: String,
+    pub operation: String,
+}
+
+/// What a script writes down beside its statements.
+#[derive(Clone, Copy, Debug)]
+pub struct Bookkeeping<'a> {
+    pub operation: &'a str,
+    pub at: DateTime<Utc>,
+    /// Findings that were there before: what is not new does not stop a migration.
+    pub known: &'a [Finding],
+}
+
+/// A point in the stream of writes: the engine's own counters, opaque to everybody else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WriteMark(pub String);
+
+/// Whether somebody else wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OtherWrites {
+    /// Proven: nobody.
+    Nobody,
+    Somebody,
+    /// It cannot be told, and why.
+    Unknown(String),
+}
+
+/// A restored database that waits to be put in place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Staged {
+    /// Where it waits: a side database's name, a file.
+    pub place: String,
+    /// How it is going to be put in place, in the words of a plan line.
+    pub way: String,
+    /// Differences between the snapshot's inventory and what was staged: empty, or the swap is refused.
+    pub differences: Vec<String>,
+    pub facts: BTreeMap<String, String>,
+}
+
+/// What a swap did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Swapped {
+    /// Where the database that was live before is kept, if it is.
+    pub kept: Option<String>,
+    /// How long clients could not work.
+    pub barred: Duration,
+    /// Remarks for the reader: what has to be dropped by hand one day.
+    pub notes: Vec<String>,
+}

@@ -1,0 +1,132 @@
+//! From the lines of a journal to what a person, or `recover`, wants to know. Pure.
+
+use super::{Entry, Line};
+use crate::catalog::DatabaseId;
+use crate::history::{Direction, RevisionId};
+use crate::report::{Aftermath, Kind, Step};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The state of one operation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OperationState {
+    pub operation: String,
+    pub kind: Kind,
+    pub database: DatabaseId,
+    pub direction: Option<Direction>,
+    pub target: Option<String>,
+    pub from: Vec<RevisionId>,
+    pub to: Vec<RevisionId>,
+    pub who: String,
+    pub process: u32,
+    pub begun: DateTime<Utc>,
+    pub last: DateTime<Utc>,
+    /// The step that is under way or was the last one, and how far it got.
+    pub step: Option<(Step, Progressed)>,
+    /// Every step that ever started, in order.
+    pub started: Vec<Step>,
+    /// The backup that was published.
+    pub backup: Option<String>,
+    /// The script that was started and not finished.
+    pub open_script: Option<RevisionId>,
+    /// The statement of a `transaction none` script that was started and not finished.
+    pub open_statement: Option<(RevisionId, usize)>,
+    /// Tells whether any statement of a `transaction none` script was begun.
+    pub statements_by_themselves: bool,
+    pub facts: BTreeMap<String, String>,
+    /// How it ended; `None` while it runs or when it was interrupted.
+    pub ended: Option<Aftermath>,
+    pub error: Option<String>,
+}
+
+/// How far a step got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Progressed {
+    Started,
+    Finished,
+    Failed,
+}
+
+impl OperationState {
+    /// Folds the lines of one journal; `None` when it is empty: a crash before the first line was on disk, and
+    /// nothing had begun.
+    pub fn fold(lines: &[Line]) -> Option<Self> {
+        let (first, rest) = lines.split_first()?;
+        let Entry::Begun { operation, kind, database, direction, target, from, to, who, process, .. } =
+            &first.entry
+        else {
+            return None;
+        };
+        let mut state = Self {
+            operation: operation.clone(),
+            kind: *kind,
+            database: database.clone(),
+            direction: *direction,
+            target: target.clone(),
+            from: from.clone(),
+            to: to.clone(),
+            who: who.clone(),
+            process: *process,
+            begun: first.at,
+            last: first.at,
+            step: None,
+            started: Vec::new(),
+            backup: None,
+            open_script: None,
+            open_statement: None,
+            statements_by_themselves: false,
+            facts: BTreeMap::new(),
+            ended: None,
+            error: None,
+        };
+        for line in rest {
+            state.last = line.at;
+            state.take(&line.entry);
+        }
+        Some(state)
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Begun { .. } => {}
+            Entry::Started { step } => {
+                self.step = Some((*step, Progressed::Started));
+                self.started.push(*step);
+            }
+            Entry::Finished { step, .. } => self.step = Some((*step, Progressed::Finished)),
+            Entry::Failed { step, error } => {
+                self.step = Some((*step, Progressed::Failed));
+                self.error = Some(error.clone());
+            }
+            Entry::Published { backup } => self.backup = Some(backup.clone()),
+            Entry::StatementStarted { revision, index, .. } => {
+                self.open_statement = Some((revision.clone(), *index));
+                self.statements_by_themselves = true;
+            }
+            Entry::StatementFinished { .. } => self.open_statement = None,
+            Entry::ScriptStarted { revision, .. } => self.open_script = Some(revision.clone()),
+            Entry::ScriptFinished { .. } => self.open_script = None,
+            Entry::Fact { name, value } => {
+                self.facts.insert(name.clone(), value.clone());
+            }
+            Entry::Ended { aftermath, error } => {
+                self.ended = Some(*aftermath);
+                if !error.is_empty() {
+                    self.error = Some(error.clone());
+                }
+            }
+        }
+    }
+
+    /// Tells whether the operation neither ended nor was given up.
+    pub fn is_unfinished(&self) -> bool {
+        self.ended.is_none()
+    }
+
+    /// Tells whether the real database can have been changed: a step that writes to it was begun.
+    pub fn may_have_changed(&self) -> bool {
+        self.started.iter().any(|step| matches!(step, Step::Migrate | Step::Swap | Step::PutBack))
+    }
+}

@@ -1,0 +1,86 @@
+//! A plan is data: from where, to where, the scripts in order, and the schema it was made for. Pure.
+//!
+//! A runner makes it, a guard shows it and takes it in its name, an engine runs its scripts: the text that was
+//! shown is the text that runs.
+
+mod touches;
+
+pub use touches::Touches;
+
+use crate::history::{Direction, RevisionId, RowChange};
+use serde::{Deserialize, Serialize};
+
+/// What an upgrade or downgrade is going to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub direction: Direction,
+    /// What the user asked for: `head`, `-1`, `5f2c81d0a3be`.
+    pub target: String,
+    /// The version rows before.
+    pub from: Vec<RevisionId>,
+    /// The version rows after.
+    pub to: Vec<RevisionId>,
+    /// In the order in which they run.
+    pub scripts: Vec<Script>,
+}
+
+/// One revision in one direction, ready to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Script {
+    pub revision: RevisionId,
+    pub direction: Direction,
+    /// The revision's message, its first line.
+    pub message: String,
+    /// The file it comes from, as the user would open it.
+    pub place: String,
+    /// SHA-256 of the whole file.
+    pub sha256: String,
+    pub transaction: TransactionMode,
+    pub statements: Vec<Statement>,
+    /// The changes of the version table that belong to it, in the order in which Alembic writes them.
+    pub rows: Vec<RowChange>,
+    /// The version rows when it is done.
+    pub rows_after: Vec<RevisionId>,
+}
+
+/// One SQL statement of a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Statement {
+    /// As it is written in the file, without the separator.
+    pub text: String,
+    /// The line in the file where it begins, from 1.
+    pub line: usize,
+    /// SHA-256 of the text.
+    pub sha256: String,
+    /// What it names.
+    pub touches: Touches,
+}
+
+/// Whether the statements of a script run in one transaction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TransactionMode {
+    /// All statements and the change of the version rows: all or nothing.
+    #[default]
+    One,
+    /// Each statement by itself, for what refuses to run in a transaction (`CREATE INDEX CONCURRENTLY`, `VACUUM`).
+    None,
+}
+
+impl Plan {
+    /// Tells whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.scripts.is_empty()
+    }
+
+    /// Returns what all scripts together name.
+    pub fn touches(&self) -> Touches {
+        let statements = self.scripts.iter().flat_map(|script| &script.statements);
+        statements.fold(Touches::default(), |whole, statement| whole.and(&statement.touches))
+    }
+
+    /// Tells whether every script undoes itself when it fails.
+    pub fn is_transactional(&self) -> bool {
+        self.scripts.iter().all(|script| script.transaction == TransactionMode::One)
+    }
+}

@@ -1,0 +1,241 @@
+//! Facts without wording: what happens while it happens ([`Event`]), how it ended ([`Report`], [`Failure`]) and what
+//! is true of the data now ([`Aftermath`]). The wording is made in `cli::render`.
+
+use crate::catalog::{Change, DatabaseId, Finding};
+use crate::fingerprint::Comparison;
+use crate::history::RevisionId;
+use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What an operation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Upgrade,
+    Downgrade,
+    Backup,
+    Restore,
+}
+
+/// One step of an operation, as the journal and the events name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    Preflight,
+    Plan,
+    Snapshot,
+    Prove,
+    Publish,
+    Migrate,
+    Verify,
+    /// Build the restored database where nobody sees it.
+    Stage,
+    /// Put it in the place of the live one.
+    Swap,
+    /// Put the snapshot back after a failure.
+    PutBack,
+    Finish,
+}
+
+/// What is true of the data at the end: the one thing an operator wants to hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aftermath {
+    /// The data is as it was before the operation.
+    Unchanged,
+    /// The operation changed the data and stands.
+    Changed,
+    /// The data was changed and is again as the snapshot has it.
+    PutBack,
+    /// Nobody can say without looking.
+    Unknown,
+}
+
+/// A fact as it happens.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// Which database is meant and where that was read from (`--database-url`, `DATABASE_URL`, …).
+    Target {
+        database: DatabaseId,
+        source: String,
+    },
+    Begun {
+        operation: String,
+        kind: Kind,
+    },
+    Planned {
+        plan: Plan,
+    },
+    StepStarted {
+        step: Step,
+    },
+    Progress {
+        step: Step,
+        done: Amount,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<Amount>,
+        what: String,
+    },
+    StepFinished {
+        step: Step,
+        facts: String,
+    },
+    StepFailed {
+        step: Step,
+        error: String,
+    },
+    /// One revision of the plan is done.
+    Applied {
+        revision: RevisionId,
+        direction: crate::history::Direction,
+        message: String,
+    },
+    /// Something found beforehand that does not stop the operation.
+    Found {
+        finding: Finding,
+    },
+    /// A plain remark for the reader.
+    Note {
+        text: String,
+    },
+}
+
+/// How much of something: either figure may be unknown to the one who reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Amount {
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// Receives events, in order. Must not block for long: row loops report through it.
+pub trait Observer: Send + Sync {
+    fn event(&self, event: &Event);
+}
+
+/// Hears everything and says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn event(&self, _: &Event) {}
+}
+
+/// A handle for reporting progress of one step, cheap to clone into a worker thread.
+#[derive(Clone)]
+pub struct Progress {
+    observer: Arc<dyn Observer>,
+    step: Step,
+}
+
+impl Progress {
+    pub fn new(observer: Arc<dyn Observer>, step: Step) -> Self {
+        Self { observer, step }
+    }
+
+    /// A handle that nobody listens to.
+    pub fn silent() -> Self {
+        Self::new(Arc::new(Silent), Step::Verify)
+    }
+
+    /// Reports how far `what` is. Call it every few thousand rows or mebibytes, not for each.
+    pub fn at(&self, what: &str, done: Amount, total: Option<Amount>) {
+        self.observer.event(&Event::Progress { step: self.step, done, total, what: what.to_string() });
+    }
+
+    /// Passes on a plain remark.
+    pub fn note(&self, text: impl Into<String>) {
+        self.observer.event(&Event::Note { text: text.into() });
+    }
+}
+
+/// The story of an operation that reached its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    pub kind: Kind,
+    pub database: DatabaseId,
+    pub aftermath: Aftermath,
+    pub from: Vec<RevisionId>,
+    pub to: Vec<RevisionId>,
+    /// The backup that can put everything back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<BackupFacts>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<Check>,
+    /// The command that undoes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
+    /// Remarks that belong to the end: what stays behind, what was not compared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// A backup, as a report names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupFacts {
+    pub id: String,
+    pub place: PathBuf,
+    pub bytes: u64,
+    pub proven: bool,
+}
+
+/// What verification saw after a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// Differences between the catalogs before and after.
+    pub catalog: Vec<Change>,
+    pub comparison: Comparison,
+    /// Findings that were not there before.
+    pub new_findings: Vec<Finding>,
+    /// What is wrong: empty when verification passed.
+    pub wrong: Vec<Wrong>,
+}
+
+/// One thing that verification holds against a change.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wrong {
+    /// A stable word: `untouched-table-changed`, `untouched-table-removed`, `version-rows`, `new-finding`, `catalog`,
+    /// `rows`, `digest`.
+    pub code: String,
+    pub subject: String,
+    pub detail: String,
+}
+
+/// How an operation failed: where, what is true of the data now, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct Failure {
+    /// The step that failed; `None` when no operation had begun.
+    pub step: Option<Step>,
+    pub operation: Option<String>,
+    pub aftermath: Aftermath,
+    /// The backup that holds the state before, if one was published.
+    pub backup: Option<BackupFacts>,
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+    /// The second cause, when the way back failed as well.
+    pub during_put_back: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The commands to run next, the best first.
+    pub next: Vec<String>,
+    /// What verification saw, when it was verification that failed.
+    pub check: Option<Box<Check>>,
+}
+
+impl Failure {
+    /// A refusal before anything was begun.
+    pub fn refused(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            step: None,
+            operation: None,
+            aftermath: Aftermath::Unchanged,
+            backup: None,
+            source: source.into(),
+            during_put_back: None,
+            next: Vec::new(),
+            check: None,
+        }
+    }
+}

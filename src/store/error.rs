@@ -1,0 +1,44 @@
+//! What can go wrong with backups, as facts.
+
+use serde::Serialize;
+use std::io;
+use std::path::PathBuf;
+
+/// Why the store could not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no backup {asked}")]
+    NotFound { asked: String },
+    #[error("{asked} could mean {}", candidates.join(", "))]
+    Ambiguous { asked: String, candidates: Vec<String> },
+    #[error("backup {id} cannot be used: {damage}")]
+    Unusable { id: String, damage: Damage },
+    #[error("{} could not be {doing}: {source}", place.display())]
+    Io { place: PathBuf, doing: &'static str, source: io::Error },
+}
+
+/// What is wrong with a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[serde(tag = "damage", rename_all = "kebab-case")]
+pub enum Damage {
+    #[error("it has no manifest.json")]
+    NoManifest,
+    #[error("its manifest cannot be read: {detail}")]
+    UnreadableManifest { detail: String },
+    #[error("its format is {found}, this ripcord reads up to {supported}")]
+    NewerFormat { found: u32, supported: u32 },
+    #[error("{path} is missing")]
+    Missing { path: String },
+    #[error("{path} has {found} bytes, {expected} were written")]
+    Size { path: String, expected: u64, found: u64 },
+    #[error("{path} does not match its SHA-256")]
+    Digest { path: String },
+    #[error("{path} leaves the backup's folder")]
+    LeavesFolder { path: String },
+    #[error("{path} is not in the manifest")]
+    Unlisted { path: String },
+    #[error("the manifest is of backup {found}")]
+    AnotherBackup { found: String },
+    #[error("the manifest of the backup before, {previous}, is not the one that this one followed")]
+    BrokenChain { previous: String },
+}

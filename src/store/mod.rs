@@ -1,0 +1,90 @@
+//! Where backups are kept: folders that are listed only once they are whole.
+//!
+//! The layout is specified in `docs/format.md`. A backup is written under a temporary name, synced, and published by
+//! one rename; readers never see half of one. Its `manifest.json` is written once and never changed; what comes later
+//! (`after.json`, the finished journal) is added beside it and listed in `SHA256SUMS`.
+
+mod error;
+mod manifest;
+
+pub use error::{Damage, Error};
+pub use manifest::{Artifact, FORMAT, Manifest, Previous, ProofFacts, ToolFact};
+
+use async_trait::async_trait;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Keeps backups.
+#[async_trait]
+pub trait BackupStore: Send + Sync {
+    /// Returns where the backups are, for messages and for the free-space check.
+    fn place(&self) -> &Path;
+
+    /// Opens a private folder under a temporary name for a backup that is about to be taken.
+    async fn draft(&self, id: &str) -> Result<Draft, Error>;
+
+    /// Seals the draft and publishes it by one rename: hashes what is not hashed yet, writes `manifest.json` (with the
+    /// hash of the manifest before) and `SHA256SUMS`, syncs everything. From here on it is listed.
+    async fn publish(&self, draft: Draft, manifest: Manifest) -> Result<Backup, Error>;
+
+    /// Throws a draft away.
+    async fn discard(&self, draft: Draft) -> Result<(), Error>;
+
+    /// Adds a small file to a published backup and lists it in `SHA256SUMS`; replaces one of the same name.
+    async fn add(&self, id: &str, name: &str, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Returns every backup, oldest first: whole, or damaged and why. Drafts are not listed.
+    async fn list(&self) -> Result<Vec<Listed>, Error>;
+
+    /// Opens a backup by its id or by an unambiguous part of its beginning or end; `latest` is the newest whole one.
+    async fn open(&self, id: &str) -> Result<Backup, Error>;
+
+    /// Checks every artifact of a backup against its size and SHA-256, and that no path leaves the folder.
+    /// Returns what is wrong; nothing when it is whole.
+    async fn verify(&self, backup: &Backup) -> Result<Vec<Damage>, Error>;
+
+    /// Removes the drafts of an operation that did not come to its end; says which.
+    async fn tidy(&self, operation: &str) -> Result<Vec<String>, Error>;
+}
+
+/// A backup that is being written.
+#[derive(Debug)]
+pub struct Draft {
+    pub id: String,
+    /// The folder under its temporary name.
+    pub folder: PathBuf,
+}
+
+impl Draft {
+    /// Returns the folder for the engine's own files.
+    pub fn snapshot(&self) -> PathBuf {
+        self.folder.join("snapshot")
+    }
+}
+
+/// A published backup.
+#[derive(Clone, Debug, Serialize)]
+pub struct Backup {
+    pub folder: PathBuf,
+    pub manifest: Manifest,
+}
+
+impl Backup {
+    /// Returns the folder with the engine's own files.
+    pub fn snapshot(&self) -> PathBuf {
+        self.folder.join("snapshot")
+    }
+
+    /// Returns the size of all artifacts in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.manifest.artifacts.iter().map(|artifact| artifact.size).sum()
+    }
+}
+
+/// One line of the list of backups.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
+pub enum Listed {
+    Whole { backup: Box<Backup> },
+    Damaged { id: String, reason: String },
+}
