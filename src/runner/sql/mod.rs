@@ -1,1 +1,3 @@
 //! The native runner: one SQL file a revision.
+
+pub mod split;
