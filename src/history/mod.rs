@@ -1,33 +1,33 @@
-//! The graph of revisions: pure, no database.
+//! The graph of revisions, pure: no database, no files, no clock.
+//!
+//! Promises Alembic's semantics (several bases, branches, merges, labels, `depends_on`), its identifier grammar, its
+//! order of steps and its version rows, without its accidents: names are matched whole, an ambiguous prefix lists its
+//! candidates, and the rows of the version table always stay free of overlaps.
+//!
+//! Leaves to others: reading revision files (`runner`), reading and writing version rows (`engine`, `runner`), and
+//! wording for people (`cli::render`).
 
-use serde::{Deserialize, Serialize};
+mod build;
+mod downgrade;
+mod error;
+mod graph;
+mod labels;
+mod order;
+mod range;
+mod resolve;
+mod revision;
+mod rows;
+mod stamp;
+mod symbol;
+mod upgrade;
+mod walk;
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct RevisionId(String);
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod sample;
 
-impl std::fmt::Display for RevisionId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Direction {
-    Up,
-    Down,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RowChange {
-    Insert(RevisionId),
-    Delete(RevisionId),
-    Update { from: RevisionId, to: RevisionId },
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum HistoryError {}
-
-pub struct History;
+pub use error::HistoryError;
+pub use graph::History;
+pub use revision::{Revision, RevisionId};
+pub use rows::{Direction, MigrationStep, RowChange};
