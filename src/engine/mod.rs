@@ -10,7 +10,7 @@ mod url;
 pub use error::Error;
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 
-use crate::catalog::{Catalog, DatabaseId, Finding};
+use crate::catalog::{Catalog, DatabaseId, Finding, TableName};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::ScriptLog;
@@ -83,7 +83,7 @@ pub trait Database: Send + Sync {
 
     /// Runs one script together with its change of the version rows and of `ripcord_revision`, journalling through
     /// `log`. In one transaction, unless the script says otherwise: a failure then leaves the database as it was.
-    async fn apply(&self, script: &Script, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<(), Error>;
+    async fn apply(&self, script: &Script, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<Applied, Error>;
 
     /// Remembers a point in the stream of writes, for [`Database::others_wrote_since`].
     async fn mark(&self) -> Result<WriteMark, Error>;
@@ -193,6 +193,32 @@ pub struct Bookkeeping<'a> {
     pub at: DateTime<Utc>,
     /// Findings that were there before: what is not new does not stop a migration.
     pub known: &'a [Finding],
+}
+
+/// What running scripts did, as far as the engine can tell it apart from what other sessions did meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Applied {
+    /// Rows inserted, updated and deleted by the scripts' own transactions, by table (`pg_stat_xact_user_tables`);
+    /// a table that is not in it was not written. `None` when the engine cannot tell.
+    pub rows_written: Option<BTreeMap<TableName, u64>>,
+}
+
+impl Applied {
+    /// Returns what both did; it cannot be told as soon as one of them cannot.
+    pub fn and(self, other: Applied) -> Applied {
+        let rows_written = self.rows_written.zip(other.rows_written).map(|(mut rows, more)| {
+            for (table, count) in more {
+                *rows.entry(table).or_default() += count;
+            }
+            rows
+        });
+        Applied { rows_written }
+    }
+
+    /// Returns what running no script at all did: provably nothing.
+    pub fn nothing() -> Applied {
+        Applied { rows_written: Some(BTreeMap::new()) }
+    }
 }
 
 /// A point in the stream of writes: the engine's own counters, opaque to everybody else.

@@ -6,7 +6,7 @@ mod error;
 
 pub use error::Error;
 
-use crate::engine::Bookkeeping;
+use crate::engine::{Applied, Bookkeeping};
 use crate::history::{Direction, History};
 use crate::journal::ScriptLog;
 use crate::plan::Plan;
@@ -25,7 +25,7 @@ pub trait MigrationRunner: Send + Sync {
 
     /// Runs the plan, script by script, journalling through `log`. Stops at the first failure, and between scripts
     /// when the operation is cancelled.
-    async fn run(&self, plan: &Plan, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<(), Error>;
+    async fn run(&self, plan: &Plan, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<Applied, Error>;
 
     /// Returns the files that a backup keeps a copy of, so that the way down is there even if the project moves on.
     fn files(&self) -> Result<Vec<PathBuf>, Error>;
