@@ -83,7 +83,8 @@ pub trait Database: Send + Sync {
 
     /// Runs one script together with its change of the version rows and of `ripcord_revision`, journalling through
     /// `log`. In one transaction, unless the script says otherwise: a failure then leaves the database as it was.
-    async fn apply(&self, script: &Script, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<Applied, Error>;
+    async fn apply(&self, script: &Script, book: &Bookkeeping<'_>, log: &ScriptLog)
+    -> Result<Applied, Error>;
 
     /// Remembers a point in the stream of writes, for [`Database::others_wrote_since`].
     async fn mark(&self) -> Result<WriteMark, Error>;
