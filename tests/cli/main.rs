@@ -1,0 +1,8 @@
+//! What the real binary promises, module by module.
+
+#![allow(clippy::disallowed_methods, reason = "tests may start tools and write files as they like")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod support_works;
