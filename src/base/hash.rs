@@ -1,5 +1,6 @@
 //! SHA-256 of bytes and files, in the lower-case hexadecimal that `sha256sum` prints.
 
+use super::Cancel;
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 use std::io::{self, Read};
@@ -23,12 +24,24 @@ pub fn hex(bytes: &[u8]) -> String {
 /// Never call this for a SQLite database that this process has open: closing the file would drop SQLite's POSIX
 /// locks (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
 pub fn file_sha256(path: &Path) -> io::Result<(u64, String)> {
+    file_sha256_until(path, &Cancel::new())
+}
+
+/// Like [`file_sha256`], and ends with [`io::ErrorKind::Interrupted`] soon after the flag is raised.
+pub fn file_sha256_until(path: &Path, cancel: &Cancel) -> io::Result<(u64, String)> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut block = vec![0; 256 * 1024];
     let mut size = 0;
     loop {
-        let read = file.read(&mut block)?;
+        if cancel.is_cancelled() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let read = match file.read(&mut block) {
+            // A signal came in between: nothing was read, nothing is lost.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
         if read == 0 {
             return Ok((size, hex(&hasher.finalize())));
         }

@@ -13,6 +13,11 @@ pub enum Error {
     Ambiguous { asked: String, candidates: Vec<String> },
     #[error("backup {id} cannot be used: {damage}")]
     Unusable { id: String, damage: Damage },
+    /// Only the files that come later may be added to a published backup.
+    #[error("{name} cannot be added to a backup that is published")]
+    NotAllowed { name: String },
+    #[error("the work on backups was interrupted")]
+    Interrupted,
     #[error("{} could not be {doing}: {source}", place.display())]
     Io { place: PathBuf, doing: &'static str, source: io::Error },
 }
@@ -37,6 +42,14 @@ pub enum Damage {
     LeavesFolder { path: String },
     #[error("{path} is not in the manifest")]
     Unlisted { path: String },
+    #[error("{path} is in the manifest twice")]
+    Duplicate { path: String },
+    #[error("{path} cannot be read: {detail}")]
+    Unreadable { path: String, detail: String },
+    #[error("its SHA256SUMS cannot be read: {detail}")]
+    UnreadableSums { detail: String },
+    #[error("SHA256SUMS and manifest.json disagree about {path}")]
+    Disagree { path: String },
     #[error("the manifest is of backup {found}")]
     AnotherBackup { found: String },
     #[error("the manifest of the backup before, {previous}, is not the one that this one followed")]

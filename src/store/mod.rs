@@ -12,6 +12,7 @@ pub use manifest::{Artifact, FORMAT, Manifest, Previous, ProofFacts, ToolFact};
 
 use async_trait::async_trait;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Keeps backups.
@@ -25,6 +26,9 @@ pub trait BackupStore: Send + Sync {
 
     /// Seals the draft and publishes it by one rename: hashes what is not hashed yet, writes `manifest.json` (with the
     /// hash of the manifest before) and `SHA256SUMS`, syncs everything. From here on it is listed.
+    ///
+    /// `manifest.artifacts` may name files that were hashed while they were written: only their size is checked, they
+    /// are not read again. A failure leaves the draft to [`BackupStore::tidy`].
     async fn publish(&self, draft: Draft, manifest: Manifest) -> Result<Backup, Error>;
 
     /// Throws a draft away.
@@ -43,6 +47,10 @@ pub trait BackupStore: Send + Sync {
     /// Returns what is wrong; nothing when it is whole.
     async fn verify(&self, backup: &Backup) -> Result<Vec<Damage>, Error>;
 
+    /// Checks that every backup's manifest follows the manifest that it names as the one before. A backup before that
+    /// is no longer there says nothing. Returns the backups whose chain is broken, by id.
+    async fn verify_chain(&self) -> Result<Vec<(String, Damage)>, Error>;
+
     /// Removes the drafts of an operation that did not come to its end; says which.
     async fn tidy(&self, operation: &str) -> Result<Vec<String>, Error>;
 }
@@ -56,6 +64,16 @@ pub struct Draft {
 }
 
 impl Draft {
+    /// Returns the artifacts that were hashed while they were written, for [`BackupStore::publish`]. `sha256` is by
+    /// path in the folder of [`Draft::snapshot`], as an engine hands it over.
+    pub fn hashed(&self, sha256: &BTreeMap<String, String>) -> std::io::Result<Vec<Artifact>> {
+        let artifact = |(path, sha256): (&String, &String)| {
+            let size = self.snapshot().join(path).metadata()?.len();
+            Ok(Artifact { path: format!("snapshot/{path}"), size, sha256: sha256.clone() })
+        };
+        sha256.iter().map(artifact).collect()
+    }
+
     /// Returns the folder for the engine's own files.
     pub fn snapshot(&self) -> PathBuf {
         self.folder.join("snapshot")
