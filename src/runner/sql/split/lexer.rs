@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use super::{Dialect, Problem};
+use super::{EngineKind, Problem};
 
 /// What a token is, as far as splitting and naming need to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +55,12 @@ pub(super) struct Lexer<'a> {
     sql: &'a str,
     bytes: &'a [u8],
     at: usize,
-    dialect: Dialect,
+    engine: EngineKind,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(sql: &'a str, dialect: Dialect) -> Self {
-        Lexer { sql, bytes: sql.as_bytes(), at: 0, dialect }
+    pub(super) fn new(sql: &'a str, engine: EngineKind) -> Self {
+        Lexer { sql, bytes: sql.as_bytes(), at: 0, engine }
     }
 
     fn byte(&self, at: usize) -> u8 {
@@ -69,7 +69,7 @@ impl<'a> Lexer<'a> {
     }
 
     fn is_sqlite(&self) -> bool {
-        self.dialect == Dialect::Sqlite
+        self.engine == EngineKind::Sqlite
     }
 
     /// The first position at or after `from` whose byte does not satisfy `keep`.

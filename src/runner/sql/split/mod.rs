@@ -14,40 +14,15 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeSet, fmt, ops::Range};
+use std::{collections::BTreeSet, ops::Range};
 
-use sha2::{Digest, Sha256};
+use crate::base::hash::sha256_hex;
+use crate::catalog::EngineKind;
 
 use control::transaction_control;
 use lexer::{Kind, Lexer, Token};
 use names::Names;
 use nesting::Shape;
-
-/// Whose lexical rules hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Dialect {
-    Sqlite,
-    Postgresql,
-}
-
-impl Dialect {
-    /// Both, in the order of their names in the documentation.
-    pub const ALL: [Dialect; 2] = [Dialect::Sqlite, Dialect::Postgresql];
-
-    /// The name a section marker carries: `sqlite` or `postgresql`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Dialect::Sqlite => "sqlite",
-            Dialect::Postgresql => "postgresql",
-        }
-    }
-}
-
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// One statement of a revision file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,24 +35,11 @@ pub struct Statement {
     pub line: usize,
     /// SHA-256 of `text` in hexadecimal.
     pub sha256: String,
-    /// Every word and quoted name it mentions, also inside literals and bodies: as written and lower-cased.
-    /// See [`Statement::mentions`].
+    /// Every word and quoted name it mentions, in lower case, also inside literals and bodies. Much of it is no name at
+    /// all; missing is only what exists at run time alone: names pieced together by `||` or read from the catalog.
     pub identifiers: BTreeSet<String>,
     /// The command, when this statement begins or ends a transaction (`COMMIT`); savepoints do not count.
     pub transaction_control: Option<&'static str>,
-}
-
-impl Statement {
-    /// Whether the statement could mean the table, column or other object of this name.
-    ///
-    /// A yes may be wrong: a word in a literal counts. A no is right, except for names that only exist at run time,
-    /// pieced together by `||` or read from the catalog.
-    pub fn mentions(&self, name: &str, dialect: Dialect) -> bool {
-        match dialect {
-            Dialect::Sqlite => self.identifiers.contains(&name.to_ascii_lowercase()),
-            Dialect::Postgresql => self.identifiers.contains(name),
-        }
-    }
 }
 
 /// Why a text could not be cut into statements, and where.
@@ -125,19 +87,18 @@ pub enum Problem {
 /// # Errors
 /// The first place that is ambiguous or refused: see [`Problem`]. Transaction control is reported in the statements and
 /// not refused here, because it depends on the file's transaction mode.
-pub fn split(sql: &str, dialect: Dialect, first_line: usize) -> Result<Vec<Statement>, SplitError> {
-    let mut splitter =
-        Splitter { sql, dialect, first_line, counted: (0, first_line), statements: Vec::new() };
+pub fn split(sql: &str, engine: EngineKind, first_line: usize) -> Result<Vec<Statement>, SplitError> {
+    let mut splitter = Splitter { sql, engine, first_line, counted: (0, first_line), statements: Vec::new() };
     if let Some(at) = sql.find('\0') {
         // Both engines' scanners take it for the end, so what follows would be dropped in silence.
         return Err(splitter.error(at, Problem::Nul));
     }
     let mut draft = None;
-    for token in Lexer::new(sql, dialect) {
+    for token in Lexer::new(sql, engine) {
         let token = token.map_err(|unending| splitter.error(unending.at, unending.problem))?;
         splitter.take(&mut draft, &token).map_err(|(at, problem)| splitter.error(at, problem))?;
     }
-    if let Some((at, problem)) = draft.as_ref().and_then(|draft| draft.open_at_end(dialect)) {
+    if let Some((at, problem)) = draft.as_ref().and_then(|draft| draft.open_at_end(engine)) {
         return Err(splitter.error(at, problem));
     }
     splitter.finish(draft).map_err(|(at, problem)| splitter.error(at, problem))?;
@@ -150,7 +111,7 @@ type Refusal = (usize, Problem);
 /// The statements found so far.
 struct Splitter<'a> {
     sql: &'a str,
-    dialect: Dialect,
+    engine: EngineKind,
     first_line: usize,
     /// An offset and its line, so that counting lines reads the text once and not once a statement.
     counted: (usize, usize),
@@ -166,7 +127,7 @@ impl Splitter<'_> {
             Kind::Comment => refuse_directive(text).map_err(|problem| (at, problem)),
             Kind::Semicolon => {
                 if let Some(open) = draft
-                    && !open.shape.semicolon_ends(self.dialect)
+                    && !open.shape.semicolon_ends(self.engine)
                 {
                     open.end = token.range.end;
                     return Ok(());
@@ -176,7 +137,7 @@ impl Splitter<'_> {
             }
             _ => {
                 let draft = draft.get_or_insert_with(|| Draft::at(at));
-                draft.take(self.sql, token, self.dialect).map_err(|problem| (at, problem))
+                draft.take(self.sql, token, self.engine).map_err(|problem| (at, problem))
             }
         }
     }
@@ -185,7 +146,7 @@ impl Splitter<'_> {
     fn finish(&mut self, draft: Option<Draft>) -> Result<(), Refusal> {
         let Some(draft) = draft else { return Ok(()) };
         let text = &self.sql[draft.start..draft.end];
-        if self.dialect == Dialect::Postgresql {
+        if self.engine == EngineKind::Postgresql {
             if draft.shape.copies_through_client() {
                 return Err((draft.start, Problem::CopyThroughClient));
             }
@@ -230,7 +191,7 @@ impl Draft {
         Draft { start, end: start, shape: Shape::default(), names: Names::default() }
     }
 
-    fn take(&mut self, sql: &str, token: &Token, dialect: Dialect) -> Result<(), Problem> {
+    fn take(&mut self, sql: &str, token: &Token, engine: EngineKind) -> Result<(), Problem> {
         let text = &sql[token.range.clone()];
         match token.kind {
             Kind::Backslash => {
@@ -241,19 +202,19 @@ impl Draft {
                 return Err(Problem::ClientCommand { command: command_at(sql, token.range.start) });
             }
             // SQLite would bind NULL without a word. PostgreSQL reports it, and has `$1` in function bodies.
-            Kind::Parameter if dialect == Dialect::Sqlite => {
+            Kind::Parameter if engine == EngineKind::Sqlite => {
                 return Err(Problem::Parameter { name: text.to_owned() });
             }
             _ => {}
         }
         self.end = token.range.end;
-        self.shape.take(dialect, token.kind, text, token.range.start);
+        self.shape.take(engine, token.kind, text, token.range.start);
         self.names.take(sql, token);
         Ok(())
     }
 
-    fn open_at_end(&self, dialect: Dialect) -> Option<(usize, Problem)> {
-        self.shape.open_at_end(dialect).map(|(at, problem)| (at.unwrap_or(self.start), problem))
+    fn open_at_end(&self, engine: EngineKind) -> Option<(usize, Problem)> {
+        self.shape.open_at_end(engine).map(|(at, problem)| (at.unwrap_or(self.start), problem))
     }
 }
 
@@ -280,9 +241,4 @@ fn changes_quoting(leading: &[&str], text: &str) -> bool {
 /// The command that begins at `at`, up to the next white space: `\copy`, `.read`.
 fn command_at(sql: &str, at: usize) -> String {
     sql[at..].split_whitespace().next().unwrap_or_default().chars().take(40).collect()
-}
-
-/// SHA-256 of the bytes in lower-case hexadecimal, 64 characters.
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,8 +1,8 @@
 //! Collects every name a statement mentions, quoted, unquoted or inside a literal.
 //!
-//! Promises over-inclusion: each name that the engine could read out of the text is in the set, in every spelling it
-//! could be looked up by, along with much that is no name at all. It leaves out what only exists at run time: a name
-//! pieced together by `||`, or read from the catalog.
+//! Promises over-inclusion: each name that the engine could read out of the text is in the set, in lower case, along
+//! with much that is no name at all. It leaves out what only exists at run time: a name pieced together by `||`, or
+//! read from the catalog.
 
 use std::collections::BTreeSet;
 
@@ -120,14 +120,9 @@ impl Names {
     }
 
     fn insert(&mut self, name: &str) {
-        if name.is_empty() || self.found.contains(name) {
-            return;
-        }
-        for spelling in [name, cut_to(name, POSTGRESQL_NAME_BYTES)] {
-            self.found.insert(spelling.to_owned());
-            self.found.insert(spelling.to_ascii_lowercase());
-            // A server with a single-byte encoding folds letters beyond ASCII as well.
-            self.found.insert(spelling.to_lowercase());
+        if !name.is_empty() {
+            self.found.insert(name.to_lowercase());
+            self.found.insert(cut_to(name, POSTGRESQL_NAME_BYTES).to_lowercase());
         }
     }
 }

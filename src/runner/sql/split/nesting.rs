@@ -3,7 +3,7 @@
 //! Promises to agree with the engine on texts the engine accepts. Where it must guess on a broken text it takes in too
 //! much rather than too little: a body cut in two could leave its second half standing as a statement of its own.
 
-use super::{Dialect, Problem, lexer::Kind};
+use super::{EngineKind, Problem, lexer::Kind};
 
 /// How many words at the start of a statement are kept; enough for `EXPLAIN QUERY PLAN CREATE TEMP TRIGGER`.
 const LEADING: usize = 6;
@@ -51,7 +51,7 @@ impl Previous {
 
 impl Shape {
     /// Takes the next token that is neither space nor comment nor semicolon.
-    pub(super) fn take(&mut self, dialect: Dialect, kind: Kind, text: &str, at: usize) {
+    pub(super) fn take(&mut self, engine: EngineKind, kind: Kind, text: &str, at: usize) {
         let word = (kind == Kind::Word).then(|| text.to_ascii_lowercase());
         match &word {
             Some(word) if !self.leading_ended && self.leading.len() < LEADING => {
@@ -66,9 +66,9 @@ impl Shape {
             }
             _ => {}
         }
-        match dialect {
-            Dialect::Sqlite => self.follow_trigger(word.as_deref()),
-            Dialect::Postgresql => self.follow_postgresql(word.as_deref()),
+        match engine {
+            EngineKind::Sqlite => self.follow_trigger(word.as_deref()),
+            EngineKind::Postgresql => self.follow_postgresql(word.as_deref()),
         }
         self.previous = match word {
             Some(word) => Previous::Word(word),
@@ -128,7 +128,7 @@ impl Shape {
     }
 
     /// Takes a semicolon and says whether the statement ends before it.
-    pub(super) fn semicolon_ends(&mut self, dialect: Dialect) -> bool {
+    pub(super) fn semicolon_ends(&mut self, engine: EngineKind) -> bool {
         self.leading_ended = true;
         self.previous = Previous::Other;
         match &mut self.body {
@@ -141,16 +141,16 @@ impl Shape {
             Body::Atomic { .. } => return false,
         }
         // `CREATE RULE … DO (a; b)`. SQLite has no such thing and ends the statement whatever is open.
-        dialect == Dialect::Sqlite || self.parentheses.is_empty()
+        engine == EngineKind::Sqlite || self.parentheses.is_empty()
     }
 
     /// What is still open at the end of the text, with the offset of its opening where it has one.
-    pub(super) fn open_at_end(&self, dialect: Dialect) -> Option<(Option<usize>, Problem)> {
+    pub(super) fn open_at_end(&self, engine: EngineKind) -> Option<(Option<usize>, Problem)> {
         match self.body {
             Body::Trigger { ended: false, .. } | Body::Atomic { .. } => {
                 Some((None, Problem::UnterminatedBody))
             }
-            _ if dialect == Dialect::Postgresql => {
+            _ if engine == EngineKind::Postgresql => {
                 self.parentheses.first().map(|at| (Some(*at), Problem::UnclosedParenthesis))
             }
             _ => None,

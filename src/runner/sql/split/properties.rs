@@ -60,34 +60,36 @@ fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![pieces(), any::<String>()]
 }
 
-fn dialects() -> impl Strategy<Value = Dialect> {
-    prop_oneof![Just(Dialect::Sqlite), Just(Dialect::Postgresql)]
+fn engines() -> impl Strategy<Value = EngineKind> {
+    prop_oneof![Just(EngineKind::Sqlite), Just(EngineKind::Postgresql)]
 }
 
-/// A statement for the dialect that holds any text at all, well quoted: as a literal, an identifier, a comment.
-fn quoted(dialect: Dialect) -> impl Strategy<Value = String> {
-    (any_text(), 0..8).prop_map(move |(text, form)| quote(dialect, form, &text.replace('\0', "")))
+/// A statement for the engine that holds any text at all, well quoted: as a literal, an identifier, a comment.
+fn quoted(engine: EngineKind) -> impl Strategy<Value = String> {
+    (any_text(), 0..8).prop_map(move |(text, form)| quote(engine, form, &text.replace('\0', "")))
 }
 
-fn quote(dialect: Dialect, form: i32, text: &str) -> String {
+fn quote(engine: EngineKind, form: i32, text: &str) -> String {
     let literal = format!("'{}'", text.replace('\'', "''"));
-    match (dialect, form) {
+    match (engine, form) {
         (_, 0) => format!("SELECT {literal}"),
         (_, 1) => format!("SELECT \"{}\" x", text.replace('"', "\"\"")),
         // A dot first, or the comment could be taken for a directive.
         (_, 2) => format!("SELECT 1 --.{}\n+ 1", text.replace(['\n', '\r'], " ")),
         (_, 3) => format!("SELECT /*.{}*/ 1", text.replace(['*', '/'], "")),
-        (Dialect::Sqlite, 4) => format!("SELECT [{}]", text.replace(']', "")),
-        (Dialect::Sqlite, 5) => format!("SELECT `{}`", text.replace('`', "``")),
-        (Dialect::Sqlite, _) => {
+        (EngineKind::Sqlite, 4) => format!("SELECT [{}]", text.replace(']', "")),
+        (EngineKind::Sqlite, 5) => format!("SELECT `{}`", text.replace('`', "``")),
+        (EngineKind::Sqlite, _) => {
             format!(
                 "CREATE TRIGGER t UPDATE ON a BEGIN SELECT {literal}; SELECT CASE 1 WHEN 1 THEN 2 END; END"
             )
         }
-        (Dialect::Postgresql, 4) => format!("SELECT E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'")),
-        (Dialect::Postgresql, 5) => format!("DO $q${}$q$", text.replace('$', "")),
-        (Dialect::Postgresql, 6) => format!("SELECT U&{literal}"),
-        (Dialect::Postgresql, _) => {
+        (EngineKind::Postgresql, 4) => {
+            format!("SELECT E'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
+        }
+        (EngineKind::Postgresql, 5) => format!("DO $q${}$q$", text.replace('$', "")),
+        (EngineKind::Postgresql, 6) => format!("SELECT U&{literal}"),
+        (EngineKind::Postgresql, _) => {
             format!("CREATE RULE r AS ON UPDATE TO a DO (SELECT {literal}; SELECT 2)")
         }
     }
@@ -95,17 +97,17 @@ fn quote(dialect: Dialect, form: i32, text: &str) -> String {
 
 proptest! {
     #[test]
-    fn splitting_never_panics_and_errors_point_into_the_text(sql in any_text(), dialect in dialects()) {
-        if let Err(error) = split(&sql, dialect, 1) {
+    fn splitting_never_panics_and_errors_point_into_the_text(sql in any_text(), engine in engines()) {
+        if let Err(error) = split(&sql, engine, 1) {
             let line = sql.split('\n').nth(error.line - 1);
             prop_assert!(line.is_some_and(|line| error.column <= line.chars().count() + 1), "{error:?}");
         }
     }
 
     #[test]
-    fn tokens_follow_each_other_without_a_gap(sql in any_text(), dialect in dialects()) {
+    fn tokens_follow_each_other_without_a_gap(sql in any_text(), engine in engines()) {
         let mut end = 0;
-        for token in Lexer::new(&sql, dialect) {
+        for token in Lexer::new(&sql, engine) {
             let Ok(token) = token else { return Ok(()) };
             prop_assert_eq!(token.range.start, end);
             prop_assert!(token.range.end > end);
@@ -115,26 +117,26 @@ proptest! {
     }
 
     #[test]
-    fn statements_and_what_parts_them_are_the_whole_text(sql in any_text(), dialect in dialects()) {
-        let Ok(statements) = split(&sql, dialect, 1) else { return Ok(()) };
+    fn statements_and_what_parts_them_are_the_whole_text(sql in any_text(), engine in engines()) {
+        let Ok(statements) = split(&sql, engine, 1) else { return Ok(()) };
         let mut joined = String::new();
         let mut end = 0;
         for statement in &statements {
             let between = &sql[end..statement.range.start];
             // Nothing between two statements is one: only white space, comments and semicolons.
-            prop_assert_eq!(split(between, dialect, 1).map(|found| found.len()), Ok(0));
+            prop_assert_eq!(split(between, engine, 1).map(|found| found.len()), Ok(0));
             joined += between;
             joined += &statement.text;
             end = statement.range.end;
         }
-        prop_assert_eq!(split(&sql[end..], dialect, 1).map(|found| found.len()), Ok(0));
+        prop_assert_eq!(split(&sql[end..], engine, 1).map(|found| found.len()), Ok(0));
         prop_assert_eq!(joined + &sql[end..], sql);
     }
 
     #[test]
-    fn a_statement_alone_is_one_statement_again(sql in any_text(), dialect in dialects()) {
-        for statement in split(&sql, dialect, 1).unwrap_or_default() {
-            let again = split(&statement.text, dialect, statement.line);
+    fn a_statement_alone_is_one_statement_again(sql in any_text(), engine in engines()) {
+        for statement in split(&sql, engine, 1).unwrap_or_default() {
+            let again = split(&statement.text, engine, statement.line);
             prop_assert_eq!(again.map(|found| found.into_iter().map(|one| (one.text, one.identifiers)).collect()),
                 Ok(vec![(statement.text, statement.identifiers)]));
         }
@@ -142,12 +144,12 @@ proptest! {
 
     #[test]
     fn quoting_never_changes_the_number_of_statements(
-        (dialect, statements) in dialects()
-            .prop_flat_map(|dialect| (Just(dialect), prop::collection::vec(quoted(dialect), 0..6))),
+        (engine, statements) in engines()
+            .prop_flat_map(|engine| (Just(engine), prop::collection::vec(quoted(engine), 0..6))),
         separator in prop_oneof![Just(";"), Just(" ;\n"), Just("; -- it's;\n"), Just("/* ;' */;;\r\n")],
     ) {
         let sql = statements.join(separator);
-        let found: Vec<String> = split(&sql, dialect, 1)
+        let found: Vec<String> = split(&sql, engine, 1)
             .map_err(|error| TestCaseError::fail(format!("{error}")))?
             .into_iter().map(|statement| statement.text).collect();
         prop_assert_eq!(found, statements);
