@@ -3,3 +3,4 @@
 pub mod directive;
 pub mod file;
 pub mod split;
+pub mod template;
