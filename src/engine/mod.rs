@@ -83,6 +83,9 @@ pub trait Database: Send + Sync {
 
     /// Runs one script together with its change of the version rows and of `ripcord_revision`, journalling through
     /// `log`. In one transaction, unless the script says otherwise: a failure then leaves the database as it was.
+    ///
+    /// The runner journals the beginning and the end of each script (`script_started`, `script_finished`), whatever the
+    /// engine; the engine journals the statements of a `transaction none` script, and facts that recovery needs.
     async fn apply(&self, script: &Script, book: &Bookkeeping<'_>, log: &ScriptLog)
     -> Result<Applied, Error>;
 
