@@ -4,8 +4,21 @@
 //! one rename; readers never see half of one. Its `manifest.json` is written once and never changed; what comes later
 //! (`after.json`, the finished journal) is added beside it and listed in `SHA256SUMS`.
 
+pub mod local;
+
+mod check;
 mod error;
+mod folder;
 mod manifest;
+mod seal;
+mod sums;
+
+#[cfg(test)]
+pub(crate) mod contract;
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+pub(crate) mod sample;
 
 pub use error::{Damage, Error};
 pub use manifest::{Artifact, FORMAT, Manifest, Previous, ProofFacts, ToolFact};
