@@ -103,7 +103,7 @@ mod postgres {
     fn a_stopped_server_does_not_answer() {
         let mut server = Postgres::options().setting("log_statement", "all").start();
         server.psql("app", "SELECT 'seen in the log';");
-        assert!(server.log().contains("seen in the log"), "{}", server.log());
+        server.wait_for_log("seen in the log");
         server.stop();
         assert!(server.try_psql_as("app", "app", "SELECT 1;").is_err());
     }

@@ -65,6 +65,20 @@ pub fn short_temporary_folder(prefix: &str) -> tempfile::TempDir {
     tempfile::Builder::new().prefix(prefix).tempdir_in(parent).expect("the temporary folder is writable")
 }
 
+/// A temporary folder for a server's data: in memory where there is room, since the many small files of a data folder
+/// take a disk several times as long as the server takes to start.
+pub fn server_folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let free = rustix::fs::statvfs(memory).map_or(0, |facts| facts.f_bavail * facts.f_frsize);
+    if free < ROOM_FOR_SERVERS {
+        return short_temporary_folder("ripcord-pg-");
+    }
+    tempfile::Builder::new().prefix("ripcord-pg-").tempdir_in(memory).expect("shared memory is writable")
+}
+
+/// Enough for the servers of tests that run side by side, with what they fill in.
+const ROOM_FOR_SERVERS: u64 = 2 << 30;
+
 /// Copies a folder with modes, owners and times.
 pub fn copy_folder(from: &Path, to: &Path) {
     capture(Command::new("cp").args(["-a", "--reflink=auto"]).arg(from).arg(to), "");

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -33,7 +33,8 @@ pub struct Postgres {
     log: Log,
 }
 
-type Log = Arc<Mutex<String>>;
+/// What the server has said, and the news that it has said more.
+type Log = Arc<(Mutex<String>, Condvar)>;
 
 /// A machine with two busy cores takes its time; a server that is not ready by then will never be.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -80,7 +81,7 @@ impl Options {
 
     fn try_start(&self) -> Result<Postgres, String> {
         let installation = self.installation.clone().unwrap_or_else(Installation::chosen);
-        let folder = tools::short_temporary_folder("ripcord-pg-");
+        let folder = tools::server_folder();
         let data = folder.path().join("data");
         tools::copy_folder(&template::prepared(&installation), &data);
         if self.passwords {
@@ -123,8 +124,7 @@ impl Options {
             Err(RecvTimeoutError::Timeout) => stop(&mut server),
             Err(RecvTimeoutError::Disconnected) => drop(server.wait()),
         }
-        let said = log.lock().expect("the log's reader does not panic").clone();
-        Err(format!("{command:?}\n{said}"))
+        Err(format!("{command:?}\n{}", text(&log)))
     }
 }
 
@@ -135,7 +135,8 @@ fn follow(stderr: ChildStderr, ready: Sender<()>) -> Log {
     std::thread::spawn(move || {
         let mut ready = Some(ready);
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            kept.lock().expect("no reader of the log panics").extend([line.as_str(), "\n"]);
+            kept.0.lock().expect("no reader of the log panics").extend([line.as_str(), "\n"]);
+            kept.1.notify_all();
             if line.contains("database system is ready to accept connections") {
                 // Nobody listens any more when the start was given up.
                 ready.take().map(|sender| sender.send(()));
@@ -143,6 +144,10 @@ fn follow(stderr: ChildStderr, ready: Sender<()>) -> Log {
         }
     });
     log
+}
+
+fn text(log: &Log) -> String {
+    log.0.lock().expect("the log's reader does not panic").clone()
 }
 
 fn free_port() -> u16 {
@@ -170,9 +175,19 @@ impl Postgres {
         self.server.id()
     }
 
-    /// What the server has written to its log so far.
+    /// What has been read of the server's log so far; the last lines may still be on their way.
     pub fn log(&self) -> String {
-        self.log.lock().expect("the log's reader does not panic").clone()
+        text(&self.log)
+    }
+
+    /// Waits until the server has logged this text; returns the log up to then.
+    pub fn wait_for_log(&self, wanted: &str) -> String {
+        let (log, news) = &*self.log;
+        let log = log.lock().expect("the log's reader does not panic");
+        let waited = news.wait_timeout_while(log, START_LIMIT, |log| !log.contains(wanted));
+        let (log, _) = waited.expect("the log's reader does not panic");
+        assert!(log.contains(wanted), "the server did not log {wanted:?}:\n{log}");
+        log.clone()
     }
 
     /// The folder of the unix socket.
