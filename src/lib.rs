@@ -12,5 +12,6 @@ pub mod history;
 pub mod journal;
 pub mod plan;
 pub mod report;
+pub mod runbook;
 pub mod runner;
 pub mod store;

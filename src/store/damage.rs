@@ -262,6 +262,16 @@ async fn a_crash_while_a_later_file_is_added_harms_nothing() {
 }
 
 #[tokio::test]
+async fn a_replacement_that_fails_half_way_leaves_no_checksum_that_is_wrong() {
+    let zoo = Zoo::new().await;
+    zoo.store.add(ID, "after.json", b"{}").await.expect("added");
+    zoo.remove("after.json");
+    std::fs::create_dir(zoo.backup.folder.join("after.json")).expect("in the way");
+    assert!(zoo.store.add(ID, "after.json", b"{\"new\": 1}").await.is_err());
+    assert_eq!(zoo.wrong().await, []);
+}
+
+#[tokio::test]
 async fn a_later_file_that_was_listed_and_is_gone_is_found() {
     let zoo = Zoo::new().await;
     zoo.store.add(ID, "report.html", b"<p>").await.expect("added");

@@ -68,7 +68,9 @@ impl LocalStore {
         let folder = self.place.join(format!("{DRAFT}{id}"));
         // A draft that is there already belongs to somebody else.
         fs::create_new_private_dir(&folder).map_err(io_error(&folder, "created"))?;
-        Ok(Draft { id: id.to_string(), folder })
+        let draft = Draft { id: id.to_string(), folder };
+        fs::create_new_private_dir(&draft.snapshot()).map_err(io_error(&draft.folder, "created"))?;
+        Ok(draft)
     }
 
     /// Creates the backups folder, and tells those who find it what it is.

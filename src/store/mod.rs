@@ -34,7 +34,8 @@ pub trait BackupStore: Send + Sync {
     /// Returns where the backups are, for messages and for the free-space check.
     fn place(&self) -> &Path;
 
-    /// Opens a private folder under a temporary name for a backup that is about to be taken.
+    /// Opens a private folder under a temporary name for a backup that is about to be taken. Its `snapshot/` is there
+    /// and empty.
     async fn draft(&self, id: &str) -> Result<Draft, Error>;
 
     /// Seals the draft and publishes it by one rename: hashes what is not hashed yet, writes `manifest.json` (with the

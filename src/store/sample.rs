@@ -46,7 +46,6 @@ pub(crate) fn manifest(id: &str) -> Manifest {
 
 /// Writes the files of a backup into a draft.
 pub(crate) fn fill(draft: &Draft) {
-    fs::create_private_dir(&draft.snapshot()).expect("a folder");
     for (path, bytes) in [
         (DUMP, b"all the rows".as_slice()),
         ("snapshot/blobs.dat", b"large objects"),
