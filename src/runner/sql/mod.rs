@@ -1,6 +1,84 @@
-//! The native runner: one SQL file a revision.
+//! The native runner: one SQL file a revision, run through the database engine.
+//!
+//! Promises that what was planned is what runs: the plan carries the statements themselves, cut by the rules of the
+//! engine they are for, and a file that changed after it was applied is refused by name. How a script and its version
+//! rows become one transaction is the engine's; when to run a plan at all is the procedure's.
 
 pub mod directive;
 pub mod file;
+mod planning;
+pub mod project;
 pub mod split;
 pub mod template;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::base::Cancel;
+use crate::engine::{self, Applied, Bookkeeping, Database};
+use crate::history::{Direction, History};
+use crate::journal::ScriptLog;
+use crate::plan::Plan;
+use crate::runner::{Error, MigrationRunner};
+use planning::State;
+pub use project::{Project, Request};
+
+/// Runs the revision files of a project on one database.
+pub struct SqlRunner {
+    project: Project,
+    database: Arc<dyn Database>,
+    cancel: Cancel,
+}
+
+impl SqlRunner {
+    /// Returns a runner for the project on this database, which stops between scripts when `cancel` is raised.
+    pub fn new(project: Project, database: Arc<dyn Database>, cancel: Cancel) -> SqlRunner {
+        SqlRunner { project, database, cancel }
+    }
+
+    async fn state(&self) -> Result<State, Error> {
+        let engine = self.database.identity().engine;
+        // A database that is yet to be created has no rows to read; asking for them could only fail.
+        if !self.database.exists().await? {
+            return Ok(State { engine, rows: Vec::new(), applied: Vec::new() });
+        }
+        let rows = self.database.version_rows().await?;
+        let applied = self.database.applied_files().await?;
+        Ok(State { engine, rows, applied })
+    }
+}
+
+#[async_trait]
+impl MigrationRunner for SqlRunner {
+    fn history(&self) -> Result<History, Error> {
+        self.project.history()
+    }
+
+    async fn plan(&self, direction: Direction, target: &str) -> Result<Plan, Error> {
+        // Files first: a mistake in them is found without a database.
+        let files = self.project.files()?;
+        planning::make(&files, &self.state().await?, direction, target)
+    }
+
+    async fn run(&self, plan: &Plan, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<Applied, Error> {
+        let mut done = Applied::nothing();
+        for script in &plan.scripts {
+            if self.cancel.is_cancelled() {
+                return Err(engine::Error::Interrupted.into());
+            }
+            log.script_started(&script.revision, script.direction)?;
+            done = done.and(self.database.apply(script, book, log).await?);
+            log.script_finished(&script.revision, script.direction, &script.message, &script.rows_after)?;
+        }
+        Ok(done)
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>, Error> {
+        Ok(self.project.files()?.into_iter().map(|file| file.path).collect())
+    }
+}

@@ -22,7 +22,7 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -58,14 +58,14 @@ pub struct Section {
 
 /// What is wrong with a revision file, and where.
 #[derive(Debug, thiserror::Error)]
-#[error("{}{}: {problem}", path.display(), place(line, column))]
+#[error("{}: {problem}", self.place())]
 pub struct FileError {
     pub path: PathBuf,
     /// From 1; `None` when it is about the file as a whole.
     pub line: Option<usize>,
     /// In characters, from 1.
     pub column: Option<usize>,
-    pub problem: FileProblem,
+    pub problem: Box<FileProblem>,
 }
 
 /// What is wrong with a revision file.
@@ -97,18 +97,23 @@ pub enum FileProblem {
     TransactionControl { command: &'static str },
 }
 
-fn place(line: &Option<usize>, column: &Option<usize>) -> impl fmt::Display + use<> {
-    match (line, column) {
-        (Some(line), Some(column)) => format!(":{line}:{column}"),
-        (Some(line), None) => format!(":{line}"),
-        _ => String::new(),
+impl FileError {
+    /// `path`, `path:line` or `path:line:column`, as far as they are known.
+    pub fn place(&self) -> String {
+        let numbers = self.line.into_iter().chain(self.column).map(|number| format!(":{number}"));
+        std::iter::once(self.path.display().to_string()).chain(numbers).collect()
     }
 }
 
 impl RevisionFile {
     /// Reads the revision from the bytes of a file; `path` is for messages.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<RevisionFile, FileError> {
-        let fail = |line, problem| FileError { path: path.to_owned(), line, column: None, problem };
+        let fail = |line, problem| FileError {
+            path: path.to_owned(),
+            line,
+            column: None,
+            problem: Box::new(problem),
+        };
         let text = std::str::from_utf8(bytes)
             .map_err(|error| fail(Some(line_at(bytes, error.valid_up_to())), FileProblem::NotUtf8))?;
         if let Some(at) = text.find('\0') {
@@ -141,8 +146,12 @@ impl RevisionFile {
         engine: EngineKind,
     ) -> Result<Option<Vec<Statement>>, FileError> {
         let Some(section) = self.section(direction, engine) else { return Ok(None) };
-        let fail =
-            |line, column, problem| FileError { path: self.path.clone(), line: Some(line), column, problem };
+        let fail = |line, column, problem| FileError {
+            path: self.path.clone(),
+            line: Some(line),
+            column,
+            problem: Box::new(problem),
+        };
         let statements = split(&section.text, engine, section.line)
             .map_err(|error| fail(error.line, Some(error.column), error.problem.into()))?;
         for statement in &statements {
@@ -178,7 +187,7 @@ pub fn load_directory(folder: &Path) -> Result<Vec<RevisionFile>, FileError> {
         path: path.to_owned(),
         line: None,
         column: None,
-        problem: FileProblem::Unreadable(error),
+        problem: Box::new(FileProblem::Unreadable(error)),
     };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(&versions).map_err(|error| unreadable(&versions, error))? {

@@ -212,7 +212,7 @@ fn a_folder_without_versions_is_not_an_empty_project() {
     let folder = tempfile::tempdir().expect("a folder");
     let error = load_directory(folder.path()).expect_err("refused");
     assert!(
-        matches!(error.problem, FileProblem::Unreadable(source) if source.kind() == io::ErrorKind::NotFound)
+        matches!(*error.problem, FileProblem::Unreadable(source) if source.kind() == io::ErrorKind::NotFound)
     );
     assert_eq!(error.path, folder.path().join("versions"));
 }
