@@ -1,6 +1,7 @@
 //! Laws that hold for every text.
 
 use proptest::prelude::*;
+use rusqlite::fallible_iterator::FallibleIterator;
 
 use super::{lexer::Lexer, *};
 
@@ -73,12 +74,12 @@ fn quote(engine: EngineKind, form: i32, text: &str) -> String {
     let literal = format!("'{}'", text.replace('\'', "''"));
     match (engine, form) {
         (_, 0) => format!("SELECT {literal}"),
-        (_, 1) => format!("SELECT \"{}\" x", text.replace('"', "\"\"")),
+        (_, 1) => format!("SELECT 1 AS \"{}\"", text.replace('"', "\"\"")),
         // A dot first, or the comment could be taken for a directive.
         (_, 2) => format!("SELECT 1 --.{}\n+ 1", text.replace(['\n', '\r'], " ")),
         (_, 3) => format!("SELECT /*.{}*/ 1", text.replace(['*', '/'], "")),
-        (EngineKind::Sqlite, 4) => format!("SELECT [{}]", text.replace(']', "")),
-        (EngineKind::Sqlite, 5) => format!("SELECT `{}`", text.replace('`', "``")),
+        (EngineKind::Sqlite, 4) => format!("SELECT 1 AS [{}]", text.replace(']', "")),
+        (EngineKind::Sqlite, 5) => format!("SELECT 1 AS `{}`", text.replace('`', "``")),
         (EngineKind::Sqlite, _) => {
             format!(
                 "CREATE TRIGGER t UPDATE ON a BEGIN SELECT {literal}; SELECT CASE 1 WHEN 1 THEN 2 END; END"
@@ -153,5 +154,17 @@ proptest! {
             .map_err(|error| TestCaseError::fail(format!("{error}")))?
             .into_iter().map(|statement| statement.text).collect();
         prop_assert_eq!(found, statements);
+    }
+
+    #[test]
+    fn sqlite_itself_ends_statements_where_the_splitter_does(
+        statements in prop::collection::vec(quoted(EngineKind::Sqlite), 0..6),
+        separator in prop_oneof![Just(";"), Just(" ;;\n"), Just("; -- it's;\n"), Just("/* ;' */;\r\n")],
+    ) {
+        let sql = statements.join(separator);
+        let database = rusqlite::Connection::open_in_memory()?;
+        database.execute_batch("CREATE TABLE a (x)")?;
+        let seen = rusqlite::Batch::new(&database, &sql).count()?;
+        prop_assert_eq!(split(&sql, EngineKind::Sqlite, 1).map(|found| found.len()), Ok(seen));
     }
 }
