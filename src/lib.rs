@@ -6,11 +6,13 @@
 
 pub mod base;
 pub mod catalog;
+pub mod config;
 pub mod engine;
 pub mod fingerprint;
 pub mod history;
 pub mod journal;
 pub mod plan;
+pub mod procedure;
 pub mod report;
 pub mod runbook;
 pub mod runner;

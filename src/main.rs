@@ -1,1 +1,5 @@
-fn main() {}
+//! The `ripcord` program: parse, run, exit.
+
+fn main() -> std::process::ExitCode {
+    ripcord::cli::main()
+}

@@ -19,6 +19,18 @@ pub enum Kind {
     Restore,
 }
 
+impl Kind {
+    /// Returns the word that stands in an operation's id.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Upgrade => "upgrade",
+            Self::Downgrade => "downgrade",
+            Self::Backup => "backup",
+            Self::Restore => "restore",
+        }
+    }
+}
+
 /// One step of an operation, as the journal and the events name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -193,6 +205,9 @@ pub struct Check {
     pub new_findings: Vec<Finding>,
     /// What is wrong: empty when verification passed.
     pub wrong: Vec<Wrong>,
+    /// What differs and may be the doing of other sessions, one sentence each.
+    #[serde(default)]
+    pub unsure: Vec<String>,
 }
 
 /// One thing that verification holds against a change.

@@ -23,6 +23,12 @@ impl Cancel {
         self.sender.send_replace(true);
     }
 
+    /// Lowers the flag again: the wish was heard, and what remains is to bring the data into a known state. A second
+    /// signal raises it once more.
+    pub fn heard(&self) {
+        self.sender.send_replace(false);
+    }
+
     /// Tells whether the flag is raised. Cheap enough for a row loop that asks every few thousand rows.
     pub fn is_cancelled(&self) -> bool {
         *self.sender.borrow()

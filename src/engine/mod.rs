@@ -153,6 +153,17 @@ pub enum ProofLevel {
     None,
 }
 
+impl ProofLevel {
+    /// Returns the word for it in manifests and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Schema => "schema",
+            Self::None => "none",
+        }
+    }
+}
+
 /// A snapshot that was taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

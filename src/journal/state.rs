@@ -100,7 +100,10 @@ impl OperationState {
                 self.step = Some((*step, Progressed::Failed));
                 self.error = Some(error.clone());
             }
-            Entry::Published { backup } => self.backup = Some(backup.clone()),
+            // The first one is the state before the operation; a later one only keeps what an undo replaces.
+            Entry::Published { backup } => {
+                self.backup.get_or_insert_with(|| backup.clone());
+            }
             Entry::StatementStarted { revision, index, .. } => {
                 self.open_statement = Some((revision.clone(), *index));
                 self.statements_by_themselves = true;

@@ -1,0 +1,81 @@
+//! `backup create`, `list`, `show`, `verify`.
+
+use super::Context;
+use crate::cli::args::Backup;
+use crate::cli::exit_code::ExitCode;
+use crate::cli::render::{self, Ending};
+use crate::cli::wiring;
+use crate::procedure::backup;
+use crate::report::Failure;
+use crate::store::{BackupStore, Damage, Listed};
+use serde_json::json;
+
+pub(super) async fn run(context: &Context<'_>, args: &Backup) -> Result<Ending, Failure> {
+    match args {
+        Backup::Create { proof } => {
+            let assembled = context.assemble().await?;
+            let report = backup::create(&assembled.ports(), &context.policy(*proof)).await?;
+            Ok(Ending::report(&report, context.output))
+        }
+        Backup::List => {
+            let all = wiring::store(&context.config, context.cancel).list().await.map_err(Failure::refused)?;
+            Ok(Ending::said(render::backups(&all), json!({ "backups": all })))
+        }
+        Backup::Show { backup } => {
+            let store = wiring::store(&context.config, context.cancel);
+            let backup = store.open(backup).await.map_err(Failure::refused)?;
+            Ok(Ending::said(render::show_backup(&backup), json!({ "backup": backup })))
+        }
+        Backup::Verify { backup, chain } => verify(context, backup.as_deref(), *chain).await,
+    }
+}
+
+/// Needs no database: a backup must be checkable where its database no longer is.
+async fn verify(context: &Context<'_>, asked: Option<&str>, chain: bool) -> Result<Ending, Failure> {
+    let store = wiring::store(&context.config, context.cancel);
+    let mut found: Vec<(String, Vec<Damage>)> = Vec::new();
+    match asked {
+        Some(id) => found.push(one(&store, id).await?),
+        None => {
+            for listed in store.list().await.map_err(Failure::refused)? {
+                match listed {
+                    Listed::Whole { backup } => found.push(one(&store, &backup.manifest.id).await?),
+                    Listed::Damaged { id, reason } => {
+                        found.push((id, vec![Damage::UnreadableManifest { detail: reason }]));
+                    }
+                }
+            }
+        }
+    }
+    if chain {
+        for (id, damage) in store.verify_chain().await.map_err(Failure::refused)? {
+            found.push((id, vec![damage]));
+        }
+    }
+    let damaged = found.iter().any(|(_, damage)| !damage.is_empty());
+    let lines: Vec<String> = found
+        .iter()
+        .map(|(id, damage)| match damage.as_slice() {
+            [] => format!("{id}  ok"),
+            _ => {
+                let reasons: Vec<String> = damage.iter().map(ToString::to_string).collect();
+                format!("{id}  DAMAGED: {}", reasons.join("; "))
+            }
+        })
+        .collect();
+    let human = if lines.is_empty() { "there are no backups".to_string() } else { lines.join("\n") };
+    let results: Vec<_> = found.iter().map(|(id, damage)| json!({ "backup": id, "damage": damage })).collect();
+    let exit = if damaged { ExitCode::Difference } else { ExitCode::Done };
+    Ok(Ending { exit, ..Ending::said(human, json!({ "backups": results })) })
+}
+
+async fn one(store: &dyn BackupStore, id: &str) -> Result<(String, Vec<Damage>), Failure> {
+    match store.open(id).await {
+        Ok(backup) => {
+            let damage = store.verify(&backup).await.map_err(Failure::refused)?;
+            Ok((backup.manifest.id, damage))
+        }
+        Err(crate::store::Error::Unusable { id, damage }) => Ok((id, vec![damage])),
+        Err(error) => Err(Failure::refused(error)),
+    }
+}

@@ -1,0 +1,42 @@
+//! `upgrade` and `downgrade`.
+
+use super::Context;
+use crate::cli::args::{Downgrade, Guarding, OnFailure, Upgrade};
+use crate::cli::render::Ending;
+use crate::history::Direction;
+use crate::procedure::change::{self, ChangeRequest};
+use crate::report::Failure;
+
+pub(super) async fn upgrade(context: &Context<'_>, args: &Upgrade) -> Result<Ending, Failure> {
+    run(context, Direction::Up, &args.revision, &args.guarding).await
+}
+
+pub(super) async fn downgrade(context: &Context<'_>, args: &Downgrade) -> Result<Ending, Failure> {
+    run(context, Direction::Down, &args.revision, &args.guarding).await
+}
+
+async fn run(
+    context: &Context<'_>,
+    direction: Direction,
+    target: &str,
+    guarding: &Guarding,
+) -> Result<Ending, Failure> {
+    let request = ChangeRequest {
+        direction,
+        target: target.to_string(),
+        policy: context.policy(guarding.proof),
+        on_failure: match guarding.on_failure {
+            OnFailure::Restore => change::OnFailure::Restore,
+            OnFailure::Stop => change::OnFailure::Stop,
+        },
+    };
+    let assembled = context.assemble().await?;
+    if guarding.dry_run {
+        let plan = change::plan(&assembled.ports(), &request).await?;
+        let mut human = crate::cli::render::plan_text(&plan, true);
+        human.push_str("\nnothing was run: this is the plan only");
+        return Ok(Ending::said(human, serde_json::json!({ "plan": plan })));
+    }
+    let report = change::change(&assembled.ports(), &request).await?;
+    Ok(Ending::report(&report, context.output))
+}

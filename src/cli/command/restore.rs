@@ -1,0 +1,29 @@
+//! `restore`.
+
+use super::Context;
+use crate::cli::args::Restore;
+use crate::cli::render::Ending;
+use crate::cli::wiring::Assembled;
+use crate::config::ConfigError;
+use crate::engine::DatabaseUrl;
+use crate::procedure::restore::{RestoreRequest, restore};
+use crate::report::Failure;
+
+pub(super) async fn run(context: &Context<'_>, args: &Restore) -> Result<Ending, Failure> {
+    let request = RestoreRequest {
+        backup: args.backup.clone(),
+        into_new: args.to.is_some(),
+        policy: context.policy(None),
+    };
+    let assembled = match &args.to {
+        None => context.assemble().await?,
+        Some(text) => {
+            let url = DatabaseUrl::parse(text).map_err(|source| {
+                Failure::refused(ConfigError::Url { from: "--to".to_string(), source })
+            })?;
+            Assembled::at(&context.config, &url, context.output.observer(), context.cancel).await?
+        }
+    };
+    let report = restore(&assembled.ports(), &request).await?;
+    Ok(Ending::report(&report, context.output))
+}

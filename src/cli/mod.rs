@@ -1,0 +1,54 @@
+//! The command line: gathers what a command needs, calls its procedure, renders what came back.
+
+pub mod args;
+mod command;
+mod exit_code;
+mod render;
+mod wiring;
+
+pub use exit_code::ExitCode;
+
+use crate::base::Cancel;
+use args::Cli;
+use clap::Parser;
+use render::Output;
+
+/// Runs the program and returns its exit code (`docs/cli-contract.md`).
+pub fn main() -> std::process::ExitCode {
+    // clap prints help, the version and usage errors itself; usage errors end with 2, as the contract has it.
+    let cli = Cli::parse();
+    let output = Output::new(&cli.common);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output.internal(&error).into(),
+    };
+    let code = runtime.block_on(run(&cli, &output));
+    // A blocking worker that is still in a system call must not keep the program from ending.
+    runtime.shutdown_background();
+    code.into()
+}
+
+async fn run(cli: &Cli, output: &Output) -> ExitCode {
+    let cancel = Cancel::new();
+    let signals = tokio::spawn(heed_signals(cancel.clone(), output.clone()));
+    let outcome = command::run(cli, output, &cancel).await;
+    signals.abort();
+    output.end(cli, outcome)
+}
+
+/// Makes Ctrl-C and SIGTERM an input: the step that is under way is asked to stop and says what it left behind.
+async fn heed_signals(cancel: Cancel, output: Output) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        output.stopping();
+        cancel.cancel();
+    }
+}

@@ -1,0 +1,120 @@
+//! The next command for a cause: hints are data, printed in one place.
+
+use crate::config::{ConfigError, FileError};
+use crate::engine;
+use crate::journal::JournalError;
+use crate::procedure::Refusal;
+use crate::runner;
+use crate::store;
+use std::error::Error as StdError;
+
+/// Returns what to do next for this cause, as whole commands or short sentences; the best first.
+pub(super) fn hints(cause: &(dyn StdError + Send + Sync + 'static)) -> Vec<String> {
+    let hint = if let Some(error) = cause.downcast_ref::<engine::Error>() {
+        engine_hint(error)
+    } else if let Some(error) = cause.downcast_ref::<runner::Error>() {
+        runner_hint(error)
+    } else if let Some(error) = cause.downcast_ref::<store::Error>() {
+        store_hint(error)
+    } else if let Some(error) = cause.downcast_ref::<JournalError>() {
+        journal_hint(error)
+    } else if let Some(error) = cause.downcast_ref::<ConfigError>() {
+        config_hint(error)
+    } else {
+        cause.downcast_ref::<Refusal>().and_then(refusal_hint)
+    };
+    hint.into_iter().collect()
+}
+
+fn engine_hint(error: &engine::Error) -> Option<String> {
+    use engine::Error;
+    let text = match error {
+        Error::NotFound { .. } => "check the address; \"ripcord upgrade\" creates a SQLite database, nothing else does",
+        Error::NotADatabase { .. } => {
+            "check the address; if it was a database once, list its backups with \"ripcord backup list\""
+        }
+        Error::Unreachable { .. } => "check that the server runs and listens there: pg_isready",
+        Error::Authentication { .. } => "check user and password in the URL, PGPASSWORD or ~/.pgpass",
+        Error::LockedByOther { .. } => "wait until it ends; see what it does with \"ripcord log\"",
+        Error::Busy { .. } => "close the other program's transaction, or raise database.lock_timeout, and run it again",
+        Error::ToolMissing { .. } | Error::ToolTooOld { .. } => {
+            "install the client programs of the server's version (Debian: apt-get install postgresql-client)"
+        }
+        Error::NoSpace { .. } => "free space there, or set backup.directory in ripcord.toml to another disk",
+        Error::Exists { .. } => "name a database that does not exist yet",
+        Error::Statement { .. } => "mend the revision file and run the same command again",
+        Error::ForeignKeys { .. } => "mend the revision so that every key has its row, and run the same command again",
+        Error::VersionRows { .. } => "see where the database is with \"ripcord current\"",
+        Error::DamagedSnapshot { .. } => "choose another one from \"ripcord backup list\"",
+        Error::Privilege { .. } => "grant it, or connect as a role that has it",
+        Error::Journal(error) => return journal_hint(error),
+        _ => return None,
+    };
+    Some(text.to_string())
+}
+
+fn runner_hint(error: &runner::Error) -> Option<String> {
+    use runner::Error;
+    match error {
+        Error::NoProject { .. } => Some("make one with \"ripcord init\"".to_string()),
+        Error::File { .. } => Some("mend the file; see the form of one with \"ripcord revision -m example\"".to_string()),
+        Error::EditedAfterApplied { .. } => {
+            Some("put the file back as it was, and write what is new into a revision of its own".to_string())
+        }
+        Error::NoSection { .. } => {
+            Some("write the missing section, or go back with a backup: ripcord backup list".to_string())
+        }
+        Error::History(_) => Some("see the revisions with \"ripcord history\"".to_string()),
+        Error::Engine(error) => engine_hint(error),
+        Error::Journal(error) => journal_hint(error),
+        _ => None,
+    }
+}
+
+fn store_hint(error: &store::Error) -> Option<String> {
+    match error {
+        store::Error::NotFound { .. } | store::Error::Ambiguous { .. } => {
+            Some("see what there is with \"ripcord backup list\"".to_string())
+        }
+        store::Error::Unusable { .. } => Some("choose another one from \"ripcord backup list\"".to_string()),
+        _ => None,
+    }
+}
+
+fn journal_hint(error: &JournalError) -> Option<String> {
+    match error {
+        JournalError::Unfinished { .. } => Some("ripcord recover".to_string()),
+        JournalError::NoSuchOperation { .. } => Some("see what there is with \"ripcord log\"".to_string()),
+        _ => None,
+    }
+}
+
+fn config_hint(error: &ConfigError) -> Option<String> {
+    match error {
+        ConfigError::Url { .. } => {
+            Some("write sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name".to_string())
+        }
+        ConfigError::File { source: FileError::UnknownKey { .. } | FileError::Value { .. }, .. } => {
+            Some("the keys are listed in the README, section Configuration".to_string())
+        }
+        _ => None,
+    }
+}
+
+fn refusal_hint(refusal: &Refusal) -> Option<String> {
+    let text = match refusal {
+        Refusal::DamagedBackup { .. } | Refusal::Unreadable { .. } => {
+            "choose another one from \"ripcord backup list\"; the runbook is runbooks/damaged-backup.md"
+        }
+        Refusal::AnotherDatabase { .. } => "restore it beside: ripcord restore BACKUP --to URL",
+        Refusal::NotProven { .. } | Refusal::NotRestored { .. } => {
+            "report it: a snapshot that does not come back is what ripcord exists to find"
+        }
+        Refusal::TooLargeToProve { .. } => {
+            "ask for it by name with --proof full, or prove the schema only with --proof schema"
+        }
+        Refusal::PlanMoved { .. } => "put the revision files back as they were, or: ripcord recover --undo",
+        _ => return None,
+    };
+    Some(text.to_string())
+}

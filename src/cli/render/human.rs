@@ -1,0 +1,212 @@
+//! For people: the plan before, one line a step, the end state and the undo command after.
+
+use super::progress::Bars;
+use super::{Output, complain, json, say, words};
+use crate::catalog::{Change, ChangeKind, Severity};
+use crate::cli::exit_code::ExitCode;
+use crate::fingerprint::{ColumnVerdict, TableVerdict};
+use crate::plan::{Plan, TransactionMode};
+use crate::procedure::rows_text;
+use crate::report::{Aftermath, Check, Event, Failure, Kind, Observer, Report};
+
+/// Tells the story of an operation while it happens.
+pub(super) struct Story {
+    output: Output,
+    bars: Bars,
+}
+
+impl Story {
+    pub(super) fn new(output: Output, bars: bool) -> Self {
+        Self { output, bars: Bars::new(bars) }
+    }
+
+    fn line(&self, text: &str) {
+        if !self.output.quiet {
+            self.bars.above(|| say(text));
+        }
+    }
+}
+
+impl Observer for Story {
+    fn event(&self, event: &Event) {
+        match event {
+            Event::Target { database, source } => {
+                let source = if source == "the default" { "the default" } else { source.as_str() };
+                self.line(&format!("{database} ({source})"));
+            }
+            Event::Begun { operation, .. } => self.line(&format!("operation  {operation}")),
+            Event::Planned { plan } => self.line(&plan_text(plan, self.output.verbose)),
+            Event::StepStarted { step } => self.bars.start(words::step(*step)),
+            Event::Progress { step, done, total, what } => {
+                self.bars.at(words::step(*step), *done, *total, what);
+            }
+            Event::StepFinished { step, facts } => {
+                self.bars.stop();
+                if !facts.is_empty() {
+                    let ok = self.output.paint("32", "ok");
+                    self.line(&format!("{:<10} {ok}  {facts}", words::step(*step)));
+                }
+            }
+            Event::StepFailed { step, .. } => {
+                self.bars.stop();
+                let failed = self.output.paint("31", "failed");
+                self.line(&format!("{:<10} {failed}", words::step(*step)));
+            }
+            Event::Applied { revision, direction, message } => {
+                let arrow = match direction {
+                    crate::history::Direction::Up => "up",
+                    crate::history::Direction::Down => "down",
+                };
+                self.line(&format!("  {arrow:<8} {revision}  {message}"));
+            }
+            Event::Found { finding } => {
+                let word = if finding.severity == Severity::Note { "note" } else { "warning" };
+                self.bars.above(|| complain(&format!("{word}: {}", finding.detail)));
+            }
+            Event::Note { text } => self.bars.above(|| complain(&format!("note: {text}"))),
+        }
+    }
+}
+
+/// Returns the plan as lines.
+pub fn plan_text(plan: &Plan, verbose: bool) -> String {
+    let direction = match plan.direction {
+        crate::history::Direction::Up => "upgrade",
+        crate::history::Direction::Down => "downgrade",
+    };
+    let mut text = format!(
+        "plan       {direction} {} -> {}, {}",
+        rows_text(&plan.from),
+        rows_text(&plan.to),
+        words::count(plan.scripts.len(), "revision")
+    );
+    for script in &plan.scripts {
+        let alone = match script.transaction {
+            TransactionMode::One => "",
+            TransactionMode::None => ", each statement by itself",
+        };
+        let statements = words::count(script.statements.len(), "statement");
+        text.push_str(&format!("\n  {}  {} ({statements}{alone})", script.revision, script.message));
+        if verbose {
+            for statement in &script.statements {
+                text.push_str(&format!("\n      {}", statement.text.replace('\n', "\n      ")));
+            }
+        }
+    }
+    text
+}
+
+/// Returns the end state, what changed, and the undo command.
+pub(super) fn report(report: &Report, output: &Output) -> String {
+    let mut lines = Vec::new();
+    if let (Some(check), false) = (&report.check, output.quiet) {
+        lines.extend(changes(check, output.verbose));
+    }
+    lines.push(format!("{:<10} {}", output.paint("32", "done"), end_state(report)));
+    if let Some(backup) = &report.backup {
+        let proven = if backup.proven {
+            "proven".to_string()
+        } else {
+            output.paint("31", "NOT PROVEN: nobody knows whether it can be restored")
+        };
+        lines.push(format!("backup     {} ({}, {proven})", backup.place.display(), words::bytes(backup.bytes)));
+    }
+    if let Some(undo) = &report.undo {
+        lines.push(format!("undo       {}", output.command(undo)));
+    }
+    for note in &report.notes {
+        lines.push(format!("note       {}", with_context(note, output)));
+    }
+    lines.join("\n")
+}
+
+fn with_context(note: &str, output: &Output) -> String {
+    match note.split_once(": ripcord ") {
+        Some((before, command)) => format!("{before}: {}", output.command(&format!("ripcord {command}"))),
+        None => note.to_string(),
+    }
+}
+
+fn end_state(report: &Report) -> String {
+    match (report.kind, report.aftermath) {
+        (Kind::Backup, _) => "the backup is complete; the database was only read".to_string(),
+        (Kind::Restore, Aftermath::Changed) => {
+            format!("{} now holds the snapshot, at {}", report.database, rows_text(&report.to))
+        }
+        (_, Aftermath::Changed) => format!("the database is at {}", rows_text(&report.to)),
+        (_, aftermath) => format!("{}, at {}", words::aftermath(aftermath), rows_text(&report.to)),
+    }
+}
+
+/// Returns what really changed, one line an object.
+pub(super) fn changes(check: &Check, verbose: bool) -> Vec<String> {
+    let mut lines: Vec<String> = check
+        .catalog
+        .iter()
+        .filter(|change| verbose || !change.table.as_deref().is_some_and(is_bookkeeping))
+        .map(change_line)
+        .collect();
+    for (name, table) in check.comparison.differing().filter(|(name, _)| verbose || !name.is_bookkeeping()) {
+        if table.verdict != TableVerdict::Changed {
+            continue;
+        }
+        if table.rows_before != table.rows_after {
+            let (before, after) = (table.rows_before.unwrap_or(0), table.rows_after.unwrap_or(0));
+            lines.push(format!("  rows     {name}: {before} -> {after}"));
+        }
+        let changed: Vec<&str> = table
+            .columns
+            .iter()
+            .filter(|(_, verdict)| **verdict == ColumnVerdict::Changed)
+            .map(|(column, _)| column.as_str())
+            .collect();
+        if !changed.is_empty() {
+            lines.push(format!("  values   {name}: {}", changed.join(", ")));
+        }
+    }
+    for finding in &check.new_findings {
+        lines.push(format!("  found    {}: {}", finding.subject, finding.detail));
+    }
+    lines
+}
+
+fn is_bookkeeping(table: &str) -> bool {
+    crate::catalog::TableName::parse(table).is_some_and(|name| name.is_bookkeeping())
+}
+
+fn change_line(change: &Change) -> String {
+    match (change.kind, &change.before, &change.after) {
+        (ChangeKind::Added, _, _) => format!("  new      {}", change.subject),
+        (ChangeKind::Removed, _, _) => format!("  gone     {}", change.subject),
+        (ChangeKind::Changed, Some(before), Some(after)) if before.len() + after.len() < 70 => {
+            format!("  changed  {}: {before} -> {after}", change.subject)
+        }
+        (ChangeKind::Changed, _, _) => format!("  changed  {}", change.subject),
+    }
+}
+
+/// Returns a failure in three parts: the fact, the state of the data, the next command.
+pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> String {
+    let mut lines = vec![format!("{} {}", output.paint("31", "error:"), failure.source)];
+    if let Some(second) = &failure.during_put_back {
+        lines.push(format!("error: putting the snapshot back failed as well: {second}"));
+    }
+    if let Some(check) = &failure.check {
+        lines.extend(check.wrong.iter().map(|wrong| format!("  {}: {}", wrong.subject, wrong.detail)));
+    }
+    lines.push(format!("state: {}", words::aftermath(failure.aftermath)));
+    if let Some(backup) = &failure.backup {
+        lines.push(format!("backup: {}", backup.place.display()));
+    }
+    let next = json::next(failure);
+    for command in &next {
+        lines.push(format!("next: {}", output.command(command)));
+    }
+    if next.is_empty() {
+        lines.push(match exit {
+            ExitCode::Interrupted => "next: run the same command again when you are ready".to_string(),
+            _ => format!("next: {}", output.command("ripcord log")),
+        });
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,46 @@
+//! For programs: one event a line, a report object last (`docs/cli-contract.md`).
+
+use super::{Output, advice};
+use crate::cli::exit_code::ExitCode;
+use crate::report::{Event, Failure, Observer};
+use serde_json::{Value, json};
+
+/// Prints each event as a line.
+pub(super) struct Lines;
+
+impl Observer for Lines {
+    fn event(&self, event: &Event) {
+        super::say_event(event);
+    }
+}
+
+/// Returns the last line of a command that ended well.
+pub(super) fn report(command: &str, exit: ExitCode, body: Value) -> String {
+    json!({ "event": "report", "command": command, "exit": exit as u8, "result": body }).to_string()
+}
+
+/// Returns the last line of a command that failed.
+pub(super) fn failure(command: &str, exit: ExitCode, failure: &Failure, output: &Output) -> String {
+    let next: Vec<String> = next(failure).iter().map(|command| output.command(command)).collect();
+    json!({
+        "event": "report",
+        "command": command,
+        "exit": exit as u8,
+        "error": {
+            "fact": failure.source.to_string(),
+            "during_put_back": failure.during_put_back.as_ref().map(ToString::to_string),
+            "step": failure.step,
+            "operation": failure.operation,
+            "aftermath": failure.aftermath,
+            "backup": failure.backup,
+            "check": failure.check,
+            "next": next,
+        },
+    })
+    .to_string()
+}
+
+/// The commands to run next: those that the procedure knows, else the hint for the cause.
+pub(super) fn next(failure: &Failure) -> Vec<String> {
+    if failure.next.is_empty() { advice::hints(failure.source.as_ref()) } else { failure.next.clone() }
+}

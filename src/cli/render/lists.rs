@@ -1,0 +1,117 @@
+//! Lists and single things: backups, operations.
+
+use super::words;
+use crate::journal::OperationState;
+use crate::procedure::rows_text;
+use crate::store::{Backup, Listed};
+use comfy_table::{Table, presets};
+
+/// Returns the list of backups as a table.
+pub fn backups(all: &[Listed]) -> String {
+    if all.is_empty() {
+        return "there are no backups".to_string();
+    }
+    let mut table = plain();
+    table.set_header(["backup", "database", "at", "size", "proof"]);
+    for listed in all {
+        match listed {
+            Listed::Whole { backup } => table.add_row([
+                backup.manifest.id.clone(),
+                backup.manifest.database.name.clone(),
+                rows_text(&backup.manifest.from),
+                words::bytes(backup.bytes()),
+                proof(backup),
+            ]),
+            Listed::Damaged { id, reason } => {
+                table.add_row([id.clone(), format!("DAMAGED: {reason}"), String::new(), String::new(), String::new()])
+            }
+        };
+    }
+    trimmed(&table)
+}
+
+/// Returns everything worth knowing of one backup.
+pub fn show_backup(backup: &Backup) -> String {
+    let manifest = &backup.manifest;
+    let mut lines = vec![
+        format!("backup     {}", manifest.id),
+        format!("folder     {}", backup.folder.display()),
+        format!("database   {}", manifest.database),
+        format!("taken      {} by ripcord {} for {}", manifest.created, manifest.ripcord, words::kind(manifest.kind)),
+        format!("at         {}", rows_text(&manifest.from)),
+        format!("engine     {} {}", manifest.database.engine, manifest.engine_version),
+        format!("method     {}", manifest.method),
+        format!("proof      {} ({})", proof(backup), manifest.proof.method),
+        format!("size       {}, {}", words::bytes(backup.bytes()), words::count(manifest.artifacts.len(), "file")),
+    ];
+    for (name, table) in &manifest.fingerprint.tables {
+        lines.push(format!("  {name}: {} rows", table.rows));
+    }
+    for left_out in &manifest.fingerprint.not_compared {
+        lines.push(format!("  not compared: {}: {}", left_out.subject, left_out.reason));
+    }
+    lines.join("\n")
+}
+
+fn proof(backup: &Backup) -> String {
+    let proof = &backup.manifest.proof;
+    if proof.proven { "proven".to_string() } else { format!("NOT PROVEN ({})", proof.level) }
+}
+
+/// Returns every operation as a table, oldest first.
+pub fn log_lines(all: &[OperationState]) -> String {
+    if all.is_empty() {
+        return "there are no operations".to_string();
+    }
+    let mut table = plain();
+    table.set_header(["operation", "who", "from", "to", "end"]);
+    for state in all {
+        table.add_row([
+            state.operation.clone(),
+            state.who.clone(),
+            rows_text(&state.from),
+            rows_text(&state.to),
+            end(state),
+        ]);
+    }
+    trimmed(&table)
+}
+
+/// Returns one operation, with its error and its steps.
+pub fn log_of(state: &OperationState) -> String {
+    let mut lines = vec![
+        format!("operation  {}", state.operation),
+        format!("database   {}", state.database),
+        format!("who        {}, process {}", state.who, state.process),
+        format!("time       {} to {}", state.begun, state.last),
+        format!("from       {}", rows_text(&state.from)),
+        format!("to         {}", rows_text(&state.to)),
+        format!("steps      {}", state.started.iter().map(|step| words::step(*step)).collect::<Vec<_>>().join(", ")),
+        format!("end        {}", end(state)),
+    ];
+    if let Some(backup) = &state.backup {
+        lines.push(format!("backup     {backup}"));
+    }
+    if let Some(error) = &state.error {
+        lines.push(format!("error      {error}"));
+    }
+    lines.join("\n")
+}
+
+fn end(state: &OperationState) -> String {
+    match (state.ended, &state.step) {
+        (Some(aftermath), _) => words::aftermath_word(aftermath).to_string(),
+        (None, Some((step, _))) => format!("UNFINISHED in {}", words::step(*step)),
+        (None, None) => "UNFINISHED before its first step".to_string(),
+    }
+}
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING);
+    table
+}
+
+fn trimmed(table: &Table) -> String {
+    table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,72 @@
+//! Words and figures for people.
+
+use crate::report::{Aftermath, Kind, Step};
+
+/// Returns the name of a step as it stands at the beginning of a line.
+pub(super) fn step(step: Step) -> &'static str {
+    match step {
+        Step::Preflight => "preflight",
+        Step::Plan => "plan",
+        Step::Snapshot => "snapshot",
+        Step::Prove => "prove",
+        Step::Publish => "publish",
+        Step::Migrate => "migrate",
+        Step::Verify => "verify",
+        Step::Stage => "stage",
+        Step::Swap => "swap",
+        Step::PutBack => "put back",
+        Step::Finish => "finish",
+    }
+}
+
+pub(super) fn kind(kind: Kind) -> &'static str {
+    kind.word()
+}
+
+/// Says what is true of the data now: the one line an operator looks for.
+pub(super) fn aftermath(aftermath: Aftermath) -> &'static str {
+    match aftermath {
+        Aftermath::Unchanged => "nothing was changed: the data is as it was before",
+        Aftermath::Changed => "the database was changed, and the change stands",
+        Aftermath::PutBack => "the snapshot was put back: the data is as it was before",
+        Aftermath::Unknown => "it is not known what state the data is in",
+    }
+}
+
+pub(super) fn aftermath_word(aftermath: Aftermath) -> &'static str {
+    match aftermath {
+        Aftermath::Unchanged => "unchanged",
+        Aftermath::Changed => "changed",
+        Aftermath::PutBack => "put back",
+        Aftermath::Unknown => "unknown",
+    }
+}
+
+/// Returns a size with a binary unit: `12.3 MiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "KiB", "MiB", "GiB"] {
+        if value < 1024.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1024.0;
+    }
+    format!("{value:.1} TiB")
+}
+
+/// Returns a number with its noun, in the plural where it needs one: `1 table`, `2 tables`.
+pub(super) fn count(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_at_a_glance() {
+        assert_eq!(bytes(0), "0 B");
+        assert_eq!(bytes(1536), "1.5 KiB");
+        assert_eq!(bytes(3 << 40), "3.0 TiB");
+    }
+}

@@ -1,0 +1,81 @@
+//! The one place that knows every adapter and puts them together.
+
+use crate::base::{Cancel, Clock};
+use crate::config::{Config, search_path};
+use crate::engine::postgres::{self, PostgresDatabase};
+use crate::engine::sqlite::{self, SqliteDatabase};
+use crate::engine::{Database, DatabaseUrl};
+use crate::journal::Journal;
+use crate::procedure::Ports;
+use crate::report::{Failure, Observer};
+use crate::runner::MigrationRunner;
+use crate::runner::sql::{Project, SqlRunner};
+use crate::store::local::LocalStore;
+use std::sync::Arc;
+
+/// Everything that one command works with.
+pub(super) struct Assembled {
+    pub database: Arc<dyn Database>,
+    pub observer: Arc<dyn Observer>,
+    runner: Box<dyn MigrationRunner>,
+    store: LocalStore,
+    journal: Journal,
+    clock: Arc<dyn Clock>,
+    cancel: Cancel,
+    who: String,
+}
+
+impl Assembled {
+    /// Puts together what the configuration names.
+    pub(super) async fn new(
+        config: &Config,
+        observer: Arc<dyn Observer>,
+        cancel: &Cancel,
+    ) -> Result<Self, Failure> {
+        Self::at(config, &config.database, observer, cancel).await
+    }
+
+    /// The same with another database.
+    pub(super) async fn at(
+        config: &Config,
+        url: &DatabaseUrl,
+        observer: Arc<dyn Observer>,
+        cancel: &Cancel,
+    ) -> Result<Self, Failure> {
+        let database = database(config, url, cancel).await?;
+        let project = Project::new(&config.migrations);
+        Ok(Self {
+            runner: Box::new(SqlRunner::new(project, database.clone(), cancel.clone())),
+            database,
+            observer,
+            store: store(config, cancel),
+            journal: journal(config),
+            clock: config.clock.clone(),
+            cancel: cancel.clone(),
+            who: config.who.clone(),
+        })
+    }
+
+    pub(super) fn ports(&self) -> Ports<'_> {
+        Ports {
+            database: self.database.as_ref(),
+            runner: self.runner.as_ref(),
+            store: &self.store,
+            journal: &self.journal,
+            observer: self.observer.clone(),
+            clock: self.clock.clone(),
+            cancel: self.cancel.clone(),
+            who: self.who.clone(),
+        }
+    }
+}
+
+/// Returns the store of backups; it needs no database.
+pub(super) fn store(config: &Config, cancel: &Cancel) -> LocalStore {
+    LocalStore::open(&config.backups, cancel.clone())
+}
+
+/// Returns the journals; they need no database.
+pub(super) fn journal(config: &Config) -> Journal {
+    Journal::open(&config.backups, config.clock.clone())
+}

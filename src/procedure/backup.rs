@@ -1,0 +1,40 @@
+//! A backup by hand, and the care of backups.
+
+use super::change::preflight;
+use super::snapshot::{self, Purpose};
+use super::{Ports, SnapshotPolicy, refused, settle};
+use crate::base::ids;
+use crate::report::{Aftermath, Failure, Kind, Report};
+use crate::store::Damage;
+
+/// Takes a backup: snapshot, proof, publication. The database is only read.
+pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report, Failure> {
+    let id = ids::operation_id(ports.clock.now(), Kind::Backup.word());
+    let _lock = ports.database.lock(&id).await.map_err(refused)?;
+    ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
+    preflight(ports, policy, false).await?;
+    let rows = ports.database.version_rows().await.map_err(refused)?;
+
+    let mut op = ports.begin(&id, Kind::Backup, None, &rows).map_err(refused)?;
+    let purpose = Purpose { id: id.clone(), kind: Kind::Backup, plan: None };
+    let outcome = snapshot::keep(ports, &mut op, &purpose, policy).await.map(|saved| Report {
+        operation: Some(id),
+        kind: Kind::Backup,
+        database: ports.identity().clone(),
+        aftermath: Aftermath::Unchanged,
+        from: rows.clone(),
+        to: rows,
+        backup: Some(saved.facts()),
+        check: None,
+        undo: None,
+        notes: Vec::new(),
+    });
+    settle::end(ports, &op, outcome).await
+}
+
+/// Returns what is wrong with a backup; nothing when every artifact is as it was written.
+pub async fn check(ports: &Ports<'_>, id: &str) -> Result<(String, Vec<Damage>), Failure> {
+    let backup = ports.store.open(id).await.map_err(refused)?;
+    let damage = ports.store.verify(&backup).await.map_err(refused)?;
+    Ok((backup.manifest.id, damage))
+}

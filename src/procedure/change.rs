@@ -1,0 +1,196 @@
+//! The guarded change: an upgrade or a downgrade that keeps a proven way back.
+
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, rows_text, settle, snapshot, verify};
+use crate::base::ids;
+use crate::catalog::Severity;
+use crate::engine::{Bookkeeping, Need, OtherWrites};
+use crate::history::Direction;
+use crate::journal::Operation;
+use crate::plan::Plan;
+use crate::report::{Aftermath, BackupFacts, Check, Event, Failure, Report, Step};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct ChangeRequest {
+    pub direction: Direction,
+    /// `head`, `-1`, `base`, `5f2c` …
+    pub target: String,
+    pub policy: SnapshotPolicy,
+    pub on_failure: OnFailure,
+}
+
+/// What to do when the database was changed and the change did not pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// Put the snapshot back, if it is proven that nobody else wrote since; otherwise stop.
+    #[default]
+    Restore,
+    /// Leave everything as it is, for a person.
+    Stop,
+}
+
+/// Returns the plan of a change and runs nothing (`--dry-run`).
+pub async fn plan(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Plan, Failure> {
+    ports.runner.plan(request.direction, &request.target).await.map_err(refused)
+}
+
+/// Upgrades or downgrades the database to `request.target`, keeping a verified way back.
+///
+/// Nothing is touched before the snapshot has been restored and compared. What is returned, also by a failure, says
+/// what is true of the data now.
+pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report, Failure> {
+    let kind = kind_of(request.direction);
+    let id = ids::operation_id(ports.clock.now(), kind.word());
+    if request.direction == Direction::Down && !ports.database.exists().await.map_err(refused)? {
+        return Err(refused(crate::engine::Error::NotFound { place: ports.identity().place.clone() }));
+    }
+    let _lock = ports.database.lock(&id).await.map_err(refused)?;
+    ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
+
+    // Plan under the lock: a plan made earlier could describe a schema that has since moved.
+    let plan = plan(ports, request).await?;
+    if plan.is_empty() {
+        return Ok(nothing_to_do(ports, &plan));
+    }
+    preflight(ports, &request.policy, false).await?;
+    ports.observer.event(&Event::Planned { plan: plan.clone() });
+
+    let mut op = ports.begin(&id, kind, Some(&plan), &plan.from).map_err(refused)?;
+    let changed = guarded(ports, request, &plan, &mut op).await;
+    settle::end(ports, &op, changed).await
+}
+
+async fn guarded(
+    ports: &Ports<'_>,
+    request: &ChangeRequest,
+    plan: &Plan,
+    op: &mut Operation,
+) -> Result<Report, Failure> {
+    // The mark comes before the snapshot: what is written between the two counts as written since.
+    let mark = ports.database.mark().await.map_err(refused)?;
+    let purpose = snapshot::Purpose { id: op.id().to_string(), kind: kind_of(plan.direction), plan: Some(plan) };
+    let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
+
+    // Rehearsal and salvage have their place here: they work on the restored copy, before anything real is touched.
+
+    ports.go_on().map_err(|error| Failure { backup: Some(saved.facts()), ..refused(error) })?;
+    op.set_aftermath(Aftermath::Unknown);
+    let (id, log) = (op.id().to_string(), op.script_log());
+    let book = Bookkeeping { operation: &id, at: ports.clock.now(), known: &saved.inventory.findings };
+    let migrated = op.step(Step::Migrate, async {
+        let applied = ports.runner.run(plan, &book, &log).await?;
+        Ok::<_, crate::runner::Error>(Done { what: applied, facts: format!("{} revisions", plan.scripts.len()) })
+    });
+    let applied = match migrated.await {
+        Ok(done) => done.what,
+        Err(cause) => return Err(settle::after_migrate(ports, op, request, plan, &saved, &mark, cause).await),
+    };
+
+    op.set_aftermath(Aftermath::Changed);
+    let others = ports.database.others_wrote_since(&mark).await;
+    let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
+    let checked = op.step(Step::Verify, verify::after(ports, plan, &saved, &applied, &others)).await;
+    match checked {
+        Ok(verified) if verified.check.wrong.is_empty() => {
+            finish(ports, op, request, plan, saved.facts(), verified).await
+        }
+        Ok(verified) => {
+            let count = verified.check.wrong.len();
+            let cause = Failure {
+                step: Some(Step::Verify),
+                operation: Some(op.id().to_string()),
+                aftermath: Aftermath::Changed,
+                check: Some(Box::new(verified.check)),
+                ..refused(Refusal::Verification { count })
+            };
+            Err(settle::after_verify(ports, op, request, plan, &saved, &mark, cause).await)
+        }
+        Err(cause) => Err(settle::after_verify(ports, op, request, plan, &saved, &mark, cause).await),
+    }
+}
+
+/// Refuses what the engine's preflight calls an error, and passes on the rest as remarks.
+pub(super) async fn preflight(
+    ports: &Ports<'_>,
+    policy: &SnapshotPolicy,
+    replaces: bool,
+) -> Result<(), Failure> {
+    let need = Need { folder: ports.store.place(), proof: policy.proof, replaces };
+    ports.observer.event(&Event::StepStarted { step: Step::Preflight });
+    let found = ports.database.preflight(&need).await.map_err(refused)?;
+    let (stop, remarks): (Vec<_>, Vec<_>) =
+        found.findings.into_iter().partition(|finding| finding.severity == Severity::Error);
+    if !stop.is_empty() {
+        return Err(refused(Refusal::Preflight { findings: stop }));
+    }
+    if let Some(limit) = policy.max_size.filter(|limit| found.bytes > *limit) {
+        let _ = limit;
+        return Err(refused(Refusal::TooLargeToProve { what: "database".to_string(), bytes: found.bytes }));
+    }
+    for finding in remarks {
+        ports.observer.event(&Event::Found { finding });
+    }
+    ports.observer.event(&Event::StepFinished { step: Step::Preflight, facts: String::new() });
+    Ok(())
+}
+
+async fn finish(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    request: &ChangeRequest,
+    plan: &Plan,
+    backup: BackupFacts,
+    verified: verify::Verified,
+) -> Result<Report, Failure> {
+    let after = serde_json::to_vec_pretty(&verified.after).unwrap_or_default();
+    let keep = async {
+        ports.store.add(&backup.id, "after.json", &after).await?;
+        Ok::<_, crate::store::Error>(())
+    };
+    op.step(Step::Finish, keep).await?;
+    Ok(Report {
+        operation: Some(op.id().to_string()),
+        kind: kind_of(request.direction),
+        database: ports.identity().clone(),
+        aftermath: Aftermath::Changed,
+        from: plan.from.clone(),
+        to: plan.to.clone(),
+        undo: Some(undo(plan, &backup)),
+        notes: notes(plan, &backup, &verified.check),
+        backup: Some(backup),
+        check: Some(verified.check),
+    })
+}
+
+/// The command that undoes a change: an upgrade is undone by its downgrade, which keeps the rows written since; a
+/// downgrade by its snapshot, because an upgrade would not bring back what it dropped.
+fn undo(plan: &Plan, backup: &BackupFacts) -> String {
+    match (plan.direction, plan.from.as_slice()) {
+        (Direction::Up, []) => "ripcord downgrade base".to_string(),
+        (Direction::Up, [row]) => format!("ripcord downgrade {row}"),
+        _ => format!("ripcord restore {}", backup.id),
+    }
+}
+
+fn notes(plan: &Plan, backup: &BackupFacts, check: &Check) -> Vec<String> {
+    let mut notes = check.unsure.clone();
+    if plan.direction == Direction::Up && plan.from.len() < 2 {
+        notes.push(format!("to put everything back as it was before: ripcord restore {}", backup.id));
+    }
+    notes
+}
+
+fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
+    Report {
+        operation: None,
+        kind: kind_of(plan.direction),
+        database: ports.identity().clone(),
+        aftermath: Aftermath::Unchanged,
+        from: plan.from.clone(),
+        to: plan.to.clone(),
+        backup: None,
+        check: None,
+        undo: None,
+        notes: vec![format!("the database is at {} already, nothing was done", rows_text(&plan.from))],
+    }
+}

@@ -1,0 +1,132 @@
+//! The stories: what ripcord does, one linear function each.
+//!
+//! [`change`] guards an upgrade or a downgrade, [`backup`] takes a backup by hand, [`restore`] puts one back,
+//! [`recover`] finishes or undoes what a crash interrupted, [`verify`] compares at any time. They know traits, never an
+//! engine, a file format or a word of output; each step is in the journal before it starts.
+
+pub mod backup;
+pub mod change;
+mod facts;
+mod judge;
+pub mod recover;
+pub mod restore;
+mod settle;
+mod snapshot;
+pub mod verify;
+
+pub use judge::{Circumstances, judge};
+pub use snapshot::read_inventory;
+
+use crate::base::{Cancel, Clock};
+use crate::catalog::{DatabaseId, Finding};
+use crate::engine::{Database, ProofLevel};
+use crate::history::{Direction, RevisionId};
+use crate::journal::{Entry, Journal, JournalError, Operation};
+use crate::plan::Plan;
+use crate::report::{Event, Failure, Kind, Observer, Progress, Step};
+use crate::runner::MigrationRunner;
+use crate::store::{BackupStore, Damage};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Everything that a procedure may reach: the roots, never an adapter.
+pub struct Ports<'a> {
+    pub database: &'a dyn Database,
+    pub runner: &'a dyn MigrationRunner,
+    pub store: &'a dyn BackupStore,
+    pub journal: &'a Journal,
+    pub observer: Arc<dyn Observer>,
+    pub clock: Arc<dyn Clock>,
+    pub cancel: Cancel,
+    /// Who runs it, for the journal: `name@host`.
+    pub who: String,
+}
+
+impl Ports<'_> {
+    /// Begins an operation: from here on a crash is remembered.
+    fn begin(&self, id: &str, kind: Kind, plan: Option<&Plan>, rows: &[RevisionId]) -> Result<Operation, JournalError> {
+        let begun = Entry::Begun {
+            operation: id.to_string(),
+            kind,
+            database: self.identity().clone(),
+            direction: plan.map(|plan| plan.direction),
+            target: plan.map(|plan| plan.target.clone()),
+            from: plan.map_or_else(|| rows.to_vec(), |plan| plan.from.clone()),
+            to: plan.map_or_else(|| rows.to_vec(), |plan| plan.to.clone()),
+            who: self.who.clone(),
+            process: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+        };
+        let operation = self.journal.begin(id, begun)?.observed_by(self.observer.clone());
+        self.observer.event(&Event::Begun { operation: id.to_string(), kind });
+        Ok(operation)
+    }
+
+    fn identity(&self) -> &DatabaseId {
+        self.database.identity()
+    }
+
+    fn progress(&self, step: Step) -> Progress {
+        Progress::new(self.observer.clone(), step)
+    }
+
+    /// Fails when a person or a signal asked to stop: asked between steps, so that none begins that nobody wants.
+    fn go_on(&self) -> Result<(), crate::engine::Error> {
+        if self.cancel.is_cancelled() { Err(crate::engine::Error::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Why a guard refused, or a check failed: facts that no single port knows.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("{}", findings.iter().map(|finding| finding.detail.as_str()).collect::<Vec<_>>().join("; "))]
+    Preflight { findings: Vec<Finding> },
+    #[error("the snapshot did not come back as it was taken: {}", differences.join("; "))]
+    NotProven { differences: Vec<String> },
+    #[error("what was restored is not what the backup holds: {}", differences.join("; "))]
+    NotRestored { differences: Vec<String> },
+    #[error("backup {backup} is damaged: {}", damage.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    DamagedBackup { backup: String, damage: Vec<Damage> },
+    #[error("backup {backup} is of {found}, not of {expected}")]
+    AnotherDatabase { backup: String, found: DatabaseId, expected: DatabaseId },
+    #[error("backup {backup} has no usable {name}: {detail}")]
+    Unreadable { backup: String, name: String, detail: String },
+    #[error("verification found {count} differences that the migration does not explain")]
+    Verification { count: usize },
+    #[error("the migrations that are left lead to {found}, the interrupted operation was on its way to {expected}")]
+    PlanMoved { found: String, expected: String },
+    #[error("operation {operation} stopped {at}, and going on by itself could lose data")]
+    NeedsChoice { operation: String, at: String },
+    #[error("the {what} is larger than proof.max_size: {bytes} bytes")]
+    TooLargeToProve { what: String, bytes: u64 },
+    #[error("{} could not be {doing}: {source}", place.display())]
+    Io { place: PathBuf, doing: &'static str, source: std::io::Error },
+}
+
+/// The name of a direction's operation.
+pub fn kind_of(direction: Direction) -> Kind {
+    match direction {
+        Direction::Up => Kind::Upgrade,
+        Direction::Down => Kind::Downgrade,
+    }
+}
+
+/// Returns version rows as a target of the command line: `base` when there are none.
+pub fn rows_text(rows: &[RevisionId]) -> String {
+    if rows.is_empty() {
+        return "base".to_string();
+    }
+    rows.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// How a snapshot is to be treated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SnapshotPolicy {
+    pub proof: ProofLevel,
+    /// Databases above this size are not proven without being asked for by name, in bytes.
+    pub max_size: Option<u64>,
+}
+
+fn refused(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure::refused(error)
+}

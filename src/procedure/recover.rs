@@ -1,0 +1,259 @@
+//! After a crash: finishing or undoing what was interrupted, with facts instead of guesses.
+//!
+//! Nothing is resumed from memory. The journal says what had been begun, the database says what is there, and the two
+//! together leave few cases. Running it twice is running it once.
+
+use super::snapshot::{self, Purpose, Saved, read_inventory, read_plan};
+use super::{Ports, Refusal, SnapshotPolicy, refused, rows_text, settle, verify};
+use crate::engine::{Applied, Bookkeeping, OtherWrites};
+use crate::history::RevisionId;
+use crate::journal::{Operation, OperationState};
+use crate::report::{Aftermath, Event, Failure, Kind, Report, Step};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RecoverRequest {
+    /// Put the snapshot back instead of going on.
+    pub undo: bool,
+    pub policy: SnapshotPolicy,
+}
+
+/// Brings an interrupted operation to a known end; `None` when there is none.
+pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Option<Report>, Failure> {
+    let _lock = ports.database.lock("recover").await.map_err(refused)?;
+    let Some(state) = ports.journal.unfinished(ports.identity()).map_err(refused)? else {
+        return Ok(None);
+    };
+    let mut op = ports.journal.resume(&state.operation).map_err(refused)?.observed_by(ports.observer.clone());
+    // First free what the crash left locked, barred or half written: the looks below need a database that answers.
+    let mut tidied = ports.database.tidy(&state.operation, &state.facts).await.map_err(refused)?;
+    tidied.extend(ports.store.tidy(&state.operation).await.map_err(refused)?);
+
+    let outcome = match state.kind {
+        _ if !state.may_have_changed() => Ok(unchanged(ports, &state)),
+        Kind::Restore => after_restore(ports, &state).await,
+        _ => after_change(ports, &mut op, &state, request).await,
+    };
+    let outcome = outcome.map(|mut report| {
+        report.notes.extend(tidied);
+        report
+    });
+    settle::end(ports, &op, outcome).await.map(Some)
+}
+
+/// The crash came before anything was written to the real database.
+fn unchanged(ports: &Ports<'_>, state: &OperationState) -> Report {
+    Report { aftermath: Aftermath::Unchanged, to: state.from.clone(), ..report(ports, state) }
+}
+
+/// The crash came while an upgrade or a downgrade ran.
+async fn after_change(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    state: &OperationState,
+    request: &RecoverRequest,
+) -> Result<Report, Failure> {
+    let saved = saved(ports, state).await?;
+    let rows = ports.database.version_rows().await.map_err(|error| unknown(state, &saved, error))?;
+    if request.undo || state.started.contains(&Step::PutBack) {
+        return undo(ports, op, state, &saved, request).await;
+    }
+    // A statement by itself may have run or not, and going on could run it twice.
+    let half_done = state.statements_by_themselves && state.open_script.is_some();
+    if half_done && !settle::same(&rows, &state.to) {
+        return as_before_or_choice(ports, state, &saved).await;
+    }
+    if settle::same(&rows, &state.from) {
+        return as_before_or_choice(ports, state, &saved).await;
+    }
+    if !settle::same(&rows, &state.to) {
+        go_on(ports, op, state, &saved).await?;
+    }
+    verified(ports, op, state, &saved).await
+}
+
+/// The version rows did not move: what was open was undone by the database itself. Look whether that is so.
+async fn as_before_or_choice(ports: &Ports<'_>, state: &OperationState, saved: &Saved) -> Result<Report, Failure> {
+    let check = verify::is_as_before(ports, saved).await.map_err(|error| unknown(state, saved, error))?;
+    let data_only = check.catalog.is_empty();
+    if check.wrong.is_empty() || (data_only && !state.statements_by_themselves) {
+        let mut report = unchanged(ports, state);
+        report.backup = Some(saved.facts());
+        if !check.wrong.is_empty() {
+            report.notes.push(format!(
+                "rows were written by others since the snapshot: {}",
+                verify::sentences(&check).join("; ")
+            ));
+        }
+        return Ok(report);
+    }
+    let at = match &state.open_statement {
+        Some((revision, index)) => format!("in statement {} of revision {revision}", index + 1),
+        None => format!("on its way from {} to {}", rows_text(&state.from), rows_text(&state.to)),
+    };
+    let refusal = Refusal::NeedsChoice { operation: state.operation.clone(), at };
+    let mut failure = unknown(state, saved, refusal);
+    failure.check = Some(Box::new(check));
+    failure.next = vec!["ripcord recover --undo".to_string()];
+    Err(failure)
+}
+
+/// Some revisions are committed, others not: each is all or nothing, so the rest can run.
+async fn go_on(ports: &Ports<'_>, op: &mut Operation, state: &OperationState, saved: &Saved) -> Result<(), Failure> {
+    let (Some(direction), Some(target)) = (state.direction, state.target.as_deref()) else {
+        return Err(unknown(state, saved, Refusal::NeedsChoice {
+            operation: state.operation.clone(),
+            at: "before it had a plan".to_string(),
+        }));
+    };
+    // A relative target (`+2`) counted from where the operation began; its end is what the journal says.
+    let target = match state.to.as_slice() {
+        [one] => one.to_string(),
+        _ => target.to_string(),
+    };
+    let plan = ports.runner.plan(direction, &target).await.map_err(|error| unknown(state, saved, error))?;
+    if !settle::same(&plan.to, &state.to) {
+        let refusal = Refusal::PlanMoved { found: rows_text(&plan.to), expected: rows_text(&state.to) };
+        return Err(unknown(state, saved, refusal));
+    }
+    ports.observer.event(&Event::Planned { plan: plan.clone() });
+    let (id, log) = (op.id().to_string(), op.script_log());
+    let book = Bookkeeping { operation: &id, at: ports.clock.now(), known: &saved.inventory.findings };
+    op.set_aftermath(Aftermath::Unknown);
+    let work = async { ports.runner.run(&plan, &book, &log).await.map(|_| ()) };
+    let ran = op.step(Step::Migrate, work).await;
+    ran.map_err(|mut failure| {
+        failure.backup = Some(saved.facts());
+        failure.next = vec!["ripcord recover --undo".to_string()];
+        failure
+    })
+}
+
+/// All revisions are committed: verify what the crash kept from being verified.
+async fn verified(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    state: &OperationState,
+    saved: &Saved,
+) -> Result<Report, Failure> {
+    let plan = read_plan(&saved.backup).map_err(|error| unknown(state, saved, error))?;
+    // Who wrote what died with the process that counted it: what cannot be told is said, not held against anybody.
+    let unknown_others = OtherWrites::Unknown("the process that counted them died".to_string());
+    op.set_aftermath(Aftermath::Changed);
+    let touches = plan.touches();
+    let work = async {
+        let progress = ports.progress(Step::Verify);
+        let after = ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await?;
+        let rows: Vec<RevisionId> = ports.database.version_rows().await?;
+        let around = super::Circumstances {
+            touches: &touches,
+            applied: &Applied::default(),
+            others: &unknown_others,
+            rows_expected: &plan.to,
+            rows_found: &rows,
+        };
+        let check = super::judge(&saved.inventory, &after, &around);
+        let bytes = serde_json::to_vec_pretty(&after).unwrap_or_default();
+        ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(verify::Verified { after, check })
+    };
+    let verified = op.step(Step::Verify, work).await?;
+    let count = verified.check.wrong.len();
+    if count > 0 {
+        return Err(Failure {
+            aftermath: Aftermath::Changed,
+            backup: Some(saved.facts()),
+            next: vec![format!("ripcord restore {}", saved.backup.manifest.id)],
+            check: Some(Box::new(verified.check)),
+            ..unknown(state, saved, Refusal::Verification { count })
+        });
+    }
+    Ok(Report {
+        aftermath: Aftermath::Changed,
+        backup: Some(saved.facts()),
+        check: Some(verified.check),
+        undo: Some(format!("ripcord restore {}", saved.backup.manifest.id)),
+        ..report(ports, state)
+    })
+}
+
+async fn undo(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    state: &OperationState,
+    saved: &Saved,
+    request: &RecoverRequest,
+) -> Result<Report, Failure> {
+    op.set_aftermath(Aftermath::Unknown);
+    // Others may have written since the crash: keep the present state before it is replaced.
+    let id = format!("{}-present", state.operation);
+    let kept = match ports.store.open(&id).await {
+        Ok(backup) => backup.manifest.id,
+        Err(_) => {
+            let purpose = Purpose { id, kind: Kind::Restore, plan: None };
+            let kept = snapshot::keep(ports, op, &purpose, &request.policy).await;
+            kept.map_err(|failure| Failure { backup: Some(saved.facts()), ..failure })?.backup.manifest.id
+        }
+    };
+    settle::put_back(ports, op, saved).await.map_err(|mut failure| {
+        failure.backup = Some(saved.facts());
+        failure
+    })?;
+    Ok(Report {
+        aftermath: Aftermath::PutBack,
+        to: state.from.clone(),
+        backup: Some(saved.facts()),
+        undo: Some(format!("ripcord restore {kept}")),
+        ..report(ports, state)
+    })
+}
+
+/// The crash came while a restored database was put in place. The engine has finished or undone the swap; look which.
+async fn after_restore(ports: &Ports<'_>, state: &OperationState) -> Result<Report, Failure> {
+    let restored = state.facts.get("restores").cloned().unwrap_or_default();
+    let backup = ports.store.open(&restored).await.map_err(refused)?;
+    let expected = read_inventory(&backup, "before.json").map_err(refused)?;
+    let now = ports.database.inventory(&ports.progress(Step::Verify)).await.map_err(refused)?;
+    let check = verify::strict(&expected, &now);
+    let aftermath = if check.wrong.is_empty() { Aftermath::PutBack } else { Aftermath::Unchanged };
+    let mut report = Report { aftermath, to: state.to.clone(), ..report(ports, state) };
+    if aftermath == Aftermath::Unchanged {
+        report.notes.push(format!("the restore did not take place; run it again: ripcord restore {restored}"));
+    }
+    Ok(report)
+}
+
+async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failure> {
+    let id = state.backup.clone().unwrap_or_else(|| state.operation.clone());
+    let backup = super::restore::whole(ports, &id).await?;
+    let inventory = read_inventory(&backup, "before.json").map_err(refused)?;
+    Ok(Saved { backup, inventory })
+}
+
+fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
+    Report {
+        operation: Some(state.operation.clone()),
+        kind: state.kind,
+        database: ports.identity().clone(),
+        aftermath: Aftermath::Unknown,
+        from: state.from.clone(),
+        to: state.to.clone(),
+        backup: None,
+        check: None,
+        undo: None,
+        notes: Vec::new(),
+    }
+}
+
+fn unknown(
+    state: &OperationState,
+    saved: &Saved,
+    error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> Failure {
+    Failure {
+        operation: Some(state.operation.clone()),
+        aftermath: Aftermath::Unknown,
+        backup: Some(saved.facts()),
+        ..refused(error)
+    }
+}

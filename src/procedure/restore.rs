@@ -1,0 +1,160 @@
+//! Putting a backup back: into a new database, or in the place of the live one.
+
+use super::snapshot::{self, Purpose, read_inventory};
+use super::{Ports, Refusal, SnapshotPolicy, change::preflight, refused, settle, verify};
+use crate::base::ids;
+use crate::engine::Swapped;
+use crate::fingerprint::Inventory;
+use crate::journal::{Entry, Operation};
+use crate::report::{Aftermath, Event, Failure, Kind, Report, Step};
+use crate::store::Backup;
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct RestoreRequest {
+    /// The backup's id, or an unambiguous part of it, or `latest`.
+    pub backup: String,
+    /// True when `ports.database` is a new database that does not exist yet; false to replace the live one.
+    pub into_new: bool,
+    pub policy: SnapshotPolicy,
+}
+
+/// Restores a backup. In place, the present state is saved as a backup first, whatever it is: nothing is lost.
+pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Report, Failure> {
+    // Look at the backup before anything else: a damaged one must be known before the live database is touched.
+    let backup = whole(ports, &request.backup).await?;
+    if !request.into_new && !backup.manifest.database.is_same(ports.identity()) {
+        return Err(refused(Refusal::AnotherDatabase {
+            backup: backup.manifest.id,
+            found: backup.manifest.database,
+            expected: ports.identity().clone(),
+        }));
+    }
+    let expected = read_inventory(&backup, "before.json").map_err(refused)?;
+    let id = ids::operation_id(ports.clock.now(), Kind::Restore.word());
+    let _lock = ports.database.lock(&id).await.map_err(refused)?;
+    ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
+    let exists = ports.database.exists().await.map_err(refused)?;
+    if request.into_new && exists {
+        return Err(refused(crate::engine::Error::Exists { place: ports.identity().to_string() }));
+    }
+    if exists {
+        preflight(ports, &request.policy, true).await?;
+    }
+
+    let mut op = ports.begin(&id, Kind::Restore, None, &backup.manifest.from).map_err(refused)?;
+    op.write(Entry::Fact { name: "restores".to_string(), value: backup.manifest.id.clone() }).map_err(refused)?;
+    let outcome = put_in_place(ports, &mut op, request, &backup, &expected, exists).await;
+    let outcome = tidied(ports, &op, outcome).await;
+    settle::end(ports, &op, outcome).await
+}
+
+/// Opens a backup and checks every artifact of it.
+pub(super) async fn whole(ports: &Ports<'_>, id: &str) -> Result<Backup, Failure> {
+    let backup = ports.store.open(id).await.map_err(refused)?;
+    let damage = ports.store.verify(&backup).await.map_err(refused)?;
+    if damage.is_empty() {
+        return Ok(backup);
+    }
+    Err(refused(Refusal::DamagedBackup { backup: backup.manifest.id, damage }))
+}
+
+async fn put_in_place(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    request: &RestoreRequest,
+    backup: &Backup,
+    expected: &Inventory,
+    exists: bool,
+) -> Result<Report, Failure> {
+    let id = op.id().to_string();
+    // Save what is about to be replaced: the bad state is evidence, and it holds what was written since.
+    let saved = if exists { keep_present(ports, op, request).await? } else { None };
+    let progress = ports.progress(Step::Stage);
+    let stage = async {
+        ports.go_on()?;
+        let staged = ports.database.stage(&backup.snapshot(), expected, &id, &progress).await?;
+        match staged.differences.is_empty() {
+            true => Ok(staged),
+            false => Err(Box::<dyn std::error::Error + Send + Sync>::from(Refusal::NotRestored {
+                differences: staged.differences,
+            })),
+        }
+    };
+    let staged = op.step(Step::Stage, stage).await.map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
+
+    let log = op.script_log();
+    op.set_aftermath(Aftermath::Unknown);
+    let swapped = op
+        .step(Step::Swap, ports.database.swap(&staged, &id, &log))
+        .await
+        .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
+    op.set_aftermath(Aftermath::Changed);
+    op.step(Step::Verify, compare(ports, expected))
+        .await
+        .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
+    Ok(Report {
+        operation: Some(id),
+        kind: Kind::Restore,
+        database: ports.identity().clone(),
+        aftermath: if request.into_new { Aftermath::Changed } else { Aftermath::PutBack },
+        from: Vec::new(),
+        to: backup.manifest.from.clone(),
+        undo: saved.as_ref().map(|saved| format!("ripcord restore {}", saved.id)),
+        backup: saved,
+        check: None,
+        notes: notes(&swapped),
+    })
+}
+
+/// Saves the present state as a backup. One that is too broken to be read is said so and kept as it is by the swap.
+async fn keep_present(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    request: &RestoreRequest,
+) -> Result<Option<crate::report::BackupFacts>, Failure> {
+    let purpose = Purpose { id: op.id().to_string(), kind: Kind::Restore, plan: None };
+    match snapshot::keep(ports, op, &purpose, &request.policy).await {
+        Ok(saved) => Ok(Some(saved.facts())),
+        Err(failure) if is_unreadable(&failure) => {
+            let text = format!("the present database cannot be read ({failure}); its files are kept beside it");
+            ports.observer.event(&Event::Note { text });
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn is_unreadable(failure: &Failure) -> bool {
+    let error = failure.source.downcast_ref::<crate::engine::Error>();
+    matches!(error, Some(crate::engine::Error::NotADatabase { .. }))
+}
+
+async fn compare(ports: &Ports<'_>, expected: &Inventory) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let now = ports.database.inventory(&ports.progress(Step::Verify)).await?;
+    let check = verify::strict(expected, &now);
+    if check.wrong.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::NotRestored { differences: verify::sentences(&check) }.into())
+}
+
+fn notes(swapped: &Swapped) -> Vec<String> {
+    let mut notes = swapped.notes.clone();
+    if let Some(kept) = &swapped.kept {
+        notes.push(format!("the database that was live before is kept as {kept}"));
+    }
+    notes
+}
+
+/// Removes what a failed restore has left behind.
+async fn tidied(ports: &Ports<'_>, op: &Operation, outcome: Result<Report, Failure>) -> Result<Report, Failure> {
+    if let Err(failure) = &outcome {
+        // Where the end is unknown, `recover` looks first and tidies then.
+        if failure.aftermath == Aftermath::Unchanged {
+            ports.cancel.heard();
+            let _ = ports.database.tidy(op.id(), &std::collections::BTreeMap::new()).await;
+        }
+    }
+    outcome
+}

@@ -1,0 +1,165 @@
+//! The bad end: finding out what is true of the data, and putting it back where that loses nothing.
+
+use super::change::{ChangeRequest, OnFailure};
+use super::snapshot::Saved;
+use super::{Ports, Refusal, rows_text, verify};
+use crate::engine::{OtherWrites, WriteMark};
+use crate::history::{Direction, RevisionId};
+use crate::journal::Operation;
+use crate::plan::Plan;
+use crate::report::{Aftermath, Failure, Report, Step};
+use std::collections::BTreeSet;
+
+/// Writes the last line of an operation and keeps a copy of its journal in the backup.
+///
+/// An end that nobody knows is no end: the journal stays open, and `recover` is the next command.
+pub(super) async fn end(
+    ports: &Ports<'_>,
+    op: &Operation,
+    outcome: Result<Report, Failure>,
+) -> Result<Report, Failure> {
+    let (aftermath, error, backup) = match &outcome {
+        Ok(report) => (report.aftermath, None, report.backup.as_ref()),
+        Err(failure) => (failure.aftermath, Some(failure.source.to_string()), failure.backup.as_ref()),
+    };
+    if aftermath == Aftermath::Unknown {
+        return outcome.map_err(|mut failure| {
+            failure.operation = Some(op.id().to_string());
+            failure.next.insert(0, "ripcord recover".to_string());
+            failure
+        });
+    }
+    let written = op.end(aftermath, error.as_deref());
+    if let (Some(backup), Ok(bytes)) = (backup, ports.journal.bytes(op.id())) {
+        // A convenience for readers of the folder; the journal itself is safe where it is.
+        let _ = ports.store.add(&backup.id, "journal.jsonl", &bytes).await;
+    }
+    match outcome {
+        Ok(report) => written.map(|()| report).map_err(Failure::refused),
+        Err(mut failure) => {
+            failure.operation.get_or_insert_with(|| op.id().to_string());
+            Err(failure)
+        }
+    }
+}
+
+/// A script failed: a transactional one has undone itself, which is shown; otherwise the policy decides.
+pub(super) async fn after_migrate(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    request: &ChangeRequest,
+    plan: &Plan,
+    saved: &Saved,
+    mark: &WriteMark,
+    mut cause: Failure,
+) -> Failure {
+    // The wish to stop was heard; from here on the work is to reach a known state.
+    ports.cancel.heard();
+    cause.backup = Some(saved.facts());
+    let Ok(rows) = ports.database.version_rows().await else {
+        cause.aftermath = Aftermath::Unknown;
+        return cause;
+    };
+    if !same(&rows, &plan.from) || !plan.is_transactional() {
+        return put_back_or_stop(ports, op, request, plan, saved, mark, cause, &rows).await;
+    }
+    match verify::is_as_before(ports, saved).await {
+        Ok(check) if check.wrong.is_empty() => cause.aftermath = Aftermath::Unchanged,
+        // The transaction was undone, so what differs is the doing of others, unless it is proven that there were none.
+        Ok(check) => {
+            let nobody = matches!(ports.database.others_wrote_since(mark).await, Ok(OtherWrites::Nobody));
+            cause.aftermath = if nobody { Aftermath::Unknown } else { Aftermath::Unchanged };
+            cause.check = Some(Box::new(check));
+        }
+        Err(_) => cause.aftermath = Aftermath::Unknown,
+    }
+    cause
+}
+
+/// Verification failed: the migration stands, and the policy decides.
+pub(super) async fn after_verify(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    request: &ChangeRequest,
+    plan: &Plan,
+    saved: &Saved,
+    mark: &WriteMark,
+    mut cause: Failure,
+) -> Failure {
+    ports.cancel.heard();
+    cause.backup = Some(saved.facts());
+    cause.aftermath = Aftermath::Changed;
+    let rows = ports.database.version_rows().await.unwrap_or_default();
+    put_back_or_stop(ports, op, request, plan, saved, mark, cause, &rows).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "the whole situation decides")]
+async fn put_back_or_stop(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    request: &ChangeRequest,
+    plan: &Plan,
+    saved: &Saved,
+    mark: &WriteMark,
+    mut cause: Failure,
+    rows: &[RevisionId],
+) -> Failure {
+    // Putting back loses what others wrote since the snapshot, so it must be proven that there is nothing to lose.
+    let nobody = matches!(ports.database.others_wrote_since(mark).await, Ok(OtherWrites::Nobody));
+    if request.on_failure == OnFailure::Restore && nobody {
+        op.set_aftermath(Aftermath::Unknown);
+        match put_back(ports, op, saved).await {
+            Ok(()) => cause.aftermath = Aftermath::PutBack,
+            Err(second) => {
+                cause.aftermath = Aftermath::Unknown;
+                cause.during_put_back = Some(second.source);
+            }
+        }
+        return cause;
+    }
+    cause.aftermath = Aftermath::Changed;
+    cause.next = ways_on(plan, saved, rows);
+    cause
+}
+
+/// Puts the snapshot into the place of the live database and compares what is there then.
+pub(super) async fn put_back(ports: &Ports<'_>, op: &mut Operation, saved: &Saved) -> Result<(), Failure> {
+    let (id, log) = (op.id().to_string(), op.script_log());
+    let progress = ports.progress(Step::PutBack);
+    let work = async {
+        let staged = ports.database.stage(&saved.backup.snapshot(), &saved.inventory, &id, &progress).await?;
+        if !staged.differences.is_empty() {
+            return Err(Box::from(Refusal::NotRestored { differences: staged.differences }));
+        }
+        ports.database.swap(&staged, &id, &log).await?;
+        let now = ports.database.inventory(&progress).await?;
+        let check = verify::strict(&saved.inventory, &now);
+        match check.wrong.is_empty() {
+            true => Ok(()),
+            false => Err(Box::<dyn std::error::Error + Send + Sync>::from(Refusal::NotRestored {
+                differences: verify::sentences(&check),
+            })),
+        }
+    };
+    op.step(Step::PutBack, work).await
+}
+
+/// The commands that lead on from a database that stands half-way, the gentlest first.
+fn ways_on(plan: &Plan, saved: &Saved, rows: &[RevisionId]) -> Vec<String> {
+    let mut next = Vec::new();
+    if same(rows, &plan.to) {
+        next.push("ripcord verify".to_string());
+    } else if plan.is_transactional() {
+        let word = if plan.direction == Direction::Up { "upgrade" } else { "downgrade" };
+        next.push(format!("ripcord {word} {}", plan.target));
+        if plan.direction == Direction::Up && plan.from.len() < 2 {
+            next.push(format!("ripcord downgrade {}", rows_text(&plan.from)));
+        }
+    }
+    next.push(format!("ripcord restore {}", saved.backup.manifest.id));
+    next
+}
+
+pub(super) fn same(left: &[RevisionId], right: &[RevisionId]) -> bool {
+    left.iter().collect::<BTreeSet<_>>() == right.iter().collect::<BTreeSet<_>>()
+}

@@ -1,0 +1,213 @@
+//! Taking a snapshot, proving it, publishing it: one backup, three steps.
+
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done};
+use crate::base::fs;
+use crate::engine::{Proof, ProofLevel, Snapshot};
+use crate::fingerprint::Inventory;
+use crate::history::RevisionId;
+use crate::journal::{Entry, Operation};
+use crate::plan::Plan;
+use crate::report::{BackupFacts, Failure, Kind, Step};
+use crate::runbook::RunbookFacts;
+use crate::store::{Artifact, Backup, Draft, FORMAT, Manifest, ProofFacts};
+use std::path::Path;
+
+/// A published backup together with what the database looked like at its instant.
+pub(super) struct Saved {
+    pub backup: Backup,
+    pub inventory: Inventory,
+}
+
+impl Saved {
+    pub(super) fn facts(&self) -> BackupFacts {
+        BackupFacts {
+            id: self.backup.manifest.id.clone(),
+            place: self.backup.folder.clone(),
+            bytes: self.backup.bytes(),
+            proven: self.backup.manifest.proof.proven,
+        }
+    }
+}
+
+/// What a backup is taken for.
+pub(super) struct Purpose<'a> {
+    /// The id of the backup: the operation's own, or one derived from it.
+    pub id: String,
+    pub kind: Kind,
+    pub plan: Option<&'a Plan>,
+}
+
+/// Takes a snapshot, proves that it can be restored, and publishes it as a backup.
+pub(super) async fn keep(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    purpose: &Purpose<'_>,
+    policy: &SnapshotPolicy,
+) -> Result<Saved, Failure> {
+    let draft = ports.store.draft(&purpose.id).await.map_err(|error| failed(op, Step::Snapshot, error))?;
+    let place = draft.snapshot();
+    let taken = match op.step(Step::Snapshot, take(ports, &place)).await {
+        Ok(done) => done.what,
+        Err(failure) => return Err(discard(ports, draft, failure).await),
+    };
+    // Read it back now: the moment the migration starts, this copy is the only one of the old data.
+    let id = op.id().to_string();
+    let proof = match policy.proof {
+        ProofLevel::None => None,
+        _ => match op.step(Step::Prove, prove(ports, &place, &taken, &id)).await {
+            Ok(proof) => Some(proof),
+            Err(failure) => return Err(discard(ports, draft, failure).await),
+        },
+    };
+    let inventory = taken.inventory.clone();
+    let backup = op.step(Step::Publish, publish(ports, draft, taken, proof.as_ref(), purpose)).await?;
+    op.write(Entry::Published { backup: backup.manifest.id.clone() })
+        .map_err(|error| failed(op, Step::Publish, error))?;
+    Ok(Saved { backup, inventory })
+}
+
+async fn take(ports: &Ports<'_>, place: &Path) -> Result<Done<Snapshot>, crate::engine::Error> {
+    ports.go_on()?;
+    let taken = ports.database.snapshot(place, &ports.progress(Step::Snapshot)).await?;
+    let print = &taken.inventory.fingerprint;
+    let facts = format!("{}: {} tables, {} rows", taken.method, print.tables.len(), print.rows());
+    Ok(Done { what: taken, facts })
+}
+
+async fn prove(
+    ports: &Ports<'_>,
+    place: &Path,
+    taken: &Snapshot,
+    operation: &str,
+) -> Result<Proof, Box<dyn std::error::Error + Send + Sync>> {
+    ports.go_on()?;
+    let proof = ports.database.prove(place, taken, operation, &ports.progress(Step::Prove)).await?;
+    if !proof.differences.is_empty() {
+        return Err(Refusal::NotProven { differences: proof.differences }.into());
+    }
+    Ok(proof)
+}
+
+async fn publish(
+    ports: &Ports<'_>,
+    draft: Draft,
+    taken: Snapshot,
+    proof: Option<&Proof>,
+    purpose: &Purpose<'_>,
+) -> Result<Backup, Box<dyn std::error::Error + Send + Sync>> {
+    let rows = ports.database.version_rows().await?;
+    let manifest = manifest(ports, &taken, proof, purpose, &rows, &draft)?;
+    let write = |name: &str, bytes: &[u8], mode: u32| {
+        let place = draft.folder.join(name);
+        fs::write_durable_mode(&place, bytes, mode).map_err(|source| Refusal::Io { place, doing: "written", source })
+    };
+    write("before.json", &serde_json::to_vec_pretty(&taken.inventory)?, 0o600)?;
+    write("RESTORE.sh", ports.database.restore_script(&taken).as_bytes(), 0o700)?;
+    write("RUNBOOK.md", crate::runbook::text(&RunbookFacts::of(&manifest)).as_bytes(), 0o600)?;
+    if let Some(plan) = purpose.plan {
+        // After a crash `recover` judges by what was planned, not by what the project's files say then.
+        write("plan.json", &serde_json::to_vec_pretty(plan)?, 0o600)?;
+    }
+    keep_migrations(ports, &draft, purpose.plan)?;
+    ports.go_on()?;
+    Ok(ports.store.publish(draft, manifest).await?)
+}
+
+/// Keeps a copy of every revision file: the way down must be there even if the project has moved on.
+fn keep_migrations(ports: &Ports<'_>, draft: &Draft, plan: Option<&Plan>) -> Result<(), Refusal> {
+    // A backup by hand works without any project; a guarded change has just planned from these files.
+    let Ok(files) = ports.runner.files() else { return Ok(()) };
+    let folder = draft.folder.join("migrations");
+    let io = |place: &Path, doing| {
+        let place = place.to_path_buf();
+        move |source| Refusal::Io { place, doing, source }
+    };
+    if files.is_empty() && plan.is_none() {
+        return Ok(());
+    }
+    fs::create_private_dir(&folder).map_err(io(&folder, "created"))?;
+    for file in files {
+        let bytes = std::fs::read(&file).map_err(io(&file, "read"))?;
+        let place = folder.join(file.file_name().unwrap_or(file.as_os_str()));
+        fs::write_durable(&place, &bytes).map_err(io(&place, "written"))?;
+    }
+    Ok(())
+}
+
+fn manifest(
+    ports: &Ports<'_>,
+    taken: &Snapshot,
+    proof: Option<&Proof>,
+    purpose: &Purpose<'_>,
+    rows: &[RevisionId],
+    draft: &Draft,
+) -> Result<Manifest, Refusal> {
+    let plan = purpose.plan;
+    let proof = ProofFacts {
+        level: proof.map_or("none", |proof| proof.level.word()).to_string(),
+        proven: proof.is_some_and(|proof| proof.level == ProofLevel::Full),
+        method: proof.map(|proof| proof.method.clone()).unwrap_or_default(),
+        tables: proof.map_or(0, |proof| proof.tables),
+        rows: proof.map_or(0, |proof| proof.rows),
+    };
+    let mut artifacts = Vec::new();
+    for (path, sha256) in &taken.sha256 {
+        let place = draft.folder.join(path);
+        let size = place.metadata().map_err(|source| Refusal::Io { place, doing: "measured", source })?.len();
+        artifacts.push(Artifact { path: path.clone(), size, sha256: sha256.clone() });
+    }
+    Ok(Manifest {
+        format: FORMAT,
+        id: purpose.id.clone(),
+        kind: purpose.kind,
+        created: ports.clock.now(),
+        ripcord: env!("CARGO_PKG_VERSION").to_string(),
+        database: ports.identity().clone(),
+        engine_version: taken.inventory.version.clone(),
+        from: plan.map_or_else(|| rows.to_vec(), |plan| plan.from.clone()),
+        to: plan.map_or_else(|| rows.to_vec(), |plan| plan.to.clone()),
+        method: taken.method.clone(),
+        tools: taken.tools.clone(),
+        facts: taken.facts.clone(),
+        proof,
+        artifacts,
+        fingerprint: taken.inventory.fingerprint.clone(),
+        catalog_sha256: taken.inventory.catalog.sha256(),
+        previous: None,
+    })
+}
+
+/// Reads the plan of the operation that a backup was taken for.
+pub(super) fn read_plan(backup: &Backup) -> Result<Plan, Refusal> {
+    read_json(backup, "plan.json")
+}
+
+/// Reads `before.json` or `after.json` of a backup.
+pub fn read_inventory(backup: &Backup, name: &str) -> Result<Inventory, Refusal> {
+    read_json(backup, name)
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(backup: &Backup, name: &str) -> Result<T, Refusal> {
+    let unreadable = |detail: String| Refusal::Unreadable {
+        backup: backup.manifest.id.clone(),
+        name: name.to_string(),
+        detail,
+    };
+    let bytes = std::fs::read(backup.folder.join(name)).map_err(|error| unreadable(error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
+}
+
+async fn discard(ports: &Ports<'_>, draft: Draft, failure: Failure) -> Failure {
+    // The failure is the news; a draft that cannot be removed now is removed by `recover`.
+    let _ = ports.store.discard(draft).await;
+    failure
+}
+
+fn failed(op: &Operation, step: Step, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    Failure {
+        step: Some(step),
+        operation: Some(op.id().to_string()),
+        aftermath: op.aftermath(),
+        ..Failure::refused(error)
+    }
+}

@@ -1,0 +1,132 @@
+//! Comparing what is there with what should be there.
+
+use super::snapshot::{Saved, read_inventory};
+use super::{Circumstances, Ports, judge, refused};
+use crate::catalog::diff;
+use crate::engine::{Applied, OtherWrites};
+use crate::fingerprint::{Inventory, TableVerdict, compare};
+use crate::journal::Facts;
+use crate::plan::Plan;
+use crate::report::{Check, Failure, Step, Wrong};
+use crate::store::Backup;
+
+/// The database after a change, and what verification says of it.
+pub(super) struct Verified {
+    pub after: Inventory,
+    pub check: Check,
+}
+
+impl Facts for Verified {
+    fn facts(&self) -> String {
+        match self.check.wrong.len() {
+            0 => format!("{} tables as expected", self.check.comparison.tables.len()),
+            count => format!("{count} differences that no migration explains"),
+        }
+    }
+}
+
+/// Verifies a migration that has just run.
+pub(super) async fn after(
+    ports: &Ports<'_>,
+    plan: &Plan,
+    saved: &Saved,
+    applied: &Applied,
+    others: &OtherWrites,
+) -> Result<Verified, crate::engine::Error> {
+    let progress = ports.progress(Step::Verify);
+    let after = ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await?;
+    let rows = ports.database.version_rows().await?;
+    let around = Circumstances {
+        touches: &plan.touches(),
+        applied,
+        others,
+        rows_expected: &plan.to,
+        rows_found: &rows,
+    };
+    let check = judge(&saved.inventory, &after, &around);
+    Ok(Verified { after, check })
+}
+
+/// With what a database is compared.
+#[derive(Clone, Debug)]
+pub enum Against {
+    /// The state in this backup's snapshot.
+    Backup(String),
+    /// The end of the newest upgrade, downgrade or backup of this database.
+    Newest,
+}
+
+/// What `verify` found.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Verification {
+    pub backup: String,
+    /// `before` (the snapshot) or `after` (the end of the operation).
+    pub state: &'static str,
+    pub check: Check,
+}
+
+/// Compares the live database with a known state, at any time. Differences are listed in [`Check::wrong`].
+pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification, Failure> {
+    let backup = match against {
+        Against::Backup(id) => ports.store.open(id).await.map_err(refused)?,
+        Against::Newest => newest(ports).await?,
+    };
+    let ends_after = matches!(against, Against::Newest) && backup.folder.join("after.json").exists();
+    let (state, name) = if ends_after { ("after", "after.json") } else { ("before", "before.json") };
+    let expected = read_inventory(&backup, name).map_err(refused)?;
+    let found = ports.database.inventory(&ports.progress(Step::Verify)).await.map_err(refused)?;
+    Ok(Verification { backup: backup.manifest.id.clone(), state, check: strict(&expected, &found) })
+}
+
+async fn newest(ports: &Ports<'_>) -> Result<Backup, Failure> {
+    let all = ports.store.list().await.map_err(refused)?;
+    let mine = all.into_iter().rev().find_map(|listed| match listed {
+        crate::store::Listed::Whole { backup } if backup.manifest.database.is_same(ports.identity()) => Some(*backup),
+        _ => None,
+    });
+    mine.ok_or_else(|| refused(crate::store::Error::NotFound { asked: "of this database".to_string() }))
+}
+
+/// Compares two inventories without any allowance: every difference is wrong.
+pub(super) fn strict(expected: &Inventory, found: &Inventory) -> Check {
+    let comparison = compare(&expected.fingerprint, &found.fingerprint);
+    let catalog = diff(&expected.catalog, &found.catalog);
+    let mut wrong: Vec<Wrong> = catalog
+        .iter()
+        .map(|change| Wrong {
+            code: "catalog".to_string(),
+            subject: change.subject.clone(),
+            detail: match (&change.before, &change.after) {
+                (None, _) => "is new".to_string(),
+                (_, None) => "is gone".to_string(),
+                (Some(before), Some(after)) => format!("was {before}, is {after}"),
+            },
+        })
+        .collect();
+    for (name, table) in comparison.differing() {
+        let (code, detail) = match (table.verdict, table.rows_before, table.rows_after) {
+            // Named by the catalog already.
+            (TableVerdict::Added | TableVerdict::Removed, ..) => continue,
+            (_, Some(before), Some(after)) if before != after => ("rows", format!("has {after} rows, expected {before}")),
+            _ => ("digest", "holds other values".to_string()),
+        };
+        wrong.push(Wrong { code: code.to_string(), subject: name.to_string(), detail });
+    }
+    for (name, before, after) in &comparison.sequences_behind {
+        let detail = format!("is at {after}, was at {before}");
+        wrong.push(Wrong { code: "sequence".to_string(), subject: name.clone(), detail });
+    }
+    Check { catalog, comparison, wrong, ..Check::default() }
+}
+
+/// Returns the differences as sentences, for a refusal.
+pub(super) fn sentences(check: &Check) -> Vec<String> {
+    check.wrong.iter().map(|wrong| format!("{} {}", wrong.subject, wrong.detail)).collect()
+}
+
+/// Tells whether the database is what it was at the snapshot, as far as nobody else wrote.
+pub(super) async fn is_as_before(ports: &Ports<'_>, saved: &Saved) -> Result<Check, crate::engine::Error> {
+    let progress = ports.progress(Step::Verify);
+    let now = ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await?;
+    Ok(strict(&saved.inventory, &now))
+}
