@@ -6,6 +6,7 @@
 
 pub mod base;
 pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod fingerprint;

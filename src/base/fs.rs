@@ -1,5 +1,4 @@
 //! Files that are on disk when the call returns, private to the user, and never seen half written.
-#![expect(clippy::disallowed_methods, reason = "this module owns the power to write files")]
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 /// A parachute for database migrations: every upgrade and downgrade wrapped in a snapshot that is proven to restore.
 #[derive(Debug, Parser)]
 #[command(name = "ripcord", version, disable_help_subcommand = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 bug, 2 usage or configuration, 3 refused and nothing touched, \
+#[command(
+    after_help = "Exit codes: 0 done, 1 bug, 2 usage or configuration, 3 refused and nothing touched, \
 4 failed and data as before, 5 failed and needs a person, 6 verification found a difference, \
-7 locked by another operation, 8 an unfinished operation must be recovered first, 130 interrupted.")]
+7 locked by another operation, 8 an unfinished operation must be recovered first, 130 interrupted."
+)]
 pub struct Cli {
     #[command(flatten)]
     pub common: Common,

@@ -76,9 +76,10 @@ fn of_cause(cause: &Cause) -> ExitCode {
 fn of_engine(error: &engine::Error) -> ExitCode {
     use engine::Error;
     match error {
-        Error::NotFound { .. } | Error::NotADatabase { .. } | Error::Authentication { .. } | Error::Exists { .. } => {
-            ExitCode::Usage
-        }
+        Error::NotFound { .. }
+        | Error::NotADatabase { .. }
+        | Error::Authentication { .. }
+        | Error::Exists { .. } => ExitCode::Usage,
         Error::LockedByOther { .. } => ExitCode::Locked,
         Error::Privilege { .. }
         | Error::ToolTooOld { .. }
@@ -154,8 +155,14 @@ mod tests {
         let locked = || engine::Error::LockedByOther { place: "x".into(), holder: "y".into() };
         assert_eq!(ExitCode::of(&with(Aftermath::Unchanged, locked())), ExitCode::Locked);
         assert_eq!(ExitCode::of(&with(Aftermath::Changed, locked())), ExitCode::NeedsPerson);
-        assert_eq!(ExitCode::of(&with(Aftermath::Unknown, engine::Error::Interrupted)), ExitCode::NeedsPerson);
-        assert_eq!(ExitCode::of(&with(Aftermath::Unchanged, engine::Error::Interrupted)), ExitCode::Interrupted);
+        assert_eq!(
+            ExitCode::of(&with(Aftermath::Unknown, engine::Error::Interrupted)),
+            ExitCode::NeedsPerson
+        );
+        assert_eq!(
+            ExitCode::of(&with(Aftermath::Unchanged, engine::Error::Interrupted)),
+            ExitCode::Interrupted
+        );
         assert_eq!(ExitCode::of(&with(Aftermath::PutBack, locked())), ExitCode::Failed);
     }
 

@@ -39,7 +39,8 @@ async fn run(cli: &Cli, output: &Output) -> ExitCode {
 /// Makes Ctrl-C and SIGTERM an input: the step that is under way is asked to stop and says what it left behind.
 async fn heed_signals(cancel: Cancel, output: Output) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };

@@ -91,7 +91,9 @@ fn take(file: &mut File, key: &str, value: &Value) -> Result<(), FileError> {
         "database.retries" => file.retries = Some(number(key, value)?),
         "runner.kind" => match text(key, value)?.as_str() {
             "sql" => {}
-            "alembic" | "flask-migrate" | "command" => return Err(FileError::NotYet { key: key.to_string() }),
+            "alembic" | "flask-migrate" | "command" => {
+                return Err(FileError::NotYet { key: key.to_string() });
+            }
             _ => return Err(expected(key, "\"sql\"")),
         },
         "runner.directory" => file.migrations = Some(text(key, value)?),
@@ -187,7 +189,10 @@ mod tests {
     #[test]
     fn an_unknown_key_names_the_nearest_known_one() {
         let error = parse("[database]\nlock_timout = \"3s\"\n").expect_err("refused");
-        assert_eq!(error.to_string(), "unknown key database.lock_timout, did you mean database.lock_timeout?");
+        assert_eq!(
+            error.to_string(),
+            "unknown key database.lock_timout, did you mean database.lock_timeout?"
+        );
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The guarded change: an upgrade or a downgrade that keeps a proven way back.
 
-use super::{Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, rows_text, settle, snapshot, verify};
+use super::{
+    Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, rows_text, settle, snapshot, verify,
+};
 use crate::base::ids;
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites};
@@ -68,7 +70,8 @@ async fn guarded(
 ) -> Result<Report, Failure> {
     // The mark comes before the snapshot: what is written between the two counts as written since.
     let mark = ports.database.mark().await.map_err(refused)?;
-    let purpose = snapshot::Purpose { id: op.id().to_string(), kind: kind_of(plan.direction), plan: Some(plan) };
+    let purpose =
+        snapshot::Purpose { id: op.id().to_string(), kind: kind_of(plan.direction), plan: Some(plan) };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
 
     // Rehearsal and salvage have their place here: they work on the restored copy, before anything real is touched.
@@ -79,7 +82,10 @@ async fn guarded(
     let book = Bookkeeping { operation: &id, at: ports.clock.now(), known: &saved.inventory.findings };
     let migrated = op.step(Step::Migrate, async {
         let applied = ports.runner.run(plan, &book, &log).await?;
-        Ok::<_, crate::runner::Error>(Done { what: applied, facts: format!("{} revisions", plan.scripts.len()) })
+        Ok::<_, crate::runner::Error>(Done {
+            what: applied,
+            facts: format!("{} revisions", plan.scripts.len()),
+        })
     });
     let applied = match migrated.await {
         Ok(done) => done.what,

@@ -37,7 +37,9 @@ impl Facts for Staged {
 impl Facts for Swapped {
     fn facts(&self) -> String {
         match &self.kept {
-            Some(kept) => format!("clients waited {} ms; the old one is kept as {kept}", self.barred.as_millis()),
+            Some(kept) => {
+                format!("clients waited {} ms; the old one is kept as {kept}", self.barred.as_millis())
+            }
             None => format!("clients waited {} ms", self.barred.as_millis()),
         }
     }

@@ -32,7 +32,8 @@ pub fn judge(before: &Inventory, after: &Inventory, around: &Circumstances<'_>) 
         ..Check::default()
     };
     version_rows(around, &mut check);
-    let tables: BTreeMap<&TableName, &Table> = before.catalog.tables.iter().chain(&after.catalog.tables).collect();
+    let tables: BTreeMap<&TableName, &Table> =
+        before.catalog.tables.iter().chain(&after.catalog.tables).collect();
     let untouched = |name: &TableName| {
         !name.is_bookkeeping()
             && !around.touches.mentions(name)
@@ -111,7 +112,9 @@ fn schema(touches: &Touches, untouched: &dyn Fn(&TableName) -> bool, check: &mut
         })
         // A table that is gone or new is held against the migration by its rows already.
         .filter(|change| !change.subject.starts_with("table "))
-        .map(|change| wrong("untouched-table-schema", &change.subject, "its definition changed, no migration names it"))
+        .map(|change| {
+            wrong("untouched-table-schema", &change.subject, "its definition changed, no migration names it")
+        })
         .collect();
     check.wrong.extend(found);
 }
@@ -135,7 +138,8 @@ fn mentions_any_word(touches: &Touches, text: &str) -> bool {
 }
 
 fn new_findings(before: &[Finding], after: &[Finding]) -> Vec<Finding> {
-    let known: BTreeSet<_> = before.iter().map(|finding| (&finding.code, &finding.subject, &finding.detail)).collect();
+    let known: BTreeSet<_> =
+        before.iter().map(|finding| (&finding.code, &finding.subject, &finding.detail)).collect();
     after
         .iter()
         .filter(|finding| !known.contains(&(&finding.code, &finding.subject, &finding.detail)))
@@ -180,7 +184,11 @@ mod tests {
 
     fn judged(before: &Inventory, after: &Inventory, applied: &Applied, others: &OtherWrites) -> Check {
         let touches = names(&["users"]);
-        judge(before, after, &Circumstances { touches: &touches, applied, others, rows_expected: &[], rows_found: &[] })
+        judge(
+            before,
+            after,
+            &Circumstances { touches: &touches, applied, others, rows_expected: &[], rows_found: &[] },
+        )
     }
 
     fn codes(check: &Check) -> Vec<&str> {
@@ -204,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_table_that_no_migration_names_must_not_change_when_nobody_else_wrote() {
-        let (before, after) = (inventory(&[("users", 2), ("orders", 5)]), inventory(&[("users", 2), ("orders", 0)]));
+        let (before, after) =
+            (inventory(&[("users", 2), ("orders", 5)]), inventory(&[("users", 2), ("orders", 0)]));
         let check = judged(&before, &after, &Applied::default(), &OtherWrites::Nobody);
         assert_eq!(codes(&check), ["untouched-table-changed"]);
         assert_eq!(check.wrong[0].detail, "no migration names it, and it has 0 rows, before 5");
@@ -213,7 +222,8 @@ mod tests {
     #[test]
     fn rows_of_other_sessions_are_told_apart_from_those_of_the_migration() {
         let (before, after) = (inventory(&[("orders", 5)]), inventory(&[("orders", 6)]));
-        let wrote = |rows| Applied { rows_written: Some(BTreeMap::from([(TableName::plain("orders"), rows)])) };
+        let wrote =
+            |rows| Applied { rows_written: Some(BTreeMap::from([(TableName::plain("orders"), rows)])) };
         assert_eq!(codes(&judged(&before, &after, &wrote(1), &somebody())), ["untouched-table-changed"]);
         let check = judged(&before, &after, &Applied::nothing(), &somebody());
         assert_eq!((codes(&check).len(), check.unsure.len()), (0, 1));
@@ -229,12 +239,8 @@ mod tests {
 
     #[test]
     fn a_dropped_table_that_no_migration_names_is_wrong() {
-        let check = judged(
-            &inventory(&[("orders", 5)]),
-            &inventory(&[]),
-            &Applied::default(),
-            &OtherWrites::Nobody,
-        );
+        let check =
+            judged(&inventory(&[("orders", 5)]), &inventory(&[]), &Applied::default(), &OtherWrites::Nobody);
         assert_eq!(codes(&check), ["untouched-table-removed"]);
     }
 
@@ -251,7 +257,10 @@ mod tests {
         orders(&mut dropped, "CHECK (amount > 0)");
         let nobody = &OtherWrites::Nobody;
         assert_eq!(codes(&judged(&before, &renamed, &Applied::default(), nobody)), [""; 0]);
-        assert_eq!(codes(&judged(&before, &dropped, &Applied::default(), nobody)), ["untouched-table-schema"]);
+        assert_eq!(
+            codes(&judged(&before, &dropped, &Applied::default(), nobody)),
+            ["untouched-table-schema"]
+        );
     }
 
     #[test]

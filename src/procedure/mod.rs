@@ -44,7 +44,13 @@ pub struct Ports<'a> {
 
 impl Ports<'_> {
     /// Begins an operation: from here on a crash is remembered.
-    fn begin(&self, id: &str, kind: Kind, plan: Option<&Plan>, rows: &[RevisionId]) -> Result<Operation, JournalError> {
+    fn begin(
+        &self,
+        id: &str,
+        kind: Kind,
+        plan: Option<&Plan>,
+        rows: &[RevisionId],
+    ) -> Result<Operation, JournalError> {
         let begun = Entry::Begun {
             operation: id.to_string(),
             kind,
@@ -93,7 +99,9 @@ pub enum Refusal {
     Unreadable { backup: String, name: String, detail: String },
     #[error("verification found {count} differences that the migration does not explain")]
     Verification { count: usize },
-    #[error("the migrations that are left lead to {found}, the interrupted operation was on its way to {expected}")]
+    #[error(
+        "the migrations that are left lead to {found}, the interrupted operation was on its way to {expected}"
+    )]
     PlanMoved { found: String, expected: String },
     #[error("operation {operation} stopped {at}, and going on by itself could lose data")]
     NeedsChoice { operation: String, at: String },

@@ -73,7 +73,11 @@ async fn after_change(
 }
 
 /// The version rows did not move: what was open was undone by the database itself. Look whether that is so.
-async fn as_before_or_choice(ports: &Ports<'_>, state: &OperationState, saved: &Saved) -> Result<Report, Failure> {
+async fn as_before_or_choice(
+    ports: &Ports<'_>,
+    state: &OperationState,
+    saved: &Saved,
+) -> Result<Report, Failure> {
     let check = verify::is_as_before(ports, saved).await.map_err(|error| unknown(state, saved, error))?;
     let data_only = check.catalog.is_empty();
     if check.wrong.is_empty() || (data_only && !state.statements_by_themselves) {
@@ -99,12 +103,21 @@ async fn as_before_or_choice(ports: &Ports<'_>, state: &OperationState, saved: &
 }
 
 /// Some revisions are committed, others not: each is all or nothing, so the rest can run.
-async fn go_on(ports: &Ports<'_>, op: &mut Operation, state: &OperationState, saved: &Saved) -> Result<(), Failure> {
+async fn go_on(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    state: &OperationState,
+    saved: &Saved,
+) -> Result<(), Failure> {
     let (Some(direction), Some(target)) = (state.direction, state.target.as_deref()) else {
-        return Err(unknown(state, saved, Refusal::NeedsChoice {
-            operation: state.operation.clone(),
-            at: "before it had a plan".to_string(),
-        }));
+        return Err(unknown(
+            state,
+            saved,
+            Refusal::NeedsChoice {
+                operation: state.operation.clone(),
+                at: "before it had a plan".to_string(),
+            },
+        ));
     };
     // A relative target (`+2`) counted from where the operation began; its end is what the journal says.
     let target = match state.to.as_slice() {
@@ -143,7 +156,8 @@ async fn verified(
     let touches = plan.touches();
     let work = async {
         let progress = ports.progress(Step::Verify);
-        let after = ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await?;
+        let after =
+            ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await?;
         let rows: Vec<RevisionId> = ports.database.version_rows().await?;
         let around = super::Circumstances {
             touches: &touches,
@@ -218,7 +232,9 @@ async fn after_restore(ports: &Ports<'_>, state: &OperationState) -> Result<Repo
     let aftermath = if check.wrong.is_empty() { Aftermath::PutBack } else { Aftermath::Unchanged };
     let mut report = Report { aftermath, to: state.to.clone(), ..report(ports, state) };
     if aftermath == Aftermath::Unchanged {
-        report.notes.push(format!("the restore did not take place; run it again: ripcord restore {restored}"));
+        report
+            .notes
+            .push(format!("the restore did not take place; run it again: ripcord restore {restored}"));
     }
     Ok(report)
 }

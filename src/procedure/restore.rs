@@ -43,7 +43,8 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
     }
 
     let mut op = ports.begin(&id, Kind::Restore, None, &backup.manifest.from).map_err(refused)?;
-    op.write(Entry::Fact { name: "restores".to_string(), value: backup.manifest.id.clone() }).map_err(refused)?;
+    op.write(Entry::Fact { name: "restores".to_string(), value: backup.manifest.id.clone() })
+        .map_err(refused)?;
     let outcome = put_in_place(ports, &mut op, request, &backup, &expected, exists).await;
     let outcome = tidied(ports, &op, outcome).await;
     settle::end(ports, &op, outcome).await
@@ -81,7 +82,8 @@ async fn put_in_place(
             })),
         }
     };
-    let staged = op.step(Step::Stage, stage).await.map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
+    let staged =
+        op.step(Step::Stage, stage).await.map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
 
     let log = op.script_log();
     op.set_aftermath(Aftermath::Unknown);
@@ -117,7 +119,8 @@ async fn keep_present(
     match snapshot::keep(ports, op, &purpose, &request.policy).await {
         Ok(saved) => Ok(Some(saved.facts())),
         Err(failure) if is_unreadable(&failure) => {
-            let text = format!("the present database cannot be read ({failure}); its files are kept beside it");
+            let text =
+                format!("the present database cannot be read ({failure}); its files are kept beside it");
             ports.observer.event(&Event::Note { text });
             Ok(None)
         }
@@ -130,7 +133,10 @@ fn is_unreadable(failure: &Failure) -> bool {
     matches!(error, Some(crate::engine::Error::NotADatabase { .. }))
 }
 
-async fn compare(ports: &Ports<'_>, expected: &Inventory) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+async fn compare(
+    ports: &Ports<'_>,
+    expected: &Inventory,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let now = ports.database.inventory(&ports.progress(Step::Verify)).await?;
     let check = verify::strict(expected, &now);
     if check.wrong.is_empty() {
@@ -148,7 +154,11 @@ fn notes(swapped: &Swapped) -> Vec<String> {
 }
 
 /// Removes what a failed restore has left behind.
-async fn tidied(ports: &Ports<'_>, op: &Operation, outcome: Result<Report, Failure>) -> Result<Report, Failure> {
+async fn tidied(
+    ports: &Ports<'_>,
+    op: &Operation,
+    outcome: Result<Report, Failure>,
+) -> Result<Report, Failure> {
     if let Err(failure) = &outcome {
         // Where the end is unknown, `recover` looks first and tidies then.
         if failure.aftermath == Aftermath::Unchanged {

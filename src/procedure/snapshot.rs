@@ -99,7 +99,11 @@ async fn publish(
     let manifest = manifest(ports, &taken, proof, purpose, &rows, &draft)?;
     let write = |name: &str, bytes: &[u8], mode: u32| {
         let place = draft.folder.join(name);
-        fs::write_durable_mode(&place, bytes, mode).map_err(|source| Refusal::Io { place, doing: "written", source })
+        fs::write_durable_mode(&place, bytes, mode).map_err(|source| Refusal::Io {
+            place,
+            doing: "written",
+            source,
+        })
     };
     write("before.json", &serde_json::to_vec_pretty(&taken.inventory)?, 0o600)?;
     write("RESTORE.sh", ports.database.restore_script(&taken).as_bytes(), 0o700)?;

@@ -81,7 +81,9 @@ pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification
 async fn newest(ports: &Ports<'_>) -> Result<Backup, Failure> {
     let all = ports.store.list().await.map_err(refused)?;
     let mine = all.into_iter().rev().find_map(|listed| match listed {
-        crate::store::Listed::Whole { backup } if backup.manifest.database.is_same(ports.identity()) => Some(*backup),
+        crate::store::Listed::Whole { backup } if backup.manifest.database.is_same(ports.identity()) => {
+            Some(*backup)
+        }
         _ => None,
     });
     mine.ok_or_else(|| refused(crate::store::Error::NotFound { asked: "of this database".to_string() }))
@@ -107,7 +109,9 @@ pub(super) fn strict(expected: &Inventory, found: &Inventory) -> Check {
         let (code, detail) = match (table.verdict, table.rows_before, table.rows_after) {
             // Named by the catalog already.
             (TableVerdict::Added | TableVerdict::Removed, ..) => continue,
-            (_, Some(before), Some(after)) if before != after => ("rows", format!("has {after} rows, expected {before}")),
+            (_, Some(before), Some(after)) if before != after => {
+                ("rows", format!("has {after} rows, expected {before}"))
+            }
             _ => ("digest", "holds other values".to_string()),
         };
         wrong.push(Wrong { code: code.to_string(), subject: name.to_string(), detail });

@@ -18,7 +18,8 @@ pub(super) async fn run(context: &Context<'_>, args: &Backup) -> Result<Ending, 
             Ok(Ending::report(&report, context.output))
         }
         Backup::List => {
-            let all = wiring::store(&context.config, context.cancel).list().await.map_err(Failure::refused)?;
+            let all =
+                wiring::store(&context.config, context.cancel).list().await.map_err(Failure::refused)?;
             Ok(Ending::said(render::backups(&all), json!({ "backups": all })))
         }
         Backup::Show { backup } => {
@@ -64,7 +65,8 @@ async fn verify(context: &Context<'_>, asked: Option<&str>, chain: bool) -> Resu
         })
         .collect();
     let human = if lines.is_empty() { "there are no backups".to_string() } else { lines.join("\n") };
-    let results: Vec<_> = found.iter().map(|(id, damage)| json!({ "backup": id, "damage": damage })).collect();
+    let results: Vec<_> =
+        found.iter().map(|(id, damage)| json!({ "backup": id, "damage": damage })).collect();
     let exit = if damaged { ExitCode::Difference } else { ExitCode::Done };
     Ok(Ending { exit, ..Ending::said(human, json!({ "backups": results })) })
 }

@@ -18,12 +18,19 @@ pub(super) async fn run(context: &Context<'_>, args: &Restore) -> Result<Ending,
     let assembled = match &args.to {
         None => context.assemble().await?,
         Some(text) => {
-            let url = DatabaseUrl::parse(text).map_err(|source| {
-                Failure::refused(ConfigError::Url { from: "--to".to_string(), source })
-            })?;
+            let url = DatabaseUrl::parse(text)
+                .map_err(|source| Failure::refused(ConfigError::Url { from: "--to".to_string(), source }))?;
             Assembled::at(&context.config, &url, context.output.observer(), context.cancel).await?
         }
     };
+    if args.to.is_none() && !context.yes && !context.output.confirms(&question(&assembled, &args.backup)) {
+        return Ok(Ending::said("nothing was changed", serde_json::json!({ "restored": null })));
+    }
     let report = restore(&assembled.ports(), &request).await?;
     Ok(Ending::report(&report, context.output))
+}
+
+fn question(assembled: &Assembled, backup: &str) -> String {
+    let database = assembled.database.identity();
+    format!("replace {database} by backup {backup}? The present state is saved as a backup first.")
 }

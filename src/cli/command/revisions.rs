@@ -1,18 +1,20 @@
 //! The commands that show and write revisions: `init`, `revision`, `current`, `heads`, `history`.
 
 use super::Context;
+use crate::base::ids;
 use crate::cli::args::{Init, NewRevision};
 use crate::cli::render::Ending;
-use crate::base::ids;
 use crate::history::{History, RevisionId};
 use crate::report::Failure;
-use crate::runner::sql::{NewRevision, Project, Request};
+use crate::runner::sql::template::NewRevision as Draft;
+use crate::runner::sql::{Project, Request};
 use serde_json::json;
 
 pub(super) fn init(context: &Context<'_>, args: &Init) -> Result<Ending, Failure> {
     let folder = args.directory.clone().unwrap_or_else(|| context.config.migrations.clone());
     let made = Project::new(folder).init().map_err(Failure::refused)?;
-    let lines: Vec<String> = made.iter().map(|path| format!("Creating {} ...  done", path.display())).collect();
+    let lines: Vec<String> =
+        made.iter().map(|path| format!("Creating {} ...  done", path.display())).collect();
     Ok(Ending::said(lines.join("\n"), json!({ "created": made })))
 }
 
@@ -24,7 +26,7 @@ pub(super) fn revision(context: &Context<'_>, args: &NewRevision) -> Result<Endi
     let request = Request {
         heads: vec![args.head.clone().unwrap_or_else(|| "head".to_string())],
         splice: false,
-        revision: NewRevision {
+        revision: Draft {
             id: id.map_err(|error| Failure::refused(crate::runner::Error::from(error)))?,
             parents: Vec::new(),
             message: Some(args.message.clone()),

@@ -16,7 +16,10 @@ pub(super) async fn run(context: &Context<'_>, args: &Verify) -> Result<Ending, 
     let wrong = &seen.check.wrong;
     if wrong.is_empty() {
         let tables = seen.check.comparison.tables.len();
-        return Ok(Ending::said(format!("the database is as at {state} {}: {tables} tables", seen.backup), json));
+        return Ok(Ending::said(
+            format!("the database is as at {state} {}: {tables} tables", seen.backup),
+            json,
+        ));
     }
     let mut lines = vec![format!("the database differs from {state} {}:", seen.backup)];
     lines.extend(wrong.iter().map(|wrong| format!("  {} {}", wrong.subject, wrong.detail)));

@@ -29,21 +29,27 @@ pub(super) fn hints(cause: &(dyn StdError + Send + Sync + 'static)) -> Vec<Strin
 fn engine_hint(error: &engine::Error) -> Option<String> {
     use engine::Error;
     let text = match error {
-        Error::NotFound { .. } => "check the address; \"ripcord upgrade\" creates a SQLite database, nothing else does",
+        Error::NotFound { .. } => {
+            "check the address; \"ripcord upgrade\" creates a SQLite database, nothing else does"
+        }
         Error::NotADatabase { .. } => {
             "check the address; if it was a database once, list its backups with \"ripcord backup list\""
         }
         Error::Unreachable { .. } => "check that the server runs and listens there: pg_isready",
         Error::Authentication { .. } => "check user and password in the URL, PGPASSWORD or ~/.pgpass",
         Error::LockedByOther { .. } => "wait until it ends; see what it does with \"ripcord log\"",
-        Error::Busy { .. } => "close the other program's transaction, or raise database.lock_timeout, and run it again",
+        Error::Busy { .. } => {
+            "close the other program's transaction, or raise database.lock_timeout, and run it again"
+        }
         Error::ToolMissing { .. } | Error::ToolTooOld { .. } => {
             "install the client programs of the server's version (Debian: apt-get install postgresql-client)"
         }
         Error::NoSpace { .. } => "free space there, or set backup.directory in ripcord.toml to another disk",
         Error::Exists { .. } => "name a database that does not exist yet",
         Error::Statement { .. } => "mend the revision file and run the same command again",
-        Error::ForeignKeys { .. } => "mend the revision so that every key has its row, and run the same command again",
+        Error::ForeignKeys { .. } => {
+            "mend the revision so that every key has its row, and run the same command again"
+        }
         Error::VersionRows { .. } => "see where the database is with \"ripcord current\"",
         Error::DamagedSnapshot { .. } => "choose another one from \"ripcord backup list\"",
         Error::Privilege { .. } => "grant it, or connect as a role that has it",
@@ -57,7 +63,9 @@ fn runner_hint(error: &runner::Error) -> Option<String> {
     use runner::Error;
     match error {
         Error::NoProject { .. } => Some("make one with \"ripcord init\"".to_string()),
-        Error::File { .. } => Some("mend the file; see the form of one with \"ripcord revision -m example\"".to_string()),
+        Error::File { .. } => {
+            Some("mend the file; see the form of one with \"ripcord revision -m example\"".to_string())
+        }
         Error::EditedAfterApplied { .. } => {
             Some("put the file back as it was, and write what is new into a revision of its own".to_string())
         }
@@ -91,9 +99,9 @@ fn journal_hint(error: &JournalError) -> Option<String> {
 
 fn config_hint(error: &ConfigError) -> Option<String> {
     match error {
-        ConfigError::Url { .. } => {
-            Some("write sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name".to_string())
-        }
+        ConfigError::Url { .. } => Some(
+            "write sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name".to_string(),
+        ),
         ConfigError::File { source: FileError::UnknownKey { .. } | FileError::Value { .. }, .. } => {
             Some("the keys are listed in the README, section Configuration".to_string())
         }

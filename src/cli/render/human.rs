@@ -109,7 +109,11 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
         } else {
             output.paint("31", "NOT PROVEN: nobody knows whether it can be restored")
         };
-        lines.push(format!("backup     {} ({}, {proven})", backup.place.display(), words::bytes(backup.bytes)));
+        lines.push(format!(
+            "backup     {} ({}, {proven})",
+            backup.place.display(),
+            words::bytes(backup.bytes)
+        ));
     }
     if let Some(undo) = &report.undo {
         lines.push(format!("undo       {}", output.command(undo)));

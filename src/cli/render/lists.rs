@@ -22,9 +22,13 @@ pub fn backups(all: &[Listed]) -> String {
                 words::bytes(backup.bytes()),
                 proof(backup),
             ]),
-            Listed::Damaged { id, reason } => {
-                table.add_row([id.clone(), format!("DAMAGED: {reason}"), String::new(), String::new(), String::new()])
-            }
+            Listed::Damaged { id, reason } => table.add_row([
+                id.clone(),
+                format!("DAMAGED: {reason}"),
+                String::new(),
+                String::new(),
+                String::new(),
+            ]),
         };
     }
     trimmed(&table)
@@ -37,12 +41,21 @@ pub fn show_backup(backup: &Backup) -> String {
         format!("backup     {}", manifest.id),
         format!("folder     {}", backup.folder.display()),
         format!("database   {}", manifest.database),
-        format!("taken      {} by ripcord {} for {}", manifest.created, manifest.ripcord, words::kind(manifest.kind)),
+        format!(
+            "taken      {} by ripcord {} for {}",
+            manifest.created,
+            manifest.ripcord,
+            words::kind(manifest.kind)
+        ),
         format!("at         {}", rows_text(&manifest.from)),
         format!("engine     {} {}", manifest.database.engine, manifest.engine_version),
         format!("method     {}", manifest.method),
         format!("proof      {} ({})", proof(backup), manifest.proof.method),
-        format!("size       {}, {}", words::bytes(backup.bytes()), words::count(manifest.artifacts.len(), "file")),
+        format!(
+            "size       {}, {}",
+            words::bytes(backup.bytes()),
+            words::count(manifest.artifacts.len(), "file")
+        ),
     ];
     for (name, table) in &manifest.fingerprint.tables {
         lines.push(format!("  {name}: {} rows", table.rows));
@@ -86,7 +99,10 @@ pub fn log_of(state: &OperationState) -> String {
         format!("time       {} to {}", state.begun, state.last),
         format!("from       {}", rows_text(&state.from)),
         format!("to         {}", rows_text(&state.to)),
-        format!("steps      {}", state.started.iter().map(|step| words::step(*step)).collect::<Vec<_>>().join(", ")),
+        format!(
+            "steps      {}",
+            state.started.iter().map(|step| words::step(*step)).collect::<Vec<_>>().join(", ")
+        ),
         format!("end        {}", end(state)),
     ];
     if let Some(backup) = &state.backup {
@@ -108,7 +124,7 @@ fn end(state: &OperationState) -> String {
 
 fn plain() -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table
 }
 

@@ -1,5 +1,4 @@
 //! Everything that ripcord says. Nothing else in the program prints.
-#![expect(clippy::disallowed_macros, reason = "this module owns the power to speak")]
 
 mod advice;
 mod human;
@@ -106,6 +105,19 @@ impl Output {
                 exit
             }
         }
+    }
+
+    /// Asks a question on a terminal and returns the answer. Where nobody can answer, typing the command was the answer:
+    /// what it does is said by its name, and it is undone by the backup it takes.
+    pub fn confirms(&self, question: &str) -> bool {
+        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        if !terminal || self.format == Format::Json {
+            return true;
+        }
+        let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
+        let mut answer = String::new();
+        let read = std::io::stdin().read_line(&mut answer);
+        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
     }
 
     /// Says that a wish to stop was heard.
