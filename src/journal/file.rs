@@ -4,7 +4,7 @@ use super::{Entry, Line, Operation, OperationState};
 use crate::base::{Clock, checkpoint, fs};
 use crate::catalog::DatabaseId;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -41,12 +41,17 @@ impl Journal {
             let place = place.clone();
             move |source| JournalError::Io { place, doing, source }
         };
+        let is_first = !self.folder.exists();
         fs::create_private_dir(&self.folder).map_err(doing("created"))?;
         let file = fs::create_private_file(&place).map_err(doing("created"))?;
-        let mut writer = Writer { file, place: place.clone(), clock: self.clock.clone() };
+        let mut writer =
+            Writer { file, place: place.clone(), clock: self.clock.clone(), whole: 0, torn: false };
         writer.append(begun)?;
-        // The name must survive a power cut as well as the line.
-        fs::sync_dir(&self.folder).map_err(doing("synced"))?;
+        // The name must survive a power cut as well as the line, and so must the names of the folders above it.
+        let above = if is_first { 3 } else { 1 };
+        for name in place.ancestors().take(above) {
+            fs::sync_dir(&fs::parent(name)).map_err(doing("synced"))?;
+        }
         Ok(Operation::new(operation.to_string(), writer))
     }
 
@@ -57,9 +62,10 @@ impl Journal {
         if !place.exists() {
             return Err(JournalError::NoSuchOperation { asked: operation.to_string() });
         }
-        mend_last_line(&place).map_err(failed)?;
+        let whole = whole_lines(&std::fs::read(&place).map_err(failed)?).len() as u64;
         let file = fs::append_private(&place).map_err(failed)?;
-        let writer = Writer { file, place: place.clone(), clock: self.clock.clone() };
+        // What follows the last whole line was cut off by the crash: it goes before the next line comes.
+        let writer = Writer { file, place: place.clone(), clock: self.clock.clone(), whole, torn: true };
         Ok(Operation::new(operation.to_string(), writer))
     }
 
@@ -112,6 +118,10 @@ pub struct Writer {
     file: File,
     place: PathBuf,
     clock: Arc<dyn Clock>,
+    /// The length of all whole lines in bytes.
+    whole: u64,
+    /// Whether something may follow them that is not a whole line.
+    torn: bool,
 }
 
 impl Writer {
@@ -120,13 +130,28 @@ impl Writer {
         let name = serde_json::to_string(&entry).unwrap_or_default();
         checkpoint::reached(&format!("before {name}"));
         let line = Line { at: self.clock.now(), entry };
-        let failed =
-            |source: io::Error| JournalError::Io { place: self.place.clone(), doing: "written", source };
-        let mut text = serde_json::to_string(&line).map_err(|error| failed(error.into()))?;
-        text.push('\n');
-        self.file.write_all(text.as_bytes()).map_err(failed)?;
-        self.file.sync_data().map_err(failed)?;
+        self.append_line(&line).map_err(|source| JournalError::Io {
+            place: self.place.clone(),
+            doing: "written",
+            source,
+        })?;
         checkpoint::reached(&format!("after {name}"));
+        Ok(())
+    }
+
+    fn append_line(&mut self, line: &Line) -> io::Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        if self.torn {
+            // A full disk can leave half a line; a line written after it would make both unreadable.
+            self.file.set_len(self.whole)?;
+        }
+        self.torn = true;
+        self.file.seek(SeekFrom::Start(self.whole))?;
+        self.file.write_all(text.as_bytes())?;
+        self.file.sync_data()?;
+        self.whole += text.len() as u64;
+        self.torn = false;
         Ok(())
     }
 }
@@ -134,33 +159,27 @@ impl Writer {
 /// Reads the lines of a journal. A last line without its end was cut off by a crash while it was being written: the
 /// step it announces never began, so it does not count.
 fn read(place: &Path) -> Result<Vec<Line>, JournalError> {
-    let text = std::fs::read_to_string(place).map_err(|source| JournalError::Io {
+    let bytes = std::fs::read(place).map_err(|source| JournalError::Io {
         place: place.to_path_buf(),
         doing: "read",
         source,
     })?;
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    whole
-        .lines()
-        .enumerate()
-        .map(|(index, line)| {
-            serde_json::from_str(line).map_err(|error| JournalError::Damaged {
-                place: place.to_path_buf(),
-                line: index + 1,
-                detail: error.to_string(),
-            })
+    let lines = whole_lines(&bytes).split_inclusive(|byte| *byte == b'\n');
+    let line = |(index, line): (usize, &[u8])| {
+        serde_json::from_slice(line).map_err(|error| JournalError::Damaged {
+            place: place.to_path_buf(),
+            line: index + 1,
+            detail: error.to_string(),
         })
-        .collect()
+    };
+    lines.enumerate().map(line).collect()
 }
 
-/// Cuts off a last line that a crash left half written, so that the next line starts on its own.
-fn mend_last_line(place: &Path) -> io::Result<()> {
-    let bytes = std::fs::read(place)?;
-    let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-    if whole < bytes.len() {
-        let file = File::options().write(true).open(place)?;
-        file.set_len(whole as u64)?;
-        file.sync_all()?;
-    }
-    Ok(())
+/// Returns the bytes up to the end of the last whole line. What a crash leaves after it need not even be text.
+fn whole_lines(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    &bytes[..end]
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,9 @@ mod file;
 mod operation;
 mod state;
 
+#[cfg(test)]
+mod sample;
+
 pub use entry::{Entry, Line};
 pub use file::{Journal, JournalError};
 pub use operation::{Facts, Operation, ScriptLog};

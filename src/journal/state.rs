@@ -133,3 +133,6 @@ impl OperationState {
         self.started.iter().any(|step| matches!(step, Step::Migrate | Step::Swap | Step::PutBack))
     }
 }
+
+#[cfg(test)]
+mod tests;
