@@ -35,6 +35,30 @@ both_engines! {
         assert!(error.contains("nowhere"), "{error}");
     }
 
+    fn the_richer_revisions_run_up_and_down_on_the_sample(db: &TestDatabase) {
+        db.create_sample();
+        db.fill_sample(3, 20);
+        let [note, run, merge] = branches_and_merge(ADD_PROCESS_RANK);
+        let kept = [changes_a_type(ADD_PROCESS_RANK), changes_data(ADD_PROCESS_RANK), note, run, merge];
+        for revision in kept.iter().chain([&drops_a_column(ADD_PROCESS_RANK)]) {
+            let before = rows(db);
+            db.execute(&statements(&revision.text(), "upgrade", db.backend()));
+            db.execute(&statements(&revision.text(), "downgrade", db.backend()));
+            if revision.id() == DROP_WARMUP_STEPS {
+                assert!(rows(db).contains("|0\n") && !rows(db).contains("|101\n"), "{}", rows(db));
+            } else {
+                assert_eq!(rows(db), before, "{}", revision.text());
+            }
+        }
+    }
+
+    fn changing_data_writes_the_model_type_in_upper_case(db: &TestDatabase) {
+        db.create_sample();
+        db.fill_sample(2, 1);
+        db.execute(&statements(&changes_data(ADD_PROCESS_RANK).text(), "upgrade", db.backend()));
+        assert_eq!(db.query("SELECT model_type FROM training_config ORDER BY id;"), "MODEL-1\nMODEL-2");
+    }
+
     async fn an_async_test_has_a_runtime(db: &TestDatabase) {
         let url = db.url();
         tokio::time::timeout(std::time::Duration::MAX, async { assert!(!url.is_empty()) }).await.unwrap();
@@ -45,6 +69,13 @@ both_engines! {
         db.execute("CREATE TABLE alembic_version (version_num VARCHAR(32)); INSERT INTO alembic_version VALUES ('b'), ('a');");
         assert_eq!(db.version(), "a b");
     }
+}
+
+fn rows(db: &TestDatabase) -> String {
+    db.query(
+        "SELECT id, model_type, warmup_steps FROM training_config ORDER BY id;
+SELECT id, config_id, step, train_loss, process_rank FROM training_metric ORDER BY id;",
+    )
 }
 
 mod postgres {

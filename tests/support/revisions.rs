@@ -1,6 +1,6 @@
 //! Revisions that follow on the sample project, one for each kind of change that can lose data, and rows to lose.
 
-use super::{Revision, TestDatabase};
+use super::{Backend, Revision, Sandbox, TestDatabase};
 
 /// The sample project: creates `training_config` and `training_metric`.
 pub const CREATE_TABLES: &str = "1975ea83b712";
@@ -89,7 +89,33 @@ pub fn branches_and_merge(parent: &str) -> [Revision; 3] {
     [note, run, merge]
 }
 
+/// The statements of one direction in the text of a revision file; a section for the engine wins over the plain one.
+pub fn statements(text: &str, direction: &str, backend: Backend) -> String {
+    let engine = match backend {
+        Backend::Sqlite => "sqlite",
+        Backend::Postgres => "postgresql",
+    };
+    let section = |heading: &str| {
+        let (_, rest) = text.split_once(&format!("\n-- ripcord:{heading}\n"))?;
+        Some(rest.split("\n-- ripcord:").next().unwrap_or_default().to_owned())
+    };
+    section(&format!("{direction} {engine}")).or_else(|| section(direction)).unwrap_or_default()
+}
+
 impl TestDatabase {
+    /// Creates the sample's tables at its head with the statements of its files and the engine's own tool: a database
+    /// that nobody has migrated, without a version table.
+    pub fn create_sample(&self) {
+        let sandbox = Sandbox::new();
+        let files = sandbox.sample().files("migrations/versions");
+        for id in [CREATE_TABLES, ADD_PROCESS_RANK] {
+            let file =
+                files.iter().find(|file| file.starts_with(id)).expect("the sample has its two revisions");
+            let text = sandbox.read(format!("migrations/versions/{file}"));
+            self.execute(&statements(&text, "upgrade", self.backend()));
+        }
+    }
+
     /// Fills the sample's tables with rows whose values can be told from their numbers: `configs` configurations with
     /// `metrics` measurements each. `process_rank` is left alone, so it works before and after it was added.
     pub fn fill_sample(&self, configs: u32, metrics: u32) {
