@@ -104,8 +104,8 @@ fn length_of_comment(text: &str) -> usize {
 
 /// The length of the text or character literal that starts here; `previous` is the character before it.
 fn length_of_literal(text: &str, previous: Option<char>) -> Option<usize> {
-    if text.starts_with('"') {
-        return Some(1 + length_until_quote(&text[1..], '"'));
+    if let Some(inner) = text.strip_prefix('"') {
+        return Some(1 + length_until_quote(inner, '"'));
     }
     if let Some(inner) = text.strip_prefix('\'') {
         // A lifetime has no closing quote after its one character.

@@ -7,9 +7,10 @@ use super::Installation;
 use crate::support::tools;
 
 /// Changed whenever what follows is changed, so that an older template is not taken for a good one.
-const EDITION: u32 = 1;
+const EDITION: u32 = 2;
 
-/// Settings of a server whose data nobody will miss.
+/// Settings of a server whose data nobody will miss. Its shared memory lies in the data folder, so that even a killed
+/// server leaves nothing elsewhere.
 const CONFIGURATION: &str = "
 fsync = off
 synchronous_commit = off
@@ -18,6 +19,7 @@ shared_buffers = 16MB
 max_connections = 50
 max_wal_size = 256MB
 jit = off
+dynamic_shared_memory_type = mmap
 listen_addresses = ''
 timezone = 'UTC'
 log_timezone = 'UTC'
