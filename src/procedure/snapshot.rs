@@ -9,7 +9,8 @@ use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
 use crate::report::{BackupFacts, Failure, Kind, Step};
 use crate::runbook::RunbookFacts;
-use crate::store::{Artifact, Backup, Draft, FORMAT, Manifest, ProofFacts};
+use crate::store::{Backup, Draft, FORMAT, Manifest, ProofFacts};
+use chrono::{DateTime, Utc};
 use std::path::Path;
 
 /// A published backup together with what the database looked like at its instant.
@@ -46,6 +47,8 @@ pub(super) async fn keep(
 ) -> Result<Saved, Failure> {
     let draft = ports.store.draft(&purpose.id).await.map_err(|error| failed(op, Step::Snapshot, error))?;
     let place = draft.snapshot();
+    // Before the snapshot, not after its proof: whoever restores must know since when writes are missing.
+    let began = ports.clock.now();
     let taken = match op.step(Step::Snapshot, take(ports, &place)).await {
         Ok(done) => done.what,
         Err(failure) => return Err(discard(ports, draft, failure).await),
@@ -60,7 +63,7 @@ pub(super) async fn keep(
         },
     };
     let inventory = taken.inventory.clone();
-    let backup = op.step(Step::Publish, publish(ports, draft, taken, proof.as_ref(), purpose)).await?;
+    let backup = op.step(Step::Publish, publish(ports, draft, taken, proof.as_ref(), purpose, began)).await?;
     op.write(Entry::Published { backup: backup.manifest.id.clone() })
         .map_err(|error| failed(op, Step::Publish, error))?;
     Ok(Saved { backup, inventory })
@@ -94,9 +97,10 @@ async fn publish(
     taken: Snapshot,
     proof: Option<&Proof>,
     purpose: &Purpose<'_>,
+    began: DateTime<Utc>,
 ) -> Result<Backup, Box<dyn std::error::Error + Send + Sync>> {
     let rows = ports.database.version_rows().await?;
-    let manifest = manifest(ports, &taken, proof, purpose, &rows, &draft)?;
+    let manifest = Manifest { created: began, ..manifest(ports, &taken, proof, purpose, &rows, &draft)? };
     let write = |name: &str, bytes: &[u8], mode: u32| {
         let place = draft.folder.join(name);
         fs::write_durable_mode(&place, bytes, mode).map_err(|source| Refusal::Io {
@@ -154,12 +158,8 @@ fn manifest(
         tables: proof.map_or(0, |proof| proof.tables),
         rows: proof.map_or(0, |proof| proof.rows),
     };
-    let mut artifacts = Vec::new();
-    for (path, sha256) in &taken.sha256 {
-        let place = draft.folder.join(path);
-        let size = place.metadata().map_err(|source| Refusal::Io { place, doing: "measured", source })?.len();
-        artifacts.push(Artifact { path: path.clone(), size, sha256: sha256.clone() });
-    }
+    let io = |source| Refusal::Io { place: draft.snapshot(), doing: "measured", source };
+    let artifacts = draft.hashed(&taken.sha256).map_err(io)?;
     Ok(Manifest {
         format: FORMAT,
         id: purpose.id.clone(),
