@@ -55,7 +55,8 @@ impl History {
         let destination = match (symbol.offset, symbol.name) {
             (Some(offset), None) => self.down_from_current(current, symbol, offset, branch)?,
             (Some(offset), Some(_)) => {
-                let place = self.walk_from_name(symbol, offset, branch.map(|(_, index)| index))?;
+                let on = symbol.label.filter(|_| offset.steps < 0);
+                let place = self.walk_from_name(symbol, on, branch.map(|(_, index)| index))?;
                 Destination { place, branch }
             }
             // The label narrows what is undone, not what the target means: `label@head` is `head`, as in Alembic.

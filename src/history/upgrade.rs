@@ -41,7 +41,9 @@ impl History {
         let branch = symbol.label.map(|label| self.lookup(label, None)).transpose()?;
         let found = match symbol.name {
             None => self.up_from_current(current, branch, offset)?,
-            Some(_) => self.walk_from_name(&symbol, offset, branch)?,
+            // On the way up a label chooses among ways; only on the way down does it restrict where the walk starts.
+            Some(_) if offset.steps > 0 => self.walk_from_name(&symbol, None, branch)?,
+            Some(_) => self.walk_from_name(&symbol, symbol.label, None)?,
         };
         match found {
             // Nothing lies before the first revision, so there is nothing to upgrade to.
@@ -85,16 +87,16 @@ impl History {
         active.into_iter().filter(|index| !needed.contains(index)).collect()
     }
 
-    /// Walks from a name. A label chooses among ways up; on the way down it restricts where the walk starts.
+    /// Walks from a name, which `on` restricts to a lineage; `branch` chooses among ways up.
     pub(super) fn walk_from_name(
         &self,
         symbol: &Symbol<'_>,
-        offset: Offset<'_>,
+        on: Option<&str>,
         branch: Option<Index>,
     ) -> Result<Place, HistoryError> {
-        let label = if offset.steps > 0 { None } else { symbol.label };
-        let start = self.resolve_place(&Symbol { label, offset: None, ..*symbol })?;
-        self.walk(start, offset.steps, branch)?
+        let start = self.resolve_place(&Symbol { label: on, offset: None, ..*symbol })?;
+        let steps = symbol.offset.map_or(0, |offset| offset.steps);
+        self.walk(start, steps, branch)?
             .ok_or_else(|| HistoryError::WalkedTooFar { symbol: symbol.text.to_owned() })
     }
 }
