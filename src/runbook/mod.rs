@@ -158,11 +158,17 @@ fn with_ripcord(facts: &RunbookFacts, commands: &Commands) -> String {
 
 fn without_ripcord(commands: &Commands) -> String {
     format!(
-        "## 4. Restore without ripcord\n\nThe script checks `SHA256SUMS`, then restores with stock tools ({tools}):\n\n\
-         ```console\n$ sh RESTORE.sh\n```\n\nThe same by hand; what is there now is kept under another name:\n\n```console\n$ sha256sum -c SHA256SUMS\n{lines}```\n",
+        "## 4. Restore without ripcord\n\nWith {tools}; what is there now is kept under another name.{before}\n\n```console\n{script}```\n\n\
+         What `RESTORE.sh` does, should you have to do it by hand:\n\n```console\n{by_hand}```\n",
         tools = commands.tools,
-        lines = commands.by_hand.iter().map(|line| format!("$ {line}\n")).collect::<String>(),
+        before = commands.before,
+        script = prompts(&commands.with_script),
+        by_hand = prompts(&commands.by_hand),
     )
+}
+
+fn prompts(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("$ {line}\n")).collect()
 }
 
 fn ask(facts: &RunbookFacts) -> String {

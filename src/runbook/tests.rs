@@ -73,18 +73,18 @@ fn the_page_of_a_sqlite_backup() {
 
     ## 4. Restore without ripcord
 
-    The script checks `SHA256SUMS`, then restores with stock tools (`sqlite3`, `sha256sum`):
+    With `sqlite3`, `sha256sum`; what is there now is kept under another name.
 
     ```console
-    $ sh RESTORE.sh
+    $ umask 077
+    $ sqlite3 /srv/app/database.db ".backup '../20261123T181500Z-upgrade-5f2c-replaced.db'"
+    $ sh RESTORE.sh /srv/app/database.db --overwrite
     ```
 
-    The same by hand; what is there now is kept under another name:
+    What `RESTORE.sh` does, should you have to do it by hand:
 
     ```console
     $ sha256sum -c SHA256SUMS
-    $ umask 077
-    $ sqlite3 /srv/app/database.db ".backup '../20261123T181500Z-upgrade-5f2c-replaced.db'"
     $ sqlite3 /srv/app/database.db ".restore 'snapshot/database.db'"
     $ sqlite3 /srv/app/database.db 'PRAGMA integrity_check'
     ```
@@ -118,21 +118,21 @@ fn the_page_of_a_postgresql_backup_quotes_its_name_for_shell_and_sql() {
 
     ## 4. Restore without ripcord
 
-    The script checks `SHA256SUMS`, then restores with stock tools (`psql`, `pg_restore`, `sha256sum`; set `PGHOST`, `PGPORT`, `PGUSER` as for the live server):
+    With `psql`, `pg_restore`, `sha256sum`; what is there now is kept under another name. First set `PGHOST`, `PGPORT`
+    and `PGUSER` to the live server.
 
     ```console
-    $ sh RESTORE.sh
+    $ sh RESTORE.sh 'O'\''Brien_restored'
+    $ psql -X -1 -v ON_ERROR_STOP=1 -d postgres -c 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '\''O'\'''\''Brien'\''' -c 'ALTER DATABASE "O'\''Brien" RENAME TO "O'\''Brien_replaced"' -c 'ALTER DATABASE "O'\''Brien_restored" RENAME TO "O'\''Brien"'
     ```
 
-    The same by hand; what is there now is kept under another name:
+    What `RESTORE.sh` does, should you have to do it by hand:
 
     ```console
     $ sha256sum -c SHA256SUMS
-    $ createdb --template template0 'O'\''Brien_restored'
+    $ psql -X -v ON_ERROR_STOP=1 -d postgres -v 'db=O'\''Brien_restored' -f snapshot/create.sql
     $ pg_restore --exit-on-error --dbname 'O'\''Brien_restored' snapshot/dump
-    $ psql -d postgres -c 'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '\''O'\'''\''Brien'\'''
-    $ psql -d postgres -c 'ALTER DATABASE "O'\''Brien" RENAME TO "O'\''Brien_replaced"'
-    $ psql -d postgres -c 'ALTER DATABASE "O'\''Brien_restored" RENAME TO "O'\''Brien"'
+    $ psql -X -v ON_ERROR_STOP=1 -d 'O'\''Brien_restored' -v 'db=O'\''Brien_restored' -f snapshot/database.sql
     ```
     "#);
 }
@@ -160,4 +160,34 @@ fn no_name_can_break_the_page() {
     let page = text(&facts);
     let first = page.lines().nth(2).unwrap_or_default();
     assert!(first.ends_with("of SQLite /srv/a?b?c?d, by ripcord 0.1.0."), "{first}");
+}
+
+/// Runs the page's own words, with a name that a shell would take apart.
+#[tokio::test]
+async fn the_commands_of_a_sqlite_page_bring_the_old_rows_back() {
+    use crate::base::{Cancel, Tool, fs};
+    let place = tempfile::tempdir().expect("a folder");
+    let folder = place.path().join("backup");
+    fs::create_private_dir(&folder.join("snapshot")).expect("created");
+    let live = place.path().join("O'Brien's app.db");
+    let sqlite = async |database: &std::path::Path, sql: &str| {
+        let tool = Tool::new("sqlite3").arg(database).arg(sql);
+        tool.run(&Cancel::new()).await.expect("sqlite3 runs").stdout.trim().to_string()
+    };
+    sqlite(&folder.join("snapshot/database.db"), "CREATE TABLE t (x); INSERT INTO t VALUES ('old')").await;
+    sqlite(&live, "PRAGMA journal_mode=wal; CREATE TABLE t (x); INSERT INTO t VALUES ('new')").await;
+    let seal = Tool::new("sh").args(["-c", "sha256sum snapshot/* > SHA256SUMS"]).current_dir(&folder);
+    seal.run(&Cancel::new()).await.expect("sealed");
+
+    let mut facts = facts();
+    facts.database.place = live.display().to_string();
+    let commands = Commands::of(&facts);
+    let keep = &commands.with_script[..2];
+    let script = [keep, &commands.by_hand].concat().join("\n");
+    let shell = Tool::new("sh").args(["-euc", &script]).current_dir(&folder);
+    let said = shell.run(&Cancel::new()).await.expect("every command succeeds").stdout;
+    assert!(said.ends_with("ok\n"), "{said}");
+    assert_eq!(sqlite(&live, "SELECT x FROM t").await, "old");
+    let replaced = place.path().join(format!("{}-replaced.db", facts.id));
+    assert_eq!(sqlite(&replaced, "SELECT x FROM t").await, "new");
 }
