@@ -20,6 +20,7 @@ pub struct Cli {
 
 /// Flags that every command takes.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Common options")]
 pub struct Common {
     /// The database: sqlite:///relative.db, sqlite:////absolute.db or postgresql://user@host/name
     /// [else DATABASE_URL, .env, ripcord.toml, and last sqlite:///database.db]
@@ -31,13 +32,13 @@ pub struct Common {
     /// What to print: text for people, or one JSON event a line and a report object last
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub format: Format,
-    /// Answer yes to questions; hazards are accepted by name only, never by this
+    /// Answer yes to every question (a restore in place asks one, on a terminal only)
     #[arg(long, global = true)]
     pub yes: bool,
-    /// Print only the end state, and errors
+    /// Print only the end state, warnings and errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Print more: each difference, each statement
+    /// Print more: each statement of a plan, each difference, ripcord's own tables too
     #[arg(short, long, global = true)]
     pub verbose: bool,
     /// No progress bars, even on a terminal
@@ -57,27 +58,54 @@ pub enum Command {
     /// Make a migrations folder
     Init(Init),
     /// Write a new revision file
+    ///
+    /// The file holds one revision with both directions: a header of "-- ripcord:" lines, then the sections
+    /// "-- ripcord:upgrade" and "-- ripcord:downgrade". A section can be for one engine: "-- ripcord:upgrade sqlite".
     Revision(NewRevision),
     /// Show the version rows of the database
+    ///
+    /// Prints nothing when the database is at base. Writes nothing, not even a version table.
     Current,
     /// Show the revisions that no other builds on
+    ///
+    /// Reads the revision files; needs no database.
     Heads,
     /// Show all revisions, newest first
+    ///
+    /// Reads the revision files; needs no database.
     History,
     /// Run revisions forward, guarded by a proven snapshot
+    ///
+    /// Takes a snapshot, restores and compares it, publishes it as a backup, runs the revisions, each in one
+    /// transaction with its version row, and verifies what really changed. Creates a SQLite file that is not there yet.
+    /// The end state and the command that undoes it are printed last.
     Upgrade(Upgrade),
     /// Run revisions back, guarded by a proven snapshot
+    ///
+    /// Guarded like an upgrade: what a downgrade drops is in the backup that is taken before it.
     Downgrade(Downgrade),
     /// Take, list, show and check backups
     #[command(subcommand)]
     Backup(Backup),
     /// Put a backup back, beside or in place; the present state is saved first
+    ///
+    /// Checks every file of the backup, saves the present state as a backup of its own, builds the restored database
+    /// where no client sees it, compares it, and only then puts it in place. What was written since the backup is no
+    /// longer in the database; it is in the backup that the restore takes.
     Restore(Restore),
     /// Compare the database with a known state
+    ///
+    /// Without BACKUP: with the end of the newest operation on this database. Every difference counts; the exit code
+    /// is 6 if there is one. Reads only.
     Verify(Verify),
     /// Finish or undo what a crash interrupted
+    ///
+    /// Reads the journal, looks at the database, frees what the crash left locked or half written, and brings the
+    /// operation to a known end: revisions that are left are run, then verified. Running it twice is running it once.
     Recover(Recover),
     /// Show every operation: who, when, from, to, how it ended
+    ///
+    /// Reads the journals; needs no database.
     Log(Log),
     /// Print the completions of a shell
     Completions(Completions),
@@ -87,7 +115,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Init {
-    /// The folder [default: runner.directory, else migrations]
+    /// The folder to make [default: runner.directory, else migrations]
     pub directory: Option<PathBuf>,
 }
 
@@ -111,10 +139,11 @@ pub struct Guarding {
     #[arg(long)]
     pub dry_run: bool,
     /// How far the snapshot is proven before anything is touched [default: proof.level, else full]
+    ///
+    /// Asked for here, a proof is done whatever proof.max_size says.
     #[arg(long, value_enum)]
     pub proof: Option<Proof>,
-    /// What to do when the change failed and was not undone by the database itself: put the snapshot back if it is
-    /// proven that nobody else wrote since, or stop
+    /// What to do when the change failed and the database did not undo it by itself
     #[arg(long, value_enum, default_value_t = OnFailure::Restore)]
     pub on_failure: OnFailure,
 }
@@ -132,7 +161,9 @@ pub enum Proof {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum OnFailure {
+    /// Put the snapshot back, if it is proven that nobody else wrote since; else stop
     Restore,
+    /// Leave everything as it is, for a person
     Stop,
 }
 
@@ -156,7 +187,7 @@ pub struct Downgrade {
 
 #[derive(Debug, Subcommand)]
 pub enum Backup {
-    /// Take a backup now
+    /// Take a backup now: a snapshot, proven and published; the database is only read
     Create {
         /// How far the snapshot is proven [default: proof.level, else full]
         #[arg(long, value_enum)]
@@ -164,7 +195,7 @@ pub enum Backup {
     },
     /// List the backups, oldest first
     List,
-    /// Show one backup
+    /// Show one backup: of what, when, how far proven, which tables
     Show {
         /// Its id, an unambiguous part of it, or latest
         backup: String,
@@ -183,14 +214,14 @@ pub enum Backup {
 pub struct Restore {
     /// The backup's id, an unambiguous part of it, or latest
     pub backup: String,
-    /// Restore into this new database instead of the live one
+    /// Restore into this new database, which must not exist yet, instead of the live one
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Verify {
-    /// The backup whose snapshot to compare with [default: the end of the newest operation]
+    /// The backup whose snapshot to compare with: an id, an unambiguous part of it, or latest
     pub backup: Option<String>,
 }
 
@@ -203,12 +234,13 @@ pub struct Recover {
 
 #[derive(Debug, Args)]
 pub struct Log {
-    /// Show one operation, step by step
+    /// Show this one in full: its id, or the beginning or end of it
     pub operation: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Completions {
+    /// The shell
     pub shell: clap_complete::Shell,
 }
 
