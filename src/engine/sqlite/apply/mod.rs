@@ -1,0 +1,143 @@
+//! Running a script together with its change of the version rows.
+//!
+//! `foreign_keys` is off while a script runs, because a table that is rebuilt would otherwise take the rows of its
+//! children with it, silently (<https://www.sqlite.org/lang_altertable.html>, section 7). It cannot be changed inside a
+//! transaction, so it is off before `BEGIN` and on again after the end; the keys are checked inside instead.
+
+mod rows;
+
+use super::Site;
+use super::findings;
+use super::session::Session;
+use crate::base::checkpoint;
+use crate::catalog::Finding;
+use crate::engine::{Applied, Bookkeeping, Error};
+use crate::journal::ScriptLog;
+use crate::plan::{Script, Statement, TransactionMode};
+use rusqlite::ErrorCode;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+impl Site {
+    /// Runs one script. After an error of a script in one transaction the database is as it was.
+    pub(super) fn apply(
+        &self,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+        log: &ScriptLog,
+    ) -> Result<Applied, Error> {
+        if self.options.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        self.with_writer(|writer| {
+            let session = &writer.session;
+            session.run("preparing a migration", "PRAGMA foreign_keys = OFF")?;
+            let outcome = match script.transaction {
+                TransactionMode::One => in_one_transaction(session, script, book),
+                TransactionMode::None => one_by_one(session, script, book, log),
+            };
+            session.end();
+            let restored = session.run("ending a migration", "PRAGMA foreign_keys = ON");
+            // The failure of the script is worth more than that of what comes after it.
+            outcome.and(restored)
+        })?;
+        // SQLite does not count rows by table.
+        Ok(Applied { rows_written: None })
+    }
+}
+
+fn in_one_transaction(session: &Session, script: &Script, book: &Bookkeeping<'_>) -> Result<(), Error> {
+    session.run("beginning a migration", "BEGIN IMMEDIATE")?;
+    session.authorizer(Some(no_transaction_control)).map_err(|error| session.failed("preparing", error))?;
+    let ran = script.statements.iter().try_for_each(|statement| {
+        checkpoint::reached(&format!("before line {} of {}", statement.line, script.place));
+        run(session, script, statement)
+    });
+    session.authorizer(None::<Guard>).map_err(|error| session.failed("preparing", error))?;
+    ran?;
+    finish(session, script, book)
+}
+
+type Guard = fn(AuthContext<'_>) -> Authorization;
+
+/// A script that ends ripcord's transaction would break the promise that it is applied as a whole or not at all.
+fn no_transaction_control(context: AuthContext<'_>) -> Authorization {
+    match context.action {
+        AuthAction::Transaction { .. } => Authorization::Deny,
+        _ => Authorization::Allow,
+    }
+}
+
+fn one_by_one(
+    session: &Session,
+    script: &Script,
+    book: &Bookkeeping<'_>,
+    log: &ScriptLog,
+) -> Result<(), Error> {
+    for (index, statement) in script.statements.iter().enumerate() {
+        log.statement_started(&script.revision, index, &statement.sha256)?;
+        run(session, script, statement)?;
+        checkpoint::reached(&format!("after line {} of {}", statement.line, script.place));
+        log.statement_finished(&script.revision, index)?;
+    }
+    if !session.is_autocommit() {
+        let (place, line) = (script.place.clone(), script.statements.last().map_or(1, |last| last.line));
+        let detail = "the script began a transaction and did not end it".to_string();
+        return Err(Error::Statement { place, line, statement: String::new(), detail });
+    }
+    session.run("writing the version rows", "BEGIN IMMEDIATE")?;
+    finish(session, script, book)
+}
+
+/// Checks the keys, writes the rows and commits.
+fn finish(session: &Session, script: &Script, book: &Bookkeeping<'_>) -> Result<(), Error> {
+    refuse_new_broken_keys(session, book.known)?;
+    rows::change(session, &script.rows)?;
+    rows::remember(session, script, book)?;
+    checkpoint::reached("before COMMIT");
+    session.run("committing a migration", "COMMIT")?;
+    checkpoint::reached("after COMMIT");
+    Ok(())
+}
+
+fn refuse_new_broken_keys(session: &Session, known: &[Finding]) -> Result<(), Error> {
+    let mut broken = findings::all_foreign_keys(session)?;
+    broken.retain(|finding| !known.contains(finding));
+    match broken.first() {
+        None => Ok(()),
+        Some(first) => Err(Error::ForeignKeys {
+            count: broken.len(),
+            first: format!("{}: {}", first.subject, first.detail),
+        }),
+    }
+}
+
+/// Runs one statement to its end; rows that it gives are read and dropped.
+fn run(session: &Session, script: &Script, statement: &Statement) -> Result<(), Error> {
+    let outcome = (|| {
+        let mut prepared = session.prepare(&statement.text)?;
+        let mut rows = prepared.query([])?;
+        while rows.next()?.is_some() {}
+        Ok::<_, rusqlite::Error>(())
+    })();
+    outcome.map_err(|error| match error.sqlite_error_code() {
+        // No fault of the statement.
+        Some(
+            ErrorCode::DatabaseBusy
+            | ErrorCode::DatabaseLocked
+            | ErrorCode::OperationInterrupted
+            | ErrorCode::ReadOnly
+            | ErrorCode::NotADatabase,
+        ) => session.failed("running a migration", error),
+        code => Error::Statement {
+            place: script.place.clone(),
+            line: statement.line,
+            statement: statement.text.clone(),
+            detail: match code {
+                Some(ErrorCode::AuthorizationForStatementDenied) => {
+                    "it would end the transaction that the whole script runs in".to_string()
+                }
+                _ => super::failure::detail(&error),
+            },
+        },
+    })
+}

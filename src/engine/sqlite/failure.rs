@@ -1,0 +1,46 @@
+//! From SQLite's result codes to the engine's facts.
+
+use crate::engine::Error;
+use rusqlite::ErrorCode;
+use std::io;
+use std::path::Path;
+
+/// Says what a SQLite error means for somebody who was `doing` something with the database at `place`.
+pub(super) fn failed(place: &Path, doing: &str, error: rusqlite::Error) -> Error {
+    let shown = place.display().to_string();
+    if place.is_dir() {
+        return Error::NotADatabase { place: shown, engine: "SQLite", detail: "it is a folder".to_string() };
+    }
+    let detail = detail(&error);
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => Error::NotADatabase { place: shown, engine: "SQLite", detail },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { place: shown, detail },
+        Some(ErrorCode::OperationInterrupted) => Error::Interrupted,
+        Some(ErrorCode::ReadOnly) => {
+            Error::Privilege { what: doing.to_string(), privilege: format!("permission to write {shown}") }
+        }
+        Some(ErrorCode::PermissionDenied) => {
+            Error::Privilege { what: doing.to_string(), privilege: format!("permission to use {shown}") }
+        }
+        Some(ErrorCode::CannotOpen) if !place.exists() => Error::NotFound { place: shown },
+        _ => Error::Driver { doing: doing.to_string(), detail },
+    }
+}
+
+/// Returns what SQLite says, without the driver's own words around it.
+pub(super) fn detail(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        rusqlite::Error::SqliteFailure(code, None) => code.to_string(),
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Says which file could not be used, and how.
+pub(super) fn io_failed(place: &Path, doing: &'static str, source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::Interrupted {
+        return Error::Interrupted;
+    }
+    Error::Io { place: place.to_path_buf(), doing, source }
+}

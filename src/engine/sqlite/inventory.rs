@@ -1,0 +1,56 @@
+//! Everything that is known of a SQLite database at one instant.
+
+use super::findings::{Check, foreign_key_checks};
+use super::scan::{Task, scan};
+use super::session::Session;
+use super::view::View;
+use crate::catalog::EngineKind;
+use crate::engine::Error;
+use crate::fingerprint::Inventory;
+use crate::report::Progress;
+use std::collections::BTreeMap;
+
+/// How far the structure of the database is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// `quick_check`, a third of the time: enough for a copy whose original is checked in full afterwards.
+    Quick,
+    /// `integrity_check`.
+    Full,
+    /// Not at all: the structure was checked before, on the same bytes.
+    Nothing,
+}
+
+/// Reads everything in one view, checks the structure to this depth, and always checks the foreign keys.
+pub(super) fn take(view: &mut View, depth: Depth, progress: &Progress) -> Result<Inventory, Error> {
+    let catalog = super::catalog::read(view.first())?;
+    let mut checks = match depth {
+        Depth::Quick => vec![Check::Quick],
+        Depth::Full => vec![Check::Integrity],
+        Depth::Nothing => Vec::new(),
+    };
+    if depth != Depth::Nothing {
+        checks.extend(foreign_key_checks(view.first())?);
+    }
+    let facts = facts(view.first())?;
+    let scanned = scan(view, &Task::everything(&catalog, checks), progress)?;
+    Ok(Inventory {
+        engine: EngineKind::Sqlite,
+        version: rusqlite::version().to_string(),
+        facts,
+        catalog,
+        fingerprint: scanned.fingerprint,
+        findings: scanned.findings,
+    })
+}
+
+/// Returns what a restore needs and a reader wants to know, and what is no part of the schema.
+pub(super) fn facts(session: &Session) -> Result<BTreeMap<String, String>, Error> {
+    let page_size: u64 = session.one::<i64>("reading the settings", "PRAGMA page_size")?.unsigned_abs();
+    let pages: u64 = session.one::<i64>("reading the settings", "PRAGMA page_count")?.unsigned_abs();
+    Ok(BTreeMap::from([
+        ("journal_mode".to_string(), session.pragma("journal_mode")?),
+        ("page_size".to_string(), page_size.to_string()),
+        ("bytes".to_string(), (page_size * pages).to_string()),
+    ]))
+}

@@ -1,0 +1,72 @@
+//! One operation at a time: an operating system's lock on a small file beside the database.
+//!
+//! The file is never removed. Removing it would let two operations each lock "the" file: one the removed, one the new.
+
+use super::Site;
+use super::failure::io_failed;
+use crate::engine::{DatabaseLock, Error};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// The lock, held as long as the file is open: the system frees it when the process dies.
+struct FileLock(#[expect(dead_code, reason = "held for its lock")] File);
+
+impl DatabaseLock for FileLock {}
+
+impl Site {
+    /// Takes the lock, or says who holds it.
+    pub(super) fn lock(&self, operation: &str) -> Result<Box<dyn DatabaseLock>, Error> {
+        let place = self.lock_file();
+        let mut file = match open(&place) {
+            Ok(file) => file,
+            Err(error) if is_read_only(&error) => return self.lock_folder(),
+            Err(source) => return Err(io_failed(&place, "opened for locking", source)),
+        };
+        self.take(&mut file, &place)?;
+        let holder = format!("{operation} (process {})\n", std::process::id());
+        // The name only helps the one who is refused: a disk that is full must not stop the operation here.
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+        Ok(Box::new(FileLock(file)))
+    }
+
+    /// Where no file can be made, nothing can be migrated either: two backups are all that could meet here, and the
+    /// folder itself is a thing that can be locked.
+    fn lock_folder(&self) -> Result<Box<dyn DatabaseLock>, Error> {
+        let folder = crate::base::fs::parent(&self.path);
+        let mut file =
+            File::open(&folder).map_err(|source| io_failed(&folder, "opened for locking", source))?;
+        self.take(&mut file, &folder)?;
+        Ok(Box::new(FileLock(file)))
+    }
+
+    fn take(&self, file: &mut File, place: &Path) -> Result<(), Error> {
+        match file.try_lock() {
+            Ok(()) => Ok(()),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let holder = holder.trim();
+                let holder = if holder.is_empty() { "an unnamed operation" } else { holder };
+                Err(Error::LockedByOther {
+                    place: self.path.display().to_string(),
+                    holder: holder.to_string(),
+                })
+            }
+            Err(TryLockError::Error(source)) => Err(io_failed(place, "locked", source)),
+        }
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.path.with_file_name(format!(".{}.ripcord-lock", self.name()))
+    }
+}
+
+fn open(place: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(place)
+}
+
+fn is_read_only(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}

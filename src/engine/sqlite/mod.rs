@@ -1,0 +1,249 @@
+//! SQLite databases: files, and SQLite itself linked into this program.
+//!
+//! All of it goes through one copy of the library (rusqlite), because POSIX locks belong to a process: two copies would
+//! not see each other's. For the same reason the live file is never opened by anything but SQLite while a connection is
+//! open on it: closing such a file would drop the locks (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
+//!
+//! What is told where: [`session`] how a database is opened, [`view`] how several connections see one instant, [`scan`]
+//! how rows become fingerprints, [`snapshot`] how a copy is taken and proven, [`apply`] how a script runs, [`swap`] how
+//! a snapshot is put back.
+
+mod apply;
+mod catalog;
+mod failure;
+mod findings;
+mod inventory;
+mod lock;
+mod preflight;
+mod raw;
+mod restore_script;
+mod scan;
+mod session;
+mod sink;
+mod snapshot;
+mod swap;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use session::assert_library;
+
+use super::{
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Need, OtherWrites, Preflight, Proof,
+    Snapshot, Staged, Swapped, WriteMark,
+};
+use crate::base::Cancel;
+use crate::catalog::{Catalog, DatabaseId, EngineKind};
+use crate::fingerprint::Inventory;
+use crate::history::RevisionId;
+use crate::journal::ScriptLog;
+use crate::plan::Script;
+use crate::report::Progress;
+use async_trait::async_trait;
+use inventory::Depth;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use view::View;
+use writer::Writer;
+
+/// How a database is worked with.
+#[derive(Clone, Debug)]
+pub struct OpenOptions {
+    /// Stops everything that takes long.
+    pub cancel: Cancel,
+    /// How long another program's lock is waited for.
+    pub lock_timeout: Duration,
+    /// How many threads read rows; 0 means one for each core.
+    pub workers: usize,
+    /// Whether a file that is not there counts as an empty database, which the first script creates.
+    pub create: bool,
+}
+
+impl Default for OpenOptions {
+    fn default() -> Self {
+        Self { cancel: Cancel::new(), lock_timeout: Duration::from_secs(3), workers: 0, create: false }
+    }
+}
+
+/// A SQLite database.
+pub struct SqliteDatabase {
+    id: DatabaseId,
+    site: Arc<Site>,
+}
+
+/// What the blocking side of every method works with.
+struct Site {
+    /// Absolute, without symbolic links.
+    path: PathBuf,
+    options: OpenOptions,
+    writer: Mutex<Option<Writer>>,
+}
+
+impl Site {
+    fn name(&self) -> String {
+        self.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn workers(&self) -> usize {
+        match self.options.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+}
+
+impl SqliteDatabase {
+    /// Returns the database at `path`, whether or not the file exists; its folder must. Opens nothing yet.
+    pub fn open(path: &Path, options: OpenOptions) -> Result<Self, Error> {
+        assert_library()?;
+        let path = canonical(path)?;
+        let site = Site { path, options, writer: Mutex::new(None) };
+        let id = DatabaseId {
+            engine: EngineKind::Sqlite,
+            place: site.path.display().to_string(),
+            name: site.name(),
+            system: None,
+        };
+        Ok(Self { id, site: Arc::new(site) })
+    }
+
+    /// Runs blocking work where it holds up nobody else.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Site) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let site = self.site.clone();
+        match tokio::task::spawn_blocking(move || work(&site)).await {
+            Ok(outcome) => outcome,
+            Err(failure) => match failure.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only a runtime that is shutting down cancels such work.
+                Err(_) => Err(Error::Interrupted),
+            },
+        }
+    }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, Error> {
+    let not_found = |place: &Path| Error::NotFound { place: place.display().to_string() };
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    let name = path.file_name().ok_or_else(|| not_found(path))?;
+    let folder = crate::base::fs::parent(path);
+    Ok(folder.canonicalize().map_err(|_| not_found(&folder))?.join(name))
+}
+
+#[async_trait]
+impl Database for SqliteDatabase {
+    fn identity(&self) -> &DatabaseId {
+        &self.id
+    }
+
+    async fn exists(&self) -> Result<bool, Error> {
+        Ok(self.site.path.exists())
+    }
+
+    async fn lock(&self, operation: &str) -> Result<Box<dyn DatabaseLock>, Error> {
+        self.site.lock(operation)
+    }
+
+    async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error> {
+        let (folder, replaces) = (need.folder.to_path_buf(), need.replaces);
+        self.blocking(move |site| site.preflight(&folder, replaces)).await
+    }
+
+    async fn catalog(&self) -> Result<Catalog, Error> {
+        self.blocking(|site| {
+            let session = site.look()?;
+            session.begin_read()?;
+            catalog::read(&session)
+        })
+        .await
+    }
+
+    async fn inventory(&self, progress: &Progress) -> Result<Inventory, Error> {
+        let progress = progress.clone();
+        self.blocking(move |site| {
+            let mut view = View::of_live(site, site.workers())?;
+            inventory::take(&mut view, Depth::Full, &progress)
+        })
+        .await
+    }
+
+    async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
+        let (folder, progress) = (folder.to_path_buf(), progress.clone());
+        self.blocking(move |site| site.snapshot(&folder, &progress)).await
+    }
+
+    async fn prove(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        _operation: &str,
+        progress: &Progress,
+    ) -> Result<Proof, Error> {
+        let (folder, taken, progress) = (folder.to_path_buf(), taken.clone(), progress.clone());
+        self.blocking(move |site| site.prove(&folder, &taken, &progress)).await
+    }
+
+    async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {
+        self.blocking(Site::version_rows).await
+    }
+
+    async fn applied_files(&self) -> Result<Vec<AppliedFile>, Error> {
+        self.blocking(Site::applied_files).await
+    }
+
+    async fn apply(
+        &self,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+        log: &ScriptLog,
+    ) -> Result<Applied, Error> {
+        let (script, log) = (script.clone(), log.clone());
+        let (operation, at, known) = (book.operation.to_string(), book.at, book.known.to_vec());
+        self.blocking(move |site| {
+            site.apply(&script, &Bookkeeping { operation: &operation, at, known: &known }, &log)
+        })
+        .await
+    }
+
+    async fn mark(&self) -> Result<WriteMark, Error> {
+        self.blocking(Site::mark).await
+    }
+
+    async fn others_wrote_since(&self, mark: &WriteMark) -> Result<OtherWrites, Error> {
+        let mark = mark.clone();
+        self.blocking(move |site| site.others_wrote_since(&mark)).await
+    }
+
+    async fn stage(
+        &self,
+        folder: &Path,
+        expected: &Inventory,
+        _operation: &str,
+        _progress: &Progress,
+    ) -> Result<Staged, Error> {
+        let (folder, expected) = (folder.to_path_buf(), expected.clone());
+        self.blocking(move |site| site.stage(&folder, &expected)).await
+    }
+
+    async fn swap(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error> {
+        let (staged, operation, log) = (staged.clone(), operation.to_string(), log.clone());
+        self.blocking(move |site| site.swap(&staged, &operation, &log)).await
+    }
+
+    async fn tidy(&self, operation: &str, _facts: &BTreeMap<String, String>) -> Result<Vec<String>, Error> {
+        let operation = operation.to_string();
+        self.blocking(move |site| site.tidy(&operation)).await
+    }
+
+    fn restore_script(&self, taken: &Snapshot) -> String {
+        restore_script::text(taken)
+    }
+}

@@ -1,0 +1,243 @@
+//! The few calls of SQLite's C interface that rusqlite does not have, or has only slowly: the file behind a
+//! connection, waiting and stopping, and row loops. All `unsafe` code of this engine that touches SQLite is here.
+//!
+//! Promises that nothing outlives the connection it belongs to (lifetimes say so) and that every statement is
+//! finalized. A connection is used by one thread at a time: they are opened without SQLite's own mutex.
+
+use crate::base::Cancel;
+use rusqlite::{Connection, Result, ffi};
+use std::cell::Cell;
+use std::ffi::{CStr, c_int, c_void};
+use std::marker::PhantomData;
+use std::os::raw::c_char;
+use std::ptr::{self, NonNull};
+use std::time::{Duration, Instant};
+
+unsafe extern "C" {
+    /// As <https://www.sqlite.org/c3ref/column_blob.html> has it; the bindings leave out what is for UTF-16.
+    fn sqlite3_column_bytes16(statement: *mut ffi::sqlite3_stmt, column: c_int) -> c_int;
+}
+
+/// How many steps of SQLite's virtual machine run between two looks at the cancel flag.
+const STEPS_BETWEEN_LOOKS: c_int = 20_000;
+
+/// How long a connection waits for another program's lock, and when it stops altogether.
+pub(super) struct Patience {
+    cancel: Cancel,
+    limit: Duration,
+    waiting_since: Cell<Option<Instant>>,
+}
+
+impl Patience {
+    pub(super) fn new(cancel: Cancel, limit: Duration) -> Box<Self> {
+        Box::new(Self { cancel, limit, waiting_since: Cell::new(None) })
+    }
+
+    /// Lets SQLite ask this value while it works and while it waits.
+    pub(super) fn attach(&self, connection: &Connection) {
+        let state: *mut c_void = ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the caller (`Session`) keeps the box alive until its connection is closed, and the callbacks run on
+        // the one thread that uses the connection, so the shared reference they make is never used at the same time.
+        unsafe {
+            let handle = connection.handle();
+            ffi::sqlite3_progress_handler(handle, STEPS_BETWEEN_LOOKS, Some(is_cancelled), state);
+            ffi::sqlite3_busy_handler(handle, Some(wait_more), state);
+        }
+    }
+}
+
+extern "C" fn is_cancelled(state: *mut c_void) -> c_int {
+    // SAFETY: `state` is the `Patience` that `attach` handed over, see there.
+    let patience = unsafe { &*state.cast::<Patience>() };
+    c_int::from(patience.cancel.is_cancelled())
+}
+
+extern "C" fn wait_more(state: *mut c_void, tries: c_int) -> c_int {
+    // SAFETY: `state` is the `Patience` that `attach` handed over, see there.
+    let patience = unsafe { &*state.cast::<Patience>() };
+    if tries == 0 {
+        patience.waiting_since.set(Some(Instant::now()));
+    }
+    let waited = patience.waiting_since.get().map_or(Duration::ZERO, |since| since.elapsed());
+    if patience.cancel.is_cancelled() || waited >= patience.limit {
+        return 0;
+    }
+    // Short naps: a lock is usually free again after a few milliseconds, and Ctrl-C must not have to wait.
+    let nap = Duration::from_millis(1 << tries.clamp(0, 4));
+    std::thread::sleep(nap.min(patience.limit.saturating_sub(waited)));
+    1
+}
+
+/// The database file as SQLite itself has it open.
+///
+/// Opening it a second time in this process and closing that would drop SQLite's POSIX locks
+/// (<https://www.sqlite.org/howtocorrupt.html>, section 2.2); this handle is the only safe way to its bytes.
+pub(super) struct OpenFile<'c> {
+    file: NonNull<ffi::sqlite3_file>,
+    methods: &'c ffi::sqlite3_io_methods,
+    connection: PhantomData<&'c Connection>,
+}
+
+impl<'c> OpenFile<'c> {
+    /// Returns the file of the main database.
+    pub(super) fn of(connection: &'c Connection) -> Result<Self> {
+        let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
+        // SAFETY: the handle is open as long as the connection is borrowed, and for this operation SQLite writes one
+        // pointer to where the last argument says (<https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html>).
+        let code = unsafe {
+            ffi::sqlite3_file_control(
+                connection.handle(),
+                c"main".as_ptr(),
+                ffi::SQLITE_FCNTL_FILE_POINTER,
+                ptr::from_mut(&mut file).cast(),
+            )
+        };
+        let file = NonNull::new(file).filter(|_| code == ffi::SQLITE_OK).ok_or_else(|| error(code))?;
+        // SAFETY: SQLite keeps the file object for as long as the connection is open; its methods are constants.
+        let methods =
+            unsafe { file.as_ref().pMethods.as_ref() }.ok_or_else(|| error(ffi::SQLITE_CANTOPEN))?;
+        Ok(Self { file, methods, connection: PhantomData })
+    }
+
+    /// Returns the size in bytes.
+    pub(super) fn size(&self) -> Result<u64> {
+        let size = self.methods.xFileSize.ok_or_else(|| error(ffi::SQLITE_MISUSE))?;
+        let mut bytes: ffi::sqlite3_int64 = 0;
+        // SAFETY: the method is called with the file that it belongs to.
+        check(unsafe { size(self.file.as_ptr(), &mut bytes) })?;
+        Ok(bytes.unsigned_abs())
+    }
+
+    /// Reads bytes from `offset` on. Where the file ends earlier, the rest of `block` is zero and `false` is returned.
+    pub(super) fn read(&self, block: &mut [u8], offset: u64) -> Result<bool> {
+        let read = self.methods.xRead.ok_or_else(|| error(ffi::SQLITE_MISUSE))?;
+        let (Ok(length), Ok(offset)) = (c_int::try_from(block.len()), i64::try_from(offset)) else {
+            return Err(error(ffi::SQLITE_TOOBIG));
+        };
+        // SAFETY: the method is called with the file that it belongs to, and writes at most `length` bytes.
+        match unsafe { read(self.file.as_ptr(), block.as_mut_ptr().cast(), length, offset) } {
+            ffi::SQLITE_OK => Ok(true),
+            ffi::SQLITE_IOERR_SHORT_READ => Ok(false),
+            code => Err(error(code)),
+        }
+    }
+}
+
+/// A value as SQLite stores it: text in the database's own encoding, nothing converted.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Value<'r> {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(&'r [u8]),
+    Blob(&'r [u8]),
+}
+
+/// A statement that is stepped by hand.
+pub(super) struct Cursor<'c> {
+    statement: NonNull<ffi::sqlite3_stmt>,
+    database: *mut ffi::sqlite3,
+    /// Whether text is UTF-16 in this database.
+    wide: bool,
+    connection: PhantomData<&'c Connection>,
+}
+
+impl<'c> Cursor<'c> {
+    /// Prepares one statement; `wide` is true when the database's encoding is one of UTF-16.
+    pub(super) fn prepare(connection: &'c Connection, sql: &str, wide: bool) -> Result<Self> {
+        let length = c_int::try_from(sql.len()).map_err(|_| error(ffi::SQLITE_TOOBIG))?;
+        let mut statement = ptr::null_mut();
+        // SAFETY: the handle is open while the connection is borrowed; SQLite copies the text.
+        let (database, code) = unsafe {
+            let database = connection.handle();
+            let text = sql.as_ptr().cast::<c_char>();
+            (database, ffi::sqlite3_prepare_v3(database, text, length, 0, &mut statement, ptr::null_mut()))
+        };
+        match NonNull::new(statement) {
+            Some(statement) if code == ffi::SQLITE_OK => {
+                Ok(Self { statement, database, wide, connection: PhantomData })
+            }
+            _ => Err(last_error(database, code)),
+        }
+    }
+
+    /// Gives the parameter at `index` (from 1) a value.
+    pub(super) fn bind(&mut self, index: c_int, value: i64) -> Result<()> {
+        // SAFETY: the statement is ours and not finalized before `drop`.
+        check(unsafe { ffi::sqlite3_bind_int64(self.statement.as_ptr(), index, value) })
+    }
+
+    /// Goes to the next row; `false` after the last one.
+    pub(super) fn step(&mut self) -> Result<bool> {
+        // SAFETY: as in `bind`.
+        match unsafe { ffi::sqlite3_step(self.statement.as_ptr()) } {
+            ffi::SQLITE_ROW => Ok(true),
+            ffi::SQLITE_DONE => Ok(false),
+            code => Err(last_error(self.database, code)),
+        }
+    }
+
+    /// Returns the integer in a column of the present row.
+    pub(super) fn integer(&self, column: c_int) -> i64 {
+        // SAFETY: as in `bind`; a column out of range reads as NULL, which is 0.
+        unsafe { ffi::sqlite3_column_int64(self.statement.as_ptr(), column) }
+    }
+
+    /// Returns the value in a column of the present row. It lives until the next step, which the borrow makes sure of.
+    pub(super) fn value(&self, column: c_int) -> Value<'_> {
+        let statement = self.statement.as_ptr();
+        // SAFETY: as in `bind`. The type is asked for before anything could convert the value.
+        unsafe {
+            match ffi::sqlite3_column_type(statement, column) {
+                ffi::SQLITE_INTEGER => Value::Integer(ffi::sqlite3_column_int64(statement, column)),
+                ffi::SQLITE_FLOAT => Value::Real(ffi::sqlite3_column_double(statement, column)),
+                ffi::SQLITE_TEXT => Value::Text(self.bytes(column)),
+                ffi::SQLITE_BLOB => Value::Blob(self.bytes(column)),
+                _ => Value::Null,
+            }
+        }
+    }
+
+    /// Returns the bytes of a text or a blob. `sqlite3_column_blob` hands out text as it is, without converting it to
+    /// UTF-8, which broken UTF-16 would not survive; `sqlite3_column_bytes16` then counts without converting either.
+    unsafe fn bytes(&self, column: c_int) -> &[u8] {
+        let statement = self.statement.as_ptr();
+        // SAFETY: the caller saw a text or a blob in this column of the present row. The pointer is asked for before
+        // the length, in the order that <https://www.sqlite.org/c3ref/column_blob.html> recommends.
+        unsafe {
+            let start = ffi::sqlite3_column_blob(statement, column);
+            let length = if self.wide {
+                sqlite3_column_bytes16(statement, column)
+            } else {
+                ffi::sqlite3_column_bytes(statement, column)
+            };
+            match usize::try_from(length) {
+                Ok(length) if length > 0 && !start.is_null() => {
+                    std::slice::from_raw_parts(start.cast::<u8>(), length)
+                }
+                _ => &[],
+            }
+        }
+    }
+}
+
+impl Drop for Cursor<'_> {
+    fn drop(&mut self) {
+        // SAFETY: prepared in `prepare` and finalized only here.
+        unsafe { ffi::sqlite3_finalize(self.statement.as_ptr()) };
+    }
+}
+
+fn check(code: c_int) -> Result<()> {
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(error(code)) }
+}
+
+fn error(code: c_int) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)
+}
+
+fn last_error(database: *mut ffi::sqlite3, code: c_int) -> rusqlite::Error {
+    // SAFETY: the handle is open, and the message is copied before anything else is called on it.
+    let message = unsafe { CStr::from_ptr(ffi::sqlite3_errmsg(database)) }.to_string_lossy().into_owned();
+    rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message))
+}

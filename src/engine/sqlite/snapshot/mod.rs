@@ -1,0 +1,178 @@
+//! Taking a snapshot and proving it.
+//!
+//! A database in rollback-journal mode is copied byte by byte: the copy is the database, and what it contains is read
+//! from the copy, after the live file is free again. A database in WAL mode is copied by SQLite itself, and what it
+//! contains is read from the live database in the same view; the proof is that the copy contains the same.
+
+mod online;
+mod page_copy;
+
+use super::Site;
+use super::failure::io_failed;
+use super::inventory::{self, Depth};
+use super::session::Session;
+use super::view::View;
+use crate::base::hash;
+use crate::catalog::diff;
+use crate::engine::{Error, Proof, ProofLevel, Snapshot};
+use crate::fingerprint::{Inventory, compare};
+use crate::report::Progress;
+use crate::store::ToolFact;
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The name of the snapshot in its folder.
+pub(super) const FILE: &str = "database.db";
+
+const PAGE_COPY: &str = "sqlite page copy";
+const ONLINE: &str = "sqlite backup api";
+
+/// Returns the snapshot's file.
+pub(super) fn file_in(folder: &Path) -> PathBuf {
+    folder.join(FILE)
+}
+
+impl Site {
+    /// Takes a snapshot into an empty folder; on disk when it returns, and no lock is held any more.
+    pub(super) fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
+        if !self.path.exists() {
+            return Err(Error::NotFound { place: self.path.display().to_string() });
+        }
+        let mut view = View::of_live(self, 1)?;
+        let mut facts = inventory::facts(view.first())?;
+        facts.extend(self.permissions());
+        let is_wal = facts.get("journal_mode").is_some_and(|mode| mode == "wal");
+        let (method, sha256, inventory) = if is_wal {
+            let (sha256, inventory) = self.online_snapshot(&mut view, folder, progress)?;
+            (ONLINE, sha256, inventory)
+        } else {
+            let (sha256, inventory) = self.page_snapshot(view, folder, progress)?;
+            (PAGE_COPY, sha256, inventory)
+        };
+        // The journal mode and the size are the live database's, not the copy's.
+        let inventory = Inventory { facts: facts.clone(), ..inventory };
+        Ok(Snapshot {
+            inventory,
+            method: method.to_string(),
+            tools: vec![library()],
+            sha256: BTreeMap::from([(FILE.to_string(), sha256)]),
+            facts,
+        })
+    }
+
+    fn page_snapshot(
+        &self,
+        view: View,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<(String, Inventory), Error> {
+        let target = file_in(folder);
+        let sha256 = page_copy::copy(view.first(), &target, &self.options.cancel, progress)?;
+        // Writers may go on from here: what follows is read from the copy.
+        drop(view);
+        let mut copy = View::of_copy(&target, self.workers(), &self.options.cancel)?;
+        Ok((sha256, inventory::take(&mut copy, Depth::Quick, progress)?))
+    }
+
+    fn online_snapshot(
+        &self,
+        view: &mut View,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<(String, Inventory), Error> {
+        let target = file_in(folder);
+        online::copy(view.first(), &target, &self.options.cancel, progress)?;
+        let inventory = inventory::take(view, Depth::Quick, progress)?;
+        let (_, sha256) = self.hash(&target)?;
+        Ok((sha256, inventory))
+    }
+
+    /// Proves that the snapshot in `folder` holds what was seen when it was taken.
+    pub(super) fn prove(&self, folder: &Path, taken: &Snapshot, progress: &Progress) -> Result<Proof, Error> {
+        let began = Instant::now();
+        let file = file_in(folder);
+        let mut differences = Vec::new();
+        if let Some(expected) = taken.sha256.get(FILE) {
+            let (_, found) = self.hash(&file)?;
+            if found != *expected {
+                differences.push(format!("{FILE} has SHA-256 {found}, {expected} was written"));
+            }
+        }
+        let method = if taken.method == PAGE_COPY && taken.sha256.contains_key(FILE) && differences.is_empty()
+        {
+            let copy = super::session::open_frozen(&file, &self.options.cancel)?;
+            differences.extend(catalog_differences(&copy, &taken.inventory)?);
+            "read back from disk: byte by byte what the live database held, and opened as a database"
+        } else {
+            let copy = View::of_copy(&file, self.workers(), &self.options.cancel);
+            let found = copy.and_then(|mut copy| inventory::take(&mut copy, Depth::Quick, progress));
+            match found {
+                Ok(found) => differences.extend(inventory_differences(&taken.inventory, &found)),
+                Err(error) if error.is_interrupted() => return Err(error),
+                Err(error) => differences.push(format!("{FILE} cannot be read: {error}")),
+            }
+            "opened as a database: every row, key and definition compared with the live database's"
+        };
+        let fingerprint = &taken.inventory.fingerprint;
+        Ok(Proof {
+            level: ProofLevel::Full,
+            method: method.to_string(),
+            differences,
+            tables: fingerprint.tables.len() as u64,
+            rows: fingerprint.rows(),
+            seconds: began.elapsed().as_secs_f64(),
+        })
+    }
+
+    /// Returns who may use the file, for a new one in its place.
+    fn permissions(&self) -> Option<(String, String)> {
+        let mode = self.path.metadata().ok()?.permissions().mode();
+        Some(("mode".to_string(), format!("{:o}", mode & 0o777)))
+    }
+
+    /// Hashes a snapshot's file. No connection may be open on it.
+    fn hash(&self, file: &Path) -> Result<(u64, String), Error> {
+        hash::file_sha256_until(file, &self.options.cancel).map_err(|source| io_failed(file, "read", source))
+    }
+}
+
+/// Returns which SQLite did the work.
+pub(super) fn library() -> ToolFact {
+    ToolFact { name: "SQLite".to_string(), version: rusqlite::version().to_string(), path: String::new() }
+}
+
+/// Says how the catalog of a copy differs from what was expected.
+pub(super) fn catalog_differences(copy: &Session, expected: &Inventory) -> Result<Vec<String>, Error> {
+    let found = super::catalog::read(copy)?;
+    Ok(diff(&expected.catalog, &found).into_iter().map(|change| change_text(&change)).collect())
+}
+
+fn inventory_differences(expected: &Inventory, found: &Inventory) -> Vec<String> {
+    let mut differences: Vec<String> =
+        diff(&expected.catalog, &found.catalog).iter().map(change_text).collect();
+    let comparison = compare(&expected.fingerprint, &found.fingerprint);
+    differences.extend(comparison.differing().map(|(name, table)| {
+        let rows = |rows: Option<u64>| rows.map_or("no".to_string(), |rows| rows.to_string());
+        let (before, after) = (rows(table.rows_before), rows(table.rows_after));
+        format!("table {name}: {before} rows when it was taken, {after} rows in the copy, and other digests")
+    }));
+    if expected.fingerprint.sequences != found.fingerprint.sequences {
+        differences.push("the AUTOINCREMENT counters differ".to_string());
+    }
+    if expected.findings != found.findings {
+        differences.push("the integrity checks say something else of the copy".to_string());
+    }
+    differences
+}
+
+fn change_text(change: &crate::catalog::Change) -> String {
+    let side = |side: &Option<String>| side.clone().unwrap_or_else(|| "nothing".to_string());
+    format!(
+        "{}: {} when it was taken, {} in the copy",
+        change.subject,
+        side(&change.before),
+        side(&change.after)
+    )
+}

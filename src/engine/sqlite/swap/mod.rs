@@ -1,0 +1,153 @@
+//! Putting a snapshot in the place of the live database.
+//!
+//! Three ways. Into the live file through SQLite's backup API, in one transaction: programs that have it open go on with
+//! the restored content, and a crash leaves the old or the new, never a mixture. As a new file, when there is none. And
+//! by replacing the file, only where SQLite cannot open it any more: renaming over a file that others hold open would let
+//! them write into nowhere, and a `-wal` left beside the new file would undo the restore.
+
+mod replace;
+
+use super::Site;
+use super::session::{Session, open_frozen};
+use super::snapshot::{catalog_differences, file_in};
+use crate::base::checkpoint;
+use crate::engine::{Error, Staged, Swapped};
+use crate::fingerprint::Inventory;
+use crate::journal::ScriptLog;
+use rusqlite::backup::{Backup, StepResult};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How the snapshot gets there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    InPlace,
+    NewFile,
+    Replace,
+}
+
+impl Way {
+    fn text(self) -> &'static str {
+        match self {
+            Self::InPlace => "into the live file, through SQLite's backup API, in one transaction",
+            Self::NewFile => "as a new file",
+            Self::Replace => "in place of a file that is no database any more, which is kept",
+        }
+    }
+}
+
+impl Site {
+    /// Makes sure that the snapshot can be restored. SQLite needs no database to be built beforehand.
+    pub(super) fn stage(&self, folder: &Path, expected: &Inventory) -> Result<Staged, Error> {
+        let file = file_in(folder);
+        let differences = open_frozen(&file, &self.options.cancel)
+            .and_then(|copy| catalog_differences(&copy, expected))
+            .map_err(damaged)?;
+        let mut facts = BTreeMap::new();
+        for name in ["journal_mode", "mode"] {
+            facts.extend(expected.facts.get(name).map(|value| (name.to_string(), value.clone())));
+        }
+        let way = self.way()?.text().to_string();
+        Ok(Staged { place: file.display().to_string(), way, differences, facts })
+    }
+
+    /// Puts the staged snapshot in place.
+    pub(super) fn swap(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error> {
+        if !staged.differences.is_empty() {
+            return Err(Error::DamagedSnapshot { detail: staged.differences.join("; ") });
+        }
+        let began = Instant::now();
+        let source = PathBuf::from(&staged.place);
+        let mut swapped = Swapped { kept: None, barred: Duration::ZERO, notes: Vec::new() };
+        match self.way()? {
+            Way::InPlace => swapped.notes.extend(self.restore_in_place(&source, staged)?),
+            Way::NewFile => self.create_from(&source, staged, operation)?,
+            Way::Replace => swapped.kept = Some(self.replace_with(&source, staged, operation, log)?),
+        }
+        swapped.barred = began.elapsed();
+        Ok(swapped)
+    }
+
+    fn way(&self) -> Result<Way, Error> {
+        if !self.path.exists() {
+            return Ok(Way::NewFile);
+        }
+        match self.look() {
+            Err(Error::NotADatabase { .. }) if self.path.is_file() => Ok(Way::Replace),
+            // Whatever is wrong inside of it, its pages are going to be overwritten.
+            Ok(_) | Err(Error::Driver { .. }) => Ok(Way::InPlace),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn restore_in_place(&self, source: &Path, staged: &Staged) -> Result<Option<String>, Error> {
+        let source = open_frozen(source, &self.options.cancel).map_err(damaged)?;
+        self.with_writer(|writer| {
+            let session = &mut writer.session;
+            make_room_for_pages(&source, session)?;
+            copy_into(&source, session)?;
+            Ok(set_journal_mode(session, staged))
+        })
+    }
+}
+
+/// A WAL belongs to one page size, so a database that gets another one has to leave WAL mode first; that needs everybody
+/// else to let go of it.
+fn make_room_for_pages(source: &Session, live: &Session) -> Result<(), Error> {
+    let page_size = |session: &Session| session.one::<i64>("reading the settings", "PRAGMA page_size");
+    // A database with damaged pages may refuse to say; SQLite then refuses below if it has to.
+    let mode = live.pragma("journal_mode").unwrap_or_default();
+    if mode == "wal" && page_size(source)? != page_size(live)? {
+        live.one::<String>("leaving WAL mode", "PRAGMA journal_mode = DELETE")?;
+    }
+    Ok(())
+}
+
+fn copy_into(source: &Session, live: &mut Session) -> Result<(), Error> {
+    let place = live.path().unwrap_or_default().to_string();
+    let failed = |error| super::failure::failed(Path::new(&place), "restoring", error);
+    let backup = Backup::new(source, live.connection_mut()).map_err(failed)?;
+    checkpoint::reached("restore begun, nothing written");
+    // One page first, so that the crash test can die between two of them.
+    let mut pages = 1;
+    loop {
+        match backup.step(pages).map_err(failed)? {
+            StepResult::Done => break,
+            StepResult::More => checkpoint::reached("in the middle of the restore"),
+            _ => {
+                let detail = "another program is working with the database".to_string();
+                return Err(Error::Busy { place, detail });
+            }
+        }
+        pages = -1;
+    }
+    drop(backup);
+    checkpoint::reached("restore committed");
+    Ok(())
+}
+
+/// Gives the database the journal mode that it had. Not worth failing for: only how it is written depends on it.
+fn set_journal_mode(live: &Session, staged: &Staged) -> Option<String> {
+    let wanted =
+        staged.facts.get("journal_mode").filter(|mode| ["wal", "delete"].contains(&mode.as_str()))?;
+    let found = live.pragma("journal_mode").unwrap_or_default();
+    if found == *wanted {
+        return None;
+    }
+    let outcome: Result<String, Error> =
+        live.one("setting the journal mode", &format!("PRAGMA journal_mode = {wanted}"));
+    match outcome {
+        Ok(mode) if mode == *wanted => None,
+        _ => Some(format!(
+            "the journal mode is {found}, it was {wanted}; another program has the database open"
+        )),
+    }
+}
+
+fn damaged(error: Error) -> Error {
+    match error {
+        Error::Interrupted => Error::Interrupted,
+        error => Error::DamagedSnapshot { detail: error.to_string() },
+    }
+}

@@ -1,0 +1,139 @@
+//! New files in the place of none, or of one that SQLite cannot open any more.
+//!
+//! The new file is complete and synced under a name of its own before anything is moved. The old file and what lies beside
+//! it are moved away together and before the new one appears: SQLite would apply an old `-wal` or `-journal` to it.
+
+use super::{Staged, set_journal_mode};
+use crate::base::{checkpoint, fs};
+use crate::engine::Error;
+use crate::engine::sqlite::Site;
+use crate::engine::sqlite::failure::io_failed;
+use crate::engine::sqlite::session::{open_unsynced, sidecar};
+use crate::engine::sqlite::sink::Sink;
+use crate::journal::ScriptLog;
+use std::fs::{File, Permissions};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The database and everything that SQLite keeps beside it.
+const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+impl Site {
+    /// Creates the database, which must not be there.
+    pub(super) fn create_from(&self, source: &Path, staged: &Staged, operation: &str) -> Result<(), Error> {
+        self.close_writer();
+        let partial = self.build(source, staged, operation)?;
+        checkpoint::reached("new database built, not in place");
+        self.publish(&partial)
+    }
+
+    /// Moves the broken file away and puts a new one in its place. Returns where the old one is.
+    pub(super) fn replace_with(
+        &self,
+        source: &Path,
+        staged: &Staged,
+        operation: &str,
+        log: &ScriptLog,
+    ) -> Result<String, Error> {
+        self.close_writer();
+        let partial = self.build(source, staged, operation)?;
+        let kept = self.kept(operation);
+        log.fact("kept", &kept.display().to_string())?;
+        for suffix in SUFFIXES {
+            move_if_there(&sidecar(&self.path, suffix), &sidecar(&kept, suffix))?;
+            checkpoint::reached(&format!("database{suffix} moved away"));
+        }
+        let folder = fs::parent(&self.path);
+        fs::sync_dir(&folder).map_err(|source| io_failed(&folder, "synced", source))?;
+        self.publish(&partial)?;
+        Ok(kept.display().to_string())
+    }
+
+    /// Removes what an operation left unfinished, and undoes a replacement that stopped half-way.
+    pub(in super::super) fn tidy(&self, operation: &str) -> Result<Vec<String>, Error> {
+        let mut done = Vec::new();
+        let kept = self.kept(operation);
+        if !self.path.exists() && kept.exists() {
+            for suffix in SUFFIXES {
+                // The database last, so that a crash here is tidied up the same way.
+                move_if_there(&sidecar(&kept, suffix), &sidecar(&self.path, suffix))?;
+            }
+            done.push(format!("moved {} back", kept.display()));
+        }
+        let partial = self.partial(operation);
+        for suffix in SUFFIXES {
+            let leftover = sidecar(&partial, suffix);
+            if leftover.exists() {
+                std::fs::remove_file(&leftover).map_err(|source| io_failed(&leftover, "removed", source))?;
+                done.push(format!("removed {}", leftover.display()));
+            }
+        }
+        if sidecar(&self.path, "-journal").exists() {
+            // Looking makes SQLite undo the transaction that a crash interrupted.
+            drop(self.look()?);
+        }
+        if !done.is_empty() {
+            let folder = fs::parent(&self.path);
+            fs::sync_dir(&folder).map_err(|source| io_failed(&folder, "synced", source))?;
+        }
+        Ok(done)
+    }
+
+    /// Builds the new database beside its place: complete, in its journal mode, with its permissions, synced.
+    fn build(&self, source: &Path, staged: &Staged, operation: &str) -> Result<PathBuf, Error> {
+        let partial = self.partial(operation);
+        copy(source, &partial)?;
+        let session = open_unsynced(&partial, &self.options.cancel)?;
+        set_journal_mode(&session, staged);
+        drop(session);
+        let file = File::open(&partial).map_err(|source| io_failed(&partial, "opened", source))?;
+        if let Some(mode) = staged.facts.get("mode").and_then(|mode| u32::from_str_radix(mode, 8).ok()) {
+            // Whoever could read and write the old one has to be able to use this one.
+            let permissions = Permissions::from_mode(mode & 0o666);
+            file.set_permissions(permissions).map_err(|source| io_failed(&partial, "opened up", source))?;
+        }
+        file.sync_all().map_err(|source| io_failed(&partial, "synced", source))?;
+        Ok(partial)
+    }
+
+    fn publish(&self, partial: &Path) -> Result<(), Error> {
+        fs::publish(partial, &self.path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::AlreadyExists => Error::Exists { place: self.path.display().to_string() },
+            _ => io_failed(&self.path, "put in place", source),
+        })?;
+        checkpoint::reached("new database in place");
+        Ok(())
+    }
+
+    fn partial(&self, operation: &str) -> PathBuf {
+        self.path.with_file_name(format!(".{}.{operation}.partial", self.name()))
+    }
+
+    fn kept(&self, operation: &str) -> PathBuf {
+        self.path.with_file_name(format!("{}.pre-restore-{operation}", self.name()))
+    }
+}
+
+fn copy(source: &Path, target: &Path) -> Result<(), Error> {
+    let failed = |error| io_failed(source, "read", error);
+    let mut file = File::open(source).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    let mut sink = Sink::create(target, size)?;
+    let mut block = vec![0; 256 << 10];
+    loop {
+        match file.read(&mut block) {
+            Ok(0) => return sink.finish(),
+            Ok(length) => sink.write(&block[..length])?,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+fn move_if_there(from: &Path, to: &Path) -> Result<(), Error> {
+    match std::fs::rename(from, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome.map_err(|source| io_failed(from, "moved", source)),
+    }
+}

@@ -1,0 +1,10 @@
+//! Promises of the whole engine, on real files.
+
+mod apply;
+mod fidelity;
+mod fingerprint;
+mod looking;
+mod restore;
+mod script;
+mod snapshot;
+mod support;

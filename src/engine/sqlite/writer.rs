@@ -1,0 +1,94 @@
+//! The one connection that ripcord writes through.
+//!
+//! It stays open from the first write of an operation to its last, because `PRAGMA data_version` of one connection tells
+//! whether *another* one committed: that is how ripcord knows that nobody else wrote.
+
+use super::Site;
+use super::session::Session;
+use crate::base::ids;
+use crate::engine::{Error, OtherWrites, WriteMark};
+use std::sync::{MutexGuard, PoisonError};
+
+/// The mark of a database that is not there yet.
+const ABSENT: &str = "absent";
+
+/// The connection, and what it was when it was opened.
+pub(super) struct Writer {
+    pub session: Session,
+    /// Tells this connection from every other one, also of another process.
+    name: String,
+    /// The version that the file had when this connection created it.
+    created_at: Option<i64>,
+}
+
+impl Writer {
+    fn version(&self) -> Result<i64, Error> {
+        self.session.one("asking who wrote", "PRAGMA data_version")
+    }
+}
+
+impl Site {
+    /// Runs something with the writer, which is opened (and the database created) if need be.
+    pub(super) fn with_writer<T>(
+        &self,
+        work: impl FnOnce(&mut Writer) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut slot = self.lock_writer();
+        let writer = match slot.take() {
+            Some(writer) => writer,
+            None => self.open_writer()?,
+        };
+        work(slot.insert(writer))
+    }
+
+    /// Closes the writer, because the file behind it is about to be replaced.
+    pub(super) fn close_writer(&self) {
+        self.lock_writer().take();
+    }
+
+    /// Remembers what has been committed so far.
+    pub(super) fn mark(&self) -> Result<WriteMark, Error> {
+        if !self.path.exists() {
+            return Ok(WriteMark(ABSENT.to_string()));
+        }
+        self.with_writer(|writer| Ok(WriteMark(format!("{}:{}", writer.name, writer.version()?))))
+    }
+
+    /// Tells whether another connection than the writer committed since the mark.
+    pub(super) fn others_wrote_since(&self, mark: &WriteMark) -> Result<OtherWrites, Error> {
+        let slot = self.lock_writer();
+        let unknown = |why: &str| Ok(OtherWrites::Unknown(why.to_string()));
+        let writer = match (&*slot, self.path.exists()) {
+            (_, false) if mark.0 == ABSENT => return Ok(OtherWrites::Nobody),
+            (_, false) => return Ok(OtherWrites::Somebody),
+            (None, true) => return unknown("the connection that made the mark is closed"),
+            (Some(writer), true) => writer,
+        };
+        let then = if mark.0 == ABSENT {
+            writer.created_at
+        } else {
+            let made_by = mark.0.split_once(':').filter(|(name, _)| *name == writer.name);
+            made_by.and_then(|(_, version)| version.parse().ok())
+        };
+        match then {
+            Some(then) if writer.version()? == then => Ok(OtherWrites::Nobody),
+            Some(_) => Ok(OtherWrites::Somebody),
+            None => unknown("another connection made the mark"),
+        }
+    }
+
+    fn open_writer(&self) -> Result<Writer, Error> {
+        let is_new = !self.path.exists();
+        let session = self.open_for_writing()?;
+        let mut writer = Writer { session, name: ids::random_hex(16), created_at: None };
+        if is_new {
+            writer.created_at = Some(writer.version()?);
+        }
+        Ok(writer)
+    }
+
+    fn lock_writer(&self) -> MutexGuard<'_, Option<Writer>> {
+        // What a panic left in it is a connection that rolls back when it is closed.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
