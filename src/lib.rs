@@ -18,3 +18,6 @@ pub mod report;
 pub mod runbook;
 pub mod runner;
 pub mod store;
+
+#[cfg(test)]
+mod format_page;

@@ -18,6 +18,7 @@ pub struct Manifest {
     pub id: String,
     /// The operation that it was taken for.
     pub kind: Kind,
+    /// When the snapshot was begun: what was written later may not be in it.
     pub created: DateTime<Utc>,
     /// The ripcord that wrote it.
     pub ripcord: String,
