@@ -29,6 +29,10 @@ pub struct Config {
     pub database_source: String,
     pub lock_timeout: Duration,
     pub statement_timeout: Option<Duration>,
+    /// The only folder to look for `pg_dump` in; without it the search path and the usual places.
+    pub tools: Option<PathBuf>,
+    /// How long `pg_dump` or `pg_restore` may take before it counts as hanging.
+    pub tool_timeout: Option<Duration>,
     /// How often a migration is tried again that could not get its locks.
     pub retries: u32,
     /// The folder that holds `versions/`.
@@ -74,6 +78,8 @@ impl Config {
             database_source: source,
             lock_timeout: file.lock_timeout.unwrap_or(Duration::from_secs(3)),
             statement_timeout: file.statement_timeout,
+            tools: file.tools.as_deref().map(|tools| folder.join(tools)),
+            tool_timeout: file.tool_timeout,
             retries: file.retries.unwrap_or(5),
             migrations: folder.join(file.migrations.as_deref().unwrap_or("migrations")),
             backups: folder.join(file.backups.as_deref().unwrap_or("backups")),

@@ -1,7 +1,9 @@
 //! The one place that knows every adapter and puts them together.
 
 use crate::base::{Cancel, Clock};
-use crate::config::Config;
+use crate::config::{Config, search_path};
+use crate::engine::postgres::{self, PostgresDatabase};
+use crate::engine::sqlite::{self, SqliteDatabase};
 use crate::engine::{Database, DatabaseUrl};
 use crate::journal::Journal;
 use crate::procedure::Ports;
@@ -29,18 +31,20 @@ impl Assembled {
         config: &Config,
         observer: Arc<dyn Observer>,
         cancel: &Cancel,
+        may_create: bool,
     ) -> Result<Self, Failure> {
-        Self::at(config, &config.database, observer, cancel).await
+        Self::at(config, &config.database, observer, cancel, may_create).await
     }
 
-    /// The same with another database.
+    /// The same with another database; `may_create` says whether one that is not there counts as an empty one.
     pub(super) async fn at(
         config: &Config,
         url: &DatabaseUrl,
         observer: Arc<dyn Observer>,
         cancel: &Cancel,
+        may_create: bool,
     ) -> Result<Self, Failure> {
-        let database = database(config, url, cancel).await?;
+        let database = database(config, url, cancel, may_create).await?;
         let project = Project::new(&config.migrations);
         Ok(Self {
             runner: Box::new(SqlRunner::new(project, database.clone(), cancel.clone())),
@@ -78,6 +82,44 @@ pub(super) fn journal(config: &Config) -> Journal {
     Journal::open(&config.backups, config.clock.clone())
 }
 
-async fn database(_: &Config, _: &DatabaseUrl, _: &Cancel) -> Result<Arc<dyn Database>, Failure> {
-    Err(Failure::refused("no engine yet"))
+async fn database(
+    config: &Config,
+    url: &DatabaseUrl,
+    cancel: &Cancel,
+    may_create: bool,
+) -> Result<Arc<dyn Database>, Failure> {
+    let database: Arc<dyn Database> = match url {
+        DatabaseUrl::Sqlite(path) => {
+            let options = sqlite::OpenOptions {
+                cancel: cancel.clone(),
+                lock_timeout: config.lock_timeout,
+                workers: 0,
+                create: may_create,
+            };
+            Arc::new(SqliteDatabase::open(path, options).map_err(Failure::refused)?)
+        }
+        DatabaseUrl::Postgres(url) => {
+            let options = postgres_options(config, cancel);
+            Arc::new(PostgresDatabase::connect(url, options).await.map_err(Failure::refused)?)
+        }
+    };
+    Ok(database)
+}
+
+fn postgres_options(config: &Config, cancel: &Cancel) -> postgres::Options {
+    let scratch_url = match &config.scratch_url {
+        Some(DatabaseUrl::Postgres(url)) => Some(url.clone()),
+        _ => None,
+    };
+    postgres::Options {
+        cancel: cancel.clone(),
+        lock_timeout: config.lock_timeout,
+        statement_timeout: config.statement_timeout,
+        retries: config.retries,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        tools_path: config.tools.clone().map_or_else(|| postgres::tool_folders(&search_path()), |tools| vec![tools]),
+        tool_timeout: config.tool_timeout,
+        scratch_url,
+        work_dir: std::env::temp_dir(),
+    }
 }

@@ -13,6 +13,8 @@ pub(super) struct File {
     pub retries: Option<u32>,
     pub migrations: Option<String>,
     pub backups: Option<String>,
+    pub tool_timeout: Option<Duration>,
+    pub tools: Option<String>,
     pub proof: Option<ProofLevel>,
     pub scratch_url: Option<String>,
     pub max_size: Option<u64>,
@@ -32,7 +34,7 @@ pub enum FileError {
 }
 
 /// Keys that this version acts on.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 12] = [
     "database.url",
     "database.lock_timeout",
     "database.statement_timeout",
@@ -40,6 +42,8 @@ const KNOWN: [&str; 10] = [
     "runner.kind",
     "runner.directory",
     "backup.directory",
+    "backup.tool_timeout",
+    "backup.tools",
     "proof.level",
     "proof.scratch_url",
     "proof.max_size",
@@ -98,6 +102,8 @@ fn take(file: &mut File, key: &str, value: &Value) -> Result<(), FileError> {
         },
         "runner.directory" => file.migrations = Some(text(key, value)?),
         "backup.directory" => file.backups = Some(text(key, value)?),
+        "backup.tool_timeout" => file.tool_timeout = Some(duration(key, value)?),
+        "backup.tools" => file.tools = Some(text(key, value)?),
         "proof.level" => {
             file.proof = Some(match text(key, value)?.as_str() {
                 "full" => ProofLevel::Full,

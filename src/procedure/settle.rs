@@ -29,6 +29,10 @@ pub(super) async fn end(
             failure
         });
     }
+    if outcome.is_err() {
+        // A draft that was not published is of no use to anybody; one that cannot be removed now is hidden by its name.
+        let _ = ports.store.tidy(op.id()).await;
+    }
     let written = op.end(aftermath, error.as_deref());
     if let (Some(backup), Ok(bytes)) = (backup, ports.journal.bytes(op.id())) {
         // A convenience for readers of the folder; the journal itself is safe where it is.

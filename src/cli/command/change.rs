@@ -30,7 +30,7 @@ async fn run(
             OnFailure::Stop => change::OnFailure::Stop,
         },
     };
-    let assembled = context.assemble().await?;
+    let assembled = context.assemble_with(direction == Direction::Up).await?;
     if guarding.dry_run {
         let plan = change::plan(&assembled.ports(), &request).await?;
         let mut human = crate::cli::render::plan_text(&plan, true);

@@ -57,7 +57,12 @@ pub(super) struct Context<'a> {
 impl Context<'_> {
     /// Puts the adapters together and says which database is meant.
     async fn assemble(&self) -> Result<Assembled, Failure> {
-        let assembled = Assembled::new(&self.config, self.output.observer(), self.cancel).await?;
+        self.assemble_with(false).await
+    }
+
+    /// The same for a command that may begin with a database that is not there yet.
+    async fn assemble_with(&self, may_create: bool) -> Result<Assembled, Failure> {
+        let assembled = Assembled::new(&self.config, self.output.observer(), self.cancel, may_create).await?;
         let database = assembled.database.identity().clone();
         assembled.observer.event(&Event::Target { database, source: self.config.database_source.clone() });
         Ok(assembled)
@@ -65,7 +70,7 @@ impl Context<'_> {
 
     /// The same without a word: for commands whose only output is their answer.
     async fn assemble_quietly(&self) -> Result<Assembled, Failure> {
-        Assembled::new(&self.config, std::sync::Arc::new(crate::report::Silent), self.cancel).await
+        Assembled::new(&self.config, std::sync::Arc::new(crate::report::Silent), self.cancel, false).await
     }
 
     /// A proof that is asked for by name is done whatever the size.

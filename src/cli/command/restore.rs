@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context<'_>, args: &Restore) -> Result<Ending,
         Some(text) => {
             let url = DatabaseUrl::parse(text)
                 .map_err(|source| Failure::refused(ConfigError::Url { from: "--to".to_string(), source }))?;
-            Assembled::at(&context.config, &url, context.output.observer(), context.cancel).await?
+            Assembled::at(&context.config, &url, context.output.observer(), context.cancel, true).await?
         }
     };
     if args.to.is_none() && !context.yes && !context.output.confirms(&question(&assembled, &args.backup)) {
