@@ -14,6 +14,13 @@ pub fn operation_id(now: DateTime<Utc>, kind: &str) -> String {
     format!("{}-{kind}-{}", now.format("%Y%m%dT%H%M%SZ"), random_hex(4))
 }
 
+/// Returns the time that an operation's name begins with; `None` when it begins with something else.
+pub fn time_of(operation: &str) -> Option<DateTime<Utc>> {
+    let stamp = operation.get(..16)?;
+    let time = chrono::NaiveDateTime::parse_from_str(stamp, "%Y%m%dT%H%M%SZ").ok()?;
+    Some(time.and_utc())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,8 +1,7 @@
 //! The one place that knows every adapter and puts them together.
 
 use crate::base::{Cancel, Clock};
-use crate::config::{Config, search_path};
-use crate::engine::postgres::{self, PostgresDatabase};
+use crate::config::Config;
 use crate::engine::sqlite::{self, SqliteDatabase};
 use crate::engine::{Database, DatabaseUrl};
 use crate::journal::Journal;
@@ -99,27 +98,9 @@ async fn database(
             Arc::new(SqliteDatabase::open(path, options).map_err(Failure::refused)?)
         }
         DatabaseUrl::Postgres(url) => {
-            let options = postgres_options(config, cancel);
-            Arc::new(PostgresDatabase::connect(url, options).await.map_err(Failure::refused)?)
+            let (what, why) = (url.to_string(), "this build has no PostgreSQL".to_string());
+            return Err(Failure::refused(crate::engine::Error::Unsupported { what, why }));
         }
     };
     Ok(database)
-}
-
-fn postgres_options(config: &Config, cancel: &Cancel) -> postgres::Options {
-    let scratch_url = match &config.scratch_url {
-        Some(DatabaseUrl::Postgres(url)) => Some(url.clone()),
-        _ => None,
-    };
-    postgres::Options {
-        cancel: cancel.clone(),
-        lock_timeout: config.lock_timeout,
-        statement_timeout: config.statement_timeout,
-        retries: config.retries,
-        jobs: std::thread::available_parallelism().map_or(1, usize::from),
-        tools_path: config.tools.clone().map_or_else(|| postgres::tool_folders(&search_path()), |tools| vec![tools]),
-        tool_timeout: config.tool_timeout,
-        scratch_url,
-        work_dir: std::env::temp_dir(),
-    }
 }

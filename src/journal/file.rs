@@ -1,8 +1,9 @@
 //! Journals as files of JSON lines, each line synced before the call returns.
 
 use super::{Entry, Line, Operation, OperationState};
-use crate::base::{Clock, checkpoint, fs};
+use crate::base::{Clock, checkpoint, fs, ids};
 use crate::catalog::DatabaseId;
+use crate::report::Kind;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -32,6 +33,19 @@ impl Journal {
     /// Returns the journals below a backup folder. Creates nothing: reading commands must not leave traces.
     pub fn open(backups: &Path, clock: Arc<dyn Clock>) -> Self {
         Self { folder: backups.join(".operations"), clock }
+    }
+
+    /// Returns a name for a new operation that sorts behind every other: two operations of the same second, or a clock
+    /// that went back, must not make `latest` mean an older one.
+    pub fn new_id(&self, kind: Kind) -> String {
+        let stamps = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let newest = stamps.filter_map(|entry| ids::time_of(&entry.file_name().to_string_lossy())).max();
+        let now = self.clock.now();
+        let time = match newest {
+            Some(newest) if newest >= now => newest + chrono::TimeDelta::seconds(1),
+            _ => now,
+        };
+        ids::operation_id(time, kind.word())
     }
 
     /// Begins an operation: its first line is on disk when this returns.

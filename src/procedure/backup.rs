@@ -3,13 +3,12 @@
 use super::change::preflight;
 use super::snapshot::{self, Purpose};
 use super::{Ports, SnapshotPolicy, refused, settle};
-use crate::base::ids;
 use crate::report::{Aftermath, Failure, Kind, Report};
 use crate::store::Damage;
 
 /// Takes a backup: snapshot, proof, publication. The database is only read.
 pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report, Failure> {
-    let id = ids::operation_id(ports.clock.now(), Kind::Backup.word());
+    let id = ports.journal.new_id(Kind::Backup);
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
     preflight(ports, policy, false).await?;

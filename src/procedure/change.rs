@@ -3,7 +3,6 @@
 use super::{
     Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, rows_text, settle, snapshot, verify,
 };
-use crate::base::ids;
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites};
 use crate::history::Direction;
@@ -42,7 +41,7 @@ pub async fn plan(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Plan, Fa
 /// what is true of the data now.
 pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report, Failure> {
     let kind = kind_of(request.direction);
-    let id = ids::operation_id(ports.clock.now(), kind.word());
+    let id = ports.journal.new_id(kind);
     if request.direction == Direction::Down && !ports.database.exists().await.map_err(refused)? {
         return Err(refused(crate::engine::Error::NotFound { place: ports.identity().place.clone() }));
     }
@@ -197,6 +196,6 @@ fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
         backup: None,
         check: None,
         undo: None,
-        notes: vec![format!("the database is at {} already, nothing was done", rows_text(&plan.from))],
+        notes: Vec::new(),
     }
 }

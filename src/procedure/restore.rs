@@ -2,7 +2,6 @@
 
 use super::snapshot::{self, Purpose, read_inventory};
 use super::{Ports, Refusal, SnapshotPolicy, change::preflight, refused, settle, verify};
-use crate::base::ids;
 use crate::engine::Swapped;
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
@@ -31,7 +30,7 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
         }));
     }
     let expected = read_inventory(&backup, "before.json").map_err(refused)?;
-    let id = ids::operation_id(ports.clock.now(), Kind::Restore.word());
+    let id = ports.journal.new_id(Kind::Restore);
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
     let exists = ports.database.exists().await.map_err(refused)?;

@@ -137,6 +137,12 @@ fn end_state(report: &Report) -> String {
         (Kind::Restore, Aftermath::Changed) => {
             format!("{} now holds the snapshot, at {}", report.database, rows_text(&report.to))
         }
+        (Kind::Restore, Aftermath::PutBack) => {
+            format!("the database holds the snapshot again, at {}", rows_text(&report.to))
+        }
+        (_, Aftermath::Unchanged) if report.operation.is_none() => {
+            format!("nothing to do: the database is at {} already", rows_text(&report.to))
+        }
         (_, Aftermath::Changed) => format!("the database is at {}", rows_text(&report.to)),
         (_, aftermath) => format!("{}, at {}", words::aftermath(aftermath), rows_text(&report.to)),
     }

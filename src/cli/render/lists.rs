@@ -129,5 +129,5 @@ fn plain() -> Table {
 }
 
 fn trimmed(table: &Table) -> String {
-    table.lines().map(|line| line.trim_end().to_string()).collect::<Vec<_>>().join("\n")
+    table.lines().map(|line| line.trim().to_string()).collect::<Vec<_>>().join("\n")
 }

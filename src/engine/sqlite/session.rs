@@ -4,7 +4,7 @@
 //! look at a WAL database needs are gone afterwards if they were not there before.
 
 use super::Site;
-use super::failure::failed;
+use super::failure::{failed, io_failed};
 use super::raw::{OpenFile, Patience};
 use crate::base::Cancel;
 use crate::catalog::TableName;
@@ -198,7 +198,9 @@ impl Site {
 pub(super) fn open_frozen(path: &Path, cancel: &Cancel) -> Result<Session, Error> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let uri = format!("file://{}?immutable=1", uri_path(path));
+    // After the two slashes a relative path would be read as a host's name.
+    let absolute = path.canonicalize().map_err(|source| io_failed(path, "opened", source))?;
+    let uri = format!("file://{}?immutable=1", uri_path(&absolute));
     let connection =
         Connection::open_with_flags(uri, flags).map_err(|error| failed(path, "opening", error))?;
     Ok(Session::new(connection, path, cancel, Duration::ZERO))

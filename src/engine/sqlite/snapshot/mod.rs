@@ -12,7 +12,7 @@ use super::failure::io_failed;
 use super::inventory::{self, Depth};
 use super::session::Session;
 use super::view::View;
-use crate::base::hash;
+use crate::base::{fs, hash};
 use crate::catalog::diff;
 use crate::engine::{Error, Proof, ProofLevel, Snapshot};
 use crate::fingerprint::{Inventory, compare};
@@ -38,7 +38,7 @@ impl Site {
     /// Takes a snapshot into an empty folder; on disk when it returns, and no lock is held any more.
     pub(super) fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
         if !self.path.exists() {
-            return Err(Error::NotFound { place: self.path.display().to_string() });
+            return self.snapshot_of_nothing(folder, progress);
         }
         let mut view = View::of_live(self, 1)?;
         let mut facts = inventory::facts(view.first())?;
@@ -59,6 +59,28 @@ impl Site {
             tools: vec![library()],
             sha256: BTreeMap::from([(FILE.to_string(), sha256)]),
             facts,
+        })
+    }
+
+    /// A database that is not there yet is an empty one, and so is its snapshot: restoring it gives an empty database.
+    fn snapshot_of_nothing(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
+        if !self.options.create {
+            return Err(Error::NotFound { place: self.path.display().to_string() });
+        }
+        let target = file_in(folder);
+        let io = |source| Error::Io { place: target.clone(), doing: "created", source };
+        fs::create_private_file(&target).and_then(|file| file.sync_all()).map_err(io)?;
+        fs::sync_dir(folder).map_err(io)?;
+        let mut copy = View::of_copy(&target, 1, &self.options.cancel)?;
+        let inventory = inventory::take(&mut copy, Depth::Quick, progress)?;
+        drop(copy);
+        let (_, sha256) = self.hash(&target)?;
+        Ok(Snapshot {
+            facts: inventory.facts.clone(),
+            inventory,
+            method: PAGE_COPY.to_string(),
+            tools: vec![library()],
+            sha256: BTreeMap::from([(FILE.to_string(), sha256)]),
         })
     }
 
