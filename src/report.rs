@@ -17,6 +17,8 @@ pub enum Kind {
     Downgrade,
     Backup,
     Restore,
+    /// Version rows set by hand; no migration runs.
+    Stamp,
 }
 
 impl Kind {
@@ -27,6 +29,7 @@ impl Kind {
             Self::Downgrade => "downgrade",
             Self::Backup => "backup",
             Self::Restore => "restore",
+            Self::Stamp => "stamp",
         }
     }
 }
@@ -41,6 +44,8 @@ pub enum Step {
     Prove,
     Publish,
     Migrate,
+    /// Write the version rows and nothing else.
+    Stamp,
     Verify,
     /// Build the restored database where nobody sees it.
     Stage,

@@ -81,6 +81,7 @@ fn heading(facts: &RunbookFacts) -> String {
         Kind::Downgrade => "right before a downgrade",
         Kind::Restore => "right before a restore",
         Kind::Backup => "by hand",
+        Kind::Stamp => "right before a stamp",
     };
     format!(
         "# Backup {id}\n\nTaken {purpose} of {database}, by ripcord {ripcord}.\nRun the commands below in the folder \

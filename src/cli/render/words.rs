@@ -11,6 +11,7 @@ pub(super) fn step(step: Step) -> &'static str {
         Step::Prove => "prove",
         Step::Publish => "publish",
         Step::Migrate => "migrate",
+        Step::Stamp => "stamp",
         Step::Verify => "verify",
         Step::Stage => "stage",
         Step::Swap => "swap",
