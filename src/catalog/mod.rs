@@ -10,7 +10,7 @@ mod name;
 
 pub use diff::{Change, ChangeKind, diff};
 pub use identity::{DatabaseId, EngineKind, Finding, Severity};
-pub use name::TableName;
+pub use name::{TableName, quote};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -4,6 +4,7 @@
 //! take long honours the [`Cancel`](crate::base::Cancel) it was built with: it stops where stopping is safe and
 //! returns [`Error::Interrupted`]. Methods that only read never write: no version table, no empty file.
 
+pub mod postgres;
 pub mod sqlite;
 
 mod error;

@@ -1,0 +1,246 @@
+//! Running scripts on the live database, with the user's own settings.
+
+use super::PostgresDatabase;
+use super::bookkeeping::Tables;
+use super::errors::{self, code};
+use super::session::{Purpose, Session};
+use crate::base::checkpoint;
+use crate::catalog::TableName;
+use crate::engine::{Applied, Bookkeeping, Error};
+use crate::journal::ScriptLog;
+use crate::plan::{Script, Statement, TransactionMode};
+use std::collections::BTreeMap;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// How long a cancelled statement may take to give up before its session is ended.
+const GRACE: Duration = Duration::from_secs(5);
+const DOING: &str = "running the migration";
+
+/// Why a script stopped.
+enum Stop {
+    /// Another session's lock was not given up in time: worth another try, everything is undone.
+    Locked(Error),
+    Failed(Error),
+}
+
+impl PostgresDatabase {
+    pub(super) async fn apply_script(
+        &self,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+        log: &ScriptLog,
+    ) -> Result<Applied, Error> {
+        log.script_started(&script.revision, script.direction)?;
+        let applied = match script.transaction {
+            TransactionMode::One => self.apply_whole(script, book).await?,
+            TransactionMode::None => {
+                self.apply_by_statement(script, book, log).await?;
+                // Each statement was a transaction of its own, so no one transaction knows what all wrote.
+                Applied { rows_written: None }
+            }
+        };
+        log.script_finished(&script.revision, script.direction, &script.message, &script.rows_after)?;
+        Ok(applied)
+    }
+
+    /// All statements and the version rows in one transaction, tried again when another session's lock was in the way.
+    async fn apply_whole(&self, script: &Script, book: &Bookkeeping<'_>) -> Result<Applied, Error> {
+        let mut tries = self.retries();
+        loop {
+            // A session of its own for each try: a setting that a failed try left behind must not reach the next.
+            let mut session = self.migrating_session().await?;
+            let tried = self.try_whole(&mut session, script, book).await;
+            match tried {
+                Ok(applied) => {
+                    session.close().await;
+                    return Ok(applied);
+                }
+                Err(stop) => {
+                    // An error here means that the session is gone, and its transaction with it.
+                    let _ = session.execute("ROLLBACK").await;
+                    session.close().await;
+                    match stop {
+                        Stop::Locked(error) if !tries.wait().await? => return Err(error),
+                        Stop::Locked(_) => {}
+                        Stop::Failed(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+
+    async fn try_whole(
+        &self,
+        session: &mut Session,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+    ) -> Result<Applied, Stop> {
+        let tables = Tables::find(session).await?;
+        session.run(DOING, "BEGIN").await?;
+        let own = self.own_transaction(session).await?;
+        for statement in &script.statements {
+            self.run_statement(session, script, statement).await?;
+        }
+        tables.write(session, script, book).await?;
+        let applied = Applied { rows_written: rows_written(session).await? };
+        checkpoint::reached("before the commit of a script");
+        self.commit(session, own).await?;
+        checkpoint::reached("after the commit of a script");
+        Ok(applied)
+    }
+
+    /// Commits, and finds out what became of it when the server did not say.
+    async fn commit(&self, session: &mut Session, transaction: u64) -> Result<(), Error> {
+        let Err(error) = session.execute("COMMIT").await else { return Ok(()) };
+        if errors::server_error(&error).is_some() {
+            return Err(session.failed(&error, "committing the migration"));
+        }
+        // The connection broke: the transaction may be committed all the same, and only the server knows.
+        let mut other = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        let asked = format!("SELECT pg_xact_status('{transaction}'::xid8)");
+        let status = other.value("asking what became of the migration", &asked).await?;
+        other.close().await;
+        match status.as_deref() {
+            Some("committed") => Ok(()),
+            _ => Err(session.failed(&error, "committing the migration")),
+        }
+    }
+
+    /// Each statement by itself, for what refuses to run in a transaction; journalled one by one, because a failure
+    /// leaves what ran before it.
+    async fn apply_by_statement(
+        &self,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+        log: &ScriptLog,
+    ) -> Result<(), Error> {
+        let mut session = self.migrating_session().await?;
+        let tables = Tables::find(&mut session).await?;
+        for (index, statement) in script.statements.iter().enumerate() {
+            log.statement_started(&script.revision, index, &statement.sha256)?;
+            let mut tries = self.retries();
+            loop {
+                match self.run_statement(&mut session, script, statement).await {
+                    Ok(()) => break,
+                    Err(Stop::Locked(error)) => {
+                        // An index that CONCURRENTLY could not finish stays behind, invalid: not clean to try again.
+                        if leaves_traces(&statement.text) || !tries.wait().await? {
+                            return Err(error);
+                        }
+                    }
+                    Err(Stop::Failed(error)) => return Err(error),
+                }
+            }
+            log.statement_finished(&script.revision, index)?;
+        }
+        session.run(DOING, "BEGIN").await?;
+        let own = self.own_transaction(&mut session).await?;
+        tables.write(&mut session, script, book).await?;
+        self.commit(&mut session, own).await?;
+        session.close().await;
+        Ok(())
+    }
+
+    async fn migrating_session(&self) -> Result<Session, Error> {
+        let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
+        self.give_own_settings(&mut session).await?;
+        let lock = format!("SET lock_timeout = {}", self.options.lock_timeout.as_millis());
+        session.run(DOING, &lock).await?;
+        if let Some(limit) = self.options.statement_timeout {
+            session.run(DOING, &format!("SET statement_timeout = {}", limit.as_millis())).await?;
+        }
+        Ok(session)
+    }
+
+    /// Gives the session's transaction its number, and remembers it as ours.
+    async fn own_transaction(&self, session: &mut Session) -> Result<u64, Error> {
+        let number = session.value(DOING, "SELECT pg_catalog.pg_current_xact_id()").await?;
+        let number = number.and_then(|text| text.parse().ok()).unwrap_or_default();
+        self.own_transactions.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+        Ok(number)
+    }
+
+    /// Runs one statement of a script; stops it when the operation is cancelled.
+    async fn run_statement(
+        &self,
+        session: &mut Session,
+        script: &Script,
+        statement: &Statement,
+    ) -> Result<(), Stop> {
+        if self.options.cancel.is_cancelled() {
+            return Err(Stop::Failed(Error::Interrupted));
+        }
+        let pid = session.pid().await?;
+        let mut work = std::pin::pin!(session.execute(&statement.text));
+        let done = tokio::select! {
+            done = &mut work => done,
+            () = self.options.cancel.cancelled() => {
+                self.stop_backend(pid, work).await?;
+                return Err(Stop::Failed(Error::Interrupted));
+            }
+        };
+        match done {
+            Ok(_) => Ok(()),
+            Err(error) => Err(stopped(script, statement, &error)),
+        }
+    }
+
+    /// Asks the server to stop a statement, and waits until it has: only then is it known what stands.
+    async fn stop_backend(
+        &self,
+        pid: i32,
+        work: impl Future<Output = Result<u64, sqlx::Error>>,
+    ) -> Result<(), Error> {
+        let mut other = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        let doing = "stopping the migration";
+        other.value(doing, &format!("SELECT pg_cancel_backend({pid})")).await?;
+        if tokio::time::timeout(GRACE, work).await.is_err() {
+            other.value(doing, &format!("SELECT pg_terminate_backend({pid})")).await?;
+            let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
+            while other.value(doing, &gone).await?.as_deref() != Some("0") {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        other.close().await;
+        Ok(())
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        match error {
+            // Our own bookkeeping met the lock of another session.
+            Error::Busy { .. } => Self::Locked(error),
+            other => Self::Failed(other),
+        }
+    }
+}
+
+fn stopped(script: &Script, statement: &Statement, error: &sqlx::Error) -> Stop {
+    let (line, detail) = match errors::server_error(error) {
+        Some(server) => (statement.line + errors::lines_into(server, &statement.text), errors::said(server)),
+        None => (statement.line, error.to_string()),
+    };
+    let failed =
+        Error::Statement { place: script.place.clone(), line, statement: statement.text.clone(), detail };
+    if errors::is(error, code::LOCK_NOT_AVAILABLE) { Stop::Locked(failed) } else { Stop::Failed(failed) }
+}
+
+/// Tells whether a statement that failed half-way leaves something behind although it was no transaction.
+fn leaves_traces(statement: &str) -> bool {
+    statement.to_ascii_uppercase().contains("CONCURRENTLY")
+}
+
+/// Returns the rows that the present transaction wrote, by table; `None` when the server does not count.
+async fn rows_written(session: &mut Session) -> Result<Option<BTreeMap<TableName, u64>>, Error> {
+    let counts = session.value(DOING, "SELECT pg_catalog.current_setting('track_counts')").await?;
+    if counts.as_deref() != Some("on") {
+        return Ok(None);
+    }
+    let sql = "SELECT schemaname, relname, n_tup_ins + n_tup_upd + n_tup_del \
+         FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0";
+    let rows = session.rows(DOING, sql).await?;
+    let counted = rows.iter().map(|row| (TableName::qualified(row.text(0), row.text(1)), row.number(2)));
+    Ok(Some(counted.collect()))
+}

@@ -1,0 +1,171 @@
+//! The version table, as Alembic lays it out, and ripcord's own table beside it.
+//!
+//! Both are looked up the way a migration would find them: in the user's own `search_path`.
+
+use super::PostgresDatabase;
+use super::names::literal;
+use super::session::{Purpose, Session};
+use crate::catalog::TableName;
+use crate::engine::{AppliedFile, Bookkeeping, Error};
+use crate::history::{Direction, RevisionId, RowChange};
+use crate::plan::Script;
+
+const VERSION_TABLE: &str = "alembic_version";
+const OWN_TABLE: &str = "ripcord_revision";
+
+impl PostgresDatabase {
+    pub(super) async fn read_version_rows(&self) -> Result<Vec<RevisionId>, Error> {
+        let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
+        let rows = match find(&mut session, VERSION_TABLE).await? {
+            Some(table) => {
+                let sql = format!("SELECT version_num FROM {} ORDER BY 1", table.sql());
+                session.rows("reading the version rows", &sql).await?
+            }
+            None => Vec::new(),
+        };
+        session.close().await;
+        let mut revisions = rows
+            .iter()
+            .map(|row| RevisionId::new(row.text(0)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| Error::VersionRows { detail: error.to_string() })?;
+        // The server sorts by its collation, we by bytes.
+        revisions.sort_unstable();
+        Ok(revisions)
+    }
+
+    pub(super) async fn read_applied_files(&self) -> Result<Vec<AppliedFile>, Error> {
+        let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
+        let rows = match find(&mut session, OWN_TABLE).await? {
+            Some(table) => {
+                let sql = format!(
+                    "SELECT revision, sha256, applied_at, operation FROM {} ORDER BY revision COLLATE \"C\"",
+                    table.sql()
+                );
+                session.rows("reading the applied files", &sql).await?
+            }
+            None => Vec::new(),
+        };
+        session.close().await;
+        rows.iter()
+            .map(|row| {
+                let revision = RevisionId::new(row.text(0));
+                Ok(AppliedFile {
+                    revision: revision.map_err(|error| Error::VersionRows { detail: error.to_string() })?,
+                    sha256: row.text(1).to_string(),
+                    applied_at: row.text(2).to_string(),
+                    operation: row.text(3).to_string(),
+                })
+            })
+            .collect()
+    }
+}
+
+/// Both tables of one schema.
+pub(super) struct Tables {
+    version: TableName,
+    own: TableName,
+}
+
+impl Tables {
+    /// Finds the schema before a script runs: a script may change the `search_path`.
+    pub(super) async fn find(session: &mut Session) -> Result<Self, Error> {
+        let found = find(session, VERSION_TABLE).await?;
+        let schema = match found.and_then(|table| table.schema) {
+            Some(schema) => schema,
+            None => {
+                let sql = "SELECT pg_catalog.current_schema()";
+                let schema = session.value("asking for the default schema", sql).await?;
+                schema.ok_or_else(|| Error::Unsupported {
+                    what: "creating the version table".to_string(),
+                    why: "no schema of the search_path exists".to_string(),
+                })?
+            }
+        };
+        Ok(Self {
+            version: TableName::qualified(schema.clone(), VERSION_TABLE),
+            own: TableName::qualified(schema, OWN_TABLE),
+        })
+    }
+
+    /// Makes the changes of the version rows that belong to a script, and remembers its file. Runs in whatever
+    /// transaction the session is in.
+    pub(super) async fn write(
+        &self,
+        session: &mut Session,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+    ) -> Result<(), Error> {
+        let create = format!(
+            "CREATE TABLE IF NOT EXISTS {} (version_num VARCHAR(32) NOT NULL, \
+             CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num))",
+            self.version.sql()
+        );
+        session.run("creating the version table", &create).await?;
+        for change in &script.rows {
+            self.change(session, change).await?;
+        }
+        self.remember(session, script, book).await
+    }
+
+    async fn change(&self, session: &mut Session, change: &RowChange) -> Result<(), Error> {
+        let table = self.version.sql();
+        let one = |id: &RevisionId| literal(id.as_str());
+        let (sql, what) = match change {
+            RowChange::Insert(id) => {
+                (format!("INSERT INTO {table} (version_num) VALUES ({})", one(id)), format!("adding {id}"))
+            }
+            RowChange::Delete(id) => {
+                (format!("DELETE FROM {table} WHERE version_num = {}", one(id)), format!("removing {id}"))
+            }
+            RowChange::Update { from, to } => (
+                format!("UPDATE {table} SET version_num = {} WHERE version_num = {}", one(to), one(from)),
+                format!("changing {from} to {to}"),
+            ),
+        };
+        let rows = session.execute(&sql).await.map_err(|error| session.failed(&error, &what))?;
+        if rows == 1 {
+            return Ok(());
+        }
+        Err(Error::VersionRows { detail: format!("{what} was to match one row, {rows} were found") })
+    }
+
+    async fn remember(
+        &self,
+        session: &mut Session,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+    ) -> Result<(), Error> {
+        let table = self.own.sql();
+        let doing = "remembering the applied file";
+        let create = format!(
+            "CREATE TABLE IF NOT EXISTS {table} (revision TEXT PRIMARY KEY, sha256 TEXT NOT NULL, \
+             applied_at TEXT NOT NULL, operation TEXT NOT NULL)"
+        );
+        session.run(doing, &create).await?;
+        let revision = literal(script.revision.as_str());
+        let forget = format!("DELETE FROM {table} WHERE revision = {revision}");
+        session.run(doing, &forget).await?;
+        if script.direction == Direction::Up {
+            let at = book.at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+            let insert = format!(
+                "INSERT INTO {table} (revision, sha256, applied_at, operation) VALUES ({revision}, {}, {}, {})",
+                literal(&script.sha256),
+                literal(&at),
+                literal(book.operation)
+            );
+            session.run(doing, &insert).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn find(session: &mut Session, table: &str) -> Result<Option<TableName>, Error> {
+    let sql = format!(
+        "SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.oid = pg_catalog.to_regclass({})",
+        literal(table)
+    );
+    let schema = session.value("looking for the version table", &sql).await?;
+    Ok(schema.map(|schema| TableName::qualified(schema, table)))
+}

@@ -1,0 +1,64 @@
+//! Reads everything that a database contains except its rows, as text that is equal in the source and in a restored
+//! copy: no object identifiers, every name with its schema (`search_path` is empty), lists sorted, and never the name
+//! of the database itself.
+//!
+//! What belongs to an extension is left out: the extension's own line stands for it, as in a dump.
+
+mod canonical;
+mod columns;
+mod objects;
+mod programs;
+mod relations;
+mod settings;
+mod table_parts;
+
+use super::session::Session;
+use crate::catalog::Catalog;
+use crate::engine::Error;
+
+pub(super) use columns::keys_sql;
+pub(super) use settings::DATABASE_LEVEL;
+
+/// Reads the catalog of the database that the session is connected to.
+pub(super) async fn read(session: &mut Session) -> Result<Catalog, Error> {
+    let mut catalog = Catalog { tables: relations::read(session).await?, ..Catalog::default() };
+    columns::read(session, &mut catalog).await?;
+    table_parts::read(session, &mut catalog).await?;
+    objects::read(session, &mut catalog.objects).await?;
+    programs::read(session, &mut catalog.objects).await?;
+    catalog.settings = settings::read(session).await?;
+    Ok(catalog)
+}
+
+/// Limits `n` (`pg_namespace`) to what users made.
+const USER_SCHEMA: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+
+/// Returns a condition that leaves out what belongs to an extension; `class` is the system catalog it is in.
+fn not_of_extension(class: &str, oid: &str) -> String {
+    format!(
+        "NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = '{class}'::regclass AND e.objid = {oid} \
+         AND e.deptype = 'e')"
+    )
+}
+
+/// Returns an expression for the grants of an object, sorted; what nobody ever granted is written out as the default
+/// it means, because a dump leaves a default away and a restore then has none stored.
+fn grants(column: &str, kind: char, owner: &str) -> String {
+    format!(
+        "(SELECT string_agg(g.item::text, ' ' ORDER BY g.item::text COLLATE \"C\") \
+         FROM unnest(coalesce({column}, acldefault('{kind}', {owner}))) AS g(item))"
+    )
+}
+
+/// Returns an expression for a list of options (`fillfactor=70`), sorted.
+fn sorted(list: &str) -> String {
+    format!("(SELECT string_agg(o, ', ' ORDER BY o COLLATE \"C\") FROM unnest({list}) AS o)")
+}
+
+/// Returns a list of roles by name; 0 stands for everybody.
+fn role_names(list: &str) -> String {
+    format!(
+        "(SELECT string_agg(CASE WHEN r = 0 THEN 'public' ELSE pg_get_userbyid(r) END, ', ' \
+         ORDER BY CASE WHEN r = 0 THEN 'public' ELSE pg_get_userbyid(r) END COLLATE \"C\") FROM unnest({list}) AS r)"
+    )
+}

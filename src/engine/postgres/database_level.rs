@@ -1,0 +1,293 @@
+//! What belongs to a database as a whole and is not in its dump: how it must be created, and what must be said of it
+//! afterwards (owner, grants, connection limit, comment, settings). It stays with the database's identity number when
+//! names are swapped, so the one that comes in must be given it anew.
+
+use super::names::{identifier, literal};
+use super::session::Session;
+use crate::engine::Error;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where a snapshot keeps it, for ripcord and as a script for `psql`.
+pub(super) const FILE: &str = "database.json";
+pub(super) const SCRIPT: &str = "database.sql";
+pub(super) const CREATE_SCRIPT: &str = "create.sql";
+
+/// Everything that one database's dump forgets.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct DatabaseLevel {
+    /// As the catalog has them: encoding, locale, owner, comment.
+    pub(super) settings: BTreeMap<String, String>,
+    pub(super) grants: Vec<Grant>,
+    pub(super) parameters: Vec<Parameter>,
+    /// The roles that own something or were granted something.
+    pub(super) roles: Vec<String>,
+    /// Extensions and their versions: a dump creates them in the newest version.
+    pub(super) extensions: BTreeMap<String, String>,
+    /// Whether there is a schema `public`, which every new database has.
+    pub(super) public_schema: bool,
+    pub(super) subscriptions: u64,
+}
+
+/// One privilege on the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Grant {
+    /// `None` is everybody.
+    to: Option<String>,
+    privilege: String,
+    grantable: bool,
+}
+
+/// One `ALTER DATABASE … SET`, or `ALTER ROLE … IN DATABASE … SET`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Parameter {
+    role: Option<String>,
+    name: String,
+    value: String,
+}
+
+/// Parameters whose stored value is a list of quoted names; the list must be taken apart to be said again.
+/// (`GUC_LIST_QUOTE` in the server's table of parameters.)
+const LISTS: [&str; 6] = [
+    "local_preload_libraries",
+    "search_path",
+    "session_preload_libraries",
+    "shared_preload_libraries",
+    "temp_tablespaces",
+    "unix_socket_directories",
+];
+
+impl DatabaseLevel {
+    /// Reads it from the database that the session is connected to.
+    pub(super) async fn read(
+        session: &mut Session,
+        settings: BTreeMap<String, String>,
+    ) -> Result<Self, Error> {
+        let doing = "reading the database's own properties";
+        let this = "d.datname = current_database()";
+        let grants = format!(
+            "SELECT CASE WHEN g.grantee <> 0 THEN pg_get_userbyid(g.grantee) END, g.privilege_type, g.is_grantable \
+             FROM pg_database d, aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) g WHERE {this} \
+             ORDER BY 1, 2"
+        );
+        let grants = session.rows(doing, &grants).await?;
+        let parameters = format!(
+            "SELECT CASE WHEN s.setrole <> 0 THEN pg_get_userbyid(s.setrole) END, c.one FROM pg_db_role_setting s \
+             JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) AS c(one) WHERE {this} ORDER BY 1, 2"
+        );
+        let parameters = session.rows(doing, &parameters).await?;
+        let roles = format!(
+            "SELECT DISTINCT pg_get_userbyid(s.refobjid) FROM pg_shdepend s, pg_database d WHERE {this} \
+             AND s.refclassid = 'pg_authid'::regclass AND (s.dbid = d.oid \
+             OR (s.dbid = 0 AND s.classid = 'pg_database'::regclass AND s.objid = d.oid)) ORDER BY 1"
+        );
+        let roles = session.rows(doing, &roles).await?;
+        let extensions = session.rows(doing, "SELECT extname, extversion FROM pg_extension").await?;
+        let others = format!(
+            "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public'), (SELECT count(*) \
+             FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE {this})"
+        );
+        // Who may not see subscriptions has none that a dump of his would hold.
+        let others = match session.rows(doing, &others).await {
+            Err(Error::Privilege { .. }) => Vec::new(),
+            other => other?,
+        };
+        Ok(Self {
+            settings,
+            grants: grants
+                .iter()
+                .map(|row| Grant {
+                    to: row.filled(0),
+                    privilege: row.text(1).to_string(),
+                    grantable: row.is(2),
+                })
+                .collect(),
+            parameters: parameters
+                .iter()
+                .filter_map(|row| {
+                    let (name, value) = row.text(1).split_once('=')?;
+                    Some(Parameter { role: row.filled(0), name: name.to_string(), value: value.to_string() })
+                })
+                .collect(),
+            roles: roles.iter().map(|row| row.text(0).to_string()).collect(),
+            extensions: extensions
+                .iter()
+                .map(|row| (row.text(0).to_string(), row.text(1).to_string()))
+                .collect(),
+            public_schema: others.first().is_none_or(|row| row.is(0)),
+            subscriptions: others.first().map_or(0, |row| row.number(1)),
+        })
+    }
+
+    /// Returns the statement that creates an empty database of the same encoding and locale; `name` is how it calls the
+    /// database, `tablespace` whether the same tablespace is there to be used.
+    pub(super) fn create(&self, name: &str, tablespace: bool) -> String {
+        let mut sql = format!("CREATE DATABASE {name} TEMPLATE template0");
+        let mut add = |word: &str, setting: &str| {
+            if let Some(value) = self.settings.get(setting) {
+                sql.push_str(&format!(" {word} {}", literal(value)));
+            }
+        };
+        add("ENCODING", "encoding");
+        add("LC_COLLATE", "collate");
+        add("LC_CTYPE", "ctype");
+        match self.settings.get("locale provider").map(String::as_str) {
+            Some("icu") => {
+                add("LOCALE_PROVIDER icu ICU_LOCALE", "locale");
+                add("ICU_RULES", "icu rules");
+            }
+            Some("builtin") => add("LOCALE_PROVIDER builtin BUILTIN_LOCALE", "locale"),
+            _ => {}
+        }
+        if let (true, Some(space)) = (tablespace, self.settings.get("tablespace")) {
+            sql.push_str(&format!(" TABLESPACE {}", identifier(space)));
+        }
+        sql
+    }
+
+    /// Returns the statements that say of a database what was true of this one; `name` is how they call it.
+    pub(super) fn replay(&self, name: &str) -> Vec<String> {
+        let mut statements = Vec::new();
+        let owner = self.settings.get("owner");
+        if let Some(owner) = owner {
+            statements.push(format!("ALTER DATABASE {name} OWNER TO {}", identifier(owner)));
+            // What a new database grants by itself goes first: an open door must not stay open.
+            statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, {}", identifier(owner)));
+        }
+        for grant in &self.grants {
+            let to = grant.to.as_ref().map_or("PUBLIC".to_string(), |role| identifier(role));
+            let option = if grant.grantable { " WITH GRANT OPTION" } else { "" };
+            statements.push(format!("GRANT {} ON DATABASE {name} TO {to}{option}", grant.privilege));
+        }
+        if let Some(limit) = self.settings.get("connection limit").filter(|limit| *limit != "-1") {
+            statements.push(format!("ALTER DATABASE {name} CONNECTION LIMIT {limit}"));
+        }
+        if let Some(comment) = self.settings.get("comment") {
+            statements.push(format!("COMMENT ON DATABASE {name} IS {}", literal(comment)));
+        }
+        for parameter in &self.parameters {
+            let whose = match &parameter.role {
+                Some(role) => format!("ALTER ROLE {} IN DATABASE {name}", identifier(role)),
+                None => format!("ALTER DATABASE {name}"),
+            };
+            let setting = parameter.name.split('.').map(identifier).collect::<Vec<_>>().join(".");
+            statements.push(format!("{whose} SET {setting} TO {}", parameter.spoken()));
+        }
+        statements
+    }
+
+    /// Returns the script that creates the empty database, for `psql -v db=NAME`.
+    pub(super) fn create_script(&self) -> String {
+        format!("-- psql -d postgres -v db=NAME -f create.sql\n{};\n", self.create(":\"db\"", false))
+    }
+
+    /// Returns the script that gives it its properties, for `psql -v db=NAME`.
+    pub(super) fn script(&self) -> String {
+        let mut text = String::from(
+            "-- What a dump of one database does not hold; psql -v db=NAME -f database.sql\n-- Roles that it needs:",
+        );
+        self.roles.iter().for_each(|role| text.push_str(&format!(" {}", identifier(role))));
+        text.push('\n');
+        if !self.public_schema {
+            text.push_str("DROP SCHEMA IF EXISTS public;\n");
+        }
+        self.replay(":\"db\"").iter().for_each(|statement| text.push_str(&format!("{statement};\n")));
+        text
+    }
+}
+
+impl Parameter {
+    /// Returns the value as `SET` takes it.
+    fn spoken(&self) -> String {
+        if !LISTS.contains(&self.name.as_str()) {
+            return literal(&self.value);
+        }
+        let names: Vec<String> = split_names(&self.value).iter().map(|name| literal(name)).collect();
+        if names.is_empty() { "''".to_string() } else { names.join(", ") }
+    }
+}
+
+/// Splits `"$user", public` into names, without their quotes.
+fn split_names(list: &str) -> Vec<String> {
+    let (mut names, mut name, mut quoted) = (Vec::new(), String::new(), false);
+    let mut characters = list.chars().peekable();
+    while let Some(next) = characters.next() {
+        match next {
+            '"' if quoted && characters.peek() == Some(&'"') => {
+                characters.next();
+                name.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => names.push(std::mem::take(&mut name)),
+            ' ' if !quoted => {}
+            other => name.push(other),
+        }
+    }
+    if !name.is_empty() || !names.is_empty() || list.contains('"') {
+        names.push(name);
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn level() -> DatabaseLevel {
+        let settings = [
+            ("owner", "app"),
+            ("comment", "it's"),
+            ("connection limit", "5"),
+            ("encoding", "UTF8"),
+            ("collate", "C.UTF-8"),
+            ("ctype", "C.UTF-8"),
+            ("locale provider", "libc"),
+            ("tablespace", "fast"),
+        ];
+        DatabaseLevel {
+            settings: settings.map(|(name, value)| (name.to_string(), value.to_string())).into(),
+            grants: vec![Grant { to: None, privilege: "TEMPORARY".into(), grantable: false }],
+            parameters: vec![
+                Parameter { role: None, name: "search_path".into(), value: "\"$user\", \"My, s\"".into() },
+                Parameter { role: Some("r".into()), name: "work_mem".into(), value: "77MB".into() },
+            ],
+            ..DatabaseLevel::default()
+        }
+    }
+
+    #[test]
+    fn a_revoked_privilege_is_revoked_again_before_anything_is_granted() {
+        let statements = level().replay("\"x\"");
+        let at = |text: &str| statements.iter().position(|statement| statement.starts_with(text));
+        assert!(at("ALTER DATABASE \"x\" OWNER") < at("REVOKE ALL"), "{statements:?}");
+        assert!(at("REVOKE ALL") < at("GRANT TEMPORARY ON DATABASE \"x\" TO PUBLIC"), "{statements:?}");
+    }
+
+    #[test]
+    fn lists_of_names_and_plain_values_are_said_as_the_server_takes_them() {
+        let statements = level().replay("\"x\"");
+        let has =
+            |text: &str| assert!(statements.iter().any(|statement| statement == text), "{statements:?}");
+        has("ALTER DATABASE \"x\" SET \"search_path\" TO '$user', 'My, s'");
+        has("ALTER ROLE \"r\" IN DATABASE \"x\" SET \"work_mem\" TO '77MB'");
+        has("COMMENT ON DATABASE \"x\" IS 'it''s'");
+        has("ALTER DATABASE \"x\" CONNECTION LIMIT 5");
+    }
+
+    #[test]
+    fn a_new_database_has_the_encoding_and_locale_of_the_old_one() {
+        let sql = level().create("\"x\"", true);
+        assert_eq!(
+            sql,
+            "CREATE DATABASE \"x\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' TABLESPACE \"fast\""
+        );
+        assert!(!level().create("\"x\"", false).contains("TABLESPACE"));
+    }
+
+    #[test]
+    fn an_empty_list_of_names_is_no_name() {
+        assert_eq!(split_names(""), Vec::<String>::new());
+        assert_eq!(split_names("\"\""), [""]);
+        assert_eq!(split_names("a, \"b\"\"c\""), ["a", "b\"c"]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Fingerprints of tables, from the text that `COPY … TO STDOUT` sends.
+//!
+//! Every table is read as of one exported snapshot, several tables at a time. The bytes of a row are its line of
+//! `COPY` text format without the newline, columns in the order of their names; the bytes of a value are its field in
+//! that line (`\N` is NULL); the key is its fields joined by tabs. `docs/format.md` repeats this for other programs.
+
+mod copy;
+mod sources;
+
+use super::PostgresDatabase;
+use super::server::Server;
+use super::session::{Purpose, Session};
+use crate::base::Cancel;
+use crate::catalog::TableName;
+use crate::engine::Error;
+use crate::fingerprint::{Fingerprint, NotCompared, TableFingerprint};
+use crate::report::{Amount, Progress};
+use sources::Source;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(super) use sources::sequences;
+
+/// What readers of one snapshot share.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub(super) server: Server,
+    pub(super) database: String,
+    pub(super) name: String,
+    pub(super) cancel: Cancel,
+    pub(super) jobs: usize,
+    pub(super) progress: Progress,
+}
+
+impl PostgresDatabase {
+    /// Returns what readers of `database` on `server` share.
+    pub(super) fn reading(&self, server: &Server, database: &str, progress: &Progress) -> Reading {
+        Reading {
+            server: server.clone(),
+            database: database.to_string(),
+            name: self.application(),
+            cancel: self.options.cancel.clone(),
+            jobs: self.options.jobs.max(1),
+            progress: progress.clone(),
+        }
+    }
+}
+
+impl Reading {
+    /// Computes the fingerprint as of the exported `snapshot`, which `exporter` holds open.
+    pub(super) async fn fingerprint(
+        &self,
+        exporter: &mut Session,
+        snapshot: &str,
+    ) -> Result<Fingerprint, Error> {
+        let found = sources::find(exporter).await?;
+        let mut fingerprint = Fingerprint::new();
+        fingerprint.sequences = sequences(exporter).await?;
+        fingerprint.not_compared = found.not_compared;
+        fingerprint.tables = self.tables(found.sources, snapshot).await?;
+        match self.large_objects(snapshot, found.large_objects).await? {
+            Some(Ok(table)) => {
+                fingerprint.tables.insert(TableName::qualified("pg_catalog", "pg_largeobject"), table);
+            }
+            Some(Err(reason)) => fingerprint
+                .not_compared
+                .push(NotCompared { subject: "the content of large objects".to_string(), reason }),
+            None => {}
+        }
+        fingerprint.not_compared.sort();
+        Ok(fingerprint)
+    }
+
+    /// Reads the tables, the largest first, so that the last worker does not end long after the others.
+    async fn tables(
+        &self,
+        mut sources: Vec<Source>,
+        snapshot: &str,
+    ) -> Result<BTreeMap<TableName, TableFingerprint>, Error> {
+        sources.sort_by(|left, right| right.bytes.cmp(&left.bytes).then_with(|| left.name.cmp(&right.name)));
+        let total = Amount { rows: 0, bytes: sources.iter().map(|source| source.bytes).sum() };
+        let workers = self.jobs.min(sources.len());
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(sources.into()),
+            tables: Mutex::default(),
+            done: AtomicU64::new(0),
+            total,
+        });
+        let mut running = tokio::task::JoinSet::new();
+        for _ in 0..workers {
+            let (reading, shared, snapshot) = (self.clone(), shared.clone(), snapshot.to_string());
+            running.spawn(async move { reading.work(&shared, &snapshot).await });
+        }
+        // The first error ends the others: dropping the set aborts them, and their sessions with them.
+        while let Some(ended) = running.join_next().await {
+            ended.map_err(|error| Error::Driver {
+                doing: "reading a table".to_string(),
+                detail: error.to_string(),
+            })??;
+        }
+        let tables = std::mem::take(&mut *shared.tables.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(tables)
+    }
+
+    async fn work(&self, shared: &Shared, snapshot: &str) -> Result<(), Error> {
+        let mut session = self.at(snapshot).await?;
+        loop {
+            let next = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(source) = next else { break };
+            let table = copy::read(self, &mut session, &source).await?;
+            let done = shared.done.fetch_add(source.bytes, Ordering::Relaxed) + source.bytes;
+            let amount = Amount { rows: table.rows, bytes: done };
+            self.progress.at(&source.name.to_string(), amount, Some(shared.total));
+            shared.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(source.name, table);
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// Opens a session that sees what the exported snapshot sees.
+    async fn at(&self, snapshot: &str) -> Result<Session, Error> {
+        let mut session = self.server.open(&self.database, Purpose::Reading, &self.name).await?;
+        let doing = "joining the snapshot";
+        session.run(doing, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        let join = format!("SET TRANSACTION SNAPSHOT {}", super::names::literal(snapshot));
+        session.run(doing, &join).await?;
+        Ok(session)
+    }
+
+    /// Large objects as one table of (number, MD5 of the content); in a session of its own, because one that may not
+    /// be read ends its transaction, and that must not end the rest.
+    async fn large_objects(
+        &self,
+        snapshot: &str,
+        count: u64,
+    ) -> Result<Option<Result<TableFingerprint, String>>, Error> {
+        if count == 0 {
+            return Ok(None);
+        }
+        let mut session = self.at(snapshot).await?;
+        let read = copy::read(self, &mut session, &Source::large_objects(count)).await;
+        session.close().await;
+        match read {
+            Ok(table) => Ok(Some(Ok(table))),
+            Err(error) if self.cancel.is_cancelled() || error.is_interrupted() => Err(Error::Interrupted),
+            Err(error) => Ok(Some(Err(error.to_string()))),
+        }
+    }
+}
+
+struct Shared {
+    queue: Mutex<VecDeque<Source>>,
+    tables: Mutex<BTreeMap<TableName, TableFingerprint>>,
+    done: AtomicU64,
+    total: Amount,
+}

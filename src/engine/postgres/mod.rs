@@ -1,0 +1,268 @@
+//! PostgreSQL 13 to 18: snapshots by `pg_dump` from one shared snapshot, proof in a scratch database, restore beside
+//! and swap.
+//!
+//! Promises that no session of it filters rows silently, that no password leaves it except into a private passfile,
+//! and that what a crash leaves half done can be found again from the operation's id. Leaves to `procedure` when
+//! something is done, and to the vendor's own programs the dump and its restore.
+
+mod apply;
+mod bookkeeping;
+mod catalog;
+mod child;
+mod database_level;
+mod errors;
+mod exporter;
+mod findings;
+mod fingerprint;
+mod in_place;
+mod lock;
+mod names;
+mod own_settings;
+mod preflight;
+mod prove;
+mod restore;
+mod retry;
+mod script;
+mod server;
+mod session;
+mod snapshot;
+mod stage;
+mod swap;
+mod tidy;
+mod tools;
+mod writes;
+
+pub use tools::tool_folders;
+
+use super::{
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Need, OtherWrites, PostgresUrl,
+    Preflight, Proof, Snapshot, Staged, Swapped, WriteMark,
+};
+use crate::base::Cancel;
+use crate::catalog::{Catalog, DatabaseId, EngineKind};
+use crate::fingerprint::Inventory;
+use crate::history::RevisionId;
+use crate::journal::ScriptLog;
+use crate::plan::Script;
+use crate::report::Progress;
+use async_trait::async_trait;
+use server::Server;
+use session::{Purpose, Session};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError, Weak};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use tools::Tools;
+
+/// How a PostgreSQL database is worked on.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub cancel: Cancel,
+    /// How long a statement may wait for another session's lock.
+    pub lock_timeout: Duration,
+    /// How long a statement of a migration may run; the server's own setting when there is none.
+    pub statement_timeout: Option<Duration>,
+    /// How often is tried again what another session's lock forbade.
+    pub retries: u32,
+    /// How many connections read and restore at a time.
+    pub jobs: usize,
+    /// The folders to look for `pg_dump` in: see [`tool_folders`].
+    pub tools_path: Vec<PathBuf>,
+    /// How long `pg_dump` or `pg_restore` may take before it counts as hanging; without limit when there is none.
+    pub tool_timeout: Option<Duration>,
+    /// A server for scratch databases, when it shall not be the database's own.
+    pub scratch_url: Option<PostgresUrl>,
+    /// Where passfiles and other short-lived files may lie.
+    pub work_dir: PathBuf,
+}
+
+/// One database of a PostgreSQL server.
+pub struct PostgresDatabase {
+    server: Server,
+    id: DatabaseId,
+    options: Options,
+    /// The server's version as a number: 150018.
+    version: u32,
+    /// The operation that sessions are named after.
+    operation: Mutex<String>,
+    lock: Mutex<Weak<lock::Held>>,
+    /// The transactions of ours that wrote, by their numbers.
+    own_transactions: Mutex<Vec<u64>>,
+    /// What the user's sessions have without us; looked up once.
+    own_settings: OnceCell<Vec<(&'static str, String)>>,
+    /// The programs for this server; chosen once.
+    tools: OnceCell<Tools>,
+}
+
+impl PostgresDatabase {
+    /// Connects once, to learn which server it is. A database that does not exist (or is barred) is no error yet.
+    ///
+    /// Fails with [`Error::Unreachable`], [`Error::Authentication`], or [`Error::Unsupported`] for a server older than 13.
+    pub async fn connect(url: &PostgresUrl, options: Options) -> Result<Self, Error> {
+        let server = Server::new(url)?;
+        let name = url.database_name().to_string();
+        let application = names::application("looking");
+        let mut session = match server.open(&name, Purpose::Steering, &application).await {
+            Ok(session) => session,
+            // Not there, or barred by an operation that a crash cut short: the server can be asked all the same.
+            Err(Error::NotFound { .. } | Error::Busy { .. }) => {
+                server.open_outside(&name, &application).await?
+            }
+            Err(error) => return Err(error),
+        };
+        if session.major() < 13 {
+            return Err(Error::Unsupported {
+                what: format!("PostgreSQL {}", session.major()),
+                why: "ripcord works with versions 13 to 18".to_string(),
+            });
+        }
+        let system = "SELECT system_identifier FROM pg_control_system()";
+        // Some hosted servers keep this to themselves; the place then has to do.
+        let system = session.value("asking which cluster it is", system).await.unwrap_or_default();
+        let id = DatabaseId { engine: EngineKind::Postgresql, place: server.place.clone(), name, system };
+        let version = session.version;
+        session.close().await;
+        Ok(Self {
+            server,
+            id,
+            options,
+            version,
+            operation: Mutex::new("looking".to_string()),
+            lock: Mutex::new(Weak::new()),
+            own_transactions: Mutex::default(),
+            own_settings: OnceCell::new(),
+            tools: OnceCell::new(),
+        })
+    }
+
+    fn set_operation(&self, operation: &str) {
+        *self.operation.lock().unwrap_or_else(PoisonError::into_inner) = operation.to_string();
+    }
+
+    /// Returns what our sessions are called.
+    fn application(&self) -> String {
+        names::application(&self.operation.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn retries(&self) -> retry::Retries {
+        retry::Retries::new(self.options.retries, &self.options.cancel)
+    }
+
+    async fn tools(&self) -> Result<&Tools, Error> {
+        let choose = || Tools::choose(&self.options.tools_path, self.version / 10_000, &self.options.cancel);
+        self.tools.get_or_try_init(choose).await
+    }
+
+    async fn reading_session(&self) -> Result<Session, Error> {
+        self.server.open(&self.id.name, Purpose::Reading, &self.application()).await
+    }
+
+    async fn outside(&self) -> Result<Session, Error> {
+        self.server.open_outside(&self.id.name, &self.application()).await
+    }
+
+    /// Runs work that stops by itself where it is safe, and drops it when the operation is cancelled: sessions that
+    /// only read are ended by the server as soon as nobody listens.
+    async fn unless_cancelled<T>(&self, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        tokio::select! {
+            done = work => done,
+            () = self.options.cancel.cancelled() => Err(Error::Interrupted),
+        }
+    }
+}
+
+#[async_trait]
+impl Database for PostgresDatabase {
+    fn identity(&self) -> &DatabaseId {
+        &self.id
+    }
+
+    async fn exists(&self) -> Result<bool, Error> {
+        self.is_there().await
+    }
+
+    async fn lock(&self, operation: &str) -> Result<Box<dyn DatabaseLock>, Error> {
+        self.take_lock(operation).await
+    }
+
+    async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error> {
+        self.unless_cancelled(self.look_before(need)).await
+    }
+
+    async fn catalog(&self) -> Result<Catalog, Error> {
+        self.unless_cancelled(async {
+            let mut session = self.reading_session().await?;
+            session.run("reading the catalog", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let catalog = catalog::read(&mut session).await;
+            session.close().await;
+            catalog
+        })
+        .await
+    }
+
+    async fn inventory(&self, progress: &Progress) -> Result<Inventory, Error> {
+        self.unless_cancelled(self.read_inventory(progress)).await
+    }
+
+    async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
+        self.take_snapshot(folder, progress).await
+    }
+
+    async fn prove(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Proof, Error> {
+        self.prove_snapshot(folder, taken, operation, progress).await
+    }
+
+    async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {
+        self.unless_cancelled(self.read_version_rows()).await
+    }
+
+    async fn applied_files(&self) -> Result<Vec<AppliedFile>, Error> {
+        self.unless_cancelled(self.read_applied_files()).await
+    }
+
+    async fn apply(
+        &self,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+        log: &ScriptLog,
+    ) -> Result<Applied, Error> {
+        self.apply_script(script, book, log).await
+    }
+
+    async fn mark(&self) -> Result<WriteMark, Error> {
+        self.mark_writes().await
+    }
+
+    async fn others_wrote_since(&self, mark: &WriteMark) -> Result<OtherWrites, Error> {
+        self.writes_since(mark).await
+    }
+
+    async fn stage(
+        &self,
+        folder: &Path,
+        expected: &Inventory,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Staged, Error> {
+        self.stage_snapshot(folder, expected, operation, progress).await
+    }
+
+    async fn swap(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error> {
+        self.swap_staged(staged, operation, log).await
+    }
+
+    async fn tidy(&self, operation: &str, facts: &BTreeMap<String, String>) -> Result<Vec<String>, Error> {
+        self.tidy_up(operation, facts).await
+    }
+
+    fn restore_script(&self, _taken: &Snapshot) -> String {
+        script::RESTORE.to_string()
+    }
+}

@@ -1,0 +1,36 @@
+//! `RESTORE.sh`: restoring a snapshot with stock tools, when ripcord is not at hand.
+
+/// Restores into a database that it creates. The server is where libpq's variables (`PGHOST`, `PGUSER`, …) point to.
+pub(super) const RESTORE: &str = r#"#!/bin/sh
+# Restores this backup into a new database, with stock tools only: sha256sum, createdb, psql, pg_restore.
+#
+# usage: RESTORE.sh NEW_DATABASE
+#
+# The server and the user are taken from PGHOST, PGPORT, PGUSER and ~/.pgpass, as for psql. The database must not
+# exist: nothing that is there is ever overwritten. Roles that the dump names must exist (see snapshot/database.sql).
+set -eu
+
+if [ "$#" -ne 1 ] || [ -z "$1" ]; then
+    echo "usage: RESTORE.sh NEW_DATABASE" >&2
+    exit 2
+fi
+database=$1
+cd "$(dirname "$0")"
+
+echo "checking the files"
+sha256sum --quiet -c SHA256SUMS
+
+echo "creating $database"
+psql -X -q -w -d postgres -v ON_ERROR_STOP=1 -v db="$database" -f snapshot/create.sql
+
+echo "restoring into $database"
+if ! pg_restore -w --exit-on-error --dbname "$database" snapshot/dump; then
+    echo "the restore failed; drop $database and try again" >&2
+    exit 1
+fi
+
+echo "giving $database its owner, grants and settings"
+psql -X -q -w -d "$database" -v ON_ERROR_STOP=1 -v db="$database" -f snapshot/database.sql
+psql -X -q -w -d "$database" -v ON_ERROR_STOP=1 -c 'ANALYZE'
+echo "done: $database"
+"#;

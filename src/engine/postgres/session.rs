@@ -1,0 +1,160 @@
+//! One session with a server: its settings, and statements that return text.
+//!
+//! Everything is sent by the simple protocol, one statement at a time: nothing is prepared, so that a schema that
+//! moves under us cannot make a cached plan fail, and every value arrives as the text that `psql` would print.
+
+use super::errors;
+use crate::engine::Error;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Connection, Row as _};
+
+/// What a session is for, which decides its settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Reads data: everything that changes how a value is printed, or which rows are seen, is pinned.
+    Reading,
+    /// Creates, drops, renames and bars databases, looks at other sessions.
+    Steering,
+    /// Runs migrations and reads the version rows: the user's own settings.
+    Migrating,
+}
+
+/// What changes the text of a value without changing the value, and what would hide rows or end the session.
+///
+/// `row_security = off` makes a query fail where it would otherwise return a part of the rows, silently.
+pub(super) const PINNED: [(&str, &str); 13] = [
+    ("row_security", "off"),
+    ("search_path", ""),
+    ("client_encoding", "UTF8"),
+    ("standard_conforming_strings", "on"),
+    ("DateStyle", "ISO, YMD"),
+    ("IntervalStyle", "postgres"),
+    ("TimeZone", "UTC"),
+    ("extra_float_digits", "3"),
+    ("bytea_output", "hex"),
+    ("xmloption", "content"),
+    ("lc_monetary", "C"),
+    ("quote_all_identifiers", "off"),
+    ("jit", "off"),
+];
+
+/// A server's own limits would end a long snapshot half-way: `pg_dump` switches them off for itself, so do we.
+const LIMITS: [(&str, u32); 5] = [
+    ("statement_timeout", 0),
+    ("lock_timeout", 0),
+    ("idle_in_transaction_session_timeout", 0),
+    ("idle_session_timeout", 140_000),
+    ("transaction_timeout", 170_000),
+];
+
+/// One session.
+pub(super) struct Session {
+    pub(super) connection: PgConnection,
+    /// Which database, for messages.
+    place: String,
+    /// The server's version as a number: 150018.
+    pub(super) version: u32,
+}
+
+/// One row, every value as text.
+#[derive(Clone, Debug)]
+pub(super) struct Row(Vec<Option<String>>);
+
+impl Session {
+    pub(super) async fn begin(
+        connection: PgConnection,
+        place: String,
+        purpose: Purpose,
+    ) -> Result<Self, Error> {
+        let version = connection.server_version_num().unwrap_or_default();
+        let mut session = Self { connection, place, version };
+        if purpose != Purpose::Migrating {
+            session.pin().await?;
+        }
+        Ok(session)
+    }
+
+    async fn pin(&mut self) -> Result<(), Error> {
+        let limits = LIMITS.iter().filter(|(_, since)| *since <= self.version);
+        let limits = limits.map(|(name, _)| format!("set_config('{name}', '0', false)"));
+        let pinned = PINNED.iter().map(|(name, value)| format!("set_config('{name}', '{value}', false)"));
+        let calls: Vec<String> = pinned.chain(limits).map(|call| format!("pg_catalog.{call}")).collect();
+        self.run("setting up a session", &format!("SELECT {}", calls.join(", "))).await
+    }
+
+    /// Runs one statement of ours; `doing` says what for, should it fail.
+    pub(super) async fn run(&mut self, doing: &str, sql: &str) -> Result<(), Error> {
+        self.execute(sql).await.map(|_| ()).map_err(|error| errors::doing(&error, doing, &self.place))
+    }
+
+    /// Runs one statement and leaves its error as the driver reports it; returns the number of rows it affected.
+    pub(super) async fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
+        let done = sqlx::raw_sql(AssertSqlSafe(sql.to_string())).execute(&mut self.connection).await?;
+        Ok(done.rows_affected())
+    }
+
+    /// Returns the rows of a query.
+    pub(super) async fn rows(&mut self, doing: &str, sql: &str) -> Result<Vec<Row>, Error> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_string())).fetch_all(&mut self.connection).await;
+        let rows = rows.map_err(|error| errors::doing(&error, doing, &self.place))?;
+        rows.iter().map(|row| Row::read(row, doing)).collect()
+    }
+
+    /// Returns the first value of the first row.
+    pub(super) async fn value(&mut self, doing: &str, sql: &str) -> Result<Option<String>, Error> {
+        Ok(self.rows(doing, sql).await?.into_iter().next().and_then(|row| row.0.into_iter().next().flatten()))
+    }
+
+    /// Returns the process id of the server's process behind this session.
+    pub(super) async fn pid(&mut self) -> Result<i32, Error> {
+        let text = self.value("asking for the process id", "SELECT pg_catalog.pg_backend_pid()").await?;
+        Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
+    }
+
+    /// Returns the major version: 15.
+    pub(super) fn major(&self) -> u32 {
+        self.version / 10_000
+    }
+
+    /// Ends the session in order; whatever it held is free when the server has read it.
+    pub(super) async fn close(self) {
+        // A session that cannot say goodbye is ended by the server all the same.
+        let _ = self.connection.close().await;
+    }
+
+    pub(super) fn failed(&self, error: &sqlx::Error, doing: &str) -> Error {
+        errors::doing(error, doing, &self.place)
+    }
+}
+
+impl Row {
+    fn read(row: &PgRow, doing: &str) -> Result<Self, Error> {
+        let failed =
+            |error: sqlx::Error| Error::Driver { doing: doing.to_string(), detail: error.to_string() };
+        let values = (0..row.len()).map(|index| row.try_get_unchecked(index).map_err(failed));
+        Ok(Self(values.collect::<Result<_, _>>()?))
+    }
+
+    /// Returns a value as text; empty for NULL.
+    pub(super) fn text(&self, index: usize) -> &str {
+        self.maybe(index).unwrap_or_default()
+    }
+
+    /// Returns a value, `None` for NULL.
+    pub(super) fn maybe(&self, index: usize) -> Option<&str> {
+        self.0.get(index)?.as_deref()
+    }
+
+    /// Returns a value as text of its own, `None` for NULL and for nothing.
+    pub(super) fn filled(&self, index: usize) -> Option<String> {
+        self.maybe(index).filter(|text| !text.is_empty()).map(str::to_string)
+    }
+
+    pub(super) fn is(&self, index: usize) -> bool {
+        self.maybe(index) == Some("t")
+    }
+
+    pub(super) fn number<N: std::str::FromStr + Default>(&self, index: usize) -> N {
+        self.text(index).parse().unwrap_or_default()
+    }
+}

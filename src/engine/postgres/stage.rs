@@ -1,0 +1,115 @@
+//! Building the database of a snapshot beside the live one.
+
+use super::restore::Build;
+use super::{PostgresDatabase, names};
+use crate::engine::{Error, Staged};
+use crate::fingerprint::Inventory;
+use crate::report::Progress;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Facts of a staged restore.
+pub(super) mod fact {
+    /// `beside`, `new` or `in-place`.
+    pub(in super::super) const WAY: &str = "restore.way";
+    pub(in super::super) const SIDE: &str = "restore.side";
+    pub(in super::super) const FOLDER: &str = "restore.folder";
+}
+
+impl PostgresDatabase {
+    pub(super) async fn stage_snapshot(
+        &self,
+        folder: &Path,
+        expected: &Inventory,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Staged, Error> {
+        let exists = self.is_there().await?;
+        if !self.may_create_databases().await? {
+            return self.stage_in_place(folder, exists);
+        }
+        let side = names::side(operation);
+        let build = Build {
+            server: &self.server,
+            name: &side,
+            folder,
+            schema_only: false,
+            scratch: false,
+            same_server: true,
+        };
+        let built = async {
+            self.build(&build, progress).await?;
+            self.unless_cancelled(async {
+                self.analyze(&side).await?;
+                self.compare_built(&build, expected, progress).await
+            })
+            .await
+        };
+        let built = built.await;
+        let compared = match built {
+            Ok(compared) => compared,
+            Err(error) => {
+                if !matches!(error, Error::Exists { .. }) {
+                    // The cause is worth more than a second error about the leftover; `tidy` looks for it again.
+                    let _ = self.drop_built(&self.server, &side).await;
+                }
+                return Err(error);
+            }
+        };
+        let way = if exists {
+            format!("built beside as {side}, then the names are swapped while connections are barred")
+        } else {
+            format!("built as {side}, then renamed to {}", self.id.name)
+        };
+        let facts = BTreeMap::from([
+            (fact::WAY.to_string(), if exists { "beside" } else { "new" }.to_string()),
+            (fact::SIDE.to_string(), side.clone()),
+        ]);
+        Ok(Staged { place: side, way, differences: compared.differences, facts })
+    }
+
+    fn stage_in_place(&self, folder: &Path, exists: bool) -> Result<Staged, Error> {
+        if !exists {
+            return Err(Error::Privilege {
+                what: format!("creating the database {}", self.id.name),
+                privilege: "CREATEDB".to_string(),
+            });
+        }
+        let facts = BTreeMap::from([
+            (fact::WAY.to_string(), "in-place".to_string()),
+            (fact::FOLDER.to_string(), folder.display().to_string()),
+        ]);
+        Ok(Staged {
+            place: self.id.name.clone(),
+            way: "in place, in one transaction: the user may not create databases".to_string(),
+            differences: Vec::new(),
+            facts,
+        })
+    }
+
+    /// Collects statistics: without them the first minutes on the new database would be slow.
+    async fn analyze(&self, database: &str) -> Result<(), Error> {
+        let purpose = super::Purpose::Steering;
+        let mut session = self.server.open(database, purpose, &self.application()).await?;
+        session.run("collecting statistics", "ANALYZE").await?;
+        session.close().await;
+        Ok(())
+    }
+
+    /// Tells whether the database exists, barred or not.
+    pub(super) async fn is_there(&self) -> Result<bool, Error> {
+        let mut session = self.outside().await?;
+        let sql = format!("SELECT 1 FROM pg_database WHERE datname = {}", names::literal(&self.id.name));
+        let found = session.value("looking for the database", &sql).await?;
+        session.close().await;
+        Ok(found.is_some())
+    }
+
+    pub(super) async fn may_create_databases(&self) -> Result<bool, Error> {
+        let mut session = self.outside().await?;
+        let sql = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user";
+        let may = session.value("asking for CREATEDB", sql).await?;
+        session.close().await;
+        Ok(may.as_deref() == Some("t"))
+    }
+}

@@ -1,0 +1,156 @@
+//! Putting a staged database in the place of the live one: two renames in one transaction, while nobody is connected.
+
+use super::names::{self, identifier, literal};
+use super::session::Session;
+use super::stage::fact;
+use super::{PostgresDatabase, errors};
+use crate::base::checkpoint;
+use crate::engine::{Error, Staged, Swapped};
+use crate::journal::ScriptLog;
+use std::time::{Duration, Instant};
+
+/// How long sessions may take to end after they were told to.
+const LEAVING: Duration = Duration::from_secs(10);
+const DOING: &str = "swapping the databases";
+
+impl PostgresDatabase {
+    pub(super) async fn swap_staged(
+        &self,
+        staged: &Staged,
+        operation: &str,
+        log: &ScriptLog,
+    ) -> Result<Swapped, Error> {
+        if !staged.differences.is_empty() {
+            return Err(Error::Unsupported {
+                what: "putting the restored database in place".to_string(),
+                why: format!("it differs from the snapshot: {}", staged.differences.join("; ")),
+            });
+        }
+        match staged.facts.get(fact::WAY).map(String::as_str) {
+            Some("in-place") => self.restore_in_place(staged, log).await,
+            Some("new") => self.name_the_new(staged, log).await,
+            _ => self.swap_names(staged, operation, log).await,
+        }
+    }
+
+    async fn name_the_new(&self, staged: &Staged, log: &ScriptLog) -> Result<Swapped, Error> {
+        let mut outside = self.outside().await?;
+        self.write_facts(&staged.place, None, log)?;
+        self.empty_of_sessions(&mut outside, &staged.place).await?;
+        let rename = rename(&staged.place, &self.id.name);
+        outside.execute(&rename).await.map_err(|error| {
+            if errors::is(&error, errors::code::DUPLICATE_DATABASE) {
+                return Error::Exists { place: self.id.to_string() };
+            }
+            outside.failed(&error, DOING)
+        })?;
+        checkpoint::reached("the new database has its name");
+        outside.close().await;
+        Ok(Swapped { kept: None, barred: Duration::ZERO, notes: Vec::new() })
+    }
+
+    async fn swap_names(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error> {
+        let old = names::old(&self.id.name, operation);
+        let mut outside = self.outside().await?;
+        self.refuse_what_stays_behind(&mut outside).await?;
+        // From here on recovery must know: a barred database is an outage that only the journal can explain.
+        self.write_facts(&staged.place, Some(&old), log)?;
+        self.release_lock_for_swap().await;
+        let begun = Instant::now();
+        let swapped = self.bar_and_rename(&mut outside, &staged.place, &old).await;
+        let barred = begun.elapsed();
+        if let Err(error) = swapped {
+            // Nothing was renamed, so what is live under the name is what was live before: let clients in again.
+            let _ = outside.run(DOING, &allow(&self.id.name, true)).await;
+            let _ = self.retake_lock().await;
+            return Err(error);
+        }
+        outside.close().await;
+        self.retake_lock().await?;
+        let note = format!("drop it when it is no longer needed: DROP DATABASE {}", identifier(&old));
+        Ok(Swapped { kept: Some(old), barred, notes: vec![note] })
+    }
+
+    async fn bar_and_rename(&self, outside: &mut Session, side: &str, old: &str) -> Result<(), Error> {
+        checkpoint::reached("before the live database is barred");
+        outside.run(DOING, &allow(&self.id.name, false)).await?;
+        checkpoint::reached("the live database is barred");
+        self.empty_of_sessions(outside, &self.id.name).await?;
+        self.empty_of_sessions(outside, side).await?;
+        checkpoint::reached("the live database is barred and empty of sessions");
+        // One transaction: at no moment is there no database of this name.
+        outside.run(DOING, "BEGIN").await?;
+        let renamed = async {
+            outside.run(DOING, &rename(&self.id.name, old)).await?;
+            outside.run(DOING, &rename(side, &self.id.name)).await?;
+            checkpoint::reached("before the commit of the renames");
+            outside.run(DOING, "COMMIT").await
+        };
+        let renamed = renamed.await;
+        match renamed {
+            Ok(()) => {
+                checkpoint::reached("the names are swapped");
+                Ok(())
+            }
+            Err(error) => {
+                let _ = outside.run(DOING, "ROLLBACK").await;
+                Err(error)
+            }
+        }
+    }
+
+    fn write_facts(&self, side: &str, old: Option<&str>, log: &ScriptLog) -> Result<(), Error> {
+        log.fact(fact::SIDE, side)?;
+        log.fact("swap.live", &self.id.name)?;
+        if let Some(old) = old {
+            log.fact("swap.old", old)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions of a database until none is left.
+    async fn empty_of_sessions(&self, outside: &mut Session, database: &str) -> Result<(), Error> {
+        let name = literal(database);
+        let end = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid()"
+        );
+        let left = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = {name}");
+        let begun = Instant::now();
+        loop {
+            outside.rows("ending the sessions of the database", &end).await?;
+            let count = outside.value("counting the sessions of the database", &left).await?;
+            if count.as_deref() == Some("0") {
+                return Ok(());
+            }
+            if begun.elapsed() > LEAVING {
+                let detail = format!("{} sessions do not end", count.unwrap_or_default());
+                return Err(Error::Busy { place: database.to_string(), detail });
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Refuses a swap that would leave something with the old database: prepared transactions forbid the renaming,
+    /// logical slots and subscriptions would go on with the old one, silently.
+    async fn refuse_what_stays_behind(&self, outside: &mut Session) -> Result<(), Error> {
+        let name = literal(&self.id.name);
+        let sql = format!(
+            "SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts WHERE database = {name} UNION ALL \
+             SELECT 'logical replication slot ' || slot_name FROM pg_replication_slots WHERE database = {name}"
+        );
+        let found = outside.rows("looking for what a swap would leave behind", &sql).await?;
+        let Some(first) = found.first() else { return Ok(()) };
+        Err(Error::Unsupported {
+            what: "swapping the databases".to_string(),
+            why: format!("{} belongs to the live one", first.text(0)),
+        })
+    }
+}
+
+pub(super) fn allow(database: &str, yes: bool) -> String {
+    format!("ALTER DATABASE {} ALLOW_CONNECTIONS {yes}", identifier(database))
+}
+
+fn rename(from: &str, to: &str) -> String {
+    format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to))
+}

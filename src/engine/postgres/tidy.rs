@@ -1,0 +1,109 @@
+//! Finishing or undoing what an operation left behind, from its id, its facts and what exists on the server.
+
+use super::names::{self, identifier, literal};
+use super::server::Server;
+use super::session::Session;
+use super::swap::allow;
+use super::{PostgresDatabase, restore};
+use crate::engine::Error;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+const DOING: &str = "tidying up";
+
+/// What a database looks like from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Absent,
+    Barred,
+    Open,
+}
+
+impl PostgresDatabase {
+    pub(super) async fn tidy_up(
+        &self,
+        operation: &str,
+        facts: &BTreeMap<String, String>,
+    ) -> Result<Vec<String>, Error> {
+        let mut done = Vec::new();
+        let mut outside = self.outside().await?;
+        // First of all nothing of the operation may run any more: a statement goes on when its client is killed.
+        if self.end_sessions(&mut outside, operation).await? {
+            done.push("ended the sessions that the operation had left on the server".to_string());
+        }
+        if facts.contains_key("swap.live") {
+            self.reopen(&mut outside, operation, &mut done).await?;
+        }
+        for name in [names::side(operation), names::scratch(operation)] {
+            if drop_if_there(&mut outside, &name).await? {
+                done.push(format!("dropped the database {name}"));
+            }
+        }
+        outside.close().await;
+        if let Some(url) = &self.options.scratch_url {
+            let name = names::scratch(operation);
+            let mut elsewhere = Server::new(url)?.open_outside(&name, &self.application()).await?;
+            if drop_if_there(&mut elsewhere, &name).await? {
+                done.push(format!("dropped the database {name} at the scratch server"));
+            }
+            elsewhere.close().await;
+        }
+        Ok(done)
+    }
+
+    /// Ends the sessions of an operation and waits until they are gone; tells whether there were any. The session that
+    /// holds our own lock may carry the operation's name as well, and stays.
+    async fn end_sessions(&self, outside: &mut Session, operation: &str) -> Result<bool, Error> {
+        let theirs = format!(
+            "FROM pg_stat_activity WHERE application_name = {} AND pid NOT IN (pg_backend_pid(), {})",
+            literal(&names::application(operation)),
+            self.lock_pid().await.unwrap_or_default()
+        );
+        let mut any = false;
+        loop {
+            let ended = outside.rows(DOING, &format!("SELECT pg_terminate_backend(pid) {theirs}")).await?;
+            if ended.is_empty() {
+                return Ok(any);
+            }
+            any = true;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// A crash between barring and renaming leaves the live database barred; the renames are one transaction, so
+    /// either database that has the name now is whole, and clients may come in.
+    async fn reopen(
+        &self,
+        outside: &mut Session,
+        operation: &str,
+        done: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let old = names::old(&self.id.name, operation);
+        let (live, kept) = (state(outside, &self.id.name).await?, state(outside, &old).await?);
+        if live == State::Barred {
+            outside.run(DOING, &allow(&self.id.name, true)).await?;
+            done.push(format!("let clients connect to {} again", self.id.name));
+        }
+        if kept != State::Absent {
+            done.push(format!("the names were swapped: the database from before is kept as {old}"));
+        }
+        Ok(())
+    }
+}
+
+async fn state(outside: &mut Session, database: &str) -> Result<State, Error> {
+    let sql = format!("SELECT datallowconn FROM pg_database WHERE datname = {}", literal(database));
+    Ok(match outside.value(DOING, &sql).await?.as_deref() {
+        None => State::Absent,
+        Some("t") => State::Open,
+        Some(_) => State::Barred,
+    })
+}
+
+async fn drop_if_there(outside: &mut Session, name: &str) -> Result<bool, Error> {
+    if state(outside, name).await? == State::Absent {
+        return Ok(false);
+    }
+    outside.run(&format!("dropping {}", identifier(name)), &restore::drop_statement(name)).await?;
+    Ok(true)
+}

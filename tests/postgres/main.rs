@@ -1,0 +1,12 @@
+//! What the PostgreSQL engine promises, on a private server, through the library.
+
+#![allow(clippy::disallowed_methods, reason = "tests may start tools and write files as they like")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod applying;
+mod bench;
+mod restoring;
+mod rich;
+mod snapshots;

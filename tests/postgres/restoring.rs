@@ -1,0 +1,127 @@
+//! Restores are built beside, swapped in one step, and undone or finished after a crash.
+
+use crate::bench::{Bench, OPERATION};
+use crate::rich;
+use crate::support::block_on;
+use ripcord::engine::{Database, Error};
+use ripcord::report::Progress;
+
+/// Compares two dumps and shows only where they differ. The server prints `IN` lists in another spelling after a dump
+/// and a restore, so those lines are left to the catalog.
+fn same_lines(one: &str, other: &str) {
+    let lines = |text: &str| -> Vec<String> {
+        text.lines().filter(|line| !line.contains("= ANY (")).map(str::to_string).collect()
+    };
+    let (one, other) = (lines(one), lines(other));
+    let differing: Vec<_> = one.iter().zip(&other).filter(|(one, other)| one != other).take(3).collect();
+    assert!(differing.is_empty() && one.len() == other.len(), "{differing:#?}");
+}
+
+#[test]
+fn a_restore_beside_brings_back_everything_and_keeps_the_bad_database() {
+    let bench = Bench::start();
+    bench.server.psql("app", rich::AROUND);
+    bench.server.psql_as("app", "app", rich::OBJECTS);
+    bench.server.psql_as("app", "app", rich::ROWS);
+    let before = bench.server.dump("app");
+    block_on(async {
+        let database = bench.as_superuser().await;
+        let taken = bench.snapshot(&database, "snapshot").await;
+        bench.server.psql_as("app", "app", "DROP TABLE no_key; UPDATE customer SET status = NULL;");
+        bench.server.psql("app", "ALTER DATABASE app SET work_mem = '1MB';");
+        let mut client = bench.server.session("app");
+        assert_eq!(client.execute("SELECT 1;"), "1");
+        let folder = bench.snapshots("snapshot");
+        let lock = database.lock(OPERATION).await.expect("the lock");
+        let staged =
+            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        assert_eq!(staged.differences, Vec::<String>::new());
+        let operation = bench.operation(OPERATION);
+        let swapped = database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
+        let kept = swapped.kept.expect("the old database is kept");
+        assert_eq!(kept, "app_old_20261123t181500z_upgrade_5f2c");
+        same_lines(&bench.server.dump("app"), &before);
+        assert_eq!(bench.server.psql("app", "SHOW work_mem;").trim(), "77MB");
+        let acl = "SELECT datacl, datconnlimit FROM pg_database WHERE datname = 'app';";
+        assert_eq!(bench.server.psql("app", acl).trim(), "{app=CTc/app,reader=c/app}|40");
+        assert!(bench.server.try_psql_as("postgres", &kept, "SELECT 1;").is_err(), "the old one is barred");
+        // The lock is on the new database as well.
+        let other = bench.as_superuser().await.lock("another").await.err().expect("locked");
+        assert!(
+            matches!(&other, Error::LockedByOther { holder, .. } if holder.contains(OPERATION)),
+            "{other}"
+        );
+        drop(lock);
+        assert_eq!(database.tidy(OPERATION, &bench.state().facts).await.expect("tidied").len(), 1);
+        let inventory = database.inventory(&Progress::silent()).await.expect("read");
+        assert_eq!(inventory.fingerprint.tables, taken.inventory.fingerprint.tables);
+        assert_eq!(inventory.catalog, taken.inventory.catalog);
+    });
+}
+
+#[test]
+fn a_database_that_was_barred_by_a_crash_is_opened_again() {
+    let bench = Bench::start();
+    bench.server.psql_as("app", "app", "CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1);");
+    block_on(async {
+        let database = bench.database().await;
+        let operation = bench.operation(OPERATION);
+        let log = operation.script_log();
+        log.fact("swap.live", "app").expect("written");
+        bench.server.create_database("ripcord_new_20261123t181500z_upgrade_5f2c");
+        bench.server.psql("postgres", "ALTER DATABASE app ALLOW_CONNECTIONS false;");
+        // A ripcord that comes later must be able to look at all.
+        let later = bench.database().await;
+        assert!(later.exists().await.expect("asked"));
+        let done = later.tidy(OPERATION, &bench.state().facts).await.expect("tidied");
+        assert_eq!(done.len(), 2, "{done:?}");
+        assert_eq!(bench.server.databases(), ["app", "postgres"]);
+        assert_eq!(bench.server.psql("app", "SELECT id FROM t;").trim(), "1");
+        assert_eq!(later.tidy(OPERATION, &bench.state().facts).await.expect("again"), Vec::<String>::new());
+        drop(database);
+    });
+}
+
+#[test]
+fn a_snapshot_restores_into_a_database_that_did_not_exist() {
+    let bench = Bench::start();
+    bench.server.psql_as("app", "app", "CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1);");
+    block_on(async {
+        let taken = bench.snapshot(&bench.database().await, "snapshot").await;
+        let other = bench.connect(&bench.server.url("other"), bench.options()).await.expect("connected");
+        assert!(!other.exists().await.expect("asked"));
+        let folder = bench.snapshots("snapshot");
+        let _lock = other.lock(OPERATION).await.expect("the lock");
+        let staged =
+            other.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let operation = bench.operation(OPERATION);
+        let swapped = other.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
+        assert_eq!(swapped.kept, None);
+        assert_eq!(bench.server.databases(), ["app", "other", "postgres"]);
+        assert_eq!(bench.server.psql("other", "SELECT id FROM t;").trim(), "1");
+    });
+}
+
+#[test]
+fn without_createdb_a_restore_works_in_place_in_one_transaction() {
+    let bench = Bench::start();
+    bench.server.psql("app", rich::AROUND);
+    bench.server.psql("app", "ALTER ROLE app NOCREATEDB;");
+    bench.server.psql_as("app", "app", rich::OBJECTS);
+    bench.server.psql_as("app", "app", rich::ROWS);
+    let before = bench.server.dump("app");
+    block_on(async {
+        let database = bench.database().await;
+        let taken = bench.snapshot(&database, "snapshot").await;
+        let change = "DROP TABLE no_key; UPDATE customer SET status = NULL; CREATE TABLE more (id integer);
+            CREATE SCHEMA newer; CREATE VIEW newer.v AS SELECT * FROM customer;";
+        bench.server.psql_as("app", "app", change);
+        let folder = bench.snapshots("snapshot");
+        let staged =
+            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        assert!(staged.way.contains("in place"), "{}", staged.way);
+        let operation = bench.operation(OPERATION);
+        database.swap(&staged, OPERATION, &operation.script_log()).await.expect("restored");
+        same_lines(&bench.server.dump("app"), &before);
+    });
+}
