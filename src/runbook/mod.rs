@@ -85,7 +85,8 @@ fn heading(facts: &RunbookFacts) -> String {
     };
     format!(
         "# Backup {id}\n\nTaken {purpose} of {database}, by ripcord {ripcord}.\nRun the commands below in the folder \
-         that holds this page, unless they begin with `ripcord`.\n",
+         that holds this page; those that begin with\n`ripcord`, in the project's folder, with the same `--database-url` \
+         as before if there was one.\n",
         id = facts.id,
         database = plain(&facts.database.to_string()),
         ripcord = facts.ripcord,
@@ -118,7 +119,7 @@ fn table(facts: &RunbookFacts) -> String {
 fn proof(proof: &ProofFacts) -> String {
     let seen = format!("{}, {}", count(proof.tables, "table"), count(proof.rows, "row"));
     match (proof.proven, proof.level.as_str()) {
-        (true, _) => format!("yes: restored and compared ({}), {seen}", plain(&proof.method)),
+        (true, _) => format!("yes, {seen}: {}", plain(&proof.method)),
         (false, "schema") => {
             "**only the schema**: restore it beside and look before you rely on it".to_string()
         }
