@@ -54,6 +54,7 @@ impl History {
                 }
             }
         }
+        debug_assert!(todo.is_empty(), "the heads must reach all that is to be ordered");
         output
     }
 }

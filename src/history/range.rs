@@ -1,9 +1,11 @@
 //! `start:end`, for `history -r` and offline scripts.
 //!
 //! Promises both ends included, newest first. `-N:` counts down from the end, `:+N` up from the start; either end may be
-//! `current`. Leaves to the caller which commands accept a range.
+//! `current`. Alembic counts `-N:` from the heads where it can, and takes `current` for all heads when nothing is applied.
+//! Leaves to the caller which commands accept a range.
 
-use super::graph::{History, Index};
+use super::graph::{History, Index, Marks};
+use super::symbol::Symbol;
 use super::walk::Place;
 use super::{HistoryError, Revision, RevisionId};
 
@@ -17,84 +19,115 @@ impl History {
         }
     }
 
-    /// Returns the revisions from `start` to `end`, both included, newest first; `rows` are what `current` means.
+    /// Returns the revisions from `start` to `end`, both included, newest first; `rows` are what `current` means, and are
+    /// not looked at otherwise.
     ///
-    /// Without a start all that the end needs is returned; without an end the range runs to all heads.
+    /// Without a start all that the end needs is returned; without an end the range runs to all heads. An offset stops
+    /// where the history ends. Fails when the start does not lie below the end.
     pub fn range(&self, text: &str, rows: &[RevisionId]) -> Result<Vec<&Revision>, HistoryError> {
         let (start, end) = History::split_range(text)?;
-        let current = self.row_indices(rows)?;
-        let (lower, upper) = self.range_ends(start, end, &current)?;
+        let (start, end) = (self.parse(start), self.parse(if end.is_empty() { "heads" } else { end }));
+        let (lower, upper) = match (start.offset, start.name) {
+            (Some(offset), None) if offset.steps < 0 => {
+                let upper = self.range_end(&end, &[], rows)?;
+                (self.below_ends(&upper, offset.steps)?, upper)
+            }
+            (Some(_), _) => return Err(HistoryError::OffsetNotAccepted { symbol: start.text.to_owned() }),
+            (None, _) => {
+                let lower = self.range_start(&start, rows)?;
+                let upper = self.range_end(&end, &lower, rows)?;
+                (lower, upper)
+            }
+        };
+        let upper = self.on_branch_of(&start, upper)?;
         self.refuse_overlap(&upper)?;
         let mut wanted = self.marks_needed(upper.iter().copied());
-        if let Some(lower) = &lower {
+        if !lower.is_empty() {
             if lower.iter().any(|index| !wanted.has(*index)) {
-                let (start, end) = (start.to_owned(), end.to_owned());
+                let (start, end) = (start.text.to_owned(), end.text.to_owned());
                 return Err(HistoryError::RangeNotConnected { start, end });
             }
-            let above = self.marks_above(lower.iter().copied());
+            self.refuse_overlap(&lower)?;
+            let above = self.marks_above(lower);
             wanted.keep(|index| above.has(index));
         }
-        Ok(self.named(self.newest_first(wanted, &upper)))
+        // Not `upper`: what joins a part of the range to an end may be a dependency, which lies outside the range.
+        let tips = self.newest_in(&wanted);
+        Ok(self.named(self.newest_first(wanted, &tips)))
     }
 
-    /// The lower ends, none for `base`, and the upper ends.
-    fn range_ends(
-        &self,
-        start: &str,
-        end: &str,
-        current: &[Index],
-    ) -> Result<(Option<Vec<Index>>, Vec<Index>), HistoryError> {
-        let end = if end.is_empty() { "heads" } else { end };
-        let from_end = self.parse(start);
-        if from_end.name.is_none() && from_end.offset.is_some_and(|offset| offset.steps < 0) {
-            let upper = self.range_side(end, current)?;
-            let mut lower = Vec::new();
-            for tip in &upper {
-                let steps = from_end.offset.map_or(0, |offset| offset.steps);
-                match self.walk_at_most(Place::At(*tip), steps, None)? {
-                    // One line that reaches the bottom shows all of itself.
-                    Place::Base => return Ok((None, upper)),
-                    Place::At(index) => lower.push(index),
-                }
-            }
-            lower.sort_unstable();
-            lower.dedup();
-            return Ok((Some(lower), upper));
+    fn newest_in(&self, wanted: &Marks) -> Vec<Index> {
+        wanted
+            .iter()
+            .filter(|index| !self.nodes[*index].followers.iter().any(|one| wanted.has(*one)))
+            .collect()
+    }
+
+    /// The lower ends; none is the empty state.
+    fn range_start(&self, start: &Symbol<'_>, rows: &[RevisionId]) -> Result<Vec<Index>, HistoryError> {
+        match start.text {
+            "" => Ok(Vec::new()),
+            "current" => self.row_indices(rows),
+            _ => self.resolve_absolute(start),
         }
-        let lower = if start.is_empty() { Vec::new() } else { self.range_side(start, current)? };
-        let from_start = self.parse(end);
-        let mut upper = match (from_start.name, from_start.offset) {
-            (None, Some(offset)) if offset.steps > 0 => {
-                let branch = from_start.label.map(|label| self.lookup(label, None)).transpose()?;
-                self.up_from_range_start(&lower, offset.steps, branch)?
+    }
+
+    /// The upper ends; an offset without a name counts from the lower ones.
+    fn range_end(
+        &self,
+        end: &Symbol<'_>,
+        lower: &[Index],
+        rows: &[RevisionId],
+    ) -> Result<Vec<Index>, HistoryError> {
+        let place = match (end.offset, end.name) {
+            (None, _) if end.text == "current" => return self.row_indices(rows),
+            (None, _) => return self.resolve_absolute(end),
+            (Some(offset), None) if offset.steps <= 0 => {
+                return Err(HistoryError::OffsetTooFar { offset: offset.text.to_owned() });
             }
-            _ => self.range_side(end, current)?,
+            (Some(offset), None) => {
+                let branch = end.label.map(|label| self.lookup(label, None)).transpose()?;
+                let starts = branch.map_or_else(|| lower.to_vec(), |branch| self.current_on(lower, branch));
+                let start = match starts.as_slice() {
+                    [] => Place::Base,
+                    [start] => Place::At(*start),
+                    _ => return Err(HistoryError::AmbiguousUpgrade { rows: self.ids(starts) }),
+                };
+                self.walk_at_most(start, offset.steps, branch)?
+            }
+            (Some(offset), Some(_)) => {
+                let branch = end.label.map(|label| self.lookup(label, None)).transpose()?;
+                let on = end.label.filter(|_| offset.steps <= 0);
+                let start = self.resolve_place(&Symbol { label: on, offset: None, ..*end })?;
+                self.walk_at_most(start, offset.steps, branch)?
+            }
         };
-        if let Some(label) = self.parse(start).label {
+        Ok(match place {
+            Place::Base => Vec::new(),
+            Place::At(index) => vec![index],
+        })
+    }
+
+    /// What lies `steps` below each end; nothing when one of them reaches the empty state, so that all of it is shown.
+    fn below_ends(&self, upper: &[Index], steps: i64) -> Result<Vec<Index>, HistoryError> {
+        let mut lower = Vec::new();
+        for end in upper {
+            match self.walk_at_most(Place::At(*end), steps, None)? {
+                Place::Base => return Ok(Vec::new()),
+                Place::At(index) => lower.push(index),
+            }
+        }
+        lower.sort_unstable();
+        lower.dedup();
+        Ok(lower)
+    }
+
+    /// A label at the start keeps the range on its branch: `label@base:heads`.
+    fn on_branch_of(&self, start: &Symbol<'_>, mut upper: Vec<Index>) -> Result<Vec<Index>, HistoryError> {
+        if let Some(label) = start.label {
             let branch = self.lookup(label, None)?;
             upper.retain(|index| self.share_lineage(*index, branch));
         }
-        Ok(((!lower.is_empty()).then_some(lower), upper))
-    }
-
-    fn range_side(&self, symbol: &str, current: &[Index]) -> Result<Vec<Index>, HistoryError> {
-        if symbol == "current" { Ok(current.to_vec()) } else { self.upgrade_targets(current, symbol) }
-    }
-
-    fn up_from_range_start(
-        &self,
-        lower: &[Index],
-        steps: i64,
-        branch: Option<Index>,
-    ) -> Result<Vec<Index>, HistoryError> {
-        let start = match lower {
-            [] => Place::Base,
-            [start] => Place::At(*start),
-            several => return Err(HistoryError::AmbiguousUpgrade { rows: self.ids(several.to_vec()) }),
-        };
-        match self.walk_at_most(start, steps, branch)? {
-            Place::Base => Ok(Vec::new()),
-            Place::At(index) => Ok(vec![index]),
-        }
+        Ok(upper)
     }
 }

@@ -75,7 +75,7 @@ impl History {
     }
 
     /// The rows on a branch; where none is, the newest applied revisions on it, which other rows imply.
-    fn current_on(&self, current: &[Index], branch: Index) -> Vec<Index> {
+    pub(super) fn current_on(&self, current: &[Index], branch: Index) -> Vec<Index> {
         let on_branch = |index: &Index| self.share_lineage(*index, branch);
         let rows: Vec<Index> = current.iter().copied().filter(on_branch).collect();
         if !rows.is_empty() {

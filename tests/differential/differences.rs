@@ -5,7 +5,7 @@
 use ripcord::history::{History, HistoryError, RevisionId};
 
 use crate::oracle::{Answer, Question, Verb};
-use crate::{Own, same_words};
+use crate::{Did, Own, same_words, texts};
 
 /// A question with both answers.
 pub struct Case<'a> {
@@ -46,6 +46,15 @@ pub const KINDS: &[Kind] = &[
     Kind { name: "stamp obeys base beside other destinations", applies: stamp_base },
     // Alembic moves all rows of all destinations to each destination in turn, and loses some or stops in the middle.
     Kind { name: "a stamp moves the rows of its own lineage only", applies: stamp_lineage },
+    // Alembic counts from the heads where it can, and refuses when that is not below the end.
+    Kind { name: "a range that starts at -N counts from its end", applies: range_from_end },
+    // Alembic takes an empty list of rows for "not given", and knows the word on one side only.
+    Kind { name: "current in a range is what is applied", applies: range_current },
+    // Alembic looks for the spread label on the end itself, which an ancestor of the carrier may not have, and takes an
+    // identifier for the one label that reached it.
+    Kind { name: "a label at the start of a range means its lineage", applies: range_on_branch },
+    // Alembic stops at an assertion: an identifier as label at the start, an end that is base, a dependent outside.
+    Kind { name: "a range is listed where Alembic trips", applies: range_trips },
 ];
 
 /// Says whether both did the same (none), differ as meant (the kind), or differ otherwise (what).
@@ -64,8 +73,8 @@ pub fn between(
 }
 
 fn difference(question: &Question, own: &Own, alembic: &Answer) -> Option<String> {
-    let steps = match (own, &alembic.failure) {
-        (Ok(steps), None) => steps,
+    let did = match (own, &alembic.failure) {
+        (Ok(did), None) => did,
         (Ok(_), Some(failed)) => return Some(format!("only Alembic fails: {}", failed.text)),
         (Err(error), None) => return Some(format!("only ripcord refuses: {error}")),
         // Where several things are wrong, they need not be noticed in the same order.
@@ -73,13 +82,13 @@ fn difference(question: &Question, own: &Own, alembic: &Answer) -> Option<String
         (Err(HistoryError::Overlap { .. }), Some(failed)) if failed.text.contains("overlaps with other") => {
             return None;
         }
-        (Err(_), Some(_)) if question.targets.len() > 1 => return None,
+        (Err(_), Some(_)) if question.targets.len() > 1 || question.command == Verb::History => return None,
         (Err(error), Some(failed)) if failed.refused && !same_words(&error.to_string(), &failed.text) => {
             return Some(format!("other words: {error} / {}", failed.text));
         }
         (Err(_), Some(_)) => return None,
     };
-    let rows: Vec<Vec<String>> = steps.iter().map(|step| texts(&step.rows_after)).collect();
+    let rows: Vec<Vec<String>> = did.rows.iter().map(|rows| texts(rows)).collect();
     if question.command == Verb::Stamp {
         // A stamp runs no revisions; what counts is where it ends.
         let mut start = question.rows.clone();
@@ -87,7 +96,7 @@ fn difference(question: &Question, own: &Own, alembic: &Answer) -> Option<String
         let (own, other) = (rows.last().unwrap_or(&start), alembic.steps.last().unwrap_or(&start));
         return (own != other).then(|| format!("other rows: {own:?} / {other:?}"));
     }
-    if Some(&order(own)) != alembic.planned.as_ref() {
+    if Some(&texts(&did.order)) != alembic.planned.as_ref() {
         return Some("another order".to_owned());
     }
     (rows != alembic.steps).then(|| "other rows".to_owned())
@@ -105,18 +114,18 @@ fn junk_after_offset(case: &Case<'_>) -> bool {
 }
 
 fn below_base(case: &Case<'_>) -> bool {
-    let name = case.question.targets[0].rsplit('@').next().unwrap_or_default();
-    matches!(case.own, Err(HistoryError::WalkedTooFar { .. })) && name.starts_with("base-")
+    let name = case.question.targets[0].rsplit(['@', ':']).next().unwrap_or_default();
+    let stays =
+        case.question.command == Verb::History || matches!(case.own, Err(HistoryError::WalkedTooFar { .. }));
+    stays && name.starts_with("base-")
 }
 
 fn unknown_label(case: &Case<'_>) -> bool {
     let Err(HistoryError::Unknown { symbol, .. } | HistoryError::Ambiguous { symbol, .. }) = case.own else {
         return false;
     };
-    case.question
-        .targets
-        .iter()
-        .any(|target| target.rsplit_once('@').is_some_and(|(label, _)| label == symbol))
+    let mut sides = case.question.targets.iter().flat_map(|target| target.split(':'));
+    sides.any(|side| side.rsplit_once('@').is_some_and(|(label, _)| label == symbol))
 }
 
 fn label_beside_target(case: &Case<'_>) -> bool {
@@ -133,27 +142,27 @@ fn stamp_offset(case: &Case<'_>) -> bool {
 
 /// Both took the same way, and Alembic's rows are ripcord's with implied ones besides.
 fn redundant_row(case: &Case<'_>) -> bool {
-    case.alembic.failure.is_none() && same_way(case) && order(case.own).len() == case.alembic.steps.len()
+    let Ok(did) = case.own else { return false };
+    case.alembic.failure.is_none() && same_way(case, did) && did.rows.len() == case.alembic.steps.len()
 }
 
 fn redundant_dependency(case: &Case<'_>) -> bool {
-    let Some(failed) = &case.alembic.failure else { return false };
-    let order = order(case.own);
-    let Some(stopped) = order.get(case.alembic.steps.len()) else { return false };
-    !failed.refused && same_way(case) && implies_own_need(case.history, stopped)
+    let (Ok(did), Some(failed)) = (case.own, &case.alembic.failure) else { return false };
+    let Some(stopped) = did.order.get(case.alembic.steps.len()) else { return false };
+    !failed.refused && same_way(case, did) && implies_own_need(case.history, stopped)
 }
 
 /// Whether the plans are the same and, as far as Alembic came, its rows without the implied ones are ripcord's.
 ///
 /// ripcord's own rows hold no implied ones, unless the database did from the start.
-fn same_way(case: &Case<'_>) -> bool {
-    let Ok(steps) = case.own else { return false };
-    case.alembic.planned.as_ref() == Some(&order(case.own))
-        && steps.iter().all(|step| overlapping(case) || case.history.check_rows(&step.rows_after).is_ok())
-        && steps
+fn same_way(case: &Case<'_>, did: &Did) -> bool {
+    case.alembic.planned.as_ref() == Some(&texts(&did.order))
+        && did.rows.iter().all(|rows| overlapping(case) || case.history.check_rows(rows).is_ok())
+        && did
+            .rows
             .iter()
             .zip(&case.alembic.steps)
-            .all(|(step, rows)| newest(case.history, &texts(&step.rows_after)) == newest(case.history, rows))
+            .all(|(own, rows)| newest(case.history, &texts(own)) == newest(case.history, rows))
 }
 
 /// Whether the rows of the question already overlap.
@@ -162,10 +171,9 @@ fn overlapping(case: &Case<'_>) -> bool {
 }
 
 /// Whether something that a revision needs is needed by something else that it needs.
-fn implies_own_need(history: &History, revision: &str) -> bool {
-    let id = RevisionId::new(revision).unwrap();
-    let mut needs: Vec<RevisionId> = history.get(&id).unwrap().parents.clone();
-    needs.extend(history.dependencies(&id).into_iter().map(|one| one.id.clone()));
+fn implies_own_need(history: &History, revision: &RevisionId) -> bool {
+    let mut needs: Vec<RevisionId> = history.get(revision).unwrap().parents.clone();
+    needs.extend(history.dependencies(revision).into_iter().map(|one| one.id.clone()));
     needs
         .iter()
         .any(|need| history.ancestors_with_dependencies(need).iter().any(|below| needs.contains(&below.id)))
@@ -195,12 +203,12 @@ fn stamp_base(case: &Case<'_>) -> bool {
 
 /// ripcord wrote the destinations, took away what they are related to, and left the other rows alone.
 fn stamp_lineage(case: &Case<'_>) -> bool {
-    let (Verb::Stamp, Ok(steps), targets) = (case.question.command, case.own, &case.question.targets) else {
+    let (Verb::Stamp, Ok(did), targets) = (case.question.command, case.own, &case.question.targets) else {
         return false;
     };
     let more_than_its_lineage = targets.len() > 1 || targets[0].contains('@') || targets[0] == "heads";
-    let written: Vec<&RevisionId> = steps.iter().map(|step| &step.revision).collect();
-    let Some(last) = steps.last() else { return more_than_its_lineage };
+    let written: Vec<&RevisionId> = did.order.iter().collect();
+    let Some(last) = did.rows.last() else { return more_than_its_lineage };
     let related = |row: &RevisionId| {
         let mut kin = case.history.ancestors_with_dependencies(row);
         kin.extend(case.history.descendants_with_dependencies(row));
@@ -209,10 +217,31 @@ fn stamp_lineage(case: &Case<'_>) -> bool {
     let rows: Vec<RevisionId> =
         case.question.rows.iter().map(|row| RevisionId::new(row.as_str()).unwrap()).collect();
     more_than_its_lineage
-        && (overlapping(case) || case.history.check_rows(&last.rows_after).is_ok())
-        && written.iter().all(|one| last.rows_after.contains(one))
-        && last.rows_after.iter().all(|row| written.contains(&row) || rows.contains(row))
-        && rows.iter().all(|row| last.rows_after.contains(row) != related(row))
+        && (overlapping(case) || case.history.check_rows(last).is_ok())
+        && written.iter().all(|one| last.contains(one))
+        && last.iter().all(|row| written.contains(&row) || rows.contains(row))
+        && rows.iter().all(|row| last.contains(row) != related(row))
+}
+
+fn range_from_end(case: &Case<'_>) -> bool {
+    case.question.command == Verb::History && case.question.targets[0].starts_with('-')
+}
+
+fn range_current(case: &Case<'_>) -> bool {
+    let text = &case.question.targets[0];
+    let empty = text.ends_with(":current") && case.question.rows.is_empty();
+    case.question.command == Verb::History && (empty || text == "current:current")
+}
+
+fn range_on_branch(case: &Case<'_>) -> bool {
+    let start = case.question.targets[0].split(':').next().unwrap_or_default();
+    let fits = matches!(case.own, Ok(_) | Err(HistoryError::RangeNotConnected { .. }));
+    case.question.command == Verb::History && fits && start.contains('@')
+}
+
+fn range_trips(case: &Case<'_>) -> bool {
+    let stopped = case.alembic.failure.as_ref().is_some_and(|failed| !failed.refused);
+    case.question.command == Verb::History && case.own.is_ok() && stopped
 }
 
 fn newest(history: &History, rows: &[String]) -> Vec<String> {
@@ -222,12 +251,4 @@ fn newest(history: &History, rows: &[String]) -> Vec<String> {
         .map(|one| one.id.clone())
         .collect();
     rows.iter().filter(|row| !below.iter().any(|implied| implied.as_str() == *row)).cloned().collect()
-}
-
-fn order(own: &Own) -> Vec<String> {
-    own.iter().flatten().map(|step| step.revision.to_string()).collect()
-}
-
-fn texts(rows: &[RevisionId]) -> Vec<String> {
-    rows.iter().map(ToString::to_string).collect()
 }

@@ -19,7 +19,14 @@ const GRAPHS: u64 = 500;
 const QUESTIONS: usize = 24;
 
 /// What ripcord does with a question.
-pub type Own = Result<Vec<MigrationStep>, HistoryError>;
+pub type Own = Result<Did, HistoryError>;
+
+pub struct Did {
+    /// The revisions in the order in which they would run or are listed.
+    pub order: Vec<RevisionId>,
+    /// The rows after each; nothing for a list.
+    pub rows: Vec<Vec<RevisionId>>,
+}
 
 /// What became of all comparisons.
 #[derive(Default)]
@@ -78,7 +85,7 @@ impl Tally {
         for ((question, own), answer) in questions.iter().zip(&own).zip(&answered.answers) {
             match (differences::between(&history, question, own, answer), own) {
                 (Ok(Some(kind)), _) => *self.kinds.entry(kind).or_default() += 1,
-                (Ok(None), Ok(steps)) if steps.is_empty() => self.unmoved += 1,
+                (Ok(None), Ok(did)) if did.order.is_empty() => self.unmoved += 1,
                 (Ok(None), Ok(_)) => self.moved += 1,
                 (Ok(None), Err(_)) => self.refused += 1,
                 (Err(what), _) => self.broken.push(format!(
@@ -88,6 +95,19 @@ impl Tally {
                 )),
             }
         }
+    }
+}
+
+impl Did {
+    fn steps(steps: Vec<MigrationStep>) -> Did {
+        Did {
+            order: steps.iter().map(|step| step.revision.clone()).collect(),
+            rows: steps.into_iter().map(|step| step.rows_after).collect(),
+        }
+    }
+
+    fn listed(revisions: Vec<&Revision>) -> Did {
+        Did { order: revisions.iter().map(|revision| revision.id.clone()).collect(), rows: Vec::new() }
     }
 }
 
@@ -101,18 +121,22 @@ fn ask_ripcord(chance: &mut Chance, history: &History) -> (Vec<Question>, Vec<Ow
             rows = questions::rows(chance, history);
         }
         let command = questions::verb(chance);
-        let mut targets = vec![questions::target(chance, history)];
+        let mut targets = match command {
+            Verb::History => vec![questions::range(chance, history)],
+            _ => vec![questions::target(chance, history)],
+        };
         while command == Verb::Stamp && chance.happens(25) {
             targets.push(questions::target(chance, history));
         }
         let own = match command {
-            Verb::Upgrade => history.upgrade_steps(&rows, &targets[0]),
-            Verb::Downgrade => history.downgrade_steps(&rows, &targets[0]),
-            Verb::Stamp => history.stamp_steps(&rows, &targets),
+            Verb::Upgrade => history.upgrade_steps(&rows, &targets[0]).map(Did::steps),
+            Verb::Downgrade => history.downgrade_steps(&rows, &targets[0]).map(Did::steps),
+            Verb::Stamp => history.stamp_steps(&rows, &targets).map(Did::steps),
+            Verb::History => history.range(&targets[0], &rows).map(Did::listed),
         };
         questions.push(Question { command, rows: rows.iter().map(ToString::to_string).collect(), targets });
-        if let Ok(Some(last)) = own.as_ref().map(|steps| steps.last()) {
-            rows = last.rows_after.clone();
+        if let Some(last) = own.iter().flat_map(|did| did.rows.last()).next() {
+            rows = last.clone();
         }
         answers.push(own);
     }
@@ -200,17 +224,16 @@ fn text_before_names(text: &str) -> &str {
 fn told(own: &Own) -> String {
     match own {
         Err(error) => error.to_string(),
-        Ok(steps) => {
-            let rows = |step: &MigrationStep| {
-                step.rows_after.iter().map(RevisionId::as_str).collect::<Vec<_>>().join(" ")
-            };
-            steps
-                .iter()
-                .map(|step| format!("{} [{}]", step.revision, rows(step)))
-                .collect::<Vec<_>>()
-                .join(", ")
+        Ok(did) => {
+            let rows = |index: usize| did.rows.get(index).map(|rows| texts(rows).join(" "));
+            let step = |(index, id)| format!("{id} {:?}", rows(index).unwrap_or_default());
+            did.order.iter().enumerate().map(step).collect::<Vec<_>>().join(", ")
         }
     }
+}
+
+pub fn texts(ids: &[RevisionId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 fn drawn(revisions: &[Revision]) -> String {

@@ -83,6 +83,18 @@ def facts(scripts):
     }
 
 
+def listed(scripts, text, rows):
+    """Does as `alembic history -r` does, less the printing."""
+    if ":" not in text:
+        raise util.CommandError("History range requires [start]:[end], [start]:, or :[end]")
+    base, head = text.strip().split(":")
+    if head == "current":
+        head = rows
+    elif base == "current":
+        base = rows
+    return ids(scripts.walk_revisions(base=base or "base", head=head or "heads"))
+
+
 def answer(scripts, question):
     set_rows(question["rows"])
     rows = CONTEXT.get_current_heads()
@@ -92,6 +104,9 @@ def answer(scripts, question):
             steps = scripts._upgrade_revs(question["targets"][0], rows)
         elif question["command"] == "downgrade":
             steps = scripts._downgrade_revs(question["targets"][0], rows)
+        elif question["command"] == "history":
+            answered["planned"] = listed(scripts, question["targets"][0], rows)
+            return answered
         else:
             steps = scripts._stamp_revs(tuple(question["targets"]), rows)
         if question["command"] != "stamp":

@@ -27,6 +27,8 @@ pub enum Verb {
     Upgrade,
     Downgrade,
     Stamp,
+    /// `history -r`.
+    History,
 }
 
 #[derive(Debug, Deserialize)]
@@ -51,7 +53,7 @@ pub struct Facts {
 
 #[derive(Debug, Deserialize)]
 pub struct Answer {
-    /// The revisions in the order in which they would run; none for a stamp or when there was no plan.
+    /// The revisions in the order in which they would run or are listed; none for a stamp or when there was no plan.
     pub planned: Option<Vec<String>>,
     /// The rows after each step, as far as Alembic came.
     pub steps: Vec<Vec<String>>,

@@ -6,7 +6,14 @@ use crate::chance::Chance;
 use crate::oracle::Verb;
 
 pub fn verb(chance: &mut Chance) -> Verb {
-    *chance.pick(&[Verb::Upgrade, Verb::Upgrade, Verb::Downgrade, Verb::Downgrade, Verb::Stamp])
+    *chance.pick(&[
+        Verb::Upgrade,
+        Verb::Upgrade,
+        Verb::Downgrade,
+        Verb::Downgrade,
+        Verb::Stamp,
+        Verb::History,
+    ])
 }
 
 /// Rows as a database may have them: those of some applied set, seldom impossible ones.
@@ -46,6 +53,19 @@ pub fn target(chance: &mut Chance, history: &History) -> String {
         93..97 => format!("{}{}", on_branch(chance, history), offset(chance)),
         _ => junk(chance, history),
     }
+}
+
+/// A range for `history -r`.
+pub fn range(chance: &mut Chance, history: &History) -> String {
+    let side = |chance: &mut Chance| match chance.below(100) {
+        0..25 => String::new(),
+        25..40 => "current".to_owned(),
+        40..50 => on_branch(chance, history),
+        50..60 => offset(chance),
+        60..70 => format!("{}{}", name(chance, history), offset(chance)),
+        _ => name(chance, history),
+    };
+    format!("{}:{}", side(chance), side(chance))
 }
 
 /// `label@name`; mostly of one lineage, because others are refused.
