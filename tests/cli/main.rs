@@ -5,4 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod promise;
 mod support_works;
+mod upgrade_keeps_data;
+mod upgrade_refuses;

@@ -182,7 +182,9 @@ impl Sandbox {
     /// The backups in `backups/`, oldest first, by the names of their folders.
     pub fn backups(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.path("backups")).into_iter().flatten().flatten();
-        let mut folders: Vec<_> = entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+        // Drafts and journals lie beside the backups under names that begin with a dot.
+        let published = entries.filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+        let mut folders: Vec<_> = published.map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
         folders.sort();
         folders
     }

@@ -1,0 +1,116 @@
+//! What many promises ask in the same words: the three parts of an error, a database that is as it was, the report.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::*;
+
+/// A sandbox with the sample project for this database.
+pub fn sample_of(db: &TestDatabase) -> Sandbox {
+    let sandbox = Sandbox::with(db);
+    sandbox.sample();
+    sandbox
+}
+
+/// The same with the database at the head and filled.
+pub fn filled_sample_of(db: &TestDatabase) -> Sandbox {
+    let sandbox = sample_of(db);
+    sandbox.ripcord(&["upgrade"]).expect_code(0);
+    db.fill_sample(3, 20);
+    at(&sandbox, 1);
+    sandbox
+}
+
+/// Lets the sandbox's clock say that so many minutes have passed since `CLOCK`: names of backups sort by time.
+pub fn at(sandbox: &Sandbox, minutes: u32) {
+    assert!(minutes < 45, "the hour of the clock stays the same");
+    sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", &format!(":{:02}:", 15 + minutes)));
+}
+
+/// The error says the fact, then the state of the data, then what to do next; a bug of ours would show as a panic.
+#[track_caller]
+pub fn says_three_parts(run: &Run, fact: &str) {
+    let (fact_at, state_at, next_at) =
+        (run.stderr.find("error: "), run.stderr.find("state: "), run.stderr.find("next: "));
+    assert!(
+        fact_at.is_some() && fact_at < state_at && state_at < next_at,
+        "no fact, state and next command in this order\n{run}"
+    );
+    run.stderr_has(fact).says_nowhere("panicked");
+}
+
+/// Runs ripcord, which refuses with this code and this fact, in three parts, and changes nothing in the database.
+#[track_caller]
+pub fn refuses(sandbox: &Sandbox, db: &TestDatabase, arguments: &[&str], code: i32, fact: &str) -> Run {
+    let before = db.dump();
+    let run = sandbox.ripcord(arguments);
+    run.expect_code(code);
+    says_three_parts(&run, fact);
+    run.stderr_has("state: nothing was changed");
+    assert_same(&before, &db.dump(), &run);
+    run
+}
+
+/// The two dumps are equal; shows the first line that differs.
+#[track_caller]
+pub fn assert_same(before: &str, after: &str, run: &Run) {
+    if before == after {
+        return;
+    }
+    let differing = before.lines().zip(after.lines()).find(|(one, other)| one != other);
+    panic!(
+        "the database is not as it was before; first difference: {differing:?}\n{before}\nAFTER\n{after}\n{run}"
+    );
+}
+
+/// The last line of a run with `--format json`.
+#[track_caller]
+pub fn report(run: &Run) -> Value {
+    run.json().pop().unwrap_or_else(|| panic!("nothing was printed\n{run}"))
+}
+
+/// The command that a report names as the way to undo it, as arguments.
+#[track_caller]
+pub fn undo_of(run: &Run) -> Vec<String> {
+    let line = run.stdout.lines().find_map(|line| line.strip_prefix("undo "));
+    let line = line.unwrap_or_else(|| panic!("no undo command\n{run}")).trim();
+    let words = line.strip_prefix("ripcord ").unwrap_or_else(|| panic!("{line} is not ours"));
+    words.split(' ').map(str::to_owned).collect()
+}
+
+/// Runs a command that was printed as advice.
+#[track_caller]
+pub fn follow(sandbox: &Sandbox, words: &[String]) -> Run {
+    sandbox.ripcord(&words.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// Every file of the backup is what its checksum says, and there is no file without one, as stock tools see it.
+#[track_caller]
+pub fn sums_are_right(sandbox: &Sandbox, backup: &Path) {
+    let script = r#"cd "$1" && sha256sum --strict --quiet -c SHA256SUMS &&
+        diff <(cut -c67- SHA256SUMS | sort) \
+             <(find . -type f ! -name SHA256SUMS ! -name journal.jsonl -printf '%P\n' | sort)"#;
+    sandbox.run("bash", &["-c", script, "bash", backup.to_str().unwrap()]).expect_code(0);
+}
+
+/// The name of a backup: that of its folder.
+pub fn name_of(backup: &Path) -> String {
+    backup.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+/// Nothing is left of an operation: no temporary file, no draft, no side database, no lock that is still held.
+#[track_caller]
+pub fn leaves_nothing_behind(sandbox: &Sandbox, db: &TestDatabase) {
+    assert_eq!(sandbox.temporary_files(), [""; 0]);
+    let drafts: Vec<_> =
+        sandbox.files("backups").into_iter().filter(|file| file.starts_with(".partial")).collect();
+    assert_eq!(drafts, [""; 0]);
+    if db.backend() == Backend::Postgres {
+        let all = db.server().databases();
+        let side: Vec<_> = all.iter().filter(|name| name.contains("ripcord")).collect();
+        assert!(side.is_empty(), "side databases are left: {side:?}");
+        let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory';";
+        assert_eq!(db.server().psql("app", locks), "0\n");
+    }
+}

@@ -1,0 +1,111 @@
+//! Revision files and a configuration that cannot be used.
+
+use crate::promise::*;
+use crate::support::*;
+
+const NEXT: &str = "dddd00000001";
+
+both_engines! {
+    fn a_revision_without_a_way_back_is_not_begun(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.add(&Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade("CREATE TABLE more (id INTEGER);"));
+        sandbox.ripcord(&["upgrade"]).expect_code(0);
+        at(&sandbox, 2);
+        let run = refuses(&sandbox, db, &["downgrade"], 3, "has no downgrade");
+        run.stderr_has(NEXT).stderr_has("ripcord backup list");
+        assert_eq!(sandbox.backups().len(), 2);
+    }
+
+    fn an_irreversible_revision_says_why(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade("DELETE FROM training_metric;");
+        sandbox.add(&revision.directive("irreversible", "\"the metrics are gone\""));
+        sandbox.ripcord(&["upgrade"]).expect_code(0);
+        at(&sandbox, 2);
+        refuses(&sandbox, db, &["downgrade"], 3, "the metrics are gone");
+    }
+
+    fn a_section_for_another_engine_is_no_section(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let other = if db.backend() == Backend::Sqlite { "postgresql" } else { "sqlite" };
+        sandbox.add(&Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade_on(other, "CREATE TABLE more (id INTEGER);"));
+        refuses(&sandbox, db, &["upgrade"], 3, "has no upgrade");
+    }
+
+    fn a_statement_that_the_engine_cannot_read_is_named_by_file_and_line(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], "CREATE TABLE fine (id INTEGER);\n\nCREATE TABEL wrong (id INTEGER);", "");
+        let run = refuses(&sandbox, db, &["upgrade"], 4, "syntax error");
+        run.stderr_has("dddd00000001_revision_dddd00000001.sql, line 10").stderr_has("TABEL");
+    }
+
+    fn a_string_that_never_ends_is_found_before_anything_is_begun(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], "CREATE TABLE fine (id INTEGER);\nINSERT INTO fine VALUES ('oops);", "");
+        let run = refuses(&sandbox, db, &["upgrade"], 2, "dddd00000001_revision_dddd00000001.sql");
+        run.stderr_has("9");
+        assert_eq!(sandbox.backups().len(), 1);
+    }
+
+    fn an_edited_file_that_was_applied_is_named(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let file = "migrations/versions/5f2c81d0a3be_add_process_rank_to_training_metric.sql";
+        let text = sandbox.read(file);
+        sandbox.write(file, text.replace("INTEGER", "BIGINT"));
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], "CREATE TABLE more (id INTEGER);", "DROP TABLE more;");
+        for arguments in [["upgrade"], ["downgrade"]] {
+            let run = refuses(&sandbox, db, &arguments, 3, "was edited after it was applied");
+            run.stderr_has(ADD_PROCESS_RANK).stderr_has(file);
+        }
+        sandbox.write(file, text);
+        sandbox.ripcord(&["upgrade"]).expect_code(0);
+    }
+
+    fn a_project_whose_graph_is_broken_is_refused_by_name(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let broken = |name: &str, revision: Revision, fact: &str| {
+            let place = sandbox.write(format!("migrations/versions/{name}.sql"), revision.upgrade("").downgrade("").text());
+            refuses(&sandbox, db, &["upgrade"], 2, fact);
+            sandbox.ripcord(&["heads"]).expect_code(2);
+            std::fs::remove_file(place).unwrap();
+        };
+        broken("missing", Revision::new(NEXT).revises("eeee00000009"), "Revision eeee00000009 referenced from dddd00000001");
+        broken("again", Revision::new(ADD_PROCESS_RANK).revises(CREATE_TABLES), "is present more than once");
+        broken("loop", Revision::new(NEXT).revises(NEXT), "Self-loop is detected");
+        sandbox.revision("dddd00000002", &[NEXT], "", "");
+        broken("cycle", Revision::new(NEXT).revises("dddd00000002"), "Cycle is detected in revisions");
+    }
+
+    fn a_misspelt_directive_names_the_nearest_known_one(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.write("migrations/versions/x.sql", "-- X\n--\n-- ripcord:revision dddd00000001\n-- ripcord:revise 5f2c81d0a3be\n\n-- ripcord:upgrade\n");
+        let run = refuses(&sandbox, db, &["upgrade"], 2, "revise");
+        run.stderr_has("revises").stderr_has("x.sql");
+    }
+
+    fn a_project_without_migrations_says_how_to_make_some(db: &TestDatabase) {
+        let sandbox = Sandbox::with(db);
+        for arguments in [["upgrade"], ["heads"], ["history"]] {
+            let run = refuses(&sandbox, db, &arguments, 2, "has no versions folder");
+            run.stderr_has("ripcord init");
+        }
+        assert_eq!(sandbox.files("."), [""; 0]);
+        sandbox.ripcord(&["init"]).expect_code(0);
+        sandbox.ripcord(&["heads"]).expect_code(0);
+    }
+
+    fn a_key_of_the_configuration_that_nobody_knows_names_the_nearest(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        for (text, fact) in [
+            ("[database]\nlock_timout = \"3s\"\n", "unknown key database.lock_timout, did you mean database.lock_timeout?"),
+            ("[database]\nlock_timeout = 3\n", "database.lock_timeout must be a time"),
+            ("[backup]\nencrypt_to = \"age1\"\n", "backup.encrypt_to is planned"),
+            ("[database\n", "ripcord.toml"),
+        ] {
+            sandbox.write("ripcord.toml", text);
+            refuses(&sandbox, db, &["upgrade"], 2, fact);
+        }
+        std::fs::remove_file(sandbox.path("ripcord.toml")).unwrap();
+        refuses(&sandbox, db, &["--config", "elsewhere.toml", "upgrade"], 2, "elsewhere.toml");
+    }
+}
