@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod backup;
 mod promise;
+mod restore;
 mod support_works;
 mod upgrade_keeps_data;
 mod upgrade_refuses;
