@@ -67,6 +67,10 @@ pub struct Verification {
 
 /// Compares the live database with a known state, at any time. Differences are listed in [`Check::wrong`].
 pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification, Failure> {
+    // Before anything else: without a database no backup is worth looking for.
+    if !ports.database.exists().await.map_err(refused)? {
+        return Err(refused(crate::engine::Error::NotFound { place: ports.identity().place.clone() }));
+    }
     let backup = match against {
         Against::Backup(id) => ports.store.open(id).await.map_err(refused)?,
         Against::Newest => newest(ports).await?,

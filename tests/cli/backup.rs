@@ -80,7 +80,7 @@ both_engines! {
         let run = sandbox.ripcord(&["backup", "show", &name_of(&backup)]);
         run.expect_code(0).stdout_has("training_metric: 60 rows").stdout_has("training_config: 3 rows");
         run.stdout_has(ADD_PROCESS_RANK).stdout_has("proven").stdout_has("2026-11-23");
-        assert_eq!(run.stdout, sandbox.ripcord(&["backup", "show", "-backup-"]).stdout);
+        assert_eq!(run.stdout, sandbox.ripcord(&["backup", "show", "20261123T1816"]).stdout);
     }
 
     fn a_backup_that_there_is_not_or_that_could_be_several_is_a_usage_error(db: &TestDatabase) {

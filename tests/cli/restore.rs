@@ -60,7 +60,7 @@ both_engines! {
         let saved = sandbox.backups().pop().unwrap();
         assert!(name_of(&saved).contains("-restore-"), "the present state is saved first: {saved:?}");
         sums_are_right(&sandbox, &saved);
-        run.stdout_has("the snapshot was put back");
+        run.stdout_has("holds the snapshot again");
 
         at(&sandbox, 3);
         let undone = follow(&sandbox, &undo_of(&run));
@@ -192,7 +192,10 @@ both_engines! {
 
     fn restore_sh_refuses_a_damaged_backup(db: &TestDatabase) {
         let (sandbox, backup, _) = after_a_disaster(db);
-        std::fs::write(backup.join("before.json"), "{}").unwrap();
+        // One byte of the largest file of the snapshot.
+        let spoil = r#"cd "$1"/snapshot && f=$(find . -type f -printf '%s %P\n' | sort -n | tail -1 | cut -d' ' -f2) &&
+            printf x | dd of="$f" bs=1 seek=200 conv=notrunc status=none"#;
+        sandbox.run("bash", &["-c", spoil, "bash", backup.to_str().unwrap()]).expect_code(0);
         let target = if db.backend() == Backend::Sqlite { "fresh.db" } else { "fresh" };
         if db.backend() == Backend::Postgres {
             let server = db.server();
@@ -222,7 +225,7 @@ fn an_open_handle_on_sqlite_sees_what_was_restored_and_goes_on_writing() {
         session.execute("DELETE FROM training_metric;");
         assert_eq!(session.execute("SELECT count(*) FROM training_metric;"), "0");
         at(&sandbox, 2);
-        sandbox.ripcord(&["restore", "-backup-"]).expect_code(0);
+        sandbox.ripcord(&["restore", "20261123T1816"]).expect_code(0);
         assert_eq!(session.execute("SELECT count(*) FROM training_metric;"), "60", "{mode}");
         session.execute("INSERT INTO training_metric (config_id, epoch, step, train_loss, eval_loss) VALUES (1, 1, 1, 0.5, 0.5);");
         drop(session);

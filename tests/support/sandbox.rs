@@ -35,6 +35,7 @@ const ORDINARY_TOOLS: &[&str] = &[
     "cp",
     "cut",
     "date",
+    "dd",
     "diff",
     "dirname",
     "echo",

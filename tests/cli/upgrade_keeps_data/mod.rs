@@ -142,7 +142,7 @@ INSERT INTO training_metric (config_id, epoch, step, train_loss, eval_loss) VALU
         let sandbox = filled_sample_of(db);
         let (before, files) = (db.dump(), sandbox.files("."));
         let run = sandbox.ripcord(&["upgrade"]);
-        run.expect_code(0).stdout_has("nothing was done");
+        run.expect_code(0).stdout_has("nothing to do");
         assert_same(&before, &db.dump(), &run);
         assert_eq!(sandbox.files("."), files);
     }
