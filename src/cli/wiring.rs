@@ -2,8 +2,9 @@
 
 use crate::base::{Cancel, Clock};
 use crate::config::Config;
+use crate::engine::postgres::{self, PostgresDatabase};
 use crate::engine::sqlite::{self, SqliteDatabase};
-use crate::engine::{Database, DatabaseUrl};
+use crate::engine::{Database, DatabaseUrl, Error};
 use crate::journal::Journal;
 use crate::procedure::Ports;
 use crate::report::{Failure, Observer};
@@ -98,9 +99,34 @@ async fn database(
             Arc::new(SqliteDatabase::open(path, options).map_err(Failure::refused)?)
         }
         DatabaseUrl::Postgres(url) => {
-            let (what, why) = (url.to_string(), "this build has no PostgreSQL".to_string());
-            return Err(Failure::refused(crate::engine::Error::Unsupported { what, why }));
+            let options = postgres_options(config, cancel)?;
+            Arc::new(PostgresDatabase::connect(url, options).await.map_err(Failure::refused)?)
         }
     };
     Ok(database)
+}
+
+fn postgres_options(config: &Config, cancel: &Cancel) -> Result<postgres::Options, Failure> {
+    let scratch_url = match &config.scratch_url {
+        None => None,
+        Some(DatabaseUrl::Postgres(url)) => Some(url.clone()),
+        Some(DatabaseUrl::Sqlite(_)) => {
+            return Err(Failure::refused(Error::Unsupported {
+                what: "proving a snapshot of PostgreSQL in SQLite (proof.scratch_url)".to_string(),
+                why: "it must be restored by a server of its own kind".to_string(),
+            }));
+        }
+    };
+    let configured: Vec<_> = config.tools.iter().cloned().collect();
+    Ok(postgres::Options {
+        cancel: cancel.clone(),
+        lock_timeout: config.lock_timeout,
+        statement_timeout: config.statement_timeout,
+        retries: config.retries,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        tools_path: postgres::tool_folders(&configured),
+        tool_timeout: config.tool_timeout,
+        scratch_url,
+        work_dir: config.backups.join(".work"),
+    })
 }

@@ -49,10 +49,11 @@ pub(super) async fn keep(
     let place = draft.snapshot();
     // Before the snapshot, not after its proof: whoever restores must know since when writes are missing.
     let began = ports.clock.now();
-    let taken = match op.step(Step::Snapshot, take(ports, &place)).await {
+    let mut taken = match op.step(Step::Snapshot, take(ports, &place)).await {
         Ok(done) => done.what,
         Err(failure) => return Err(discard(ports, draft, failure).await),
     };
+    taken.facts.insert("proof.level".to_string(), policy.proof.word().to_string());
     // Read it back now: the moment the migration starts, this copy is the only one of the old data.
     let id = op.id().to_string();
     let proof = match policy.proof {

@@ -57,6 +57,7 @@ fn write_passfile(work_dir: &Path, password: &Secret) -> Result<TempDir, Error> 
 
 /// Returns a new folder that only its owner may enter, removed with the value.
 pub(super) fn private_folder(parent: &Path, prefix: &str) -> io::Result<TempDir> {
+    fs::create_private_dir(parent)?;
     let mut builder = tempfile::Builder::new();
     builder.prefix(prefix).permissions(PermissionsExt::from_mode(0o700)).tempdir_in(parent)
 }
