@@ -83,7 +83,10 @@ async fn guarded(
         let applied = ports.runner.run(plan, &book, &log).await?;
         Ok::<_, crate::runner::Error>(Done {
             what: applied,
-            facts: format!("{} revisions", plan.scripts.len()),
+            facts: match plan.scripts.len() {
+                1 => "1 revision".to_string(),
+                count => format!("{count} revisions"),
+            },
         })
     });
     let applied = match migrated.await {

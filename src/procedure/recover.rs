@@ -6,6 +6,7 @@
 use super::snapshot::{self, Purpose, Saved, read_inventory, read_plan};
 use super::{Ports, Refusal, SnapshotPolicy, refused, rows_text, settle, verify};
 use crate::engine::{Applied, Bookkeeping, OtherWrites};
+use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Operation, OperationState};
 use crate::report::{Aftermath, Event, Failure, Kind, Report, Step};
@@ -213,6 +214,7 @@ async fn undo(
         failure.backup = Some(saved.facts());
         failure
     })?;
+    keep_end(ports, &kept, &saved.inventory).await;
     Ok(Report {
         aftermath: Aftermath::PutBack,
         to: state.from.clone(),
@@ -230,6 +232,9 @@ async fn after_restore(ports: &Ports<'_>, state: &OperationState) -> Result<Repo
     let now = ports.database.inventory(&ports.progress(Step::Verify)).await.map_err(refused)?;
     let check = verify::strict(&expected, &now);
     let aftermath = if check.wrong.is_empty() { Aftermath::PutBack } else { Aftermath::Unchanged };
+    if let (Aftermath::PutBack, Some(saved)) = (aftermath, &state.backup) {
+        keep_end(ports, saved, &now).await;
+    }
     let mut report = Report { aftermath, to: state.to.clone(), ..report(ports, state) };
     if aftermath == Aftermath::Unchanged {
         report
@@ -237,6 +242,13 @@ async fn after_restore(ports: &Ports<'_>, state: &OperationState) -> Result<Repo
             .push(format!("the restore did not take place; run it again: ripcord restore {restored}"));
     }
     Ok(report)
+}
+
+/// Keeps what the database is at the end beside the state that was replaced, so that the next `verify` compares with
+/// the end. The data is safe already: a file that cannot be written now is no failure.
+async fn keep_end(ports: &Ports<'_>, backup: &str, end: &Inventory) {
+    let bytes = serde_json::to_vec_pretty(end).unwrap_or_default();
+    let _ = ports.store.add(backup, "after.json", &bytes).await;
 }
 
 async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failure> {

@@ -5,7 +5,7 @@ use super::{Ports, Refusal, SnapshotPolicy, change::preflight, refused, settle, 
 use crate::engine::Swapped;
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
-use crate::report::{Aftermath, Event, Failure, Kind, Report, Step};
+use crate::report::{Aftermath, BackupFacts, Event, Failure, Kind, Report, Step};
 use crate::store::Backup;
 
 /// What is asked for.
@@ -91,7 +91,7 @@ async fn put_in_place(
         .await
         .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
     op.set_aftermath(Aftermath::Changed);
-    op.step(Step::Verify, compare(ports, expected))
+    op.step(Step::Verify, compare(ports, expected, saved.as_ref()))
         .await
         .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
     Ok(Report {
@@ -113,7 +113,7 @@ async fn keep_present(
     ports: &Ports<'_>,
     op: &mut Operation,
     request: &RestoreRequest,
-) -> Result<Option<crate::report::BackupFacts>, Failure> {
+) -> Result<Option<BackupFacts>, Failure> {
     let purpose = Purpose { id: op.id().to_string(), kind: Kind::Restore, plan: None };
     match snapshot::keep(ports, op, &purpose, &request.policy).await {
         Ok(saved) => Ok(Some(saved.facts())),
@@ -132,16 +132,22 @@ fn is_unreadable(failure: &Failure) -> bool {
     matches!(error, Some(crate::engine::Error::NotADatabase { .. }))
 }
 
+/// Compares what is live now with what was to be restored, and keeps it as the end of this operation: without it the
+/// next `verify` would compare with the state that was replaced.
 async fn compare(
     ports: &Ports<'_>,
     expected: &Inventory,
+    saved: Option<&BackupFacts>,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let now = ports.database.inventory(&ports.progress(Step::Verify)).await?;
     let check = verify::strict(expected, &now);
-    if check.wrong.is_empty() {
-        return Ok(());
+    if !check.wrong.is_empty() {
+        return Err(Refusal::NotRestored { differences: verify::sentences(&check) }.into());
     }
-    Err(Refusal::NotRestored { differences: verify::sentences(&check) }.into())
+    if let Some(saved) = saved {
+        ports.store.add(&saved.id, "after.json", &serde_json::to_vec_pretty(&now)?).await?;
+    }
+    Ok(())
 }
 
 fn notes(swapped: &Swapped) -> Vec<String> {
