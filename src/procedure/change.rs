@@ -1,7 +1,7 @@
 //! The guarded change: an upgrade or a downgrade that keeps a proven way back.
 
 use super::{
-    Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, rows_text, settle, snapshot, verify,
+    Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, settle, snapshot, verify,
 };
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites};
