@@ -31,17 +31,14 @@ impl PostgresDatabase {
         book: &Bookkeeping<'_>,
         log: &ScriptLog,
     ) -> Result<Applied, Error> {
-        log.script_started(&script.revision, script.direction)?;
-        let applied = match script.transaction {
-            TransactionMode::One => self.apply_whole(script, book).await?,
+        match script.transaction {
+            TransactionMode::One => self.apply_whole(script, book).await,
             TransactionMode::None => {
                 self.apply_by_statement(script, book, log).await?;
                 // Each statement was a transaction of its own, so no one transaction knows what all wrote.
-                Applied { rows_written: None }
+                Ok(Applied { rows_written: None })
             }
-        };
-        log.script_finished(&script.revision, script.direction, &script.message, &script.rows_after)?;
-        Ok(applied)
+        }
     }
 
     /// All statements and the version rows in one transaction, tried again when another session's lock was in the way.
