@@ -1,8 +1,6 @@
 //! The guarded change: an upgrade or a downgrade that keeps a proven way back.
 
-use super::{
-    Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, settle, snapshot, verify,
-};
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, settle, snapshot, verify};
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites};
 use crate::history::Direction;
