@@ -8,6 +8,7 @@ mod support;
 mod backup;
 mod promise;
 mod restore;
+mod backup_on_disk;
 mod support_works;
 mod upgrade_keeps_data;
 mod upgrade_refuses;
