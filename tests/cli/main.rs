@@ -6,9 +6,9 @@
 mod support;
 
 mod backup;
+mod backup_on_disk;
 mod promise;
 mod restore;
-mod backup_on_disk;
 mod support_works;
 mod upgrade_keeps_data;
 mod upgrade_refuses;

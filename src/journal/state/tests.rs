@@ -89,6 +89,7 @@ fn only_the_steps_that_write_to_the_database_can_have_changed_it() {
         (Step::Publish, false),
         (Step::Stage, false),
         (Step::Migrate, true),
+        (Step::Stamp, true),
         (Step::Swap, true),
         (Step::PutBack, true),
     ] {
