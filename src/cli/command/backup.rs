@@ -39,12 +39,12 @@ async fn verify(context: &Context<'_>, asked: Option<&str>, chain: bool) -> Resu
         Some(id) => found.push(one(&store, id).await?),
         None => {
             for listed in store.list().await.map_err(Failure::refused)? {
-                match listed {
-                    Listed::Whole { backup } => found.push(one(&store, &backup.manifest.id).await?),
-                    Listed::Damaged { id, reason } => {
-                        found.push((id, vec![Damage::UnreadableManifest { detail: reason }]));
-                    }
-                }
+                let id = match listed {
+                    Listed::Whole { backup } => backup.manifest.id,
+                    Listed::Damaged { id, .. } => id,
+                };
+                // A damaged one too: the list names the first damage it sees, this names all.
+                found.push(one(&store, &id).await?);
             }
         }
     }
