@@ -7,6 +7,7 @@ use ripcord::engine::postgres::PostgresDatabase;
 use ripcord::engine::{Applied, Bookkeeping, Database, Error, OtherWrites};
 use ripcord::history::{Direction, RevisionId, RowChange};
 use ripcord::plan::{Script, Statement, Touches, TransactionMode};
+use ripcord::report::Progress;
 
 fn id(text: &str) -> RevisionId {
     RevisionId::new(text).expect("an id")
@@ -171,5 +172,37 @@ fn own_writes_are_told_from_those_of_others() {
         bench.server.psql_as("app", "app", "INSERT INTO t VALUES (1);");
         let answer = database.others_wrote_since(&mark).await.expect("an answer");
         assert!(matches!(answer, OtherWrites::Unknown(_)), "{answer:?}");
+    });
+}
+
+#[test]
+fn a_proof_on_the_same_server_does_not_hide_that_nobody_wrote() {
+    let bench = Bench::start();
+    bench.server.psql_as(
+        "app",
+        "app",
+        "CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t DEFAULT VALUES;",
+    );
+    block_on(async {
+        let database = bench.database().await;
+        let proven = async |name: &str| {
+            let mark = database.mark().await.expect("a mark");
+            let taken = bench.snapshot(&database, name).await;
+            let folder = bench.snapshots(name);
+            database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("a proof");
+            mark
+        };
+        let mark = proven("first").await;
+        let up = script("aaaa", insert("aaaa"), &["ALTER TABLE t ADD COLUMN more text"]);
+        apply(&bench, &database, &up).await.expect("applied");
+        assert_eq!(database.others_wrote_since(&mark).await.expect("an answer"), OtherWrites::Nobody);
+        for write in ["UPDATE t SET more = 'x'", "DELETE FROM t WHERE id = 1"] {
+            let mark = proven(&write.replace(' ', "-")).await;
+            bench.server.psql_as("app", "app", write);
+            let next = script("bbbb", vec![], &["SELECT 1"]);
+            apply(&bench, &database, &next).await.expect("applied");
+            let answer = database.others_wrote_since(&mark).await.expect("an answer");
+            assert!(matches!(&answer, OtherWrites::Unknown(_)), "{write}: {answer:?}");
+        }
     });
 }

@@ -10,7 +10,6 @@ use crate::engine::{Applied, Bookkeeping, Error};
 use crate::journal::ScriptLog;
 use crate::plan::{Script, Statement, TransactionMode};
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 /// How long a cancelled statement may take to give up before its session is ended.
@@ -31,6 +30,7 @@ impl PostgresDatabase {
         book: &Bookkeeping<'_>,
         log: &ScriptLog,
     ) -> Result<Applied, Error> {
+        self.move_mark().await?;
         match script.transaction {
             TransactionMode::One => self.apply_whole(script, book).await,
             TransactionMode::None => {
@@ -154,7 +154,7 @@ impl PostgresDatabase {
     async fn own_transaction(&self, session: &mut Session) -> Result<u64, Error> {
         let number = session.value(DOING, "SELECT pg_catalog.pg_current_xact_id()").await?;
         let number = number.and_then(|text| text.parse().ok()).unwrap_or_default();
-        self.own_transactions.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+        self.remember_own(number);
         Ok(number)
     }
 

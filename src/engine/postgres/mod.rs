@@ -89,6 +89,7 @@ pub struct PostgresDatabase {
     lock: Mutex<Weak<lock::Held>>,
     /// The transactions of ours that wrote, by their numbers.
     own_transactions: Mutex<Vec<u64>>,
+    watch: Mutex<writes::Watch>,
     /// What the user's sessions have without us; looked up once.
     own_settings: OnceCell<Vec<(&'static str, String)>>,
     /// The programs for this server; chosen once.
@@ -131,6 +132,7 @@ impl PostgresDatabase {
             operation: Mutex::new("looking".to_string()),
             lock: Mutex::new(Weak::new()),
             own_transactions: Mutex::default(),
+            watch: Mutex::default(),
             own_settings: OnceCell::new(),
             tools: OnceCell::new(),
         })

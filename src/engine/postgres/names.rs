@@ -5,8 +5,8 @@ use crate::base::hash::sha256_hex;
 
 /// The longest name PostgreSQL keeps, in bytes (`NAMEDATALEN` - 1); it cuts longer ones silently.
 const LONGEST: usize = 63;
-/// The longest suffix, so that at least 28 bytes of a database's own name fit before `_old_`.
-const LONGEST_SUFFIX: usize = 30;
+/// The longest suffix: an operation's id fits, and at least 20 bytes of a database's own name before `_old_`.
+const LONGEST_SUFFIX: usize = 36;
 
 /// Returns the scratch database in which an operation proves its snapshot.
 pub(super) fn scratch(operation: &str) -> String {
@@ -18,9 +18,11 @@ pub(super) fn side(operation: &str) -> String {
     format!("ripcord_new_{}", suffix(operation))
 }
 
-/// Returns the name under which the database that was live before is kept.
-pub(super) fn old(database: &str, operation: &str) -> String {
-    let tail = format!("_old_{}", suffix(operation));
+/// Returns the name under which the database that was live before is kept; `attempt` counts from 1, because an
+/// operation that is undone after a crash may swap a second time.
+pub(super) fn old(database: &str, operation: &str, attempt: u32) -> String {
+    let again = if attempt > 1 { format!("_{attempt}") } else { String::new() };
+    let tail = format!("_old_{}{again}", suffix(operation));
     let mut end = database.len().min(LONGEST - tail.len());
     while !database.is_char_boundary(end) {
         end -= 1;
@@ -70,7 +72,8 @@ mod tests {
         let operation = "20261123T181500Z-upgrade-5f2c";
         assert_eq!(scratch(operation), "ripcord_scratch_20261123t181500z_upgrade_5f2c");
         assert_eq!(side(operation), "ripcord_new_20261123t181500z_upgrade_5f2c");
-        assert_eq!(old("app", operation), "app_old_20261123t181500z_upgrade_5f2c");
+        assert_eq!(old("app", operation, 1), "app_old_20261123t181500z_upgrade_5f2c");
+        assert_eq!(old("app", operation, 2), "app_old_20261123t181500z_upgrade_5f2c_2");
     }
 
     #[test]
@@ -82,13 +85,13 @@ mod tests {
     proptest! {
         #[test]
         fn no_name_is_longer_than_the_server_keeps(database in "\\PC{1,70}", operation in "\\PC{0,90}") {
-            for name in [scratch(&operation), side(&operation), old(&database, &operation), application(&operation)] {
+            for name in [scratch(&operation), side(&operation), old(&database, &operation, 99), application(&operation)] {
                 prop_assert!(name.len() <= LONGEST, "{name}");
             }
         }
 
         #[test]
-        fn two_long_operations_never_share_a_database(one in "[a-z0-9]{31,40}", other in "[a-z0-9]{31,40}") {
+        fn two_long_operations_never_share_a_database(one in "[a-z0-9]{37,45}", other in "[a-z0-9]{37,45}") {
             prop_assume!(one != other);
             prop_assert_ne!(scratch(&one), scratch(&other));
         }

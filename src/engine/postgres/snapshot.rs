@@ -25,6 +25,7 @@ impl PostgresDatabase {
         let taken = self.dump_and_read(&mut exporter, tools, folder, progress).await;
         exporter.release().await;
         let inventory = taken?;
+        self.remember_taken(&inventory);
         let level = self.unless_cancelled(self.write_level(folder, &inventory)).await?;
         make_private(folder)?;
         fs::sync_tree(folder).map_err(|source| io(folder, "synced", source))?;

@@ -14,6 +14,10 @@ pub(super) mod fact {
     pub(in super::super) const WAY: &str = "restore.way";
     pub(in super::super) const SIDE: &str = "restore.side";
     pub(in super::super) const FOLDER: &str = "restore.folder";
+    /// The name of the database that is about to be barred: from this line on the journal explains an outage.
+    pub(in super::super) const LIVE: &str = "swap.live";
+    /// The name under which it is going to be kept.
+    pub(in super::super) const OLD: &str = "swap.old";
 }
 
 impl PostgresDatabase {

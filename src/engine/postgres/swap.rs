@@ -50,8 +50,8 @@ impl PostgresDatabase {
     }
 
     async fn swap_names(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error> {
-        let old = names::old(&self.id.name, operation);
         let mut outside = self.outside().await?;
+        let old = self.free_name(&mut outside, operation).await?;
         self.refuse_what_stays_behind(&mut outside).await?;
         // From here on recovery must know: a barred database is an outage that only the journal can explain.
         self.write_facts(&staged.place, Some(&old), log)?;
@@ -59,16 +59,34 @@ impl PostgresDatabase {
         let begun = Instant::now();
         let swapped = self.bar_and_rename(&mut outside, &staged.place, &old).await;
         let barred = begun.elapsed();
-        if let Err(error) = swapped {
-            // Nothing was renamed, so what is live under the name is what was live before: let clients in again.
-            let _ = outside.run(DOING, &allow(&self.id.name, true)).await;
-            let _ = self.retake_lock().await;
-            return Err(error);
-        }
         outside.close().await;
+        if let Err(error) = swapped {
+            // The connection may have broken at the commit, so the server is asked which side of it we are on.
+            let mut outside = self.outside().await?;
+            let renamed = outside.value(DOING, &taken(&old)).await?.is_some();
+            if !renamed {
+                // What is live under the name is what was live before: let clients in again.
+                outside.run(DOING, &allow(&self.id.name, true)).await?;
+                self.retake_lock().await?;
+                return Err(error);
+            }
+            outside.close().await;
+        }
         self.retake_lock().await?;
         let note = format!("drop it when it is no longer needed: DROP DATABASE {}", identifier(&old));
         Ok(Swapped { kept: Some(old), barred, notes: vec![note] })
+    }
+
+    /// Returns the name for the database that is live now; one that an earlier swap of this operation kept stays.
+    async fn free_name(&self, outside: &mut Session, operation: &str) -> Result<String, Error> {
+        let mut attempt = 1;
+        loop {
+            let name = names::old(&self.id.name, operation, attempt);
+            if outside.value(DOING, &taken(&name)).await?.is_none() {
+                return Ok(name);
+            }
+            attempt += 1;
+        }
     }
 
     async fn bar_and_rename(&self, outside: &mut Session, side: &str, old: &str) -> Result<(), Error> {
@@ -101,9 +119,9 @@ impl PostgresDatabase {
 
     fn write_facts(&self, side: &str, old: Option<&str>, log: &ScriptLog) -> Result<(), Error> {
         log.fact(fact::SIDE, side)?;
-        log.fact("swap.live", &self.id.name)?;
+        log.fact(fact::LIVE, &self.id.name)?;
         if let Some(old) = old {
-            log.fact("swap.old", old)?;
+            log.fact(fact::OLD, old)?;
         }
         Ok(())
     }
@@ -149,6 +167,10 @@ impl PostgresDatabase {
 
 pub(super) fn allow(database: &str, yes: bool) -> String {
     format!("ALTER DATABASE {} ALLOW_CONNECTIONS {yes}", identifier(database))
+}
+
+fn taken(database: &str) -> String {
+    format!("SELECT 1 FROM pg_database WHERE datname = {}", literal(database))
 }
 
 fn rename(from: &str, to: &str) -> String {

@@ -3,6 +3,7 @@
 use super::names::{self, identifier, literal};
 use super::server::Server;
 use super::session::Session;
+use super::stage::fact;
 use super::swap::allow;
 use super::{PostgresDatabase, restore};
 use crate::engine::Error;
@@ -31,8 +32,8 @@ impl PostgresDatabase {
         if self.end_sessions(&mut outside, operation).await? {
             done.push("ended the sessions that the operation had left on the server".to_string());
         }
-        if facts.contains_key("swap.live") {
-            self.reopen(&mut outside, operation, &mut done).await?;
+        if facts.contains_key(fact::LIVE) {
+            self.reopen(&mut outside, facts.get(fact::OLD), &mut done).await?;
         }
         for name in [names::side(operation), names::scratch(operation)] {
             if drop_if_there(&mut outside, &name).await? {
@@ -75,16 +76,15 @@ impl PostgresDatabase {
     async fn reopen(
         &self,
         outside: &mut Session,
-        operation: &str,
+        old: Option<&String>,
         done: &mut Vec<String>,
     ) -> Result<(), Error> {
-        let old = names::old(&self.id.name, operation);
-        let (live, kept) = (state(outside, &self.id.name).await?, state(outside, &old).await?);
-        if live == State::Barred {
+        if state(outside, &self.id.name).await? == State::Barred {
             outside.run(DOING, &allow(&self.id.name, true)).await?;
             done.push(format!("let clients connect to {} again", self.id.name));
         }
-        if kept != State::Absent {
+        let Some(old) = old else { return Ok(()) };
+        if state(outside, old).await? != State::Absent {
             done.push(format!("the names were swapped: the database from before is kept as {old}"));
         }
         Ok(())

@@ -2,11 +2,18 @@
 //!
 //! The numbers are of the whole cluster, so they can prove that nobody wrote, and cannot prove that somebody wrote to
 //! this database: where a stranger's transaction was committed, the answer is that it cannot be told.
+//!
+//! A proof on the same server takes many numbers itself. So, just before the first script writes, this database is
+//! looked at once more: where no row is newer than the mark, no row is missing, and neither the catalog nor a sequence
+//! has changed, nobody wrote to it up to then, and the mark is moved to that moment.
 
-use super::PostgresDatabase;
 use super::session::{Purpose, Session};
+use super::{PostgresDatabase, catalog, fingerprint, names};
+use crate::catalog::TableName;
 use crate::engine::{Error, OtherWrites, WriteMark};
+use crate::fingerprint::Inventory;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::PoisonError;
 
 /// How many numbers are looked at one by one; after more than these somebody surely wrote somewhere.
@@ -14,20 +21,38 @@ const LOOKED_AT: u64 = 20_000;
 const DOING: &str = "looking at the server's transactions";
 
 /// What a mark holds.
-#[derive(Serialize, Deserialize)]
-struct Mark {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Mark {
     /// A number that was given to us: every later transaction has a greater one.
     number: u64,
     /// Transactions that had a number and had not ended.
     running: Vec<u64>,
 }
 
+/// What is known between a mark and the question.
+#[derive(Default)]
+pub(super) struct Watch {
+    mark: Option<Mark>,
+    taken: Option<Seen>,
+    /// Up to this later mark nobody wrote; or why that cannot be told.
+    moved: Option<Result<Mark, String>>,
+}
+
+/// What a snapshot saw, as far as a second look needs it.
+struct Seen {
+    rows: BTreeMap<TableName, u64>,
+    sequences: BTreeMap<String, i64>,
+    catalog: String,
+}
+
 impl PostgresDatabase {
     pub(super) async fn mark_writes(&self) -> Result<WriteMark, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
-        let mark = look(&mut session).await;
+        let mark = self.look(&mut session).await;
         session.close().await;
-        let text = serde_json::to_string(&mark?);
+        let mark = mark?;
+        *self.watch() = Watch { mark: Some(mark.clone()), ..Watch::default() };
+        let text = serde_json::to_string(&mark);
         text.map(WriteMark)
             .map_err(|error| Error::Driver { doing: DOING.to_string(), detail: error.to_string() })
     }
@@ -36,14 +61,78 @@ impl PostgresDatabase {
         let Ok(before) = serde_json::from_str::<Mark>(&mark.0) else {
             return Ok(OtherWrites::Unknown("the mark cannot be read".to_string()));
         };
+        let moved = {
+            let watch = self.watch();
+            let same = watch.mark.as_ref().is_some_and(|mark| mark.number == before.number);
+            if same { watch.moved.clone() } else { None }
+        };
+        let before = match moved {
+            Some(Ok(later)) => later,
+            Some(Err(reason)) => return Ok(OtherWrites::Unknown(reason)),
+            None => before,
+        };
         let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
         let answer = self.compare(&mut session, &before).await;
         session.close().await;
         answer
     }
 
+    /// Remembers what a snapshot saw, for the look before the first script.
+    pub(super) fn remember_taken(&self, inventory: &Inventory) {
+        let fingerprint = &inventory.fingerprint;
+        self.watch().taken = Some(Seen {
+            rows: fingerprint.tables.iter().map(|(name, table)| (name.clone(), table.rows)).collect(),
+            sequences: fingerprint.sequences.clone(),
+            catalog: inventory.catalog.sha256(),
+        });
+    }
+
+    /// Moves the mark to this moment, if nobody wrote up to it. Called before a script writes; looks once.
+    pub(super) async fn move_mark(&self) -> Result<(), Error> {
+        let (mark, taken) = {
+            let mut watch = self.watch();
+            match (&watch.mark, &watch.moved) {
+                (Some(mark), None) => (mark.clone(), watch.taken.take()),
+                _ => return Ok(()),
+            }
+        };
+        let mut session = self.reading_session().await?;
+        let now = self.look(&mut session).await?;
+        let moved = match self.compare(&mut session, &mark).await? {
+            OtherWrites::Nobody => Ok(now),
+            OtherWrites::Somebody => Err("others wrote".to_string()),
+            OtherWrites::Unknown(reason) => match taken {
+                None => Err(reason),
+                Some(taken) => untouched(&mut session, &mark, &taken).await?.map_or(Ok(now), Err),
+            },
+        };
+        session.close().await;
+        self.watch().moved = Some(moved);
+        Ok(())
+    }
+
+    async fn look(&self, session: &mut Session) -> Result<Mark, Error> {
+        let number = session.value(DOING, "SELECT pg_current_xact_id()").await?;
+        let number = number.and_then(|text| text.parse().ok()).unwrap_or_default();
+        // Looking takes a number, too.
+        self.remember_own(number);
+        // In a statement of its own: our number has ended by now, so that the snapshot lists every older one that has
+        // not.
+        let rows = session.rows(DOING, "SELECT pg_snapshot_xip(pg_current_snapshot())").await?;
+        Ok(Mark { number, running: rows.iter().map(|row| row.number(0)).collect() })
+    }
+
+    /// Remembers a transaction as ours.
+    pub(super) fn remember_own(&self, number: u64) {
+        self.own_transactions.lock().unwrap_or_else(PoisonError::into_inner).push(number);
+    }
+
+    fn watch(&self) -> std::sync::MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     async fn compare(&self, session: &mut Session, before: &Mark) -> Result<OtherWrites, Error> {
-        let now = look(session).await?;
+        let now = self.look(session).await?;
         let between = now.number.saturating_sub(before.number + 1);
         if between > LOOKED_AT {
             let text = format!("{between} transactions wrote in this cluster, perhaps in other databases");
@@ -80,10 +169,36 @@ impl PostgresDatabase {
     }
 }
 
-async fn look(session: &mut Session) -> Result<Mark, Error> {
-    let number = session.value(DOING, "SELECT pg_current_xact_id()").await?;
-    let number = number.and_then(|text| text.parse().ok()).unwrap_or_default();
-    // In a statement of its own: our number has ended by now, so that the snapshot lists every older one that has not.
-    let rows = session.rows(DOING, "SELECT pg_snapshot_xip(pg_current_snapshot())").await?;
-    Ok(Mark { number, running: rows.iter().map(|row| row.number(0)).collect() })
+/// Returns what shows, or lets it be possible, that somebody wrote to this database since the mark; nothing when it
+/// holds exactly the rows that the snapshot saw: none is newer than the mark, and as many as then are there. (A row
+/// that was changed is a new row to the server; one that was deleted is missing.)
+async fn untouched(session: &mut Session, mark: &Mark, taken: &Seen) -> Result<Option<String>, Error> {
+    if taken.rows.keys().any(|name| name.schema.as_deref() == Some("pg_catalog")) {
+        return Ok(Some("large objects cannot be looked at in this way".to_string()));
+    }
+    session.run(DOING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    if catalog::read(session).await?.sha256() != taken.catalog {
+        return Ok(Some("the catalog changed since the snapshot".to_string()));
+    }
+    if fingerprint::sequences(session).await? != taken.sequences {
+        return Ok(Some("a sequence moved since the snapshot".to_string()));
+    }
+    let oldest = names::literal(&(mark.number % (1 << 32)).to_string());
+    let tables: Vec<(&TableName, &u64)> = taken.rows.iter().collect();
+    for part in tables.chunks(50) {
+        let counts = part.iter().enumerate().map(|(index, (name, _))| {
+            format!(
+                "SELECT {index}, count(*), count(*) FILTER (WHERE age(xmin) <= age({oldest}::xid)) FROM ONLY {}",
+                name.sql()
+            )
+        });
+        let sql = counts.collect::<Vec<_>>().join(" UNION ALL ");
+        for row in session.rows(DOING, &sql).await? {
+            let Some((name, rows)) = part.get(row.number::<usize>(0)) else { continue };
+            if row.number::<u64>(1) != **rows || row.number::<u64>(2) != 0 {
+                return Ok(Some(format!("table {name} was written since the snapshot")));
+            }
+        }
+    }
+    Ok(None)
 }
