@@ -4,6 +4,7 @@
 pub mod cancel;
 pub mod checkpoint;
 pub mod clock;
+pub mod editor;
 pub mod fs;
 pub mod hash;
 pub mod ids;

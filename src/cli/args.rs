@@ -1,5 +1,9 @@
 //! What can be typed. The doc comments are the help.
 
+mod revisions;
+
+pub use revisions::*;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -9,7 +13,9 @@ use std::path::PathBuf;
 #[command(
     after_help = "Exit codes: 0 done, 1 bug, 2 usage or configuration, 3 refused and nothing touched, \
 4 failed and data as before, 5 failed and needs a person, 6 verification found a difference, \
-7 locked by another operation, 8 an unfinished operation must be recovered first, 130 interrupted."
+7 locked by another operation, 8 an unfinished operation must be recovered first, 130 interrupted.
+
+To come: migrate and check (revisions written from the difference to a model), lint."
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -62,18 +68,30 @@ pub enum Command {
     /// The file holds one revision with both directions: a header of "-- ripcord:" lines, then the sections
     /// "-- ripcord:upgrade" and "-- ripcord:downgrade". A section can be for one engine: "-- ripcord:upgrade sqlite".
     Revision(NewRevision),
-    /// Show the version rows of the database
+    /// Write a new revision file that joins branches
+    ///
+    /// "ripcord merge heads" joins all heads.
+    Merge(Merge),
+    /// Show the version rows of the database, and the heads that they imply
     ///
     /// Prints nothing when the database is at base. Writes nothing, not even a version table.
-    Current,
+    Current(Current),
     /// Show the revisions that no other builds on
     ///
     /// Reads the revision files; needs no database.
-    Heads,
-    /// Show all revisions, newest first
+    Heads(Heads),
+    /// Show the revisions that several others build on
     ///
     /// Reads the revision files; needs no database.
-    History,
+    Branches,
+    /// Show revisions, newest first
+    ///
+    /// Reads the revision files; asks the database only for -i and where the range says current.
+    History(HistoryArgs),
+    /// Show one revision in full
+    Show(Show),
+    /// Open a revision file in the editor ($VISUAL, else $EDITOR)
+    Edit(Edit),
     /// Run revisions forward, guarded by a proven snapshot
     ///
     /// Takes a snapshot, restores and compares it, publishes it as a backup, runs the revisions, each in one
@@ -111,25 +129,6 @@ pub enum Command {
     Completions(Completions),
     /// Print the manual page
     Man,
-}
-
-#[derive(Debug, Args)]
-pub struct Init {
-    /// The folder to make [default: runner.directory, else migrations]
-    pub directory: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub struct NewRevision {
-    /// What the revision does, in a few words
-    #[arg(short, long, default_value = "")]
-    pub message: String,
-    /// The revision's id [default: 12 random hexadecimal digits]
-    #[arg(long)]
-    pub rev_id: Option<String>,
-    /// The revision that it builds on [default: the only head]
-    #[arg(long)]
-    pub head: Option<String>,
 }
 
 /// How a change is guarded.
@@ -179,7 +178,7 @@ pub struct Upgrade {
 #[derive(Debug, Args)]
 pub struct Downgrade {
     /// The revision to go back to: an id or its beginning, base, -N, label@base …
-    #[arg(default_value = "-1", allow_hyphen_values = true)]
+    #[arg(default_value = "-1", allow_negative_numbers = true)]
     pub revision: String,
     #[command(flatten)]
     pub guarding: Guarding,
@@ -250,9 +249,13 @@ impl Command {
         match self {
             Self::Init(_) => "init",
             Self::Revision(_) => "revision",
-            Self::Current => "current",
-            Self::Heads => "heads",
-            Self::History => "history",
+            Self::Merge(_) => "merge",
+            Self::Current(_) => "current",
+            Self::Heads(_) => "heads",
+            Self::Branches => "branches",
+            Self::History(_) => "history",
+            Self::Show(_) => "show",
+            Self::Edit(_) => "edit",
             Self::Upgrade(_) => "upgrade",
             Self::Downgrade(_) => "downgrade",
             Self::Backup(_) => "backup",

@@ -1,5 +1,6 @@
 //! One table from causes to exit codes (`docs/cli-contract.md`).
 
+use crate::base::editor::EditorError;
 use crate::config::ConfigError;
 use crate::journal::JournalError;
 use crate::procedure::Refusal;
@@ -68,6 +69,10 @@ fn of_cause(cause: &Cause) -> ExitCode {
         of_journal(error)
     } else if let Some(error) = cause.downcast_ref::<Refusal>() {
         of_refusal(error)
+    } else if let Some(EditorError::NotSet | EditorError::Missing { .. }) =
+        cause.downcast_ref::<EditorError>()
+    {
+        ExitCode::Usage
     } else {
         ExitCode::Failed
     }
@@ -130,6 +135,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         | Refusal::AnotherDatabase { .. }
         | Refusal::Unreadable { .. }
         | Refusal::TooLargeToProve { .. } => ExitCode::Refused,
+        Refusal::NotAtHeads { .. } => ExitCode::Difference,
         _ => ExitCode::Failed,
     }
 }

@@ -97,6 +97,12 @@ pub enum Refusal {
     AnotherDatabase { backup: String, found: DatabaseId, expected: DatabaseId },
     #[error("backup {backup} has no usable {name}: {detail}")]
     Unreadable { backup: String, name: String, detail: String },
+    #[error(
+        "Database is not on all head revisions: it is at {}, the heads are {}",
+        rows_text(rows),
+        rows_text(heads)
+    )]
+    NotAtHeads { rows: Vec<RevisionId>, heads: Vec<RevisionId> },
     #[error("verification found {count} differences that the migration does not explain")]
     Verification { count: usize },
     #[error(

@@ -30,11 +30,15 @@ pub(super) async fn run(cli: &Cli, output: &Output, cancel: &Cancel) -> Result<E
     output.set_context(&config.context);
     let context = Context { config, output, cancel, yes: cli.common.yes };
     match &cli.command {
-        Command::Init(args) => revisions::init(&context, args),
-        Command::Revision(args) => revisions::revision(&context, args),
-        Command::Current => revisions::current(&context).await,
-        Command::Heads => revisions::heads(&context),
-        Command::History => revisions::history(&context),
+        Command::Init(args) => revisions::init::run(&context, args),
+        Command::Revision(args) => revisions::revision::run(&context, args).await,
+        Command::Merge(args) => revisions::merge::run(&context, args),
+        Command::Current(args) => revisions::current::run(&context, args).await,
+        Command::Heads(args) => revisions::heads::run(&context, args),
+        Command::Branches => revisions::branches::run(&context),
+        Command::History(args) => revisions::history::run(&context, args).await,
+        Command::Show(args) => revisions::show::run(&context, args).await,
+        Command::Edit(args) => revisions::edit::run(&context, args).await,
         Command::Upgrade(args) => change::upgrade(&context, args).await,
         Command::Downgrade(args) => change::downgrade(&context, args).await,
         Command::Backup(args) => backup::run(&context, args).await,

@@ -1,7 +1,9 @@
 //! The next command for a cause: hints are data, printed in one place.
 
+use crate::base::editor::EditorError;
 use crate::config::{ConfigError, FileError};
 use crate::engine;
+use crate::history::HistoryError;
 use crate::journal::JournalError;
 use crate::procedure::Refusal;
 use crate::runner;
@@ -20,6 +22,8 @@ pub(super) fn hints(cause: &(dyn StdError + Send + Sync + 'static)) -> Vec<Strin
         journal_hint(error)
     } else if let Some(error) = cause.downcast_ref::<ConfigError>() {
         config_hint(error)
+    } else if cause.is::<EditorError>() {
+        Some("set VISUAL or EDITOR to the editor of your choice, such as EDITOR=nano".to_string())
     } else {
         cause.downcast_ref::<Refusal>().and_then(refusal_hint)
     };
@@ -72,6 +76,13 @@ fn runner_hint(error: &runner::Error) -> Option<String> {
         Error::NoSection { .. } => {
             Some("write the missing section, or go back with a backup: ripcord backup list".to_string())
         }
+        Error::History(HistoryError::UnknownRow { .. }) => Some(
+            "put the file of that revision back; if it is gone for good: ripcord stamp --purge REVISION"
+                .to_string(),
+        ),
+        Error::Usage { .. } => {
+            Some("see the revisions with \"ripcord history\", and how to call it with --help".to_string())
+        }
         Error::History(_) => Some("see the revisions with \"ripcord history\"".to_string()),
         Error::Engine(error) => engine_hint(error),
         Error::Journal(error) => journal_hint(error),
@@ -121,6 +132,7 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
         Refusal::TooLargeToProve { .. } => {
             "ask for it by name with --proof full, or prove the schema only with --proof schema"
         }
+        Refusal::NotAtHeads { .. } => "ripcord upgrade heads",
         Refusal::PlanMoved { .. } => "put the revision files back as they were, or: ripcord recover --undo",
         _ => return None,
     };

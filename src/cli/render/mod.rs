@@ -5,6 +5,7 @@ mod human;
 mod json;
 mod lists;
 mod progress;
+pub mod revisions;
 mod words;
 
 pub use human::plan_text;

@@ -26,7 +26,7 @@ use crate::journal::ScriptLog;
 use crate::plan::Plan;
 use crate::runner::{Error, MigrationRunner};
 use planning::State;
-pub use project::{Project, Request};
+pub use project::{Project, Request, absolute};
 
 /// Runs the revision files of a project on one database.
 pub struct SqlRunner {

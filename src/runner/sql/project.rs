@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::file::{FileError, FileProblem, RevisionFile, load_directory};
 use super::template::NewRevision;
 use crate::base::fs;
-use crate::history::{History, Revision, RevisionId};
+use crate::history::{History, HistoryError, Revision, RevisionId};
 use crate::runner::Error;
 
 /// A folder with revision files in its `versions`.
@@ -95,7 +95,8 @@ impl Project {
         let files = self.files()?;
         let history = history_of(&files)?;
         let parents = parents(&history, &request)?;
-        let new = NewRevision { parents, ..request.revision };
+        let depends_on = dependencies(&history, &request.revision.depends_on)?;
+        let new = NewRevision { parents, depends_on, ..request.revision };
         let path = self.versions().join(new.file_name());
         if let Some(existing) = history.get(&new.id) {
             return Err(Error::Exists { place: existing.place.clone() });
@@ -152,7 +153,7 @@ fn parents(history: &History, request: &Request) -> Result<Vec<RevisionId>, Erro
     }
     let mut parents: Vec<RevisionId> = Vec::new();
     for head in &request.heads {
-        for found in history.resolve_many(head, &[])? {
+        for found in absolute(history, head)? {
             if !history.is_head(&found.id) && !request.splice {
                 let detail = format!(
                     "Revision {} is not a head revision; please specify --splice to create a new branch from this revision",
@@ -166,6 +167,36 @@ fn parents(history: &History, request: &Request) -> Result<Vec<RevisionId>, Erro
         }
     }
     Ok(parents)
+}
+
+/// What dependencies mean, by their full identifiers. A branch label stays as it is written: it says more than where it
+/// is at present.
+fn dependencies(history: &History, written: &[String]) -> Result<Vec<String>, Error> {
+    let is_label = |name: &String| history.in_load_order().iter().any(|other| other.labels.contains(name));
+    let mut found = Vec::new();
+    for name in written {
+        if is_label(name) {
+            found.push(name.clone());
+            continue;
+        }
+        let revisions = absolute(history, name)?;
+        if revisions.is_empty() {
+            return Err(Error::Usage { detail: format!("a revision cannot depend on '{name}'") });
+        }
+        found.extend(revisions.iter().map(|revision| revision.id.to_string()));
+    }
+    Ok(found)
+}
+
+/// Resolves a symbol in a place where no database is asked.
+pub fn absolute<'a>(history: &'a History, symbol: &str) -> Result<Vec<&'a Revision>, HistoryError> {
+    if symbol.starts_with('+') || symbol.contains("@+") {
+        return Err(HistoryError::OffsetNotAccepted { symbol: symbol.to_owned() });
+    }
+    if symbol == "current" {
+        return Err(HistoryError::Unknown { symbol: symbol.to_owned(), near: Vec::new() });
+    }
+    history.resolve_many(symbol, &[])
 }
 
 impl From<FileError> for Error {
