@@ -215,3 +215,93 @@ fn sorted(mut ids: Vec<RevisionId>) -> Vec<RevisionId> {
     ids.sort_unstable();
     ids
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{history, id, ids, names, refused};
+    use super::*;
+
+    #[test]
+    fn a_duplicate_identifier_names_both_files() {
+        let mut revisions = super::super::sample::revisions("a; b <a; a");
+        revisions[2].place = "second.sql".to_owned();
+        let error = History::new(revisions).unwrap_err();
+        assert_eq!(error.to_string(), "Revision a is present more than once: in a.sql and in second.sql");
+    }
+
+    #[test]
+    fn what_is_referred_to_must_exist() {
+        let error = refused("a; b <gone");
+        assert_eq!(error.to_string(), "Revision gone referenced from b (b.sql) is not present");
+        let error = refused("accounts1; b +accounts2");
+        assert_eq!(
+            error.to_string(),
+            "Revision accounts2 that b (b.sql) depends on is not present; did you mean 'accounts1'?"
+        );
+        // A parent is written in full; only a dependency may be shortened.
+        assert!(matches!(refused("abcdef; b <abcd"), HistoryError::MissingParent { .. }));
+    }
+
+    #[test]
+    fn a_dependency_may_be_an_identifier_a_label_or_a_unique_prefix() {
+        for written in ["abcdef", "net", "abc", "networ"] {
+            let history = history(&format!("abcdef #net,networking; b +{written}; xyz0"));
+            assert_eq!(names(&history.dependencies(&id("b"))), "abcdef", "{written}");
+            assert_eq!(names(&history.effective_heads()), "abcdef", "{written}");
+        }
+        let error = refused("abcd1; abcd2; b +abcd");
+        assert_eq!(error.to_string(), "Revision abcd that b (b.sql) depends on could be 'abcd1' or 'abcd2'");
+    }
+
+    #[test]
+    fn cycles_are_refused_with_their_members() {
+        let cases = [
+            ("a <a", "Self-loop is detected in revisions (a)"),
+            ("a #x +x", "Dependency self-loop is detected in revisions (a)"),
+            ("a <c; b <a; c <b", "Cycle is detected in revisions (a, b, c)"),
+            // A base above and a head below: Alembic does not see this one.
+            ("a; b <a,c; c <b; d <c", "Cycle is detected in revisions (b, c)"),
+            ("a; b <a +d; c <b; d +c", "Dependency cycle is detected in revisions (b, c, d)"),
+        ];
+        for (graph, text) in cases {
+            assert_eq!(refused(graph).to_string(), text, "{graph}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_unique_and_no_identifier() {
+        let text = "Branch name 'x' in revision b already used by revision a";
+        assert_eq!(refused("a #x; b <a #x").to_string(), text);
+        assert_eq!(
+            refused("a #b; b").to_string(),
+            "Branch name 'b' in revision a already used by revision b"
+        );
+        assert!(matches!(refused("a #x,x"), HistoryError::LabelReused { .. }));
+    }
+
+    #[test]
+    fn words_of_the_grammar_name_nothing_else() {
+        for word in RESERVED {
+            assert!(matches!(refused(word), HistoryError::ReservedName { .. }), "{word}");
+            assert!(matches!(refused(&format!("a #{word}")), HistoryError::ReservedName { .. }), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_parent_written_twice_is_one_parent() {
+        let history = history("a; b <a,a");
+        assert!(!history.is_merge_point(&id("b")));
+        assert_eq!(history.get(&id("b")).unwrap().parents, ids("a"));
+    }
+
+    #[test]
+    fn a_long_line_of_revisions_is_no_trouble() {
+        let mut graph = "r0".to_owned();
+        for next in 1..5000 {
+            graph.push_str(&format!("; r{next} <r{}", next - 1));
+        }
+        let history = history(&graph);
+        assert_eq!(history.upgrade_steps(&[], "head").unwrap().len(), 5000);
+        assert_eq!(history.downgrade_steps(&ids("r4999"), "base").unwrap().len(), 5000);
+    }
+}

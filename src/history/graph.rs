@@ -268,3 +268,62 @@ impl History {
         self.marks_below([one]).has(other) || self.marks_above([one]).has(other)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{history, id, names};
+    use super::*;
+
+    /// The two trees of the Alembic documentation, joined by one dependency.
+    fn trees() -> History {
+        history("base1; shop <base1 #shoppingcart; net1 #networking; net2 <net1 +shop; mail <base1")
+    }
+
+    #[test]
+    fn heads_and_bases_come_in_load_order() {
+        let history = trees();
+        assert_eq!(names(&history.heads()), "shop net2 mail");
+        assert_eq!(names(&history.real_heads()), "net2 mail");
+        assert_eq!(names(&history.effective_heads()), "shop");
+        assert_eq!(names(&history.bases()), "base1 net1");
+    }
+
+    #[test]
+    fn a_head_that_another_depends_on_is_an_effective_head() {
+        let history = trees();
+        assert!(history.is_head(&id("shop")) && !history.is_real_head(&id("shop")));
+        assert!(history.is_effective_head(&id("shop")) && !history.is_effective_head(&id("net2")));
+        assert!(!history.is_head(&id("unknown")));
+    }
+
+    #[test]
+    fn dependents_do_not_make_a_branch_point() {
+        let history = history("a; b <a; c +a; d <b,c");
+        assert!(!history.is_branch_point(&id("a")));
+        assert!(history.is_merge_point(&id("d")));
+        assert_eq!(names(&history.children(&id("a"))), "b");
+    }
+
+    #[test]
+    fn kinship_has_two_flavours() {
+        let history = trees();
+        assert_eq!(names(&history.ancestors(&id("net2"))), "net1");
+        assert_eq!(names(&history.ancestors_with_dependencies(&id("net2"))), "base1 shop net1");
+        assert_eq!(names(&history.descendants(&id("base1"))), "shop mail");
+        assert_eq!(names(&history.descendants_with_dependencies(&id("base1"))), "shop net2 mail");
+    }
+
+    #[test]
+    fn all_revisions_come_newest_first() {
+        assert_eq!(names(&history("a; b <a; c <a; d <b,c; e").all()), "d b c e a");
+        assert!(history("").all().is_empty());
+    }
+
+    #[test]
+    fn an_identifier_that_the_version_table_cannot_hold_is_named() {
+        let history = history(&format!("short; {}", "x".repeat(33)));
+        assert!(history.check_id_lengths(33).is_ok());
+        let text = history.check_id_lengths(32).unwrap_err().to_string();
+        assert!(text.contains("33 characters long, but the version table holds 32"), "{text}");
+    }
+}

@@ -119,7 +119,12 @@ impl History {
         }
         lower.sort_unstable();
         lower.dedup();
-        Ok(lower)
+        // What is below one end may lie above what is below another; the lowest ones say it all.
+        let above_another = |index: Index| {
+            let needed = self.marks_needed([index]);
+            lower.iter().any(|other| *other != index && needed.has(*other))
+        };
+        Ok(lower.iter().copied().filter(|index| !above_another(*index)).collect())
     }
 
     /// A label at the start keeps the range on its branch: `label@base:heads`.
@@ -129,5 +134,73 @@ impl History {
             upper.retain(|index| self.share_lineage(*index, branch));
         }
         Ok(upper)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{history, ids, names};
+
+    fn listed(graph: &str, range: &str, rows: &str) -> Result<String, String> {
+        let history = history(graph);
+        history.range(range, &ids(rows)).map(|found| names(&found)).map_err(|error| error.to_string())
+    }
+
+    const LINE: &str = "a; b <a; c <b; d <c";
+    const FORK: &str = "a #root; b <a #left; c <a #right; d <c";
+
+    #[test]
+    fn a_range_holds_both_its_ends_newest_first() {
+        let cases = [
+            (LINE, "b:c", "", "c b"),
+            (LINE, "b:", "", "d c b"),
+            (LINE, ":b", "", "b a"),
+            (LINE, ":", "", "d c b a"),
+            (LINE, "base:heads", "", "d c b a"),
+            (LINE, "b:current", "c", "c b"),
+            (LINE, "current:", "c", "d c"),
+            (LINE, "current:current", "c", "c"),
+            (LINE, ":current", "", ""),
+            (LINE, "-1:", "", "d c"),
+            (LINE, "-1:c", "", "c b"),
+            (LINE, "-2:current", "c", "c b a"),
+            (LINE, "-9:c", "", "c b a"),
+            (LINE, "b:+1", "", "c b"),
+            (LINE, ":+2", "", "b a"),
+            (LINE, "b:+9", "", "d c b"),
+            (LINE, ":a+1", "", "b a"),
+            (LINE, ":head-2", "", "b a"),
+            (FORK, ":", "", "b d c a"),
+            (FORK, "a:right@head", "", "d c a"),
+            (FORK, "right@base:", "", "d c a"),
+            (FORK, "-1:", "", "b d c a"),
+            ("y; x0; x <x0 +y", ":x", "", "x x0 y"),
+            ("y; x0; x <x0 +y", "x0:x", "", "x x0"),
+            // What lies above `b` leads to a real head only through a dependency, outside the range.
+            ("a; b <a; c <b; x +c", "b:", "", "c b"),
+        ];
+        for (graph, range, rows, expected) in cases {
+            assert_eq!(listed(graph, range, rows).as_deref(), Ok(expected), "{range}");
+        }
+    }
+
+    #[test]
+    fn rows_matter_only_where_current_is_named() {
+        assert_eq!(listed(LINE, "a:b", "gone").as_deref(), Ok("b a"));
+        assert!(listed(LINE, "a:current", "gone").unwrap_err().contains("the database is at it"));
+    }
+
+    #[test]
+    fn ends_that_are_not_connected_are_refused() {
+        let text =
+            "Requested range c:b does not refer to ancestor/descendant revisions along the same branch";
+        assert_eq!(listed(LINE, "c:b", "").unwrap_err(), text);
+        assert!(listed(FORK, "b:d", "").is_err());
+        let text = "History range requires [start]:[end], [start]:, or :[end]";
+        assert_eq!(listed(LINE, "c", "").unwrap_err(), text);
+        assert_eq!(listed(LINE, "a:b:c", "").unwrap_err(), text);
+        assert!(listed(LINE, "a+1:", "").unwrap_err().ends_with("an offset is not accepted here"));
+        assert_eq!(listed(LINE, "a:-1", "").unwrap_err(), "Relative revision -1 didn't produce 1 migrations");
+        assert_eq!(listed(FORK, "a:+1", "").unwrap_err(), "Ambiguous walk: a leads to b, c");
     }
 }

@@ -146,3 +146,132 @@ impl History {
         near.into_iter().take(3).map(|(_, name)| name.to_owned()).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{history, ids, names};
+    use super::*;
+
+    fn sample() -> History {
+        history(
+            "1975ea83 #root; 27c6a30d <1975ea83 #shoppingcart; ae1027a6 <1975ea83; 55af2cb1; 2a951022 <55af2cb1 #networking +27c6a30d; abc #tiny",
+        )
+    }
+
+    fn resolved(symbol: &str) -> Result<String, String> {
+        let history = sample();
+        let rows = ids("ae1027a6 55af2cb1");
+        history.resolve_many(symbol, &rows).map(|found| names(&found)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_form_of_the_grammar_finds_its_revisions() {
+        let cases = [
+            ("1975ea83", "1975ea83"),
+            ("1975", "1975ea83"),
+            ("5", "55af2cb1"),
+            ("abc", "abc"),
+            ("shoppingcart", "27c6a30d"),
+            ("shopp", "27c6a30d"),
+            ("networking", "2a951022"),
+            ("heads", "ae1027a6 2a951022 abc"),
+            ("base", ""),
+            ("current", "ae1027a6 55af2cb1"),
+            ("shoppingcart@head", "27c6a30d"),
+            ("root@heads", "27c6a30d ae1027a6"),
+            ("networking@base", ""),
+            ("networking@55af", "55af2cb1"),
+            ("1975@ae10", "ae1027a6"),
+            ("root@2", "27c6a30d"),
+            ("networking-1", "55af2cb1"),
+            ("networking@head-1", "55af2cb1"),
+            ("55af2cb1+1", "2a951022"),
+            ("shoppingcart@base+2", "27c6a30d"),
+            ("networking@+1", "2a951022"),
+            ("networking@-1", "55af2cb1"),
+        ];
+        for (symbol, expected) in cases {
+            assert_eq!(resolved(symbol).as_deref(), Ok(expected), "{symbol}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_found_says_why() {
+        let cases = [
+            ("nothing", "Can't locate revision identified by 'nothing'"),
+            ("27c6a30e", "Can't locate revision identified by '27c6a30e'; did you mean '27c6a30d'?"),
+            ("2", "Can't locate revision identified by '2': it could be '27c6a30d' or '2a951022'"),
+            // Identifiers shorter than four characters are no candidates.
+            ("ab", "Can't locate revision identified by 'ab'"),
+            ("", "Can't locate revision identified by ''"),
+            ("root@", "Can't locate revision identified by ''"),
+            ("oops@base", "Can't locate revision identified by 'oops'"),
+            (
+                "root@55af2cb1",
+                "Can't locate revision identified by '55af2cb1': 55af2cb1 is not a member of branch 'root'",
+            ),
+            ("1975ea83+1junk", "Can't locate revision identified by '1975ea83+1junk'"),
+            ("1975ea83+1", "Ambiguous walk: 1975ea83 leads to 27c6a30d, ae1027a6"),
+            ("networking+1", "Walked too far: 'networking+1' leaves the history"),
+            ("+1", "Ambiguous upgrade from multiple current revisions: ae1027a6, 55af2cb1"),
+            ("networking@-2", "Walked too far: 'networking@-2' leaves the history"),
+        ];
+        for (symbol, expected) in cases {
+            let error = resolved(symbol).unwrap_err();
+            assert!(error.starts_with(expected), "{symbol}: {error}");
+        }
+    }
+
+    #[test]
+    fn head_counts_effective_heads_too() {
+        let error = sample().resolve_one("head", &[]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "Multiple head revisions are present for given argument 'head'; please specify a specific target revision, \
+             '<branchname>@head' to narrow to a specific head, or 'heads' for all heads (the heads are 27c6a30d, \
+             ae1027a6, 2a951022, abc)"
+        );
+        // Joined by a dependency only: `heads` is one revision, `head` is still two.
+        let history = history("aaaa; bbbb +aaaa");
+        assert_eq!(names(&history.resolve_many("heads", &[]).unwrap()), "bbbb");
+        assert!(matches!(history.resolve_one("head", &[]), Err(HistoryError::MultipleHeads { .. })));
+    }
+
+    #[test]
+    fn one_revision_is_one_or_the_empty_state() {
+        let history = sample();
+        assert_eq!(history.resolve_one("base", &[]), Ok(None));
+        assert_eq!(history.resolve_one("tiny", &[]).unwrap().unwrap().id.as_str(), "abc");
+        assert!(matches!(history.resolve_one("heads", &[]), Err(HistoryError::MultipleHeads { .. })));
+        assert_eq!(super::super::sample::history("").resolve_one("head", &[]), Ok(None));
+    }
+
+    #[test]
+    fn a_bare_minus_counts_down_from_the_heads() {
+        let history = history("aaaa; bbbb <aaaa; cccc <bbbb");
+        assert_eq!(names(&history.resolve_many("-1", &ids("aaaa")).unwrap()), "bbbb");
+        assert_eq!(names(&history.resolve_many("+1", &ids("aaaa")).unwrap()), "bbbb");
+    }
+
+    #[test]
+    fn a_label_wins_over_the_offset_it_looks_like() {
+        let history = history("aaaa; bbbb <aaaa #aaaa-1");
+        assert_eq!(names(&history.resolve_many("aaaa-1", &[]).unwrap()), "bbbb");
+    }
+
+    #[test]
+    fn an_exact_name_wins_over_longer_ones() {
+        let history = history("abcd; abcdef <abcd; abcdefgh <abcdef");
+        assert_eq!(names(&history.resolve_many("abcdef", &[]).unwrap()), "abcdef");
+    }
+
+    #[test]
+    fn a_row_without_a_file_is_named() {
+        let error = sample().resolve_many("current", &ids("27c6a30e")).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "Can't locate revision identified by '27c6a30e': the database is at it, but it is not in the history; did \
+             you mean '27c6a30d'?"
+        );
+    }
+}

@@ -177,3 +177,119 @@ impl<'a> Rows<'a> {
         ids
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{history, id, ids, names};
+    use super::*;
+
+    /// The rows that are left when exactly these targets are applied, one after the other.
+    fn rows_after(graph: &str, targets: &[&str]) -> Vec<RevisionId> {
+        let history = history(graph);
+        let mut rows = Vec::new();
+        for target in targets {
+            if let Some(last) = history.upgrade_steps(&rows, target).unwrap().pop() {
+                rows = last.rows_after;
+            }
+        }
+        rows
+    }
+
+    #[test]
+    fn one_row_stands_for_each_tip_that_nothing_applied_needs() {
+        let fork = "a; b <a; c <a; m <b,c";
+        let cases = [
+            ("nothing", fork, vec!["base"], ""),
+            ("a line", "a; b <a; c <b", vec!["c"], "c"),
+            ("both branches", fork, vec!["b", "c"], "b c"),
+            ("one branch", fork, vec!["b"], "b"),
+            ("a merge", fork, vec!["m"], "m"),
+            ("two bases", "a; b", vec!["a", "b"], "a b"),
+            ("a dependency", "y; x +y", vec!["y", "x"], "x"),
+            ("something new on a dependency", "y; x +y; z <y", vec!["x", "z"], "x z"),
+        ];
+        for (what, graph, targets, rows) in cases {
+            assert_eq!(rows_after(graph, &targets), ids(rows), "{what}");
+        }
+    }
+
+    fn up(graph: &str, rows: &str, target: &str) -> Vec<RowChange> {
+        history(graph).upgrade_steps(&ids(rows), target).unwrap().pop().unwrap().changes
+    }
+
+    fn down(graph: &str, rows: &str, target: &str) -> Vec<RowChange> {
+        history(graph).downgrade_steps(&ids(rows), target).unwrap().remove(0).changes
+    }
+
+    fn insert(row: &str) -> RowChange {
+        RowChange::Insert(id(row))
+    }
+
+    fn delete(row: &str) -> RowChange {
+        RowChange::Delete(id(row))
+    }
+
+    fn update(from: &str, to: &str) -> RowChange {
+        RowChange::Update { from: id(from), to: id(to) }
+    }
+
+    #[test]
+    fn each_kind_of_step_writes_its_rows() {
+        let merge = "a; b <a; c <a; m <b,c";
+        assert_eq!(up("a", "", "a"), [insert("a")], "a new root");
+        assert_eq!(up(merge, "b", "c"), [insert("c")], "a new branch");
+        assert_eq!(up("a; b <a", "a", "b"), [update("a", "b")], "a plain step");
+        assert_eq!(up(merge, "b c", "m"), [delete("b"), update("c", "m")], "a merge");
+        assert_eq!(
+            up("y; x0; x <x0 +y", "x0 y", "x"),
+            [delete("x0"), update("y", "x")],
+            "a dependency ends a branch"
+        );
+
+        assert_eq!(down("a", "a", "base"), [delete("a")], "the end of a root");
+        assert_eq!(down(merge, "b c", "c@a"), [delete("c")], "the end of a branch");
+        assert_eq!(down("a; b <a", "b", "a"), [update("b", "a")], "a plain step back");
+        assert_eq!(down(merge, "m", "b"), [insert("b"), update("m", "c")], "an unmerge");
+        assert_eq!(
+            down("y; x +y; z <y", "x z", "x@base"),
+            [delete("x")],
+            "what it needs is needed by another row"
+        );
+    }
+
+    #[test]
+    fn a_dependency_that_a_parent_implies_gets_no_row() {
+        // Alembic stops with a traceback on the way up and leaves an overlap on the way down.
+        let graph = "a; b <a; o; w; x <b,o +a";
+        assert_eq!(up(graph, "b o w", "x"), [delete("b"), update("o", "x")]);
+        assert_eq!(down(graph, "w x", "x@b"), [insert("b"), update("x", "o")]);
+    }
+
+    #[test]
+    fn rows_that_overlap_are_reported() {
+        let history = history("a; b <a; y; x +y");
+        assert_eq!(history.check_rows(&ids("b x")), Ok(()));
+        assert_eq!(history.check_rows(&[]), Ok(()));
+        let text = history.check_rows(&ids("a b")).unwrap_err().to_string();
+        assert_eq!(text, "Requested revision b overlaps with other requested revisions a");
+        assert!(matches!(history.check_rows(&ids("y x")), Err(HistoryError::Overlap { .. })));
+        assert!(
+            matches!(history.check_rows(&ids("b gone")), Err(HistoryError::UnknownRow { row, .. }) if row == id("gone"))
+        );
+    }
+
+    #[test]
+    fn rows_that_overlap_can_still_be_downgraded() {
+        let steps = history("a; b <a").downgrade_steps(&ids("a b"), "base").unwrap();
+        assert_eq!(steps.len(), 2);
+        assert_eq!(steps[0].changes, [delete("b")]);
+        assert!(steps[1].rows_after.is_empty());
+    }
+
+    #[test]
+    fn tips_that_rows_imply_are_applied_too() {
+        let history = history("y; x +y; a; b <a");
+        assert_eq!(names(&history.applied_tips(&ids("x")).unwrap()), "y x");
+        assert_eq!(names(&history.applied(&ids("x b")).unwrap()), "y x a b");
+    }
+}

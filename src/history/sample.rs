@@ -1,6 +1,6 @@
 //! Small histories for the tests of this folder, written as they are drawn.
 
-use super::{History, HistoryError, Revision, RevisionId};
+use super::{Direction, History, HistoryError, MigrationStep, Revision, RevisionId};
 
 /// Reads one revision a word group: `id`, then `<parent,parent`, `+dependency,dependency`, `#label,label`; groups are
 /// separated by `;`.
@@ -51,4 +51,15 @@ fn revision(group: &str) -> Revision {
         }
     }
     revision
+}
+
+/// Draws steps as `revision[rows after]`, direction shown by the sign.
+pub(super) fn drawn(steps: &[MigrationStep]) -> String {
+    let mut words = Vec::new();
+    for step in steps {
+        let sign = if step.direction == Direction::Up { '+' } else { '-' };
+        let rows: Vec<&str> = step.rows_after.iter().map(RevisionId::as_str).collect();
+        words.push(format!("{sign}{}[{}]", step.revision, rows.join(" ")));
+    }
+    words.join(" ")
 }

@@ -50,3 +50,42 @@ impl<'a> Symbol<'a> {
         Some(Symbol { text, label, name, offset: Some(Offset { text: offset, steps }) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_taken_apart_as_a_whole() {
+        let cases = [
+            ("abcd", (None, Some("abcd"), None)),
+            ("net@head", (Some("net"), Some("head"), None)),
+            ("+2", (None, None, Some(2))),
+            ("-1", (None, None, Some(-1))),
+            ("abcd+0", (None, Some("abcd"), Some(0))),
+            ("head-12", (None, Some("head"), Some(-12))),
+            ("net@-3", (Some("net"), None, Some(-3))),
+            ("net@abcd+1", (Some("net"), Some("abcd"), Some(1))),
+            ("shopping-cart@head", (Some("shopping-cart"), Some("head"), None)),
+            ("shopping-cart@+1", (Some("shopping-cart"), None, Some(1))),
+            // Not offsets.
+            ("abcd+1junk", (None, Some("abcd+1junk"), None)),
+            ("abcd+", (None, Some("abcd+"), None)),
+            ("1.2+1", (None, Some("1.2+1"), None)),
+            ("@+1", (Some(""), Some("+1"), None)),
+            ("", (None, Some(""), None)),
+        ];
+        for (text, expected) in cases {
+            let symbol = Symbol::parse(text);
+            let steps = symbol.offset.map(|offset| offset.steps);
+            assert_eq!((symbol.label, symbol.name, steps), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn more_steps_than_can_be_counted_are_still_steps() {
+        let steps = |text| Symbol::parse(text).offset.map(|offset| offset.steps);
+        assert_eq!(steps("+99999999999999999999"), Some(i64::MAX));
+        assert_eq!(steps("-99999999999999999999"), Some(i64::MIN));
+    }
+}

@@ -103,18 +103,99 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{history, ids};
-    use super::*;
+    use super::super::sample::{drawn, history, ids};
 
-    fn order(steps: &[MigrationStep]) -> String {
-        steps.iter().map(|step| step.revision.as_str()).collect::<Vec<_>>().join(" ")
+    fn planned(graph: &str, rows: &str, target: &str) -> Result<String, String> {
+        let steps = history(graph).upgrade_steps(&ids(rows), target);
+        steps.map(|steps| drawn(&steps)).map_err(|error| error.to_string())
+    }
+
+    const LINE: &str = "a; b <a; c <b; d <c";
+    const FORK: &str = "a #root; b <a #left; c <a #right; d <c";
+    const TREES: &str = "x1; x2 <x1; y1 #other; y2 <y1 +x2; y3 <y2";
+
+    #[test]
+    fn a_target_brings_all_that_it_needs() {
+        let cases = [
+            ("the whole line", LINE, "", "head", "+a[a] +b[b] +c[c] +d[d]"),
+            ("the rest of the line", LINE, "b", "head", "+c[c] +d[d]"),
+            ("a part of it", LINE, "a", "c", "+b[b] +c[c]"),
+            ("one step", LINE, "b", "+1", "+c[c]"),
+            ("two steps from nothing", LINE, "", "+2", "+a[a] +b[b]"),
+            ("relative to a name", LINE, "", "a+1", "+a[a] +b[b]"),
+            ("relative to the head", LINE, "a", "head-1", "+b[b] +c[c]"),
+            ("relative to base", LINE, "", "base+1", "+a[a]"),
+            ("an offset of none", LINE, "", "b+0", "+a[a] +b[b]"),
+            ("the last loaded branch first", FORK, "", "heads", "+a[a] +c[c] +d[d] +b[b d]"),
+            ("the other branch beside the one that is there", FORK, "b", "right", "+c[b c]"),
+            ("only the named branch", FORK, "a", "right@head", "+c[c] +d[d]"),
+            ("a step on the named branch", FORK, "a", "right@+1", "+c[c]"),
+            ("a step on the named branch from a row beside it", FORK, "b", "right@+2", "+c[b c] +d[b d]"),
+            ("a step on the branch that has a row", FORK, "b c", "right@+1", "+d[b d]"),
+            ("the way up that a label chooses", FORK, "", "right@a+1", "+a[a] +c[c]"),
+            ("all heads of a lineage", FORK, "a", "root@heads", "+c[c] +d[d] +b[b d]"),
+            (
+                "another tree that it depends on",
+                TREES,
+                "",
+                "y3",
+                "+x1[x1] +x2[x2] +y1[x2 y1] +y2[y2] +y3[y3]",
+            ),
+            ("a step that needs another tree", TREES, "y1", "+1", "+x1[x1 y1] +x2[x2 y1] +y2[y2]"),
+            ("a new revision on an implied one", "y; x +y; z <y", "x", "z", "+z[x z]"),
+            ("a step on a branch that a row implies", "y; x +y; z <y #zz", "x", "zz@+1", "+z[x z]"),
+            ("nothing for an ancestor", LINE, "c", "a", ""),
+            ("nothing for base", LINE, "c", "base", ""),
+            ("nothing where all is applied", TREES, "y3", "heads", ""),
+            ("nothing in an empty history", "", "", "head", ""),
+        ];
+        for (what, graph, rows, target, steps) in cases {
+            assert_eq!(planned(graph, rows, target).as_deref(), Ok(steps), "{what}");
+        }
     }
 
     #[test]
-    fn the_last_loaded_branch_is_upgraded_first() {
-        let history = history("a; b <a; c <a");
-        let steps = history.upgrade_steps(&[], "heads").unwrap();
-        assert_eq!(order(&steps), "a c b");
-        assert_eq!(steps[2].rows_after, ids("b c"));
+    fn what_leads_nowhere_or_anywhere_is_refused() {
+        let cases = [
+            (LINE, "", "+9", "Relative revision +9 didn't produce 9 migrations"),
+            (LINE, "d", "+1", "Relative revision +1 didn't produce 1 migrations"),
+            (LINE, "b", "+0", "Relative revision +0 didn't produce 0 migrations"),
+            (LINE, "b", "-1", "Relative revision -1 didn't produce 1 migrations"),
+            (LINE, "", "head+1", "Walked too far: 'head+1' leaves the history"),
+            (LINE, "", "a-1", "Walked too far"),
+            (LINE, "", "base-1", "Walked too far"),
+            (FORK, "a", "+1", "Ambiguous walk: a leads to b, c"),
+            (
+                FORK,
+                "",
+                "head",
+                "Multiple head revisions are present for given argument 'head'; please specify",
+            ),
+            (FORK, "", "head-1", "Multiple head revisions are present for given argument 'head-1'"),
+            (FORK, "b c", "+1", "Ambiguous upgrade from multiple current revisions: b, c"),
+            (
+                FORK,
+                "",
+                "left@d",
+                "Can't locate revision identified by 'd': d is not a member of branch 'left'",
+            ),
+            (FORK, "", "up@head", "Can't locate revision identified by 'up'"),
+            (FORK, "gone", "heads", "Can't locate revision identified by 'gone': the database is at it"),
+            (FORK, "a b", "heads", "Requested revision b overlaps with other requested revisions a"),
+            (TREES, "", "x1@heads", "Requested revision"),
+            (
+                "a; b <a; c <a +b",
+                "",
+                "a@heads",
+                "Requested revision c overlaps with other requested revisions b",
+            ),
+        ];
+        for (graph, rows, target, text) in cases {
+            match planned(graph, rows, target) {
+                Err(error) => assert!(error.starts_with(text), "{target}: {error}"),
+                // One head in that lineage: nothing overlaps.
+                Ok(steps) => assert_eq!((graph, steps.as_str()), (TREES, "+x1[x1] +x2[x2]")),
+            }
+        }
     }
 }
