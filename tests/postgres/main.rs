@@ -7,6 +7,8 @@ mod support;
 
 mod applying;
 mod bench;
+mod faults;
+mod restore_script;
 mod restoring;
 mod rich;
 mod snapshots;

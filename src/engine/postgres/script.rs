@@ -15,6 +15,8 @@ if [ "$#" -ne 1 ] || [ -z "$1" ]; then
     exit 2
 fi
 database=$1
+# As a connection string: a name with "=" or ":" in it would be taken for one.
+target="dbname='$(printf '%s' "$database" | sed "s/[\\\\']/\\\\&/g")'"
 cd "$(dirname "$0")"
 
 echo "checking the files"
@@ -24,13 +26,13 @@ echo "creating $database"
 psql -X -q -w -d postgres -v ON_ERROR_STOP=1 -v db="$database" -f snapshot/create.sql
 
 echo "restoring into $database"
-if ! pg_restore -w --exit-on-error --dbname "$database" snapshot/dump; then
+if ! pg_restore -w --exit-on-error --dbname "$target" snapshot/dump; then
     echo "the restore failed; drop $database and try again" >&2
     exit 1
 fi
 
 echo "giving $database its owner, grants and settings"
-psql -X -q -w -d "$database" -v ON_ERROR_STOP=1 -v db="$database" -f snapshot/database.sql
-psql -X -q -w -d "$database" -v ON_ERROR_STOP=1 -c 'ANALYZE'
+psql -X -q -w -d "$target" -v ON_ERROR_STOP=1 -v db="$database" -f snapshot/database.sql
+psql -X -q -w -d "$target" -v ON_ERROR_STOP=1 -c 'ANALYZE'
 echo "done: $database"
 "#;
