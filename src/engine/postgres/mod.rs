@@ -18,6 +18,7 @@ mod in_place;
 mod lock;
 mod names;
 mod own_settings;
+mod parts;
 mod preflight;
 mod prove;
 mod restore;

@@ -89,7 +89,7 @@ impl PostgresDatabase {
         }
     }
 
-    async fn pg_dump(
+    pub(super) async fn pg_dump(
         &self,
         snapshot: &str,
         tools: &Tools,

@@ -14,6 +14,7 @@ mod failure;
 mod findings;
 mod inventory;
 mod lock;
+mod parts;
 mod preflight;
 mod raw;
 mod restore_script;

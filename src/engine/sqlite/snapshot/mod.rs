@@ -4,8 +4,8 @@
 //! from the copy, after the live file is free again. A database in WAL mode is copied by SQLite itself, and what it
 //! contains is read from the live database in the same view; the proof is that the copy contains the same.
 
-mod online;
-mod page_copy;
+pub(super) mod online;
+pub(super) mod page_copy;
 
 use super::Site;
 use super::failure::io_failed;
@@ -155,7 +155,7 @@ impl Site {
     }
 
     /// Hashes a snapshot's file. No connection may be open on it.
-    fn hash(&self, file: &Path) -> Result<(u64, String), Error> {
+    pub(in crate::engine::sqlite) fn hash(&self, file: &Path) -> Result<(u64, String), Error> {
         hash::file_sha256_until(file, &self.options.cancel).map_err(|source| io_failed(file, "read", source))
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 const PAGES: i32 = 4096;
 
 /// Copies what `source` sees, which holds a read transaction, into a new private file of its own: one file, without a WAL.
-pub(super) fn copy(
+pub(in crate::engine::sqlite) fn copy(
     source: &Session,
     target: &Path,
     cancel: &Cancel,

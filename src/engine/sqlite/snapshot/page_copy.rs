@@ -21,7 +21,7 @@ const BLOCKS: usize = 16;
 const BLOCKS_BETWEEN_REPORTS: u64 = 64;
 
 /// Copies the file behind `source`, which holds a read transaction. Returns the SHA-256 of the bytes that were read.
-pub(super) fn copy(
+pub(in crate::engine::sqlite) fn copy(
     source: &Session,
     target: &Path,
     cancel: &Cancel,

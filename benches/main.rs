@@ -1,0 +1,78 @@
+//! Side-by-side benchmarks: each job beside its peer, on the same data, in the same run, in turn.
+//!
+//! ```text
+//! cargo bench -- all                               250 MB, five rounds, warm
+//! cargo bench -- sqlite-snapshot --megabytes 1000 --rounds 7 --cold
+//! ```
+//!
+//! Prints for each contestant the median wall time, the median of the ratios to the first one, round by round, the CPU
+//! time of this process and its children, and the peak of resident memory. The figures of record are in
+//! `docs/performance.md`. Nothing here is a test: a machine has good and bad days.
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "a benchmark measures and speaks for itself"
+)]
+
+mod data;
+mod postgres;
+mod process;
+mod race;
+mod sqlite;
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use std::path::PathBuf;
+
+/// What is asked for on the command line.
+pub struct Setup {
+    pub megabytes: u64,
+    pub rounds: usize,
+    /// Drop the source from the page cache before each run.
+    pub cold: bool,
+    /// Where data and results lie while it runs; a disk, not memory.
+    pub folder: PathBuf,
+}
+
+type Job = (&'static str, fn(&Setup));
+
+const JOBS: [Job; 10] = [
+    ("sqlite-snapshot", sqlite::snapshot),
+    ("sqlite-snapshot-wal", sqlite::snapshot_wal),
+    ("sqlite-fingerprint", sqlite::fingerprint),
+    ("sqlite-restore", sqlite::restore),
+    ("sqlite-upgrade", process::sqlite_upgrade),
+    ("small", process::small),
+    ("postgres-snapshot", postgres::snapshot),
+    ("postgres-fingerprint", postgres::fingerprint),
+    ("postgres-swap", postgres::swap),
+    ("postgres-upgrade", postgres::upgrade),
+];
+
+fn main() {
+    let mut setup =
+        Setup { megabytes: 250, rounds: 5, cold: false, folder: PathBuf::from("target/bench-data") };
+    let mut asked = Vec::new();
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let mut number = || words.next().and_then(|text| text.parse().ok()).expect("a number follows");
+        match word.as_str() {
+            "--megabytes" => setup.megabytes = number(),
+            "--rounds" => setup.rounds = number() as usize,
+            "--cold" => setup.cold = true,
+            "--folder" => setup.folder = words.next().expect("a folder follows").into(),
+            // What `cargo bench` adds by itself.
+            "--bench" => {}
+            _ => asked.push(word),
+        }
+    }
+    std::fs::create_dir_all(&setup.folder).expect("the folder can be made");
+    for (name, job) in JOBS {
+        if asked.iter().any(|word| word == "all" || name.starts_with(word.as_str())) {
+            job(&setup);
+        }
+    }
+    if asked.is_empty() {
+        println!("jobs: all, {}", JOBS.map(|(name, _)| name).join(", "));
+    }
+}
