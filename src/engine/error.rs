@@ -1,6 +1,7 @@
 //! What can go wrong with a database, as facts.
 
 use crate::base::ToolError;
+use crate::catalog::{DatabaseId, EngineKind};
 use std::io;
 use std::path::PathBuf;
 
@@ -57,6 +58,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns the fact that there is no such database; one of a server is named beside the server.
+    pub fn no_database(identity: &DatabaseId) -> Self {
+        let place = match identity.engine {
+            EngineKind::Sqlite => identity.place.clone(),
+            EngineKind::Postgresql => format!("{}, database {}", identity.place, identity.name),
+        };
+        Self::NotFound { place }
+    }
+
     /// Tells whether a person or a signal stopped it.
     pub fn is_interrupted(&self) -> bool {
         matches!(self, Self::Interrupted | Self::Tool(ToolError::Interrupted { .. }))

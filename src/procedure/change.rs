@@ -41,7 +41,7 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     let kind = kind_of(request.direction);
     let id = ports.journal.new_id(kind);
     if request.direction == Direction::Down && !ports.database.exists().await.map_err(refused)? {
-        return Err(refused(crate::engine::Error::NotFound { place: ports.identity().place.clone() }));
+        return Err(refused(crate::engine::Error::no_database(ports.identity())));
     }
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
@@ -95,23 +95,23 @@ async fn guarded(
     op.set_aftermath(Aftermath::Changed);
     let others = ports.database.others_wrote_since(&mark).await;
     let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
-    let checked = op.step(Step::Verify, verify::after(ports, plan, &saved, &applied, &others)).await;
-    match checked {
-        Ok(verified) if verified.check.wrong.is_empty() => {
-            finish(ports, op, request, plan, saved.facts(), verified).await
+    let mut held_against = None;
+    let checked = op.step(Step::Verify, async {
+        let verified = verify::after(ports, plan, &saved, &applied, &others).await?;
+        match verified.check.wrong.len() {
+            0 => Ok(verified),
+            count => {
+                held_against = Some(Box::new(verified.check));
+                Err(Box::<dyn std::error::Error + Send + Sync>::from(Refusal::Verification { count }))
+            }
         }
-        Ok(verified) => {
-            let count = verified.check.wrong.len();
-            let cause = Failure {
-                step: Some(Step::Verify),
-                operation: Some(op.id().to_string()),
-                aftermath: Aftermath::Changed,
-                check: Some(Box::new(verified.check)),
-                ..refused(Refusal::Verification { count })
-            };
+    });
+    match checked.await {
+        Ok(verified) => finish(ports, op, request, plan, saved.facts(), verified).await,
+        Err(cause) => {
+            let cause = Failure { check: held_against, ..cause };
             Err(settle::after_verify(ports, op, request, plan, &saved, &mark, cause).await)
         }
-        Err(cause) => Err(settle::after_verify(ports, op, request, plan, &saved, &mark, cause).await),
     }
 }
 

@@ -69,7 +69,7 @@ pub struct Verification {
 pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification, Failure> {
     // Before anything else: without a database no backup is worth looking for.
     if !ports.database.exists().await.map_err(refused)? {
-        return Err(refused(crate::engine::Error::NotFound { place: ports.identity().place.clone() }));
+        return Err(refused(crate::engine::Error::no_database(ports.identity())));
     }
     let backup = match against {
         Against::Backup(id) => ports.store.open(id).await.map_err(refused)?,

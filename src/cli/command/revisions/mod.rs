@@ -32,8 +32,7 @@ fn read_history(context: &Context<'_>) -> Result<History, Failure> {
 async fn read_rows(context: &Context<'_>) -> Result<Vec<RevisionId>, Failure> {
     let assembled = context.assemble_quietly().await?;
     if !assembled.database.exists().await.map_err(Failure::refused)? {
-        let place = assembled.database.identity().place.clone();
-        return Err(Failure::refused(engine::Error::NotFound { place }));
+        return Err(Failure::refused(engine::Error::no_database(assembled.database.identity())));
     }
     assembled.database.version_rows().await.map_err(Failure::refused)
 }
