@@ -133,6 +133,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         Refusal::Preflight { .. }
         | Refusal::DamagedBackup { .. }
         | Refusal::AnotherDatabase { .. }
+        | Refusal::AnotherEngine { .. }
         | Refusal::Unreadable { .. }
         | Refusal::TooLargeToProve { .. } => ExitCode::Refused,
         Refusal::NotAtHeads { .. } => ExitCode::Difference,

@@ -18,7 +18,7 @@ pub use judge::{Circumstances, judge};
 pub use snapshot::read_inventory;
 
 use crate::base::{Cancel, Clock};
-use crate::catalog::{DatabaseId, Finding};
+use crate::catalog::{DatabaseId, EngineKind, Finding};
 use crate::engine::{Database, ProofLevel};
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Entry, Journal, JournalError, Operation};
@@ -85,7 +85,7 @@ impl Ports<'_> {
 /// Why a guard refused, or a check failed: facts that no single port knows.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
-    #[error("{}", findings.iter().map(|finding| finding.detail.as_str()).collect::<Vec<_>>().join("; "))]
+    #[error("{}", findings.iter().map(|finding| format!("{}: {}", finding.subject, finding.detail)).collect::<Vec<_>>().join("; "))]
     Preflight { findings: Vec<Finding> },
     #[error("the snapshot did not come back as it was taken: {}", differences.join("; "))]
     NotProven { differences: Vec<String> },
@@ -95,6 +95,8 @@ pub enum Refusal {
     DamagedBackup { backup: String, damage: Vec<Damage> },
     #[error("backup {backup} is of {found}, not of {expected}")]
     AnotherDatabase { backup: String, found: DatabaseId, expected: DatabaseId },
+    #[error("backup {backup} is of a {found} database and cannot become a {wanted} one")]
+    AnotherEngine { backup: String, found: EngineKind, wanted: EngineKind },
     #[error("backup {backup} has no usable {name}: {detail}")]
     Unreadable { backup: String, name: String, detail: String },
     #[error(

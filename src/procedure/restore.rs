@@ -29,6 +29,10 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
             expected: ports.identity().clone(),
         }));
     }
+    let (found, wanted) = (backup.manifest.database.engine, ports.identity().engine);
+    if found != wanted {
+        return Err(refused(Refusal::AnotherEngine { backup: backup.manifest.id, found, wanted }));
+    }
     let expected = read_inventory(&backup, "before.json").map_err(refused)?;
     let id = ports.journal.new_id(Kind::Restore);
     let _lock = ports.database.lock(&id).await.map_err(refused)?;

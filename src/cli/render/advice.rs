@@ -126,6 +126,9 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
             "choose another one from \"ripcord backup list\"; the runbook is runbooks/damaged-backup.md"
         }
         Refusal::AnotherDatabase { .. } => "restore it beside: ripcord restore BACKUP --to URL",
+        Refusal::AnotherEngine { .. } => {
+            "restore it into a database of its own kind: sqlite:///new.db or postgresql://…"
+        }
         Refusal::NotProven { .. } | Refusal::NotRestored { .. } => {
             "report it: a snapshot that does not come back is what ripcord exists to find"
         }

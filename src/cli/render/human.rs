@@ -61,7 +61,7 @@ impl Observer for Story {
             }
             Event::Found { finding } => {
                 let word = if finding.severity == Severity::Note { "note" } else { "warning" };
-                self.bars.above(|| complain(&format!("{word}: {}", finding.detail)));
+                self.bars.above(|| complain(&format!("{word}: {}: {}", finding.subject, finding.detail)));
             }
             Event::Note { text } => self.bars.above(|| complain(&format!("note: {text}"))),
         }
