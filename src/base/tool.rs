@@ -45,8 +45,8 @@ pub enum ToolError {
     Start { program: String, source: std::io::Error },
     #[error("{program} ended with {status}: {stderr}")]
     Failed { program: String, status: String, stderr: String },
-    #[error("{program} did not finish within {seconds} seconds and was ended: {stderr}")]
-    TimedOut { program: String, seconds: u64, stderr: String },
+    #[error("{program} did not finish within {limit:?} and was ended: {stderr}")]
+    TimedOut { program: String, limit: Duration, stderr: String },
     #[error("{program} was ended because the operation was interrupted")]
     Interrupted { program: String },
     #[error("{program}: its output could not be read")]
@@ -164,8 +164,8 @@ impl Tool {
         };
         let Some(finished) = outcome else {
             end(&mut child).await;
-            let seconds = self.timeout.unwrap_or_default().as_secs();
-            return Err(ToolError::TimedOut { program, seconds, stderr: last_lines.text() });
+            let limit = self.timeout.unwrap_or_default();
+            return Err(ToolError::TimedOut { program, limit, stderr: last_lines.text() });
         };
         let (stdout, status) =
             finished.map_err(|source| ToolError::Output { program: program.clone(), source })?;

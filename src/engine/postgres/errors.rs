@@ -12,6 +12,10 @@ pub(super) mod code {
     pub(in super::super) const DUPLICATE_DATABASE: &str = "42P04";
 }
 
+fn more_rights(server: &PgDatabaseError) -> String {
+    format!("more rights: {}", said(server))
+}
+
 /// Returns the server's own error, if it was the server that refused.
 pub(super) fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error().and_then(|error| error.try_downcast_ref::<PgDatabaseError>())
@@ -44,7 +48,7 @@ pub(super) fn connecting(error: &sqlx::Error, place: &str, user: &str, database:
             Error::Authentication { place: place.to_string(), user: user.to_string(), detail: said(server) }
         }
         code::INSUFFICIENT_PRIVILEGE => {
-            Error::Privilege { what: format!("a session in {database}"), privilege: said(server) }
+            Error::Privilege { what: format!("a session in {database}"), privilege: more_rights(server) }
         }
         _ => unreachable(said(server)),
     }
@@ -64,7 +68,9 @@ pub(super) fn doing(error: &sqlx::Error, doing: &str, place: &str) -> Error {
         code::LOCK_NOT_AVAILABLE => {
             Error::Busy { place: place.to_string(), detail: format!("{doing}: {}", said(server)) }
         }
-        code::INSUFFICIENT_PRIVILEGE => Error::Privilege { what: doing.to_string(), privilege: said(server) },
+        code::INSUFFICIENT_PRIVILEGE => {
+            Error::Privilege { what: doing.to_string(), privilege: more_rights(server) }
+        }
         _ => Error::Driver { doing: doing.to_string(), detail: said(server) },
     }
 }

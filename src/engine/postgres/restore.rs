@@ -52,7 +52,9 @@ impl PostgresDatabase {
         checkpoint::reached("a side database is filled");
         if build.same_server {
             for statement in level.replay(&identifier(build.name)) {
-                outside.run("giving the new database the properties of the old one", &statement).await?;
+                // Named in full: which of them the user may not do is what a person has to know.
+                let doing = format!("giving the new database the properties of the old one ({statement})");
+                outside.run(&doing, &statement).await?;
             }
         }
         outside.close().await;
