@@ -29,10 +29,29 @@ impl Sandbox {
         let real = self.real_tool(name).map(|real| real.display().to_string()).unwrap_or_default();
         // Written by another process: if this one held the file open for writing while another thread forks, running
         // it would fail with "text file busy".
+        // A link that completed a set must not be written through.
+        drop(std::fs::remove_file(&path));
         let mut install = Command::new("install");
         install.args(["-m", "755", "/dev/stdin"]).arg(&path);
         tools::capture(&mut install, &format!("#!/bin/bash\nREAL='{real}'\n{script}\n"));
+        self.complete_the_set(name);
         path
+    }
+
+    /// `pg_dump` and `pg_restore` count only together, so beside a fake one stands the other, real, unless faked too.
+    fn complete_the_set(&self, name: &str) {
+        const SET: [&str; 3] = ["pg_dump", "pg_restore", "psql"];
+        let fakes = self.root().join("fakes");
+        for other in SET.iter().filter(|other| SET.contains(&name) && **other != name) {
+            if let (false, Some(real)) = (fakes.join(other).exists(), self.real_tool(other)) {
+                std::os::unix::fs::symlink(real, fakes.join(other)).expect("there was none");
+            }
+        }
+    }
+
+    /// The folder of the fakes, for a configuration that allows no other place.
+    pub fn fakes(&self) -> PathBuf {
+        self.root().join("fakes")
     }
 
     /// The tool is nowhere on the PATH.

@@ -40,9 +40,7 @@ fn a_database_of_a_server_that_is_not_there_is_named_on_postgres() {
     let db = TestDatabase::postgres();
     let sandbox = sample_of(&db);
     sandbox.env("DATABASE_URL", db.server().url("nowhere"));
-    for arguments in
-        [&["upgrade"][..], &["current"], &["downgrade"], &["backup", "create"], &["verify"], &["recover"]]
-    {
+    for arguments in [&["upgrade"][..], &["current"], &["downgrade"], &["backup", "create"], &["verify"]] {
         let run = refuses(&sandbox, &db, arguments, 2, "there is no database");
         run.stderr_has("nowhere");
     }

@@ -94,7 +94,7 @@ mod postgres {
         let sandbox = filled_sample_of(&db);
         db.execute(
             "ALTER TABLE training_config ENABLE ROW LEVEL SECURITY; ALTER TABLE training_config FORCE ROW LEVEL SECURITY;
-CREATE POLICY some ON training_config USING (id = 1);",
+CREATE POLICY few ON training_config USING (id = 1);",
         );
         let before = db.dump();
         let run = sandbox.ripcord(&["downgrade"]);

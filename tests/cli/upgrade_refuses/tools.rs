@@ -4,12 +4,19 @@ mod postgres {
     use crate::promise::*;
     use crate::support::*;
 
+    /// No other place is looked into, also not those where distributions put each version.
+    fn only_from_the_fakes(sandbox: &Sandbox) {
+        sandbox.write("ripcord.toml", format!("[backup]\ntools = \"{}\"\n", sandbox.fakes().display()));
+    }
+
     #[test]
     fn a_missing_tool_is_named_with_the_package_that_brings_it() {
         for tool in ["pg_dump", "pg_restore"] {
             let db = TestDatabase::postgres();
             let sandbox = sample_of(&db);
+            sandbox.logging_tool(tool);
             sandbox.missing_tool(tool);
+            only_from_the_fakes(&sandbox);
             let run = refuses(&sandbox, &db, &["upgrade"], 3, tool);
             run.stderr_has("postgresql-client");
             assert_eq!(sandbox.backups().len(), 0);
@@ -20,9 +27,9 @@ mod postgres {
     fn a_pg_dump_that_is_older_than_the_server_is_named_with_both_versions() {
         let db = TestDatabase::postgres();
         let sandbox = sample_of(&db);
-        // Only the old one is to be found: a newer one elsewhere on the PATH would be chosen instead.
-        sandbox.missing_tool("pg_dump");
+        // Only the old one is to be found: a newer one elsewhere would be chosen instead.
         sandbox.older_tool("pg_dump");
+        only_from_the_fakes(&sandbox);
         let run = refuses(&sandbox, &db, &["upgrade"], 3, "pg_dump");
         run.stderr_has("12").stderr_has(&db.server().major().to_string());
         assert_eq!(sandbox.backups().len(), 0);
@@ -62,9 +69,26 @@ mod postgres {
         let db = TestDatabase::postgres();
         let sandbox = filled_sample_of(&db);
         // It says that all went well, and left out a table's rows.
-        sandbox.fake_tool("pg_dump", r#"exec "$REAL" --exclude-table-data=training_metric "$@""#);
+        sandbox.fake_tool(
+            "pg_dump",
+            r#"case " $* " in *" --version "*) ;; *) set -- --exclude-table-data=training_metric "$@";; esac
+exec "$REAL" "$@""#,
+        );
         let run = refuses(&sandbox, &db, &["downgrade"], 4, "did not come back as it was taken");
         run.stderr_has("training_metric");
+        assert_eq!(sandbox.backups().len(), 1);
+        leaves_nothing_behind(&sandbox, &db);
+    }
+
+    #[test]
+    fn a_hanging_pg_dump_is_ended_at_its_limit() {
+        let db = TestDatabase::postgres();
+        let sandbox = filled_sample_of(&db);
+        sandbox.write("ripcord.toml", "[backup]\ntool_timeout = \"300ms\"\n");
+        let mut hanging = sandbox.hanging_tool("pg_dump");
+        refuses(&sandbox, &db, &["downgrade"], 4, "pg_dump did not finish within 300ms");
+        hanging.wait_until_it_hangs();
+        assert!(!hanging.is_running());
         assert_eq!(sandbox.backups().len(), 1);
         leaves_nothing_behind(&sandbox, &db);
     }
