@@ -295,6 +295,14 @@ mod tests {
     }
 
     #[test]
+    fn a_dependency_that_an_ancestor_declares_is_needed_by_that_ancestor_alone() {
+        let history = history("y; a +y; b <a +y; c <b +y,z; z; d +y <y");
+        let needs: Vec<String> =
+            history.nodes.iter().map(|node| names(&history.named(node.needs.clone()))).collect();
+        assert_eq!(needs, ["", "y", "a", "b z", "", "y"]);
+    }
+
+    #[test]
     fn a_long_line_of_revisions_is_no_trouble() {
         let mut graph = "r0".to_owned();
         for next in 1..5000 {
