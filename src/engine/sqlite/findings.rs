@@ -5,11 +5,13 @@
 //! memory does not grow with the damage.
 
 use super::session::Session;
-use super::session::quote;
-use crate::catalog::{Finding, Severity};
+use crate::catalog::{Finding, Severity, quote};
 use crate::engine::Error;
 use rusqlite::ErrorCode;
 use std::collections::BTreeMap;
+
+/// The subject of what is found in the file as a whole.
+pub(super) const DATABASE: &str = "database";
 
 /// How many rows a finding names.
 const ROWS_NAMED: usize = 10;
@@ -79,10 +81,10 @@ fn integrity(session: &Session, sql: &str) -> Result<Vec<Finding>, Error> {
     })();
     let lines = match lines {
         Ok(lines) => lines,
-        Err(error) => return not_run(session, "database", error).map(|finding| vec![finding]),
+        Err(error) => return not_run(session, DATABASE, error).map(|finding| vec![finding]),
     };
     let bad = lines.into_iter().filter(|line| line != "ok");
-    Ok(bad.map(|detail| finding(Severity::Error, "integrity", "database", detail)).collect())
+    Ok(bad.map(|detail| finding(Severity::Error, "integrity", DATABASE, detail)).collect())
 }
 
 /// The broken rows of one foreign key.

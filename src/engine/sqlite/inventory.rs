@@ -17,8 +17,6 @@ pub(super) enum Depth {
     Quick,
     /// `integrity_check`.
     Full,
-    /// Not at all: the structure was checked before, on the same bytes.
-    Nothing,
 }
 
 /// Reads everything in one view, checks the structure to this depth, and always checks the foreign keys.
@@ -27,18 +25,20 @@ pub(super) fn take(view: &mut View, depth: Depth, progress: &Progress) -> Result
     let mut checks = match depth {
         Depth::Quick => vec![Check::Quick],
         Depth::Full => vec![Check::Integrity],
-        Depth::Nothing => Vec::new(),
     };
-    if depth != Depth::Nothing {
-        checks.extend(foreign_key_checks(view.first())?);
-    }
+    checks.extend(foreign_key_checks(view.first())?);
+    read(view, &Task { catalog: &catalog, known: BTreeMap::new(), checks }, progress)
+}
+
+/// Reads and checks what the task names, in one view.
+pub(super) fn read(view: &mut View, task: &Task<'_>, progress: &Progress) -> Result<Inventory, Error> {
     let facts = facts(view.first())?;
-    let scanned = scan(view, &Task::everything(&catalog, checks), progress)?;
+    let scanned = scan(view, task, progress)?;
     Ok(Inventory {
         engine: EngineKind::Sqlite,
         version: rusqlite::version().to_string(),
         facts,
-        catalog,
+        catalog: task.catalog.clone(),
         fingerprint: scanned.fingerprint,
         findings: scanned.findings,
     })

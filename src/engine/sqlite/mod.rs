@@ -5,9 +5,11 @@
 //! open on it: closing such a file would drop the locks (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
 //!
 //! What is told where: [`session`] how a database is opened, [`view`] how several connections see one instant, [`scan`]
-//! how rows become fingerprints, [`snapshot`] how a copy is taken and proven, [`apply`] how a script runs, [`swap`] how
+//! how rows become fingerprints, [`snapshot`] how a copy is taken and proven, [`after`] how a
+//! second look is spared what did not change, [`apply`] how a script runs, [`swap`] how
 //! a snapshot is put back.
 
+mod after;
 mod apply;
 mod catalog;
 mod failure;
@@ -174,6 +176,16 @@ impl Database for SqliteDatabase {
             inventory::take(&mut view, Depth::Full, &progress)
         })
         .await
+    }
+
+    async fn inventory_after(
+        &self,
+        before: &Inventory,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        let (before, folder, progress) = (before.clone(), folder.to_path_buf(), progress.clone());
+        self.blocking(move |site| site.inventory_after(&before, &folder, &progress)).await
     }
 
     async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {

@@ -7,7 +7,6 @@ use super::Site;
 use super::failure::{failed, io_failed};
 use super::raw::{OpenFile, Patience};
 use crate::base::Cancel;
-use crate::catalog::TableName;
 use crate::engine::Error;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::config::DbConfig;
@@ -221,11 +220,6 @@ pub(super) fn sidecar(database: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(database);
     name.push(suffix);
     PathBuf::from(name)
-}
-
-/// Returns an identifier in double quotes.
-pub(super) fn quote(identifier: &str) -> String {
-    TableName::plain(identifier).sql()
 }
 
 fn uri_path(path: &Path) -> String {

@@ -13,10 +13,10 @@ use super::session::Session;
 use super::view::View;
 use crate::catalog::{Catalog, Finding, TableKind, TableName};
 use crate::engine::Error;
-use crate::fingerprint::{Fingerprint, NotCompared, TableHasher};
+use crate::fingerprint::{Fingerprint, NotCompared, TableFingerprint, TableHasher};
 use crate::report::{Amount, Progress};
 use board::Board;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use table::{Range, Reading};
@@ -42,16 +42,9 @@ pub(super) struct Scanned {
 /// What is to be read.
 pub(super) struct Task<'a> {
     pub catalog: &'a Catalog,
-    /// The tables to read; others are left out of the answer.
-    pub tables: BTreeSet<TableName>,
+    /// Tables that need not be read, because their fingerprint is known.
+    pub known: BTreeMap<TableName, TableFingerprint>,
     pub checks: Vec<findings::Check>,
-}
-
-impl<'a> Task<'a> {
-    /// Everything that the catalog has.
-    pub(super) fn everything(catalog: &'a Catalog, checks: Vec<findings::Check>) -> Self {
-        Self { catalog, tables: catalog.tables.keys().cloned().collect(), checks }
-    }
 }
 
 /// Shared by the workers of one scan.
@@ -70,18 +63,17 @@ pub(super) fn scan(view: &mut View, task: &Task<'_>, progress: &Progress) -> Res
     let mut fingerprint = Fingerprint { sequences: sequences(first)?, ..Fingerprint::new() };
     fingerprint.not_compared = not_compared(first, task.catalog)?;
     let mut tables = Vec::new();
-    for name in &task.tables {
-        let Some(table) = task.catalog.tables.get(name).filter(|table| table.kind != TableKind::Virtual)
-        else {
-            continue;
-        };
+    for (name, table) in task.catalog.tables.iter().filter(|(_, table)| table.kind != TableKind::Virtual) {
         let (reading, left_out) = Reading::plan(first, name, table)?;
-        tables.push(reading);
         fingerprint.not_compared.extend(left_out);
+        if !task.known.contains_key(name) {
+            tables.push(reading);
+        }
     }
     fingerprint.not_compared.sort();
-    let (hashers, found) = read(view, tables, &task.checks, progress)?;
-    fingerprint.tables = hashers;
+    let (tables, found) = read(view, tables, &task.checks, progress)?;
+    fingerprint.tables = task.known.clone();
+    fingerprint.tables.extend(tables);
     Ok(Scanned { fingerprint, findings: found })
 }
 
@@ -90,7 +82,7 @@ fn read(
     tables: Vec<Reading>,
     checks: &[findings::Check],
     progress: &Progress,
-) -> Result<(BTreeMap<TableName, crate::fingerprint::TableFingerprint>, Vec<Finding>), Error> {
+) -> Result<(BTreeMap<TableName, TableFingerprint>, Vec<Finding>), Error> {
     // The checks first: they cannot be shared out, so whoever has one should not begin it last.
     let mut jobs: Vec<Job> = checks.iter().cloned().map(Job::Check).collect();
     for (table, reading) in tables.iter().enumerate() {

@@ -1,9 +1,9 @@
 //! How one table is read: which columns in which order, by which ranges.
 
 use super::super::raw::Cursor;
-use super::super::session::{Session, quote};
+use super::super::session::Session;
 use super::encode::Row;
-use crate::catalog::{Column, Table, TableName};
+use crate::catalog::{Column, Table, TableName, quote};
 use crate::engine::Error;
 use crate::fingerprint::{NotCompared, TableFingerprint, TableHasher};
 

@@ -1,5 +1,6 @@
 //! Promises of the whole engine, on real files.
 
+mod after;
 mod apply;
 mod fidelity;
 mod fingerprint;

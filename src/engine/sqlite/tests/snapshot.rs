@@ -142,9 +142,14 @@ async fn a_snapshot_of_a_hot_journal_is_what_was_committed() {
 }
 
 #[tokio::test]
-async fn a_missing_database_has_no_snapshot() {
+async fn a_missing_database_has_no_snapshot_unless_it_may_be_created() {
     let scratch = Scratch::new();
-    let database = scratch.open_with(OpenOptions { create: true, ..OpenOptions::default() });
-    let error = database.snapshot(&scratch.snapshot_folder("one"), &silent()).await.expect_err("none");
+    let folder = scratch.snapshot_folder("one");
+    let error = scratch.open().snapshot(&folder, &silent()).await.expect_err("none");
     assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    let database = scratch.open_with(OpenOptions { create: true, ..OpenOptions::default() });
+    let taken = database.snapshot(&folder, &silent()).await.expect("an empty one");
+    let proof = database.prove(&folder, &taken, "op", &silent()).await.expect("a proof");
+    assert_eq!(proof.differences, [""; 0]);
+    assert!(!scratch.path().exists());
 }

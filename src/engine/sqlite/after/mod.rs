@@ -1,0 +1,170 @@
+//! Looking at a database after a change, without reading what did not change.
+//!
+//! The snapshot is a copy of the database before the change, page by page. A table whose root is still where it was, whose
+//! definition is the same text, and none of whose pages differs, holds the same rows: every page that can be reached from
+//! its root is a page it had. Its fingerprint is the one it had; only the others are read. The same holds for the
+//! integrity of a table and its indexes and for the foreign keys between two tables.
+//!
+//! Which page belongs to which table is asked of SQLite itself (`dbstat`, <https://www.sqlite.org/dbstat.html>), smallest
+//! tables first, and only until every page that differs has an owner. Whenever anything is out of the ordinary (a WAL,
+//! another page size, a page without an owner, damage that was known before) everything is read.
+
+mod pages;
+mod trees;
+
+use super::Site;
+use super::findings::{self, Check};
+use super::inventory::{self, Depth};
+use super::scan::Task;
+use super::session::Session;
+use super::snapshot::file_in;
+use super::view::View;
+use crate::catalog::{Catalog, Finding, Table, TableKind, TableName};
+use crate::engine::Error;
+use crate::fingerprint::{ALGORITHM, Inventory, TableFingerprint};
+use crate::report::Progress;
+use pages::Pages;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use trees::Stored;
+
+/// What is the same as before, by the name of the table.
+#[derive(Debug, Default)]
+struct Same {
+    /// Tables with the same rows.
+    rows: BTreeSet<String>,
+    /// Tables with the same rows and the same indexes.
+    whole: BTreeSet<String>,
+}
+
+impl Site {
+    /// Returns the same as a full inventory would.
+    pub(super) fn inventory_after(
+        &self,
+        before: &Inventory,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        let mut live = View::of_live(self, self.workers())?;
+        let Some(same) = self.same_as_before(&mut live, before, folder)? else {
+            return inventory::take(&mut live, Depth::Full, progress);
+        };
+        let catalog = super::catalog::read(live.first())?;
+        let (checks, findings) = checks(live.first(), &catalog, before, &same)?;
+        let known = known(&catalog, before, &same);
+        let mut after = inventory::read(&mut live, &Task { catalog: &catalog, known, checks }, progress)?;
+        after.findings.extend(findings);
+        after.findings.sort();
+        Ok(after)
+    }
+
+    /// Finds out what is the same; `None` when that cannot be told.
+    fn same_as_before(
+        &self,
+        live: &mut View,
+        before: &Inventory,
+        folder: &Path,
+    ) -> Result<Option<Same>, Error> {
+        let snapshot = file_in(folder);
+        // What the checks of the whole file say cannot be told table by table.
+        let damaged_before = before.findings.iter().any(|finding| finding.subject == findings::DATABASE);
+        if damaged_before || before.fingerprint.algorithm != ALGORITHM || !self.path.exists() {
+            return Ok(None);
+        }
+        let mut copies = match View::of_copy(&snapshot, live.sessions().len(), &self.options.cancel) {
+            Ok(copies) => copies,
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            // The way back is gone, but that is not what was asked here.
+            Err(_) => return Ok(None),
+        };
+        let page_size = |session: &Session| session.one::<i64>("reading the settings", "PRAGMA page_size");
+        let size = page_size(copies.first())?.unsigned_abs();
+        if live.first().pragma("journal_mode")? == "wal" || page_size(live.first())?.unsigned_abs() != size {
+            return Ok(None);
+        }
+        let changed = pages::changed(copies.sessions(), live.sessions(), size, &self.options.cancel)?;
+        compare_trees(copies.first(), live.first(), changed, before, size)
+    }
+}
+
+fn compare_trees(
+    copy: &Session,
+    live: &Session,
+    mut changed: Pages,
+    before: &Inventory,
+    page_size: u64,
+) -> Result<Option<Same>, Error> {
+    let (old, new) = (trees::stored(copy)?, trees::stored(live)?);
+    pages::take_out_unowned(&mut changed, copy, page_size)?;
+    let mut same = Same::default();
+    for (name, stored) in smallest_first(&old, before) {
+        let mut rows_same = true;
+        let mut whole_same = true;
+        if !changed.is_empty() {
+            rows_same = !trees::take_pages_of(&stored.table, &mut changed, copy)?;
+            for index in &stored.indexes {
+                whole_same &= changed.is_empty() || !trees::take_pages_of(index, &mut changed, copy)?;
+            }
+        }
+        let Some(now) = new.get(name) else { continue };
+        if rows_same && now.table == stored.table {
+            same.rows.insert(name.clone());
+            if whole_same && now.indexes == stored.indexes {
+                same.whole.insert(name.clone());
+            }
+        }
+    }
+    // A page that differs and belongs to nobody means that something was not understood.
+    Ok(changed.is_empty().then_some(same))
+}
+
+/// Orders tables by how long it takes to walk through their pages, as far as their rows tell.
+fn smallest_first<'t>(
+    stored: &'t BTreeMap<String, Stored>,
+    before: &Inventory,
+) -> Vec<(&'t String, &'t Stored)> {
+    let rows =
+        |name: &String| before.fingerprint.tables.get(&TableName::plain(name)).map_or(0, |table| table.rows);
+    let mut tables: Vec<_> = stored.iter().collect();
+    tables.sort_by_key(|(name, _)| rows(name));
+    tables
+}
+
+/// Returns the fingerprints that need not be computed again.
+fn known(catalog: &Catalog, before: &Inventory, same: &Same) -> BTreeMap<TableName, TableFingerprint> {
+    let key = |catalog: &Catalog, name: &TableName| catalog.tables.get(name).map(|table| table.key.clone());
+    // The digests of columns are bound to the key, and a new index can make another one of the same columns.
+    let is_same =
+        |name: &TableName| same.rows.contains(&name.name) && key(catalog, name) == key(&before.catalog, name);
+    let tables = before.fingerprint.tables.iter().filter(|(name, _)| is_same(name));
+    tables.map(|(name, table)| (name.clone(), table.clone())).collect()
+}
+
+/// Returns the checks that have to be run again, and what the others found before.
+fn checks(
+    live: &Session,
+    catalog: &Catalog,
+    before: &Inventory,
+    same: &Same,
+) -> Result<(Vec<Check>, Vec<Finding>), Error> {
+    let (mut checks, mut found) = (Vec::new(), Vec::new());
+    let is_same = |name: &str| same.whole.iter().any(|whole| whole.eq_ignore_ascii_case(name));
+    let stored = |table: &Table| table.kind != TableKind::Virtual;
+    let a_shadow_changed =
+        catalog.tables.iter().any(|(name, table)| table.kind == TableKind::Shadow && !is_same(&name.name));
+    for (name, table) in &catalog.tables {
+        let is_new = !before.catalog.tables.contains_key(name);
+        // A virtual table has no pages; whether it fits its shadow tables is a check of its own.
+        if (stored(table) && !is_same(&name.name)) || (!stored(table) && (a_shadow_changed || is_new)) {
+            checks.push(Check::IntegrityOf(name.name.clone()));
+        }
+    }
+    for (child, parents) in findings::referencing(live)? {
+        if is_same(&child) && parents.iter().all(|parent| is_same(parent)) {
+            found.extend(before.findings.iter().filter(|finding| finding.subject == child).cloned());
+        } else {
+            checks.push(Check::ForeignKeysOf(child));
+        }
+    }
+    Ok((checks, found))
+}

@@ -1,0 +1,164 @@
+//! The second look, which is spared what did not change, says exactly what a full look says.
+
+use super::super::{OpenOptions, SqliteDatabase};
+use super::support::{SHOP, Scratch, silent, snapshot};
+use crate::catalog::TableName;
+use crate::engine::{Database, Snapshot};
+use crate::fingerprint::{Digest, Inventory};
+use proptest::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// A bit of everything: rows that need several pages, overflow pages, free pages, all sorts of tables.
+const WIDE: &str = "
+    CREATE TABLE parent (id INTEGER PRIMARY KEY, name TEXT UNIQUE);
+    CREATE TABLE child (id INTEGER PRIMARY KEY AUTOINCREMENT, parent_id INT REFERENCES parent (id), body BLOB);
+    CREATE INDEX child_parent ON child (parent_id);
+    CREATE TABLE pairs (a TEXT, b INT, note TEXT, PRIMARY KEY (a, b)) WITHOUT ROWID;
+    CREATE TABLE loose (a, b NOT NULL);
+    CREATE TABLE spare (a);
+    CREATE VIRTUAL TABLE doc USING fts5 (body);
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+        INSERT INTO parent SELECT i, 'parent ' || i FROM n;
+    INSERT INTO child (parent_id, body) SELECT id, zeroblob(id * 40) FROM parent;
+    INSERT INTO pairs SELECT name, id, hex(zeroblob(id)) FROM parent;
+    INSERT INTO loose SELECT name, id FROM parent;
+    INSERT INTO spare SELECT zeroblob(3000) FROM parent; DELETE FROM spare WHERE rowid % 2;
+    INSERT INTO doc SELECT name FROM parent;";
+
+/// Changes, each of which can follow each other.
+const CHANGES: &[&str] = &[
+    "UPDATE parent SET name = name || '!' WHERE id = 7",
+    "UPDATE child SET body = CAST(replace(hex(body), '00', 'x') AS BLOB) WHERE id = 250",
+    // The same length, so that SQLite writes over the overflow pages and leaves the leaf as it is.
+    "UPDATE child SET body = replace(body, substr(body, -1), x'07') WHERE id = 299",
+    "UPDATE child SET parent_id = 1 WHERE id = 40",
+    "INSERT INTO child (parent_id, body) VALUES (99999, x'01')",
+    "DELETE FROM child WHERE id > 280",
+    "DELETE FROM parent WHERE id = 300",
+    "UPDATE pairs SET note = 'x' WHERE b = 150",
+    "DELETE FROM loose WHERE b < 5",
+    "INSERT INTO loose VALUES ('new', 0)",
+    "INSERT INTO doc VALUES ('one more')",
+    "DELETE FROM spare",
+    "INSERT INTO spare SELECT zeroblob(5000) FROM parent LIMIT 20",
+    "ALTER TABLE loose ADD COLUMN c DEFAULT 5",
+    "ALTER TABLE pairs ADD COLUMN d",
+    "CREATE INDEX IF NOT EXISTS loose_b ON loose (b)",
+    "CREATE UNIQUE INDEX IF NOT EXISTS loose_b2 ON loose (b, a)",
+    "DROP INDEX IF EXISTS child_parent",
+    "REINDEX parent",
+    "CREATE TABLE IF NOT EXISTS fresh AS SELECT * FROM parent",
+    "DROP TABLE IF EXISTS fresh",
+    "CREATE TABLE new_loose (a, b NOT NULL); INSERT INTO new_loose SELECT a, b FROM loose; DROP TABLE loose; ALTER TABLE new_loose RENAME TO loose",
+    "CREATE TABLE new_spare (a); INSERT INTO new_spare SELECT a FROM spare; DROP TABLE spare; ALTER TABLE new_spare RENAME TO spare",
+    "PRAGMA user_version = 7",
+    "ANALYZE",
+    "VACUUM",
+    "CREATE VIEW IF NOT EXISTS v AS SELECT * FROM parent",
+    "ALTER TABLE parent RENAME COLUMN name TO label; ALTER TABLE parent RENAME COLUMN label TO name",
+    "INSERT INTO pairs SELECT a || a, b, zeroblob(9000) FROM pairs LIMIT 3",
+    "CREATE VIRTUAL TABLE IF NOT EXISTS box USING rtree (id, x0, x1); INSERT OR REPLACE INTO box VALUES (1, 2, 3)",
+];
+
+async fn both_looks(database: &SqliteDatabase, folder: &Path, taken: &Snapshot) -> (Inventory, Inventory) {
+    let spared = database.inventory_after(&taken.inventory, folder, &silent()).await.expect("a second look");
+    let full = database.inventory(&silent()).await.expect("a full look");
+    (spared, full)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn the_second_look_says_what_a_full_look_says(
+        changes in proptest::collection::vec(0..CHANGES.len(), 0..5),
+        page_size in prop_oneof![Just(512), Just(4096), Just(65536)],
+        auto_vacuum in 0..3,
+    ) {
+        let pragmas = format!("PRAGMA page_size = {page_size}; PRAGMA auto_vacuum = {auto_vacuum};");
+        let scratch = Scratch::with(&format!("{pragmas} {WIDE}"));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (spared, full) = runtime.block_on(async {
+            let database = scratch.open_with(OpenOptions { workers: 2, ..OpenOptions::default() });
+            let (folder, taken) = snapshot(&scratch, &database, "one").await;
+            changes.iter().for_each(|change| scratch.run(CHANGES[*change]));
+            both_looks(&database, &folder, &taken).await
+        });
+        prop_assert_eq!(spared, full);
+    }
+}
+
+/// A snapshot whose fingerprints are marked, so that a fingerprint that was taken over can be told from one that was
+/// computed.
+async fn marked(scratch: &Scratch) -> (SqliteDatabase, PathBuf, Snapshot) {
+    let database = scratch.open();
+    let (folder, mut taken) = snapshot(scratch, &database, "one").await;
+    for table in taken.inventory.fingerprint.tables.values_mut() {
+        table.digest = Digest(1);
+    }
+    (database, folder, taken)
+}
+
+async fn tables_not_read(scratch: &Scratch, change: &str) -> Vec<String> {
+    let (database, folder, taken) = marked(scratch).await;
+    scratch.run(change);
+    let after = database.inventory_after(&taken.inventory, &folder, &silent()).await.expect("a second look");
+    let not_read = after.fingerprint.tables.iter().filter(|(_, table)| table.digest == Digest(1));
+    not_read.map(|(name, _)| name.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_table_that_did_not_change_is_not_read() {
+    let read = async |change: &str| tables_not_read(&Scratch::with(SHOP), change).await;
+    assert_eq!(read("CREATE TABLE t (a)").await, ["customer", "purchase"]);
+    assert_eq!(read("UPDATE customer SET name = 'x' WHERE id = 1").await, ["purchase"]);
+    assert_eq!(read("ALTER TABLE purchase ADD COLUMN note").await, ["customer"]);
+    assert_eq!(read("DROP TABLE purchase").await, ["customer"]);
+    assert_eq!(read("CREATE INDEX i ON customer (name)").await, ["customer", "purchase"]);
+    assert_eq!(read("PRAGMA journal_mode = wal").await, [""; 0], "a WAL hides which pages changed");
+}
+
+#[tokio::test]
+async fn a_table_that_was_rebuilt_under_its_name_is_read() {
+    let scratch = Scratch::with(SHOP);
+    let rebuild = "CREATE TABLE n (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL);
+        INSERT INTO n SELECT * FROM customer; DROP TABLE customer; ALTER TABLE n RENAME TO customer;";
+    assert_eq!(tables_not_read(&scratch, rebuild).await, ["purchase"]);
+}
+
+#[tokio::test]
+async fn a_key_that_appears_without_a_page_changing_is_noticed() {
+    let scratch = Scratch::with("CREATE TABLE t (a NOT NULL, b); INSERT INTO t VALUES (1, 2), (2, 1);");
+    let database = scratch.open();
+    let (folder, taken) = snapshot(&scratch, &database, "one").await;
+    scratch.run("CREATE UNIQUE INDEX i ON t (a)");
+    let (spared, full) = both_looks(&database, &folder, &taken).await;
+    assert_eq!(spared, full);
+    let name = TableName::plain("t");
+    assert_ne!(spared.fingerprint.tables[&name].key, taken.inventory.fingerprint.tables[&name].key);
+}
+
+#[tokio::test]
+async fn keys_that_were_broken_before_are_still_found_where_nothing_was_read() {
+    let scratch = Scratch::with(SHOP);
+    scratch.run("INSERT INTO purchase VALUES (9, 77, 1)");
+    let (database, folder, taken) = marked(&scratch).await;
+    scratch.run("CREATE TABLE t (a)");
+    let after = database.inventory_after(&taken.inventory, &folder, &silent()).await.expect("a second look");
+    assert_eq!(after.findings, taken.inventory.findings);
+    assert_eq!(after.findings.len(), 1);
+    // A row that another table loses breaks a key of a table that did not change.
+    scratch.run("DELETE FROM customer WHERE id = 3");
+    let after = database.inventory_after(&taken.inventory, &folder, &silent()).await.expect("a second look");
+    assert!(after.findings[0].detail.starts_with("2 rows"), "{:?}", after.findings);
+}
+
+#[tokio::test]
+async fn without_the_snapshot_everything_is_read() {
+    let scratch = Scratch::with(SHOP);
+    let database = scratch.open();
+    let (folder, taken) = snapshot(&scratch, &database, "one").await;
+    std::fs::remove_file(folder.join("database.db")).expect("gone");
+    let (spared, full) = both_looks(&database, &folder, &taken).await;
+    assert_eq!(spared, full);
+}
