@@ -27,7 +27,7 @@ pub(super) fn take(view: &mut View, depth: Depth, progress: &Progress) -> Result
         Depth::Full => vec![Check::Integrity],
     };
     checks.extend(foreign_key_checks(view.first())?);
-    read(view, &Task { catalog: &catalog, known: BTreeMap::new(), checks }, progress)
+    read(view, &Task::everything(&catalog, checks), progress)
 }
 
 /// Reads and checks what the task names, in one view.

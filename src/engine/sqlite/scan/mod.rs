@@ -47,6 +47,13 @@ pub(super) struct Task<'a> {
     pub checks: Vec<findings::Check>,
 }
 
+impl<'a> Task<'a> {
+    /// Every table of the catalog.
+    pub(super) fn everything(catalog: &'a Catalog, checks: Vec<findings::Check>) -> Self {
+        Self { catalog, known: BTreeMap::new(), checks }
+    }
+}
+
 /// Shared by the workers of one scan.
 struct Scan<'a> {
     tables: Vec<Reading>,
