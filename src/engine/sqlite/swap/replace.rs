@@ -69,15 +69,32 @@ impl Site {
                 done.push(format!("removed {}", leftover.display()));
             }
         }
-        if sidecar(&self.path, "-journal").exists() {
-            // Looking makes SQLite undo the transaction that a crash interrupted.
-            drop(self.look()?);
-        }
+        done.extend(self.tidy_journal()?);
         if !done.is_empty() {
             let folder = fs::parent(&self.path);
             fs::sync_dir(&folder).map_err(|source| io_failed(&folder, "synced", source))?;
         }
         Ok(done)
+    }
+
+    /// Undoes the transaction that a crash interrupted, and removes the journal of one that had not come as far as
+    /// writing to the database: SQLite leaves such a journal where it is until somebody writes.
+    fn tidy_journal(&self) -> Result<Option<String>, Error> {
+        let journal = sidecar(&self.path, "-journal");
+        if !journal.exists() || !self.path.exists() {
+            return Ok(None);
+        }
+        // Looking makes SQLite undo what is half written.
+        let session = self.look()?;
+        if !journal.exists() {
+            return Ok(Some("let SQLite undo the transaction that was interrupted".to_string()));
+        }
+        // Leaving the mode PERSIST deletes the journal under the lock that keeps writers out. It changes no other
+        // connection and not the file.
+        for mode in ["PERSIST", "DELETE"] {
+            session.one::<String>("removing a journal", &format!("PRAGMA journal_mode = {mode}"))?;
+        }
+        Ok((!journal.exists()).then(|| format!("removed {}", journal.display())))
     }
 
     /// Builds the new database beside its place: complete, in its journal mode, with its permissions, synced.

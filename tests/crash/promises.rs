@@ -1,0 +1,121 @@
+//! What is promised after any death.
+
+use crate::leftovers;
+use crate::scene::Scene;
+use crate::story::{Death, Ends, Story, died};
+use crate::support::Run;
+
+/// How `recover` may end: done; failed with the data as before; needs a person.
+const ENDS: [i32; 3] = [0, 4, 5];
+/// What it may say of the data then.
+const STATES: [&str; 3] = ["unchanged", "changed", "put-back"];
+
+/// Looks at every promise after one death.
+pub fn look(story: &Story, ends: &Ends, death: &Death) {
+    let scene = &story.scene;
+    let begun = has_unfinished(scene);
+    reading_works(scene);
+    if begun {
+        guarded_commands_are_refused(story, death);
+        recovery_dies_and_runs_again(scene, death);
+    }
+    let state = recovered(scene, begun);
+
+    let found = scene.content();
+    let is_end = [Some(&ends.before), Some(&ends.after), ends.may_stand.as_ref()].contains(&Some(&found));
+    assert!(
+        is_end,
+        "neither before nor after\n--- found\n{found}--- before\n{}--- after\n{}",
+        ends.before, ends.after
+    );
+    if state == Some("unchanged") {
+        assert_eq!(found, ends.before, "it was said that nothing changed");
+    }
+
+    let folder = leftovers::tree(&scene.sandbox.path("backups"));
+    scene.sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
+    assert_eq!(scene.content(), found, "a second recovery changed the database");
+    assert_eq!(
+        leftovers::tree(&scene.sandbox.path("backups")),
+        folder,
+        "a second recovery changed the backups"
+    );
+
+    leftovers::nothing_is_left(scene);
+    backups_verify(scene);
+    let (next, code) = &story.next;
+    scene.sandbox.ripcord(next).expect_code(*code);
+}
+
+/// Whether the journal knows of an operation that has not ended.
+fn has_unfinished(scene: &Scene) -> bool {
+    scene.sandbox.ripcord(&["log"]).expect_code(0).stdout.contains("UNFINISHED")
+}
+
+/// Reading needs no recovery.
+fn reading_works(scene: &Scene) {
+    scene.sandbox.ripcord(&["backup", "list"]).expect_code(0);
+    if scene.is_open() {
+        scene.sandbox.ripcord(&["current"]).expect_code(0);
+    }
+}
+
+/// Nothing else may touch the database now, whichever command it is.
+fn guarded_commands_are_refused(story: &Story, death: &Death) {
+    let others: [&[&str]; 4] = [&["upgrade"], &["backup", "create"], &["downgrade"], &story.command];
+    let refused = others[usize::try_from(death.number).unwrap_or_default() % others.len()];
+    story.scene.sandbox.ripcord(refused).expect_code(8).stderr_has("ripcord recover");
+}
+
+/// Recovery can die as well: each death of the procedure tries another place.
+fn recovery_dies_and_runs_again(scene: &Scene, death: &Death) {
+    let run = scene.die_at(1 + death.number % 11, &["recover"]);
+    if !died(&run) {
+        assert!(ENDS.contains(&run.code), "{run}");
+    }
+}
+
+/// Recovers, and undoes where recovery leaves that to a person. Returns what it said of the data.
+fn recovered(scene: &Scene, begun: bool) -> Option<&'static str> {
+    let run = scene.sandbox.ripcord(&["--format", "json", "recover"]);
+    let report = run.json().pop().unwrap_or_default();
+    if report["result"].get("recovered").is_some() {
+        run.expect_code(0);
+        return None;
+    }
+    assert!(begun, "recovered something that had not begun\n{run}");
+    assert!(ENDS.contains(&run.code), "{run}");
+    if offers_undo(&report) {
+        run.expect_code(5);
+        let undone = scene.sandbox.ripcord(&["--format", "json", "recover", "--undo"]);
+        undone.expect_code(0);
+        return Some(state(&undone));
+    }
+    Some(state(&run))
+}
+
+fn offers_undo(report: &serde_json::Value) -> bool {
+    let next = report["error"]["next"].as_array().cloned().unwrap_or_default();
+    next.iter().any(|command| command.as_str().is_some_and(|command| command.contains("recover --undo")))
+}
+
+fn state(run: &Run) -> &'static str {
+    let report = run.json().pop().unwrap_or_default();
+    let said = [&report["result"], &report["error"]]
+        .map(|part| part["aftermath"].as_str().unwrap_or_default().to_owned());
+    let named = STATES.into_iter().find(|state| said.iter().any(|said| said == state));
+    named.unwrap_or_else(|| panic!("no known state of the data is named\n{run}"))
+}
+
+/// Every backup that is listed is whole, for ripcord and for the stock tool.
+fn backups_verify(scene: &Scene) {
+    let backups = leftovers::published(scene);
+    if backups.is_empty() {
+        return;
+    }
+    scene.sandbox.ripcord(&["backup", "verify"]).expect_code(0);
+    for backup in backups {
+        let script = format!("cd '{}' && sha256sum --quiet -c SHA256SUMS", backup.display());
+        scene.sandbox.run("sh", &["-c", &script]).expect_code(0);
+    }
+}

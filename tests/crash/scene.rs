@@ -1,0 +1,151 @@
+//! A state that can be had again and again, and what can be seen of it from outside.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::support::{Backend, Run, Sandbox, TestDatabase};
+
+/// A project and its database, and a copy of both to begin from.
+pub struct Scene<'a> {
+    pub db: &'a TestDatabase,
+    pub sandbox: Sandbox,
+    kept: TempDir,
+}
+
+/// The copy of the database from which every run starts.
+const KEPT: &str = "kept";
+
+/// What belongs to a PostgreSQL database and to no dump of its content; the template does not hand it on either.
+const OF_THE_DATABASE: &str = "ALTER DATABASE app SET work_mem = '7MB';
+REVOKE ALL ON DATABASE app FROM PUBLIC;
+COMMENT ON DATABASE app IS 'the training log';";
+
+impl<'a> Scene<'a> {
+    /// An empty project on this database.
+    pub fn new(db: &'a TestDatabase) -> Scene<'a> {
+        let kept = tempfile::tempdir().expect("the temporary folder is writable");
+        Scene { db, sandbox: Sandbox::with(db), kept }
+    }
+
+    /// Takes the present state as the beginning of every run.
+    pub fn keep(&self) {
+        copy(&self.sandbox.project(), &self.kept.path().join("project"));
+        match self.db.backend() {
+            Backend::Sqlite => copy(self.folder(), &self.kept.path().join("database")),
+            Backend::Postgres => {
+                let sql = format!(
+                    "DROP DATABASE IF EXISTS {KEPT}; ALTER DATABASE app RENAME TO {KEPT};
+ALTER DATABASE {KEPT} ALLOW_CONNECTIONS false;"
+                );
+                // A database that is not there yet is a state to begin from as well.
+                if self.has_database("app") {
+                    self.server(&sql);
+                }
+                self.reset();
+            }
+        }
+    }
+
+    /// Goes back to the beginning.
+    pub fn reset(&self) {
+        empty(&self.sandbox.project());
+        copy(&self.kept.path().join("project"), &self.sandbox.project());
+        match self.db.backend() {
+            Backend::Sqlite => {
+                empty(self.folder());
+                copy(&self.kept.path().join("database"), self.folder());
+            }
+            Backend::Postgres => {
+                self.server(&format!(
+                    "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database
+WHERE datname NOT IN ('postgres', 'origin', '{KEPT}') AND NOT datistemplate \\gexec
+SELECT 'CREATE DATABASE app TEMPLATE {KEPT} OWNER app' FROM pg_database WHERE datname = '{KEPT}' \\gexec"
+                ));
+                if self.has_database("app") {
+                    self.server(OF_THE_DATABASE);
+                }
+            }
+        }
+    }
+
+    /// Runs ripcord and lets it die at a checkpoint, if it gets that far.
+    pub fn die_at(&self, checkpoint: u64, arguments: &[&str]) -> Run {
+        self.sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", checkpoint.to_string());
+        let run = self.sandbox.ripcord(arguments);
+        self.sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
+        run
+    }
+
+    /// Everything in the database as text, with what is around the content of a PostgreSQL database. Names of
+    /// operations are masked: they are in `ripcord_revision`, and every run has one of its own.
+    pub fn content(&self) -> String {
+        if self.db.backend() == Backend::Sqlite {
+            return masked(&self.db.dump());
+        }
+        let around = self.server(
+            "SELECT datallowconn, datconnlimit, datacl, pg_get_userbyid(datdba), shobj_description(d.oid, 'pg_database'),
+    (SELECT string_agg(setconfig::text, ' ' ORDER BY setrole) FROM pg_db_role_setting WHERE setdatabase = d.oid)
+FROM pg_database d WHERE datname = 'app';",
+        );
+        match around.is_empty() {
+            true => "no database\n".to_owned(),
+            false if around.starts_with('f') => format!("barred: {around}"),
+            false => masked(&(around + &self.db.dump())),
+        }
+    }
+
+    /// Whether there is a database that lets clients in. The file is not opened: whatever a crash left in it is for
+    /// ripcord to meet first.
+    pub fn is_open(&self) -> bool {
+        match self.db.backend() {
+            Backend::Sqlite => self.db.file().exists(),
+            Backend::Postgres => {
+                self.server("SELECT FROM pg_database WHERE datname = 'app' AND datallowconn;") == "\n"
+            }
+        }
+    }
+
+    pub fn has_database(&self, name: &str) -> bool {
+        self.db.server().databases().iter().any(|known| known == name)
+    }
+
+    /// Runs SQL as the superuser, outside of the database.
+    pub fn server(&self, sql: &str) -> String {
+        self.db.server().psql("postgres", sql)
+    }
+
+    /// The folder that the SQLite database is in; nothing else is.
+    pub fn folder(&self) -> &Path {
+        self.db.file().parent().expect("a file is in a folder")
+    }
+}
+
+/// Replaces the random end of operations' names.
+fn masked(text: &str) -> String {
+    let mut parts = text.split("20261123T");
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part.find(|next: char| !next.is_ascii_alphanumeric() && next != '-').unwrap_or(part.len());
+        masked.push_str("OPERATION");
+        masked.push_str(&part[end..]);
+    }
+    masked
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("the scene is writable");
+    let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+    assert!(status.expect("cp runs").success(), "{} cannot be copied", from.display());
+}
+
+fn empty(folder: &Path) {
+    for entry in fs::read_dir(folder).expect("the folder is there").flatten() {
+        let path = entry.path();
+        let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.expect("the scene is writable");
+    }
+}

@@ -1,0 +1,92 @@
+//! One procedure, interrupted everywhere.
+
+use std::fmt;
+
+use crate::promises;
+use crate::scene::Scene;
+use crate::support::Run;
+
+/// A procedure that is going to die.
+pub struct Story<'a> {
+    pub scene: Scene<'a>,
+    pub command: Vec<&'static str>,
+    /// How it ends when nobody kills it.
+    pub code: i32,
+    /// A state in the middle that an end may leave: a change that stands although its verification failed.
+    pub may_stand: Option<String>,
+    /// A guarded command that must work when everything is over, and its exit code.
+    pub next: (Vec<&'static str>, i32),
+}
+
+/// The states in which the database may be found at the end.
+pub struct Ends {
+    pub before: String,
+    pub after: String,
+    pub may_stand: Option<String>,
+}
+
+/// One death, for the reader of a failed test.
+pub struct Death {
+    pub number: u64,
+    pub run: Run,
+}
+
+impl fmt::Display for Death {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.run.stderr.lines().last().unwrap_or_default())
+    }
+}
+
+/// Says where it was when a promise is broken.
+struct Witness<'a>(&'a Death);
+
+impl Drop for Witness<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("after this death:\n{}", self.0.run);
+        }
+    }
+}
+
+impl<'a> Story<'a> {
+    /// A procedure that succeeds and after which an upgrade can run.
+    pub fn new(scene: Scene<'a>, command: &[&'static str]) -> Story<'a> {
+        let next = (vec!["upgrade"], 0);
+        Story { scene, command: command.to_vec(), code: 0, may_stand: None, next }
+    }
+
+    /// Lets the procedure die at checkpoint 1, 2, 3 … until it comes to its end, and holds every death to the promises.
+    pub fn dies_everywhere(&self) {
+        let ends = self.ends();
+        for number in 1.. {
+            self.scene.reset();
+            let run = self.scene.die_at(number, &self.command);
+            let death = Death { number, run };
+            let _witness = Witness(&death);
+            if !died(&death.run) {
+                death.run.expect_code(self.code);
+                // One step alone is four lines of a journal.
+                assert!(number > 12, "checkpoints are missing\n{}", death.run);
+                assert_eq!(self.scene.content(), ends.after);
+                return;
+            }
+            promises::look(self, &ends, &death);
+        }
+    }
+
+    /// Runs it once undisturbed.
+    fn ends(&self) -> Ends {
+        self.scene.reset();
+        let before = self.scene.content();
+        self.scene.sandbox.ripcord(&self.command).expect_code(self.code);
+        Ends { before, after: self.scene.content(), may_stand: self.may_stand.clone() }
+    }
+}
+
+/// Tells whether a run died at its checkpoint, rather than ended.
+pub fn died(run: &Run) -> bool {
+    const SIGABRT: i32 = -6;
+    let died = run.stderr.contains("ripcord died at checkpoint");
+    assert_eq!(run.code == SIGABRT, died, "{run}");
+    died
+}
