@@ -37,7 +37,8 @@ pub trait Database: Send + Sync {
     async fn exists(&self) -> Result<bool, Error>;
 
     /// Takes the lock that lets one operation at a time work on this database; freed when the value is dropped and
-    /// when the process dies. Fails with [`Error::LockedByOther`] at once, without waiting.
+    /// when the process dies. Fails with [`Error::LockedByOther`] without waiting for the other
+    /// one to end, but for the moment that a server takes to notice that a process has gone.
     async fn lock(&self, operation: &str) -> Result<Box<dyn DatabaseLock>, Error>;
 
     /// Looks whether an operation could succeed, before anything is begun: tools and their versions, free space for

@@ -50,6 +50,12 @@ pub fn tree(folder: &Path) -> String {
     lines.concat()
 }
 
+/// The names of everything below a folder, with sizes and without content.
+pub fn names(folder: &Path) -> String {
+    let short = |line: &str| line.rsplit_once(' ').map(|(short, _)| format!("{short}\n")).unwrap_or_default();
+    tree(folder).lines().map(short).collect()
+}
+
 /// Enough to notice a change: FNV-1a.
 fn checksum(bytes: &[u8]) -> u64 {
     bytes

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::leftovers;
 use crate::support::{Backend, Run, Sandbox, TestDatabase};
 
 /// A project and its database, and a copy of both to begin from.
@@ -97,6 +98,22 @@ FROM pg_database d WHERE datname = 'app';",
         }
     }
 
+    /// Everything that a death has left on a server and in the backups; two deaths that left the same need one look.
+    /// `None` for a file: what lies in it and beside it is SQLite's, and never twice the same bytes.
+    pub fn left_behind(&self) -> Option<String> {
+        if self.db.backend() == Backend::Sqlite {
+            return None;
+        }
+        let databases = self.server("SELECT datname, datallowconn FROM pg_database ORDER BY 1;");
+        let names = leftovers::names(&self.sandbox.path("backups"));
+        let journals = self.sandbox.path("backups/.operations");
+        let mut journal = String::new();
+        for name in self.sandbox.files(&journals) {
+            journal.push_str(&self.sandbox.read(journals.join(name)));
+        }
+        Some(masked(&(databases + &names + &journal)) + &self.content())
+    }
+
     /// Whether there is a database that lets clients in. The file is not opened: whatever a crash left in it is for
     /// ripcord to meet first.
     pub fn is_open(&self) -> bool {
@@ -123,16 +140,22 @@ FROM pg_database d WHERE datname = 'app';",
     }
 }
 
-/// Replaces the random end of operations' names.
+/// Replaces what is random, or another one in every run: names of operations and the numbers of processes.
 fn masked(text: &str) -> String {
-    let mut parts = text.split("20261123T");
-    let mut masked = parts.next().unwrap_or_default().to_owned();
+    let text = replaced(text, "20261123T", |next| next.is_ascii_alphanumeric() || next == '-');
+    let text = replaced(&text, "20261123t", |next| next.is_ascii_alphanumeric() || next == '_');
+    replaced(&text, "\"process\":", |next| next.is_ascii_digit())
+}
+
+/// Replaces each word and what follows it as long as it belongs to it.
+fn replaced(text: &str, word: &str, belongs: fn(char) -> bool) -> String {
+    let mut parts = text.split(word);
+    let mut replaced = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        let end = part.find(|next: char| !next.is_ascii_alphanumeric() && next != '-').unwrap_or(part.len());
-        masked.push_str("OPERATION");
-        masked.push_str(&part[end..]);
+        replaced.push_str("MASKED");
+        replaced.push_str(part.trim_start_matches(belongs));
     }
-    masked
+    replaced
 }
 
 fn copy(from: &Path, to: &Path) {

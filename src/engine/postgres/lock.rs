@@ -9,10 +9,15 @@ use super::PostgresDatabase;
 use super::session::{Purpose, Session};
 use crate::engine::{DatabaseLock, Error};
 use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
 /// The key of the lock: `ripcord` as bytes, and 1 for "an operation".
 const KEY: i64 = i64::from_be_bytes(*b"ripcord\x01");
+
+/// How long a session may take to end whose client has gone: for that moment the lock of an operation that is over, or
+/// that has died, is still held.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// The session that holds the lock; empty while a swap is under way.
 pub(super) struct Held(Mutex<Option<Locked>>);
@@ -50,9 +55,16 @@ impl PostgresDatabase {
             Err(error) => return Err(error),
         };
         let asked = format!("SELECT pg_catalog.pg_try_advisory_lock({key})");
-        if session.value("taking the lock", &asked).await?.as_deref() == Some("t") {
-            let pid = session.pid().await?;
-            return Ok(Locked { session, pid });
+        let begun = Instant::now();
+        loop {
+            if session.value("taking the lock", &asked).await?.as_deref() == Some("t") {
+                let pid = session.pid().await?;
+                return Ok(Locked { session, pid });
+            }
+            if begun.elapsed() > LEAVING {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let holder = self.holder(&mut session, key).await?;
         Err(Error::LockedByOther { place: self.id.to_string(), holder })
