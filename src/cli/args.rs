@@ -90,6 +90,11 @@ pub enum Command {
     History(HistoryArgs),
     /// Show one revision in full
     Show(Show),
+    /// Set the version rows without running a migration
+    ///
+    /// For a database that is where its rows do not say. All targets are resolved first and written in one transaction;
+    /// the old rows are in the journal, and the command that sets them again is printed.
+    Stamp(Stamp),
     /// Open a revision file in the editor ($VISUAL, else $EDITOR)
     Edit(Edit),
     /// Run revisions forward, guarded by a proven snapshot
@@ -255,6 +260,7 @@ impl Command {
             Self::Branches => "branches",
             Self::History(_) => "history",
             Self::Show(_) => "show",
+            Self::Stamp(_) => "stamp",
             Self::Edit(_) => "edit",
             Self::Upgrade(_) => "upgrade",
             Self::Downgrade(_) => "downgrade",

@@ -1,7 +1,7 @@
 //! The stories: what ripcord does, one linear function each.
 //!
 //! [`change`] guards an upgrade or a downgrade, [`backup`] takes a backup by hand, [`restore`] puts one back,
-//! [`recover`] finishes or undoes what a crash interrupted, [`verify`] compares at any time. They know traits, never an
+//! [`recover`] finishes or undoes what a crash interrupted, [`stamp`] sets version rows, [`verify`] compares at any time. They know traits, never an
 //! engine, a file format or a word of output; each step is in the journal before it starts.
 
 pub mod backup;
@@ -12,6 +12,7 @@ pub mod recover;
 pub mod restore;
 mod settle;
 mod snapshot;
+pub mod stamp;
 pub mod verify;
 
 pub use judge::{Circumstances, judge};
@@ -51,14 +52,27 @@ impl Ports<'_> {
         plan: Option<&Plan>,
         rows: &[RevisionId],
     ) -> Result<Operation, JournalError> {
+        let asked = plan.map_or((None, None), |plan| (Some(plan.direction), Some(plan.target.clone())));
+        let ends = plan.map(|plan| (plan.from.clone(), plan.to.clone()));
+        self.begin_with(id, kind, asked, ends.unwrap_or_else(|| (rows.to_vec(), rows.to_vec())))
+    }
+
+    /// The same without a plan: what was asked for, and the rows before and after.
+    fn begin_with(
+        &self,
+        id: &str,
+        kind: Kind,
+        (direction, target): (Option<Direction>, Option<String>),
+        (from, to): (Vec<RevisionId>, Vec<RevisionId>),
+    ) -> Result<Operation, JournalError> {
         let begun = Entry::Begun {
             operation: id.to_string(),
             kind,
             database: self.identity().clone(),
-            direction: plan.map(|plan| plan.direction),
-            target: plan.map(|plan| plan.target.clone()),
-            from: plan.map_or_else(|| rows.to_vec(), |plan| plan.from.clone()),
-            to: plan.map_or_else(|| rows.to_vec(), |plan| plan.to.clone()),
+            direction,
+            target,
+            from,
+            to,
             who: self.who.clone(),
             process: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_string(),

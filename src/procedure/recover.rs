@@ -33,6 +33,7 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
     let outcome = match state.kind {
         _ if !state.may_have_changed() => Ok(unchanged(ports, &state)),
         Kind::Restore => after_restore(ports, &state).await,
+        Kind::Stamp => after_stamp(ports, &state).await,
         _ => after_change(ports, &mut op, &state, request).await,
     };
     let outcome = outcome.map(|mut report| {
@@ -249,6 +250,23 @@ async fn after_restore(ports: &Ports<'_>, state: &OperationState) -> Result<Repo
 async fn keep_end(ports: &Ports<'_>, backup: &str, end: &Inventory) {
     let bytes = serde_json::to_vec_pretty(end).unwrap_or_default();
     let _ = ports.store.add(backup, "after.json", &bytes).await;
+}
+
+/// The crash came while a stamp was written: it is one transaction, so the rows say whether it took place.
+async fn after_stamp(ports: &Ports<'_>, state: &OperationState) -> Result<Report, Failure> {
+    let rows = ports.database.version_rows().await.map_err(refused)?;
+    if settle::same(&rows, &state.from) {
+        return Ok(unchanged(ports, state));
+    }
+    let mut report = Report { aftermath: Aftermath::Changed, to: rows.clone(), ..report(ports, state) };
+    if !settle::same(&rows, &state.to) {
+        report.notes.push(format!(
+            "the version rows are neither those before the stamp ({}) nor those it was to write ({}): others set them since",
+            rows_text(&state.from),
+            rows_text(&state.to)
+        ));
+    }
+    Ok(report)
 }
 
 async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failure> {

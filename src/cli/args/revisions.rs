@@ -91,3 +91,13 @@ pub struct Edit {
     #[arg(allow_negative_numbers = true)]
     pub revision: String,
 }
+
+#[derive(Debug, Args)]
+pub struct Stamp {
+    /// Where the database is: ids, labels, head, heads, base
+    #[arg(required = true, value_name = "REVISION")]
+    pub revisions: Vec<String>,
+    /// Replace every version row, also one that no revision file has
+    #[arg(long)]
+    pub purge: bool,
+}

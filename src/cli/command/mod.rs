@@ -38,6 +38,7 @@ pub(super) async fn run(cli: &Cli, output: &Output, cancel: &Cancel) -> Result<E
         Command::Branches => revisions::branches::run(&context),
         Command::History(args) => revisions::history::run(&context, args).await,
         Command::Show(args) => revisions::show::run(&context, args).await,
+        Command::Stamp(args) => revisions::stamp::run(&context, args).await,
         Command::Edit(args) => revisions::edit::run(&context, args).await,
         Command::Upgrade(args) => change::upgrade(&context, args).await,
         Command::Downgrade(args) => change::downgrade(&context, args).await,

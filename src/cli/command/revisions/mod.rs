@@ -12,6 +12,7 @@ pub(super) mod init;
 pub(super) mod merge;
 pub(super) mod revision;
 pub(super) mod show;
+pub(super) mod stamp;
 
 use super::Context;
 use crate::engine;
