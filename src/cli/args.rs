@@ -142,6 +142,12 @@ pub struct Guarding {
     /// Show the plan and run nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Print the change as an SQL script for sqlite3 or psql, and run nothing
+    ///
+    /// The script begins at the rows of the database, and stops when it is run on one that is elsewhere. With a range
+    /// START:END as the revision no database is asked; several rows to start from are divided by commas.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub sql: bool,
     /// How far the snapshot is proven before anything is touched [default: proof.level, else full]
     ///
     /// Asked for here, a proof is done whatever proof.max_size says.

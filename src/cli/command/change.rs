@@ -1,6 +1,6 @@
 //! `upgrade` and `downgrade`.
 
-use super::Context;
+use super::{Context, offline};
 use crate::cli::args::{Downgrade, Guarding, OnFailure, Upgrade};
 use crate::cli::render::Ending;
 use crate::history::Direction;
@@ -21,6 +21,10 @@ async fn run(
     target: &str,
     guarding: &Guarding,
 ) -> Result<Ending, Failure> {
+    if guarding.sql {
+        return offline::run(context, direction, target).await;
+    }
+    offline::refuse_range(target)?;
     let request = ChangeRequest {
         direction,
         target: target.to_string(),

@@ -3,6 +3,7 @@
 mod backup;
 mod change;
 mod log;
+mod offline;
 mod recover;
 mod restore;
 mod revisions;

@@ -6,6 +6,7 @@
 
 pub mod directive;
 pub mod file;
+pub mod offline;
 mod planning;
 pub mod project;
 pub mod split;

@@ -6,9 +6,12 @@
 use std::path::{Path, PathBuf};
 
 use super::file::{FileError, FileProblem, RevisionFile, load_directory};
+use super::planning::{self, State};
 use super::template::NewRevision;
 use crate::base::fs;
-use crate::history::{History, HistoryError, Revision, RevisionId};
+use crate::catalog::EngineKind;
+use crate::history::{Direction, History, HistoryError, Revision, RevisionId};
+use crate::plan::Plan;
 use crate::runner::Error;
 
 /// A folder with revision files in its `versions`.
@@ -57,6 +60,17 @@ impl Project {
     /// Reads the files and builds their history.
     pub fn history(&self) -> Result<History, Error> {
         history_of(&self.files()?)
+    }
+
+    /// Plans the way from these version rows without asking a database. What it remembers of applied files is not known.
+    pub fn plan_from(
+        &self,
+        engine: EngineKind,
+        rows: Vec<RevisionId>,
+        direction: Direction,
+        target: &str,
+    ) -> Result<Plan, Error> {
+        planning::make(&self.files()?, &State { engine, rows, applied: Vec::new() }, direction, target)
     }
 
     /// Makes the folder of a new project and returns what was made.

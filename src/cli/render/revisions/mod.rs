@@ -102,7 +102,9 @@ pub fn current(tips: &[Entry<'_>]) -> String {
 /// `current -v`: which database, then the long form of each tip.
 pub fn current_in_full(database: &str, tips: &[Entry<'_>]) -> String {
     let heading = format!("Current revision(s) for {database}:");
-    if tips.is_empty() { heading } else { format!("{heading}\n{}", in_full(tips)) }
+    // Not marked here either: all that is listed is current.
+    let tips: Vec<_> = tips.iter().map(|tip| Entry { current: None, ..tip.clone() }).collect();
+    if tips.is_empty() { heading } else { format!("{heading}\n{}", in_full(&tips)) }
 }
 
 /// `heads`: one line for each.
