@@ -85,3 +85,22 @@ fn switched_on(text: &str) -> (String, BTreeSet<String>) {
     }
     (whole, keys)
 }
+
+#[test]
+fn every_dependency_has_its_reason_in_the_decisions() {
+    let reasons = read("docs/adr/0001-dependencies.md");
+    let cargo = read("Cargo.toml");
+    let mut section = "";
+    let mut missing = Vec::new();
+    for line in cargo.lines() {
+        if line.starts_with('[') {
+            section = line;
+        }
+        let name =
+            line.split(" = ").next().filter(|_| section.ends_with("dependencies]") && line.contains(" = "));
+        if let Some(name) = name.filter(|name| !reasons.contains(*name)) {
+            missing.push(name);
+        }
+    }
+    assert!(missing.is_empty(), "docs/adr/0001-dependencies.md gives no reason for {missing:?}");
+}
