@@ -14,7 +14,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
     preflight(ports, policy, false).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
 
-    let mut op = ports.begin(&id, Kind::Backup, None, &rows).map_err(refused)?;
+    let mut op = ports.begin(&id, Kind::Backup, None, (&rows, &rows)).map_err(refused)?;
     let purpose = Purpose { id: id.clone(), kind: Kind::Backup, plan: None };
     let outcome = snapshot::keep(ports, &mut op, &purpose, policy).await.map(|saved| Report {
         operation: Some(id),

@@ -54,7 +54,7 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     preflight(ports, &request.policy, false).await?;
     ports.observer.event(&Event::Planned { plan: plan.clone() });
 
-    let mut op = ports.begin(&id, kind, Some(&plan), &plan.from).map_err(refused)?;
+    let mut op = ports.begin(&id, kind, Some(&plan), (&plan.from, &plan.to)).map_err(refused)?;
     let changed = guarded(ports, request, &plan, &mut op).await;
     settle::end(ports, &op, changed).await
 }

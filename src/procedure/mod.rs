@@ -50,11 +50,10 @@ impl Ports<'_> {
         id: &str,
         kind: Kind,
         plan: Option<&Plan>,
-        rows: &[RevisionId],
+        (from, to): (&[RevisionId], &[RevisionId]),
     ) -> Result<Operation, JournalError> {
         let asked = plan.map_or((None, None), |plan| (Some(plan.direction), Some(plan.target.clone())));
-        let ends = plan.map(|plan| (plan.from.clone(), plan.to.clone()));
-        self.begin_with(id, kind, asked, ends.unwrap_or_else(|| (rows.to_vec(), rows.to_vec())))
+        self.begin_with(id, kind, asked, (from.to_vec(), to.to_vec()))
     }
 
     /// The same without a plan: what was asked for, and the rows before and after.

@@ -236,7 +236,8 @@ async fn after_restore(ports: &Ports<'_>, state: &OperationState) -> Result<Repo
     if let (Aftermath::PutBack, Some(saved)) = (aftermath, &state.backup) {
         keep_end(ports, saved, &now).await;
     }
-    let mut report = Report { aftermath, to: state.to.clone(), ..report(ports, state) };
+    let to = if aftermath == Aftermath::PutBack { state.to.clone() } else { state.from.clone() };
+    let mut report = Report { aftermath, to, ..report(ports, state) };
     if aftermath == Aftermath::Unchanged {
         report
             .notes

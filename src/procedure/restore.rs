@@ -4,6 +4,7 @@ use super::snapshot::{self, Purpose, read_inventory};
 use super::{Ports, Refusal, SnapshotPolicy, change::preflight, refused, settle, verify};
 use crate::engine::Swapped;
 use crate::fingerprint::Inventory;
+use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
 use crate::report::{Aftermath, BackupFacts, Event, Failure, Kind, Report, Step};
 use crate::store::Backup;
@@ -45,10 +46,12 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
         preflight(ports, &request.policy, true).await?;
     }
 
-    let mut op = ports.begin(&id, Kind::Restore, None, &backup.manifest.from).map_err(refused)?;
+    // Where a database is that cannot be read is not known, and no reason not to put a backup in its place.
+    let from = ports.database.version_rows().await.unwrap_or_default();
+    let mut op = ports.begin(&id, Kind::Restore, None, (&from, &backup.manifest.from)).map_err(refused)?;
     op.write(Entry::Fact { name: "restores".to_string(), value: backup.manifest.id.clone() })
         .map_err(refused)?;
-    let outcome = put_in_place(ports, &mut op, request, &backup, &expected, exists).await;
+    let outcome = put_in_place(ports, &mut op, request, &backup, &expected, exists.then_some(from)).await;
     let outcome = tidied(ports, &op, outcome).await;
     settle::end(ports, &op, outcome).await
 }
@@ -69,11 +72,11 @@ async fn put_in_place(
     request: &RestoreRequest,
     backup: &Backup,
     expected: &Inventory,
-    exists: bool,
+    present: Option<Vec<RevisionId>>,
 ) -> Result<Report, Failure> {
     let id = op.id().to_string();
     // Save what is about to be replaced: the bad state is evidence, and it holds what was written since.
-    let saved = if exists { keep_present(ports, op, request).await? } else { None };
+    let saved = if present.is_some() { keep_present(ports, op, request).await? } else { None };
     let progress = ports.progress(Step::Stage);
     let stage = async {
         ports.go_on()?;
@@ -103,7 +106,7 @@ async fn put_in_place(
         kind: Kind::Restore,
         database: ports.identity().clone(),
         aftermath: if request.into_new { Aftermath::Changed } else { Aftermath::PutBack },
-        from: Vec::new(),
+        from: present.unwrap_or_default(),
         to: backup.manifest.from.clone(),
         undo: saved.as_ref().map(|saved| format!("ripcord restore {}", saved.id)),
         backup: saved,

@@ -103,6 +103,8 @@ pub(super) fn strict(expected: &Inventory, found: &Inventory) -> Check {
             code: "catalog".to_string(),
             subject: change.subject.clone(),
             detail: match (&change.before, &change.after) {
+                // A setting has nothing but its value to be known by.
+                (None, Some(after)) if change.subject.starts_with("setting ") => format!("is new: {after}"),
                 (None, _) => "is new".to_string(),
                 (_, None) => "is gone".to_string(),
                 (Some(before), Some(after)) => format!("was {before}, is {after}"),

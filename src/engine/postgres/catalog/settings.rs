@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// The settings that stay with a database's identity number when it is renamed, and that a dump of one database does
 /// not hold: they are replayed, and left out of a comparison where they could not be.
 pub(in crate::engine::postgres) const DATABASE_LEVEL: [&str; 6] =
-    ["owner", "grants", "connection limit", "comment", "tablespace", "setting"];
+    ["owner", "grants", "connection limit", "comment", "tablespace", "parameters"];
 
 pub(super) async fn read(session: &mut Session) -> Result<BTreeMap<String, String>, Error> {
     // The columns of locale providers came with 15, 16 and 17; as JSON an absent one is simply not there.
@@ -41,7 +41,7 @@ pub(super) async fn read(session: &mut Session) -> Result<BTreeMap<String, Strin
         .filter_map(|(row, index, name)| Some((name.to_string(), row.filled(index)?)))
         .collect();
     let sql = format!(
-        "SELECT CASE WHEN s.setrole = 0 THEN 'setting' ELSE 'setting for ' || quote_ident(pg_get_userbyid(s.setrole)) \
+        "SELECT CASE WHEN s.setrole = 0 THEN 'parameters' ELSE 'parameters for ' || quote_ident(pg_get_userbyid(s.setrole)) \
          END, {} FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase \
          WHERE d.datname = current_database()",
         sorted("s.setconfig"),
