@@ -7,8 +7,13 @@ mod support;
 
 mod backup;
 mod backup_on_disk;
+mod log_tells;
+mod no_secret_is_printed;
 mod promise;
+mod reading_leaves_no_trace;
+mod recover_with_nothing_to_do;
 mod restore;
 mod support_works;
 mod upgrade_keeps_data;
 mod upgrade_refuses;
+mod verify_finds;

@@ -219,7 +219,7 @@ fn bytes_of(db: &TestDatabase) -> Vec<u8> {
 }
 
 /// What lies in the folder of a SQLite database.
-pub(super) fn beside(db: &TestDatabase) -> Vec<String> {
+pub fn beside(db: &TestDatabase) -> Vec<String> {
     let folder = std::fs::read_dir(db.file().parent().unwrap()).unwrap();
     folder.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
 }

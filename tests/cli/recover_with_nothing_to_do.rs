@@ -1,0 +1,33 @@
+//! `recover` when nothing was interrupted: it says so and touches nothing.
+
+use crate::promise::*;
+use crate::support::*;
+
+both_engines! {
+    fn after_operations_that_came_to_an_end_there_is_nothing_to_recover(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.revision("ffff00000001", &[ADD_PROCESS_RANK], "INSERT INTO nowhere VALUES (1);", "");
+        sandbox.ripcord(&["upgrade"]).expect_code(4);
+        let state = || (db.dump(), sandbox.files("."));
+        let before = state();
+        for arguments in [&["recover"][..], &["recover", "--undo"], &["recover"]] {
+            let run = sandbox.ripcord(arguments);
+            run.expect_code(0).stderr_is_empty().stdout_has("there is nothing to recover");
+            assert!(state() == before, "{run}");
+        }
+        leaves_nothing_behind(&sandbox, db);
+    }
+
+    fn what_was_recovered_once_is_not_recovered_again(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let before = db.dump();
+        sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", "6");
+        sandbox.ripcord(&["downgrade"]).expect_code(-6);
+        sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
+        let run = sandbox.ripcord(&["recover"]);
+        run.expect_code(0).stdout_has("nothing was changed");
+        assert_same(&before, &db.dump(), &run);
+        sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
+        leaves_nothing_behind(&sandbox, db);
+    }
+}
