@@ -1,7 +1,7 @@
 //! Everything that is known of a SQLite database at one instant.
 
 use super::findings::{Check, foreign_key_checks};
-use super::scan::{Task, scan};
+use super::scan::{Errand, Task, scan};
 use super::session::Session;
 use super::view::View;
 use crate::catalog::EngineKind;
@@ -21,24 +21,35 @@ pub(super) enum Depth {
 
 /// Reads everything in one view, checks the structure to this depth, and always checks the foreign keys.
 pub(super) fn take(view: &mut View, depth: Depth, progress: &Progress) -> Result<Inventory, Error> {
+    take_with(view, depth, None, progress)
+}
+
+/// The same, with something else to be done in the same view.
+pub(super) fn take_with(
+    view: &mut View,
+    depth: Depth,
+    errand: Option<Errand<'_>>,
+    progress: &Progress,
+) -> Result<Inventory, Error> {
     let catalog = super::catalog::read(view.first())?;
     let mut checks = match depth {
         Depth::Quick => vec![Check::Quick],
         Depth::Full => vec![Check::Integrity],
     };
     checks.extend(foreign_key_checks(view.first())?);
-    read(view, &Task::everything(&catalog, checks), progress)
+    read(view, Task { errand, ..Task::everything(&catalog, checks) }, progress)
 }
 
 /// Reads and checks what the task names, in one view.
-pub(super) fn read(view: &mut View, task: &Task<'_>, progress: &Progress) -> Result<Inventory, Error> {
+pub(super) fn read(view: &mut View, task: Task<'_>, progress: &Progress) -> Result<Inventory, Error> {
     let facts = facts(view.first())?;
+    let catalog = task.catalog.clone();
     let scanned = scan(view, task, progress)?;
     Ok(Inventory {
         engine: EngineKind::Sqlite,
         version: rusqlite::version().to_string(),
         facts,
-        catalog: task.catalog.clone(),
+        catalog,
         fingerprint: scanned.fingerprint,
         findings: scanned.findings,
     })

@@ -26,6 +26,7 @@ mod sink;
 mod snapshot;
 mod swap;
 mod view;
+mod wal;
 mod writer;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::SqliteDatabase;
 use super::scan::{Task, scan};
-use super::snapshot::{file_in, online, page_copy};
+use super::snapshot::file_in;
 use super::view::View;
 use crate::engine::Error;
 use crate::fingerprint::Fingerprint;
@@ -17,12 +17,12 @@ impl SqliteDatabase {
             let view = View::of_live(site, 1)?;
             let is_wal =
                 super::inventory::facts(view.first())?.get("journal_mode").is_some_and(|mode| mode == "wal");
-            if !is_wal {
-                return page_copy::copy(view.first(), &target, &site.options.cancel, &progress);
-            }
-            online::copy(view.first(), &target, &site.options.cancel, &progress)?;
-            drop(view);
-            Ok(site.hash(&target)?.1)
+            let copied = if is_wal {
+                site.copy_wal(view.first(), view.wal(), &target, &progress)?
+            } else {
+                site.copy_pages(view.first(), &target, &progress)?
+            };
+            Ok(copied.sha256)
         })
         .await
     }
@@ -33,7 +33,7 @@ impl SqliteDatabase {
         self.blocking(move |site| {
             let mut view = View::of_live(site, site.workers())?;
             let catalog = super::catalog::read(view.first())?;
-            Ok(scan(&mut view, &Task::everything(&catalog, Vec::new()), &progress)?.fingerprint)
+            Ok(scan(&mut view, Task::everything(&catalog, Vec::new()), &progress)?.fingerprint)
         })
         .await
     }

@@ -81,14 +81,23 @@ pub(super) struct OpenFile<'c> {
 impl<'c> OpenFile<'c> {
     /// Returns the file of the main database.
     pub(super) fn of(connection: &'c Connection) -> Result<Self> {
+        Self::get(connection, ffi::SQLITE_FCNTL_FILE_POINTER)
+    }
+
+    /// Returns the WAL of the main database, which must be in WAL mode and have been read from.
+    pub(super) fn wal_of(connection: &'c Connection) -> Result<Self> {
+        Self::get(connection, ffi::SQLITE_FCNTL_JOURNAL_POINTER)
+    }
+
+    fn get(connection: &'c Connection, which: c_int) -> Result<Self> {
         let mut file: *mut ffi::sqlite3_file = ptr::null_mut();
-        // SAFETY: the handle is open as long as the connection is borrowed, and for this operation SQLite writes one
+        // SAFETY: the handle is open as long as the connection is borrowed, and for these operations SQLite writes one
         // pointer to where the last argument says (<https://www.sqlite.org/c3ref/c_fcntl_begin_atomic_write.html>).
         let code = unsafe {
             ffi::sqlite3_file_control(
                 connection.handle(),
                 c"main".as_ptr(),
-                ffi::SQLITE_FCNTL_FILE_POINTER,
+                which,
                 ptr::from_mut(&mut file).cast(),
             )
         };
@@ -120,6 +129,28 @@ impl<'c> OpenFile<'c> {
             ffi::SQLITE_IOERR_SHORT_READ => Ok(false),
             code => Err(error(code)),
         }
+    }
+}
+
+impl OpenFile<'_> {
+    /// Copies the first bytes of the index of the WAL, which lies in memory that all processes share. `None` when there
+    /// is none that can be looked at: nobody has read from the database yet, or its index is private.
+    pub(super) fn wal_index<const N: usize>(&self) -> Option<[u8; N]> {
+        const REGION: c_int = 32 << 10;
+        let map = self.methods.xShmMap.filter(|_| self.methods.iVersion >= 2 && N <= REGION as usize)?;
+        let mut memory: *mut c_void = ptr::null_mut();
+        // SAFETY: the method is called with the file that it belongs to; 0 asks for a region that exists, not a new one.
+        let code = unsafe { map(self.file.as_ptr(), 0, REGION, 0, ptr::from_mut(&mut memory).cast()) };
+        if memory.is_null() || !matches!(code, ffi::SQLITE_OK | ffi::SQLITE_READONLY) {
+            return None;
+        }
+        let mut bytes = [0; N];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            // SAFETY: the region is longer than N bytes and stays mapped while the connection is open. Other processes
+            // write to it, so each byte is read once, as it is; whether they belong together is for the caller to check.
+            *byte = unsafe { ptr::read_volatile(memory.cast::<u8>().add(index)) };
+        }
+        Some(bytes)
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Site;
 use super::session::{Session, open_frozen};
+use super::wal::WalState;
 use crate::base::Cancel;
 use crate::engine::Error;
 use std::path::Path;
@@ -15,41 +16,59 @@ const TRIES: usize = 20;
 /// Connections with the same view, at least one.
 pub(super) struct View {
     sessions: Vec<Session>,
+    wal: Option<WalState>,
+}
+
+/// What changes whenever somebody commits.
+#[derive(PartialEq, Eq)]
+struct Moment {
+    version: i64,
+    wal: Option<WalState>,
+}
+
+impl Moment {
+    fn of(witness: &Session, is_wal: bool) -> Result<Self, Error> {
+        let version = witness.one("beginning to read", "PRAGMA data_version")?;
+        Ok(Self { version, wal: if is_wal { WalState::read(witness) } else { None } })
+    }
 }
 
 impl View {
     /// Looks at a finished copy.
     pub(super) fn of_copy(path: &Path, workers: usize, cancel: &Cancel) -> Result<Self, Error> {
         let sessions = (0..workers.max(1)).map(|_| open_frozen(path, cancel));
-        Ok(Self { sessions: sessions.collect::<Result<_, _>>()? })
+        Ok(Self { sessions: sessions.collect::<Result<_, _>>()?, wal: None })
     }
 
     /// Looks at the live database, with fewer connections than asked for where somebody commits without a pause.
     pub(super) fn of_live(site: &Site, workers: usize) -> Result<Self, Error> {
         let wal_was_there = site.has_wal();
-        let first = site.look_again(wal_was_there)?;
-        if workers < 2 || !site.path.exists() {
-            first.begin_read()?;
-            return Ok(Self { sessions: vec![first] });
-        }
-        let mut sessions = vec![first];
-        for _ in 1..workers {
-            sessions.push(site.look_again(wal_was_there)?);
-        }
-        let witness = site.look_again(wal_was_there)?;
-        for _ in 0..TRIES {
-            let before: i64 = witness.one("beginning to read", "PRAGMA data_version")?;
-            for session in &sessions {
-                session.begin_read()?;
+        let mut sessions = vec![site.look_again(wal_was_there)?];
+        let is_wal = sessions[0].pragma("journal_mode")? == "wal";
+        if site.path.exists() && (is_wal || workers > 1) {
+            for _ in 1..workers {
+                sessions.push(site.look_again(wal_was_there)?);
             }
-            if before == witness.one::<i64>("beginning to read", "PRAGMA data_version")? {
-                return Ok(Self { sessions });
+            let witness = site.look_again(wal_was_there)?;
+            for _ in 0..TRIES {
+                let before = Moment::of(&witness, is_wal)?;
+                for session in &sessions {
+                    session.begin_read()?;
+                }
+                if before == Moment::of(&witness, is_wal)? {
+                    return Ok(Self { sessions, wal: before.wal });
+                }
+                sessions.iter().for_each(Session::end);
             }
-            sessions.iter().for_each(Session::end);
+            sessions.truncate(1);
         }
-        sessions.truncate(1);
         sessions[0].begin_read()?;
-        Ok(Self { sessions })
+        Ok(Self { sessions, wal: None })
+    }
+
+    /// Returns the state of the WAL that all connections see, when the database has one and its state is known.
+    pub(super) fn wal(&self) -> Option<WalState> {
+        self.wal
     }
 
     /// Returns the connection for what is read once.
@@ -60,10 +79,5 @@ impl View {
     /// Returns all connections, one for each thread.
     pub(super) fn sessions(&mut self) -> &mut [Session] {
         &mut self.sessions
-    }
-
-    /// Takes one connection out, if one stays.
-    pub(super) fn take_one(&mut self) -> Option<Session> {
-        if self.sessions.len() > 1 { self.sessions.pop() } else { None }
     }
 }

@@ -52,7 +52,8 @@ impl Site {
         let catalog = super::catalog::read(live.first())?;
         let (checks, findings) = checks(live.first(), &catalog, before, &same)?;
         let known = known(&catalog, before, &same);
-        let mut after = inventory::read(&mut live, &Task { catalog: &catalog, known, checks }, progress)?;
+        let mut after =
+            inventory::read(&mut live, Task { known, ..Task::everything(&catalog, checks) }, progress)?;
         after.findings.extend(findings);
         after.findings.sort();
         Ok(after)

@@ -26,8 +26,12 @@ const ROWS_BETWEEN_LOOKS: u64 = 4096;
 /// How many rows are read between two reports.
 const ROWS_BETWEEN_REPORTS: u64 = 1 << 18;
 
+/// Something else to be done in the same view, with one of its connections.
+pub(super) type Errand<'e> = Box<dyn FnOnce(&Session) -> Result<(), Error> + Send + 'e>;
+
 /// One piece of work.
-enum Job {
+enum Job<'e> {
+    Errand(Errand<'e>),
     Rows { table: usize, range: Option<Range> },
     Check(findings::Check),
 }
@@ -45,19 +49,21 @@ pub(super) struct Task<'a> {
     /// Tables that need not be read, because their fingerprint is known.
     pub known: BTreeMap<TableName, TableFingerprint>,
     pub checks: Vec<findings::Check>,
+    /// Done first, by whoever is free first.
+    pub errand: Option<Errand<'a>>,
 }
 
 impl<'a> Task<'a> {
     /// Every table of the catalog.
     pub(super) fn everything(catalog: &'a Catalog, checks: Vec<findings::Check>) -> Self {
-        Self { catalog, known: BTreeMap::new(), checks }
+        Self { catalog, known: BTreeMap::new(), checks, errand: None }
     }
 }
 
 /// Shared by the workers of one scan.
 struct Scan<'a> {
     tables: Vec<Reading>,
-    board: Board<Job>,
+    board: Board<Job<'a>>,
     hashers: Vec<Mutex<TableHasher>>,
     findings: Mutex<Vec<Finding>>,
     rows: AtomicU64,
@@ -65,7 +71,7 @@ struct Scan<'a> {
 }
 
 /// Reads rows and runs checks, on as many threads as the view has connections.
-pub(super) fn scan(view: &mut View, task: &Task<'_>, progress: &Progress) -> Result<Scanned, Error> {
+pub(super) fn scan(view: &mut View, task: Task<'_>, progress: &Progress) -> Result<Scanned, Error> {
     let first = view.first();
     let mut fingerprint = Fingerprint { sequences: sequences(first)?, ..Fingerprint::new() };
     fingerprint.not_compared = not_compared(first, task.catalog)?;
@@ -78,8 +84,11 @@ pub(super) fn scan(view: &mut View, task: &Task<'_>, progress: &Progress) -> Res
         }
     }
     fingerprint.not_compared.sort();
-    let (tables, found) = read(view, tables, &task.checks, progress)?;
-    fingerprint.tables = task.known.clone();
+    // What cannot be shared out goes first: whoever has it should not begin it last.
+    let errand = task.errand.map(Job::Errand);
+    let jobs = errand.into_iter().chain(task.checks.into_iter().map(Job::Check)).collect();
+    let (tables, found) = read(view, tables, jobs, progress)?;
+    fingerprint.tables = task.known;
     fingerprint.tables.extend(tables);
     Ok(Scanned { fingerprint, findings: found })
 }
@@ -87,11 +96,9 @@ pub(super) fn scan(view: &mut View, task: &Task<'_>, progress: &Progress) -> Res
 fn read(
     view: &mut View,
     tables: Vec<Reading>,
-    checks: &[findings::Check],
+    mut jobs: Vec<Job<'_>>,
     progress: &Progress,
 ) -> Result<(BTreeMap<TableName, TableFingerprint>, Vec<Finding>), Error> {
-    // The checks first: they cannot be shared out, so whoever has one should not begin it last.
-    let mut jobs: Vec<Job> = checks.iter().cloned().map(Job::Check).collect();
     for (table, reading) in tables.iter().enumerate() {
         jobs.push(Job::Rows { table, range: reading.whole(view.first())? });
     }
@@ -121,8 +128,9 @@ fn read(
 }
 
 impl Scan<'_> {
-    fn do_job(&self, session: &Session, job: Job) -> Result<(), Error> {
+    fn do_job(&self, session: &Session, job: Job<'_>) -> Result<(), Error> {
         match job {
+            Job::Errand(errand) => errand(session),
             Job::Check(check) => {
                 let found = check.run(session)?;
                 self.findings.lock().unwrap_or_else(PoisonError::into_inner).extend(found);

@@ -1,17 +1,21 @@
 //! Taking a snapshot and proving it.
 //!
 //! A database in rollback-journal mode is copied byte by byte: the copy is the database, and what it contains is read
-//! from the copy, after the live file is free again. A database in WAL mode is copied by SQLite itself, and what it
-//! contains is read from the live database in the same view; the proof is that the copy contains the same.
+//! from the copy, after the live file is free again. A database in WAL mode is copied page by page as one read transaction
+//! sees it (or by SQLite's own backup, where anything is out of the ordinary), and what it contains is read from the live
+//! database in the same view; the proof is that the copy contains the same.
 
-pub(super) mod online;
-pub(super) mod page_copy;
+mod online;
+mod page_copy;
+mod wal_copy;
 
 use super::Site;
 use super::failure::io_failed;
 use super::inventory::{self, Depth};
+use super::scan::Errand;
 use super::session::Session;
 use super::view::View;
+use super::wal::WalState;
 use crate::base::{fs, hash};
 use crate::catalog::diff;
 use crate::engine::{Error, Proof, ProofLevel, Snapshot};
@@ -27,7 +31,14 @@ use std::time::Instant;
 pub(super) const FILE: &str = "database.db";
 
 const PAGE_COPY: &str = "sqlite page copy";
+const WAL_COPY: &str = "sqlite page copy with WAL";
 const ONLINE: &str = "sqlite backup api";
+
+/// A finished copy.
+pub(super) struct Copied {
+    pub method: &'static str,
+    pub sha256: String,
+}
 
 /// Returns the snapshot's file.
 pub(super) fn file_in(folder: &Path) -> PathBuf {
@@ -40,24 +51,22 @@ impl Site {
         if !self.path.exists() {
             return self.snapshot_of_nothing(folder, progress);
         }
-        let mut view = View::of_live(self, 1)?;
+        let view = View::of_live(self, self.workers())?;
         let mut facts = inventory::facts(view.first())?;
         facts.extend(self.permissions());
         let is_wal = facts.get("journal_mode").is_some_and(|mode| mode == "wal");
-        let (method, sha256, inventory) = if is_wal {
-            let (sha256, inventory) = self.online_snapshot(&mut view, folder, progress)?;
-            (ONLINE, sha256, inventory)
+        let (copied, inventory) = if is_wal {
+            self.snapshot_of_wal(view, folder, progress)?
         } else {
-            let (sha256, inventory) = self.page_snapshot(view, folder, progress)?;
-            (PAGE_COPY, sha256, inventory)
+            self.snapshot_of_pages(view, folder, progress)?
         };
         // The journal mode and the size are the live database's, not the copy's.
         let inventory = Inventory { facts: facts.clone(), ..inventory };
         Ok(Snapshot {
             inventory,
-            method: method.to_string(),
+            method: copied.method.to_string(),
             tools: vec![library()],
-            sha256: BTreeMap::from([(FILE.to_string(), sha256)]),
+            sha256: BTreeMap::from([(FILE.to_string(), copied.sha256)]),
             facts,
         })
     }
@@ -84,31 +93,64 @@ impl Site {
         })
     }
 
-    fn page_snapshot(
+    fn snapshot_of_pages(
         &self,
         view: View,
         folder: &Path,
         progress: &Progress,
-    ) -> Result<(String, Inventory), Error> {
+    ) -> Result<(Copied, Inventory), Error> {
         let target = file_in(folder);
-        let sha256 = page_copy::copy(view.first(), &target, &self.options.cancel, progress)?;
+        let copied = self.copy_pages(view.first(), &target, progress)?;
         // Writers may go on from here: what follows is read from the copy.
         drop(view);
         let mut copy = View::of_copy(&target, self.workers(), &self.options.cancel)?;
-        Ok((sha256, inventory::take(&mut copy, Depth::Quick, progress)?))
+        Ok((copied, inventory::take(&mut copy, Depth::Quick, progress)?))
     }
 
-    fn online_snapshot(
+    fn snapshot_of_wal(
         &self,
-        view: &mut View,
+        mut view: View,
         folder: &Path,
         progress: &Progress,
-    ) -> Result<(String, Inventory), Error> {
-        let target = file_in(folder);
-        online::copy(view.first(), &target, &self.options.cancel, progress)?;
-        let inventory = inventory::take(view, Depth::Quick, progress)?;
-        let (_, sha256) = self.hash(&target)?;
-        Ok((sha256, inventory))
+    ) -> Result<(Copied, Inventory), Error> {
+        let (target, wal) = (file_in(folder), view.wal());
+        let mut copied = None;
+        // Nobody waits for us in WAL mode, so one thread copies while the others read already.
+        let errand: Errand<'_> = Box::new(|session| {
+            copied = Some(self.copy_wal(session, wal, &target, progress)?);
+            Ok(())
+        });
+        let inventory = inventory::take_with(&mut view, Depth::Quick, Some(errand), progress)?;
+        let lost = || Error::DamagedSnapshot { detail: "it was not copied to its end".to_string() };
+        Ok((copied.ok_or_else(lost)?, inventory))
+    }
+
+    /// Copies a rollback-journal database, in which `session` holds a read transaction.
+    pub(super) fn copy_pages(
+        &self,
+        session: &Session,
+        target: &Path,
+        progress: &Progress,
+    ) -> Result<Copied, Error> {
+        let sha256 = page_copy::copy(session, target, &self.options.cancel, progress)?;
+        Ok(Copied { method: PAGE_COPY, sha256 })
+    }
+
+    /// Copies a WAL database, in which `session` holds a read transaction that began at `wal`.
+    pub(super) fn copy_wal(
+        &self,
+        session: &Session,
+        wal: Option<WalState>,
+        target: &Path,
+        progress: &Progress,
+    ) -> Result<Copied, Error> {
+        if let Some(wal) = wal
+            && let Some(sha256) = wal_copy::copy(session, wal, target, &self.options.cancel, progress)?
+        {
+            return Ok(Copied { method: WAL_COPY, sha256 });
+        }
+        online::copy(session, target, &self.options.cancel, progress)?;
+        Ok(Copied { method: ONLINE, sha256: self.hash(target)?.1 })
     }
 
     /// Proves that the snapshot in `folder` holds what was seen when it was taken.
@@ -155,7 +197,7 @@ impl Site {
     }
 
     /// Hashes a snapshot's file. No connection may be open on it.
-    pub(in crate::engine::sqlite) fn hash(&self, file: &Path) -> Result<(u64, String), Error> {
+    fn hash(&self, file: &Path) -> Result<(u64, String), Error> {
         hash::file_sha256_until(file, &self.options.cancel).map_err(|source| io_failed(file, "read", source))
     }
 }

@@ -30,6 +30,19 @@ pub(in crate::engine::sqlite) fn copy(
     let failed = |error| source.failed("reading the database file", error);
     let file = source.file()?;
     let size = file.size().map_err(failed)?;
+    let read = |block: &mut [u8], offset| file.read(block, offset).map(|_| ()).map_err(failed);
+    write(size, read, target, cancel, progress)
+}
+
+/// Writes a new file from what `read` gives, block by block from the beginning, and seals it: on disk when this returns.
+/// Returns the SHA-256 of what was read.
+pub(super) fn write(
+    size: u64,
+    read: impl Fn(&mut [u8], u64) -> Result<(), Error>,
+    target: &Path,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<String, Error> {
     let mut sink = Sink::create(target, size)?;
     let (full, to_hash) = sync_channel::<(Vec<u8>, usize)>(BLOCKS);
     let (empty, reused) = sync_channel::<Vec<u8>>(BLOCKS);
@@ -47,7 +60,7 @@ pub(in crate::engine::sqlite) fn copy(
             // Both channels only close when the hashing thread ended, which it does after us.
             let Ok(mut block) = reused.recv() else { break };
             let length = usize::try_from(size - done).unwrap_or(BLOCK).min(BLOCK);
-            file.read(&mut block[..length], done).map_err(failed)?;
+            read(&mut block[..length], done)?;
             sink.write(&block[..length])?;
             if full.send((block, length)).is_err() {
                 break;

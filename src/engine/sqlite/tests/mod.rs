@@ -9,3 +9,4 @@ mod restore;
 mod script;
 mod snapshot;
 mod support;
+mod wal;

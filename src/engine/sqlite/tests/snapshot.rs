@@ -89,7 +89,7 @@ async fn the_copy_of_a_wal_database_is_one_file_with_everything_in_it() {
     app.execute_batch(SHOP).expect("rows in the WAL only");
     let database = scratch.open();
     let (folder, taken) = snapshot(&scratch, &database, "one").await;
-    assert_eq!(taken.method, "sqlite backup api");
+    assert_eq!(taken.method, "sqlite page copy with WAL");
     assert_eq!(ask(&folder.join("database.db"), "PRAGMA journal_mode").await, "delete");
     assert_eq!(ask(&folder.join("database.db"), "SELECT count(*) FROM customer").await, "3");
     assert_eq!(std::fs::read_dir(&folder).expect("listed").count(), 1);
