@@ -13,6 +13,7 @@ mod promise;
 mod reading_leaves_no_trace;
 mod recover_with_nothing_to_do;
 mod restore;
+mod revisions;
 mod support_works;
 mod upgrade_keeps_data;
 mod upgrade_refuses;
