@@ -1,8 +1,8 @@
 //! Putting a backup back: into a new database, or in the place of the live one.
 
 use super::snapshot::{self, Purpose, read_inventory};
-use super::{Ports, Refusal, SnapshotPolicy, change::preflight, refused, settle, verify};
-use crate::engine::Swapped;
+use super::{Ports, Refusal, SnapshotPolicy, change::preflight, facts::Done, refused, settle, verify};
+use crate::engine::{OtherWrites, Swapped, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
@@ -98,7 +98,10 @@ async fn put_in_place(
         .await
         .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
     op.set_aftermath(Aftermath::Changed);
-    op.step(Step::Verify, compare(ports, expected, saved.as_ref()))
+    // Clients work again: what they write from here on is not a difference of the restore.
+    let mark = ports.database.mark().await.ok();
+    let written = op
+        .step(Step::Verify, compare(ports, expected, saved.as_ref(), mark.as_ref()))
         .await
         .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
     Ok(Report {
@@ -111,7 +114,7 @@ async fn put_in_place(
         undo: saved.as_ref().map(|saved| format!("ripcord restore {}", saved.id)),
         backup: saved,
         check: None,
-        notes: notes(&swapped),
+        notes: notes(&swapped, written.what),
     })
 }
 
@@ -140,27 +143,41 @@ fn is_unreadable(failure: &Failure) -> bool {
 }
 
 /// Compares what is live now with what was to be restored, and keeps it as the end of this operation: without it the
-/// next `verify` would compare with the state that was replaced.
+/// next `verify` would compare with the state that was replaced. Returns the rows that clients have written since the
+/// swap, which is no fault of the restore; what was staged had been compared before it went live.
 async fn compare(
     ports: &Ports<'_>,
     expected: &Inventory,
     saved: Option<&BackupFacts>,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    mark: Option<&WriteMark>,
+) -> Result<Done<Vec<String>>, Box<dyn std::error::Error + Send + Sync>> {
     let now = ports.database.inventory(&ports.progress(Step::Verify)).await?;
     let check = verify::strict(expected, &now);
-    if !check.wrong.is_empty() {
-        return Err(Refusal::NotRestored { differences: verify::sentences(&check) }.into());
+    let differences = verify::sentences(&check);
+    if !differences.is_empty() && !(check.catalog.is_empty() && somebody_wrote(ports, mark).await) {
+        return Err(Refusal::NotRestored { differences }.into());
     }
     if let Some(saved) = saved {
         ports.store.add(&saved.id, "after.json", &serde_json::to_vec_pretty(&now)?).await?;
     }
-    Ok(())
+    let facts = format!("{} tables as in the backup", now.fingerprint.tables.len());
+    Ok(Done { what: differences, facts })
 }
 
-fn notes(swapped: &Swapped) -> Vec<String> {
+async fn somebody_wrote(ports: &Ports<'_>, mark: Option<&WriteMark>) -> bool {
+    match mark {
+        Some(mark) => !matches!(ports.database.others_wrote_since(mark).await, Ok(OtherWrites::Nobody)),
+        None => true,
+    }
+}
+
+fn notes(swapped: &Swapped, written_since: Vec<String>) -> Vec<String> {
     let mut notes = swapped.notes.clone();
     if let Some(kept) = &swapped.kept {
         notes.push(format!("the database that was live before is kept as {kept}"));
+    }
+    if !written_since.is_empty() {
+        notes.push(format!("clients have written since the swap: {}", written_since.join("; ")));
     }
     notes
 }

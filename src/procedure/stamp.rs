@@ -6,7 +6,6 @@
 use super::facts::Done;
 use super::{Ports, refused, rows_text, settle};
 use crate::base::hash::sha256_hex;
-use crate::base::ids;
 use crate::engine::{self, AppliedFile, Bookkeeping};
 use crate::history::{Direction, History, HistoryError, RevisionId, RowChange};
 use crate::journal::Operation;
@@ -26,7 +25,7 @@ pub struct StampRequest {
 
 /// Sets the version rows to what is asked for.
 pub async fn stamp(ports: &Ports<'_>, request: &StampRequest) -> Result<Report, Failure> {
-    let id = ids::operation_id(ports.clock.now(), Kind::Stamp.word());
+    let id = ports.journal.new_id(Kind::Stamp);
     if !ports.database.exists().await.map_err(refused)? {
         return Err(refused(engine::Error::NotFound { place: ports.identity().place.clone() }));
     }
