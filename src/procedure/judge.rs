@@ -92,7 +92,9 @@ fn blame(name: &TableName, table: &TableComparison, around: &Circumstances<'_>, 
 
 fn describe(table: &TableComparison) -> String {
     match (table.rows_before, table.rows_after) {
-        (Some(before), Some(after)) if before != after => format!("it has {after} rows, before {before}"),
+        (Some(before), Some(after)) if before != after => {
+            format!("it has {}, before {before}", super::rows_of(after))
+        }
         (Some(before), Some(_)) => format!("its {before} rows hold other values than before"),
         (Some(before), None) => format!("it is gone with its {before} rows"),
         (None, Some(after)) => format!("it is new, with {after} rows"),

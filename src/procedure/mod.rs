@@ -118,7 +118,7 @@ pub enum Refusal {
         rows_text(heads)
     )]
     NotAtHeads { rows: Vec<RevisionId>, heads: Vec<RevisionId> },
-    #[error("verification found {count} differences that the migration does not explain")]
+    #[error("verification found {} that the migration does not explain", match count { 1 => "1 difference".to_string(), more => format!("{more} differences") })]
     Verification { count: usize },
     #[error(
         "the migrations that are left lead to {found}, the interrupted operation was on its way to {expected}"
@@ -130,6 +130,11 @@ pub enum Refusal {
     TooLargeToProve { what: String, bytes: u64 },
     #[error("{} could not be {doing}: {source}", place.display())]
     Io { place: PathBuf, doing: &'static str, source: std::io::Error },
+}
+
+/// Returns a number of rows in words: `1 row`, `2 rows`.
+fn rows_of(count: u64) -> String {
+    if count == 1 { "1 row".to_string() } else { format!("{count} rows") }
 }
 
 /// The name of a direction's operation.

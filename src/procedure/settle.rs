@@ -1,6 +1,7 @@
 //! The bad end: finding out what is true of the data, and putting it back where that loses nothing.
 
 use super::change::{ChangeRequest, OnFailure};
+use super::facts::Done;
 use super::snapshot::Saved;
 use super::{Ports, Refusal, rows_text, verify};
 use crate::engine::{OtherWrites, WriteMark};
@@ -139,13 +140,17 @@ pub(super) async fn put_back(ports: &Ports<'_>, op: &mut Operation, saved: &Save
         let now = ports.database.inventory(&progress).await?;
         let check = verify::strict(&saved.inventory, &now);
         match check.wrong.is_empty() {
-            true => Ok(()),
+            true => {
+                let facts =
+                    format!("{} tables are as they were in the snapshot", check.comparison.tables.len());
+                Ok(Done { what: (), facts })
+            }
             false => Err(Box::<dyn std::error::Error + Send + Sync>::from(Refusal::NotRestored {
                 differences: verify::sentences(&check),
             })),
         }
     };
-    op.step(Step::PutBack, work).await
+    op.step(Step::PutBack, work).await.map(|_| ())
 }
 
 /// The commands that lead on from a database that stands half-way, the gentlest first.

@@ -116,7 +116,7 @@ pub(super) fn strict(expected: &Inventory, found: &Inventory) -> Check {
             // Named by the catalog already.
             (TableVerdict::Added | TableVerdict::Removed, ..) => continue,
             (_, Some(before), Some(after)) if before != after => {
-                ("rows", format!("has {after} rows, expected {before}"))
+                ("rows", format!("has {}, expected {before}", super::rows_of(after)))
             }
             _ => ("digest", "holds other values".to_string()),
         };
