@@ -7,8 +7,10 @@ mod support;
 
 mod backup;
 mod backup_on_disk;
+mod json_contract;
 mod log_tells;
 mod no_secret_is_printed;
+mod output_golden;
 mod promise;
 mod reading_leaves_no_trace;
 mod recover_with_nothing_to_do;

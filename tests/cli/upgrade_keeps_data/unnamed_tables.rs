@@ -27,7 +27,7 @@ both_engines! {
         let before = db.dump();
         let run = sandbox.ripcord(&["upgrade"]);
         run.expect_code(4);
-        says_three_parts(&run, "differences that the migration does not explain");
+        says_three_parts(&run, "that the migration does not explain");
         run.stderr_has("audit: no migration names it, and it has 0 rows, before 2");
         run.stderr_has("state: the snapshot was put back");
         assert_same(&before, &db.dump(), &run);
