@@ -26,6 +26,8 @@ pub struct OperationState {
     pub step: Option<(Step, Progressed)>,
     /// Every step that ever started, in order.
     pub started: Vec<Step>,
+    /// Every step that ever finished well, in order.
+    pub finished: Vec<Step>,
     /// The backup that was published.
     pub backup: Option<String>,
     /// The script that was started and not finished.
@@ -73,6 +75,7 @@ impl OperationState {
             last: first.at,
             step: None,
             started: Vec::new(),
+            finished: Vec::new(),
             backup: None,
             open_script: None,
             open_statement: None,
@@ -95,7 +98,10 @@ impl OperationState {
                 self.step = Some((*step, Progressed::Started));
                 self.started.push(*step);
             }
-            Entry::Finished { step, .. } => self.step = Some((*step, Progressed::Finished)),
+            Entry::Finished { step, .. } => {
+                self.step = Some((*step, Progressed::Finished));
+                self.finished.push(*step);
+            }
             Entry::Failed { step, error } => {
                 self.step = Some((*step, Progressed::Failed));
                 self.error = Some(error.clone());

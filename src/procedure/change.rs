@@ -129,8 +129,8 @@ pub(super) async fn preflight(
     if !stop.is_empty() {
         return Err(refused(Refusal::Preflight { findings: stop }));
     }
-    if let Some(limit) = policy.max_size.filter(|limit| found.bytes > *limit) {
-        let _ = limit;
+    // A restore in place never asks: the snapshot it takes first is of what is there, however large.
+    if !replaces && policy.max_size.is_some_and(|limit| found.bytes > limit) {
         return Err(refused(Refusal::TooLargeToProve { what: "database".to_string(), bytes: found.bytes }));
     }
     for finding in remarks {

@@ -4,7 +4,7 @@
 //! rest must not. Where other sessions can have written meanwhile, the rest is told apart by what the migration's own
 //! transactions wrote, and where even that is unknown the check says that it cannot tell.
 
-use crate::catalog::{Change, Finding, Severity, Table, TableName, diff};
+use crate::catalog::{Change, Finding, Severity, Table, TableKind, TableName, diff};
 use crate::engine::{Applied, OtherWrites};
 use crate::fingerprint::{Inventory, TableComparison, TableVerdict, compare};
 use crate::history::RevisionId;
@@ -34,11 +34,7 @@ pub fn judge(before: &Inventory, after: &Inventory, around: &Circumstances<'_>) 
     version_rows(around, &mut check);
     let tables: BTreeMap<&TableName, &Table> =
         before.catalog.tables.iter().chain(&after.catalog.tables).collect();
-    let untouched = |name: &TableName| {
-        !name.is_bookkeeping()
-            && !around.touches.mentions(name)
-            && !tables.get(name).is_some_and(|table| mentions_parent(around.touches, table))
-    };
+    let untouched = |name: &TableName| !name.is_bookkeeping() && !is_touched(around.touches, &tables, name);
     let mut data = Vec::new();
     for (name, table) in check.comparison.differing().filter(|(name, _)| untouched(name)) {
         data.push((name.clone(), table.clone()));
@@ -78,10 +74,11 @@ fn blame(name: &TableName, table: &TableComparison, around: &Circumstances<'_>, 
             let detail = format!("no migration names it, and {what}");
             check.wrong.push(wrong(code, &name.to_string(), &detail));
         }
-        (Some(0), _) => {
+        // Rows can come from other sessions; that a table goes with them is hardly their doing, and never assumed.
+        (Some(0), _) if table.verdict != TableVerdict::Removed => {
             check.unsure.push(format!("{name}: {what}, written by other sessions while the migration ran"));
         }
-        (None, _) => {
+        _ => {
             check.unsure.push(format!(
                 "{name}: {what}; other sessions may have written while the migration ran, so it cannot be told \
                  whether the migration did it"
@@ -125,12 +122,36 @@ fn speaks_of_touched(touches: &Touches, change: &Change) -> bool {
     [&change.before, &change.after].into_iter().flatten().any(|text| mentions_any_word(touches, text))
 }
 
-/// A partition or an inheriting table changes with its parent.
-fn mentions_parent(touches: &Touches, table: &Table) -> bool {
-    ["partition", "inherits", "parent"]
+/// A table may change when it is mentioned, or a table that it belongs to: a partition changes with its parent and all
+/// ancestors, a shadow table with its virtual table.
+fn is_touched(touches: &Touches, tables: &BTreeMap<&TableName, &Table>, name: &TableName) -> bool {
+    let mut open = vec![name.clone()];
+    let mut seen = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        if touches.mentions(&name) {
+            return true;
+        }
+        if let Some(table) = tables.get(&name).filter(|_| seen.insert(name.clone())) {
+            open.extend(owners(&name, table));
+        }
+    }
+    false
+}
+
+/// Returns the tables that a table may belong to.
+fn owners(name: &TableName, table: &Table) -> Vec<TableName> {
+    if table.kind == TableKind::Shadow {
+        // SQLite names shadow tables after their virtual table: `docs_data` belongs to `docs`.
+        let ends = name.name.match_indices('_').map(|(end, _)| end);
+        return ends.map(|end| TableName::plain(&name.name[..end])).collect();
+    }
+    let parents = table
+        .options
         .iter()
-        .flat_map(|word| table.options.iter().filter(move |(name, _)| name.contains(word)))
-        .any(|(_, value)| mentions_any_word(touches, value))
+        .filter(|(option, _)| ["inherits", "partition of"].contains(&option.as_str()))
+        .flat_map(|(_, value)| value.split(", "));
+    // `partition of` is followed by the bound.
+    parents.filter_map(|parent| TableName::parse(parent.split(" FOR ").next().unwrap_or(parent))).collect()
 }
 
 fn mentions_any_word(touches: &Touches, text: &str) -> bool {
@@ -275,6 +296,42 @@ mod tests {
             print.digest = Digest(77);
         }
         assert_eq!(codes(&judged(&before, &after, &Applied::default(), &OtherWrites::Nobody)), [""; 0]);
+    }
+
+    #[test]
+    fn a_partition_of_a_partition_changes_with_the_first_ancestor() {
+        let mut before = inventory(&[("users", 0), ("users_2026", 0), ("users_2026_01", 5)]);
+        for (child, parent) in [("users_2026", "users"), ("users_2026_01", "users_2026")] {
+            let table = before.catalog.tables.get_mut(&TableName::plain(child)).expect("there");
+            table.options.insert("inherits".into(), parent.into());
+        }
+        let mut after = before.clone();
+        if let Some(print) = after.fingerprint.tables.get_mut(&TableName::plain("users_2026_01")) {
+            print.digest = Digest(77);
+        }
+        assert_eq!(codes(&judged(&before, &after, &Applied::default(), &OtherWrites::Nobody)), [""; 0]);
+    }
+
+    #[test]
+    fn a_shadow_table_changes_with_its_virtual_table() {
+        let mut before = inventory(&[("users", 0), ("users_data", 5), ("orders_data", 5)]);
+        for (name, table) in &mut before.catalog.tables {
+            table.kind = if name.name == "users" { TableKind::Virtual } else { TableKind::Shadow };
+        }
+        let mut after = before.clone();
+        for print in after.fingerprint.tables.values_mut() {
+            print.digest = Digest(77);
+        }
+        let check = judged(&before, &after, &Applied::default(), &OtherWrites::Nobody);
+        let subjects: Vec<_> = check.wrong.iter().map(|wrong| wrong.subject.as_str()).collect();
+        assert_eq!(subjects, ["orders_data"]);
+    }
+
+    #[test]
+    fn a_table_that_is_gone_is_never_laid_to_other_sessions() {
+        let check = judged(&inventory(&[("orders", 5)]), &inventory(&[]), &Applied::nothing(), &somebody());
+        assert_eq!(codes(&check), [""; 0]);
+        assert!(check.unsure[0].contains("it cannot be told"), "{:?}", check.unsure);
     }
 
     #[test]

@@ -27,16 +27,24 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
     };
     let mut op = ports.journal.resume(&state.operation).map_err(refused)?.observed_by(ports.observer.clone());
     // First free what the crash left locked, barred or half written: the looks below need a database that answers.
-    let mut tidied = ports.database.tidy(&state.operation, &state.facts).await.map_err(refused)?;
-    tidied.extend(ports.store.tidy(&state.operation).await.map_err(refused)?);
+    // Where the database may have been changed, not being able to look is not knowing, and the operation stays open.
+    let cannot_look = |failure: Failure| match failure.aftermath {
+        Aftermath::Unchanged if state.may_have_changed() => {
+            Failure { aftermath: Aftermath::Unknown, operation: Some(state.operation.clone()), ..failure }
+        }
+        _ => failure,
+    };
+    let freed = ports.database.tidy(&state.operation, &state.facts).await.map_err(refused);
+    let mut tidied = freed.map_err(cannot_look)?;
+    tidied.extend(ports.store.tidy(&state.operation).await.map_err(refused).map_err(cannot_look)?);
 
     let outcome = match state.kind {
         _ if !state.may_have_changed() => Ok(unchanged(ports, &state)),
-        Kind::Restore => after_restore(ports, &state).await,
+        Kind::Restore => after_restore(ports, &mut op, &state, request).await,
         Kind::Stamp => after_stamp(ports, &state).await,
         _ => after_change(ports, &mut op, &state, request).await,
     };
-    let outcome = outcome.map(|mut report| {
+    let outcome = outcome.map_err(cannot_look).map(|mut report| {
         report.notes.extend(tidied);
         report
     });
@@ -57,6 +65,9 @@ async fn after_change(
 ) -> Result<Report, Failure> {
     let saved = saved(ports, state).await?;
     let rows = ports.database.version_rows().await.map_err(|error| unknown(state, &saved, error))?;
+    if state.started.contains(&Step::PutBack) && was_put_back(ports, state, &saved).await? {
+        return Ok(put_back_before(ports, state, &saved));
+    }
     if request.undo || state.started.contains(&Step::PutBack) {
         return undo(ports, op, state, &saved, request).await;
     }
@@ -193,6 +204,24 @@ async fn verified(
     })
 }
 
+/// Tells whether putting back had taken place before the crash. Doing it twice would replace what clients wrote since.
+async fn was_put_back(ports: &Ports<'_>, state: &OperationState, saved: &Saved) -> Result<bool, Failure> {
+    if state.finished.contains(&Step::PutBack) {
+        return Ok(true);
+    }
+    let check = verify::is_as_before(ports, saved).await.map_err(|error| unknown(state, saved, error))?;
+    Ok(check.wrong.is_empty())
+}
+
+fn put_back_before(ports: &Ports<'_>, state: &OperationState, saved: &Saved) -> Report {
+    Report {
+        aftermath: Aftermath::PutBack,
+        to: state.from.clone(),
+        backup: Some(saved.facts()),
+        ..report(ports, state)
+    }
+}
+
 async fn undo(
     ports: &Ports<'_>,
     op: &mut Operation,
@@ -201,16 +230,7 @@ async fn undo(
     request: &RecoverRequest,
 ) -> Result<Report, Failure> {
     op.set_aftermath(Aftermath::Unknown);
-    // Others may have written since the crash: keep the present state before it is replaced.
-    let id = format!("{}-present", state.operation);
-    let kept = match ports.store.open(&id).await {
-        Ok(backup) => backup.manifest.id,
-        Err(_) => {
-            let purpose = Purpose { id, kind: Kind::Restore, plan: None };
-            let kept = snapshot::keep(ports, op, &purpose, &request.policy).await;
-            kept.map_err(|failure| Failure { backup: Some(saved.facts()), ..failure })?.backup.manifest.id
-        }
-    };
+    let kept = keep_present(ports, op, state, saved, request).await?;
     settle::put_back(ports, op, saved).await.map_err(|mut failure| {
         failure.backup = Some(saved.facts());
         failure
@@ -225,25 +245,101 @@ async fn undo(
     })
 }
 
+/// Keeps the present state before it is replaced, each time anew: others may have written since an earlier attempt.
+async fn keep_present(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    state: &OperationState,
+    saved: &Saved,
+    request: &RecoverRequest,
+) -> Result<String, Failure> {
+    let mut id = format!("{}-present", state.operation);
+    let mut attempt = 1;
+    while !matches!(ports.store.open(&id).await, Err(crate::store::Error::NotFound { .. })) {
+        attempt += 1;
+        id = format!("{}-present-{attempt}", state.operation);
+    }
+    let purpose = Purpose { id, kind: Kind::Restore, plan: None };
+    let kept = snapshot::keep(ports, op, &purpose, &request.policy).await;
+    let kept = kept.map_err(|failure| Failure { backup: Some(saved.facts()), ..failure })?;
+    Ok(kept.backup.manifest.id)
+}
+
 /// The crash came while a restored database was put in place. The engine has finished or undone the swap; look which.
-async fn after_restore(ports: &Ports<'_>, state: &OperationState) -> Result<Report, Failure> {
+async fn after_restore(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    state: &OperationState,
+    request: &RecoverRequest,
+) -> Result<Report, Failure> {
     let restored = state.facts.get("restores").cloned().unwrap_or_default();
     let backup = ports.store.open(&restored).await.map_err(refused)?;
     let expected = read_inventory(&backup, "before.json").map_err(refused)?;
+    if !ports.database.exists().await.map_err(refused)? {
+        return Ok(not_restored(ports, state, &restored));
+    }
     let now = ports.database.inventory(&ports.progress(Step::Verify)).await.map_err(refused)?;
-    let check = verify::strict(&expected, &now);
-    let aftermath = if check.wrong.is_empty() { Aftermath::PutBack } else { Aftermath::Unchanged };
-    if let (Aftermath::PutBack, Some(saved)) = (aftermath, &state.backup) {
-        keep_end(ports, saved, &now).await;
+    let replaced = match &state.backup {
+        Some(_) => Some(saved(ports, state).await?),
+        None => None,
+    };
+    if request.undo
+        && let Some(replaced) = &replaced
+    {
+        return undo(ports, op, state, replaced, request).await;
     }
-    let to = if aftermath == Aftermath::PutBack { state.to.clone() } else { state.from.clone() };
-    let mut report = Report { aftermath, to, ..report(ports, state) };
-    if aftermath == Aftermath::Unchanged {
-        report
-            .notes
-            .push(format!("the restore did not take place; run it again: ripcord restore {restored}"));
+    let took_place = match state.finished.contains(&Step::Swap) {
+        true => Some(true),
+        false => took_place(&expected, replaced.as_ref().map(|saved| &saved.inventory), &now),
+    };
+    match (took_place, replaced) {
+        (Some(true), replaced) => {
+            if let Some(replaced) = replaced {
+                keep_end(ports, &replaced.backup.manifest.id, &now).await;
+            }
+            Ok(Report { aftermath: Aftermath::PutBack, ..report(ports, state) })
+        }
+        (Some(false), _) => Ok(not_restored(ports, state, &restored)),
+        (None, Some(replaced)) => {
+            let at =
+                "while a restored database was put in its place, and others have written since".to_string();
+            let refusal = Refusal::NeedsChoice { operation: state.operation.clone(), at };
+            let next = vec!["ripcord recover --undo".to_string()];
+            Err(Failure { next, ..unknown(state, &replaced, refusal) })
+        }
+        // Nothing was replaced, so whatever is there is what was restored.
+        (None, None) => Ok(Report { aftermath: Aftermath::PutBack, ..report(ports, state) }),
     }
-    Ok(report)
+}
+
+fn not_restored(ports: &Ports<'_>, state: &OperationState, restored: &str) -> Report {
+    let mut report = unchanged(ports, state);
+    report.notes.push(format!("the restore did not take place; run it again: ripcord restore {restored}"));
+    report
+}
+
+/// Decides from what is there whether a swap took place: the swap is all or nothing, so one table that only one of the
+/// two sides has in this state tells; `None` when others have written so much that no table is as either side had it.
+fn took_place(restored: &Inventory, replaced: Option<&Inventory>, now: &Inventory) -> Option<bool> {
+    let is = |side: &Inventory| verify::strict(side, now).wrong.is_empty();
+    if is(restored) {
+        return Some(true);
+    }
+    let replaced = replaced?;
+    if is(replaced) {
+        return Some(false);
+    }
+    let tells = |side: &Inventory, other: &Inventory| {
+        now.fingerprint.tables.iter().any(|(name, table)| {
+            side.fingerprint.tables.get(name) == Some(table)
+                && other.fingerprint.tables.get(name) != Some(table)
+        })
+    };
+    match (tells(restored, replaced), tells(replaced, restored)) {
+        (true, false) => Some(true),
+        (false, true) => Some(false),
+        _ => None,
+    }
 }
 
 /// Keeps what the database is at the end beside the state that was replaced, so that the next `verify` compares with

@@ -26,7 +26,9 @@ pub(super) async fn end(
     if aftermath == Aftermath::Unknown {
         return outcome.map_err(|mut failure| {
             failure.operation = Some(op.id().to_string());
-            failure.next.insert(0, "ripcord recover".to_string());
+            if failure.next.is_empty() {
+                failure.next.push("ripcord recover".to_string());
+            }
             failure
         });
     }
@@ -40,7 +42,16 @@ pub(super) async fn end(
         let _ = ports.store.add(&backup.id, "journal.jsonl", &bytes).await;
     }
     match outcome {
-        Ok(report) => written.map(|()| report).map_err(Failure::refused),
+        // The work is done and true whatever became of the line that says so; `recover` writes it again.
+        Ok(report) => written
+            .map_err(|error| Failure {
+                operation: Some(op.id().to_string()),
+                aftermath: report.aftermath,
+                backup: report.backup.clone(),
+                next: vec!["ripcord recover".to_string()],
+                ..Failure::refused(error)
+            })
+            .map(|()| report),
         Err(mut failure) => {
             failure.operation.get_or_insert_with(|| op.id().to_string());
             Err(failure)
