@@ -62,7 +62,7 @@ impl Site {
         let mut swapped = Swapped { kept: None, barred: Duration::ZERO, notes: Vec::new() };
         match self.way()? {
             Way::InPlace => swapped.notes.extend(self.restore_in_place(&source, staged)?),
-            Way::NewFile => self.create_from(&source, staged, operation)?,
+            Way::NewFile => swapped.notes.extend(self.create_from(&source, staged, operation)?),
             Way::Replace => swapped.kept = Some(self.replace_with(&source, staged, operation, log)?),
         }
         swapped.barred = began.elapsed();

@@ -20,12 +20,20 @@ use std::path::{Path, PathBuf};
 const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 impl Site {
-    /// Creates the database, which must not be there.
-    pub(super) fn create_from(&self, source: &Path, staged: &Staged, operation: &str) -> Result<(), Error> {
+    /// Creates the database, which must not be there. Returns remarks on what an earlier one has left in its place.
+    pub(super) fn create_from(
+        &self,
+        source: &Path,
+        staged: &Staged,
+        operation: &str,
+    ) -> Result<Vec<String>, Error> {
         self.close_writer();
         let partial = self.build(source, staged, operation)?;
         checkpoint::reached("new database built, not in place");
-        self.publish(&partial)
+        let moved = self.move_away(operation)?;
+        self.publish(&partial)?;
+        let note = |place: &PathBuf| format!("what an earlier database left is kept as {}", place.display());
+        Ok(moved.iter().map(note).collect())
     }
 
     /// Moves the broken file away and puts a new one in its place. Returns where the old one is.
@@ -40,24 +48,38 @@ impl Site {
         let partial = self.build(source, staged, operation)?;
         let kept = self.kept(operation);
         log.fact("kept", &kept.display().to_string())?;
-        for suffix in SUFFIXES {
-            move_if_there(&sidecar(&self.path, suffix), &sidecar(&kept, suffix))?;
-            checkpoint::reached(&format!("database{suffix} moved away"));
-        }
-        let folder = fs::parent(&self.path);
-        fs::sync_dir(&folder).map_err(|source| io_failed(&folder, "synced", source))?;
+        self.move_away(operation)?;
         self.publish(&partial)?;
         Ok(kept.display().to_string())
+    }
+
+    /// Moves the database and what lies beside it to their kept names, for good. Returns the new places.
+    fn move_away(&self, operation: &str) -> Result<Vec<PathBuf>, Error> {
+        let mut moved = Vec::new();
+        for suffix in SUFFIXES {
+            let place = sidecar(&self.kept(operation), suffix);
+            if move_if_there(&sidecar(&self.path, suffix), &place)? {
+                moved.push(place);
+                checkpoint::reached(&format!("database{suffix} moved away"));
+            }
+        }
+        if !moved.is_empty() {
+            let folder = fs::parent(&self.path);
+            fs::sync_dir(&folder).map_err(|source| io_failed(&folder, "synced", source))?;
+        }
+        Ok(moved)
     }
 
     /// Removes what an operation left unfinished, and undoes a replacement that stopped half-way.
     pub(in super::super) fn tidy(&self, operation: &str) -> Result<Vec<String>, Error> {
         let mut done = Vec::new();
         let kept = self.kept(operation);
-        if !self.path.exists() && kept.exists() {
-            for suffix in SUFFIXES {
-                // The database last, so that a crash here is tidied up the same way.
-                move_if_there(&sidecar(&kept, suffix), &sidecar(&self.path, suffix))?;
+        if !self.path.exists() && SUFFIXES.iter().any(|suffix| sidecar(&kept, suffix).exists()) {
+            // The database last: as long as it is not in its place, a crash here is tidied up the same way.
+            for suffix in SUFFIXES.iter().rev() {
+                if move_if_there(&sidecar(&kept, suffix), &sidecar(&self.path, suffix))? {
+                    checkpoint::reached(&format!("database{suffix} moved back"));
+                }
             }
             done.push(format!("moved {} back", kept.display()));
         }
@@ -148,9 +170,10 @@ fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     }
 }
 
-fn move_if_there(from: &Path, to: &Path) -> Result<(), Error> {
+/// Returns whether there was anything to move.
+fn move_if_there(from: &Path, to: &Path) -> Result<bool, Error> {
     match std::fs::rename(from, to) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome.map_err(|source| io_failed(from, "moved", source)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        outcome => outcome.map(|()| true).map_err(|source| io_failed(from, "moved", source)),
     }
 }

@@ -211,3 +211,42 @@ async fn tidying_up_undoes_half_a_replacement_and_doing_it_twice_is_doing_it_onc
     assert_eq!(database.tidy("op", &BTreeMap::new()).await.expect("tidied"), [""; 0]);
     assert_eq!(scratch.ask("SELECT count(*) FROM customer").await, "3");
 }
+
+#[tokio::test]
+async fn what_an_earlier_database_left_is_not_applied_to_a_new_file() {
+    let scratch = Scratch::with(&format!("PRAGMA journal_mode = wal; {SHOP}"));
+    let (folder, taken) = snapshot(&scratch, &scratch.open(), "one").await;
+    // A program that dies leaves its WAL; then somebody removes the database, and the database alone.
+    let app = scratch.connect();
+    app.execute_batch("PRAGMA wal_autocheckpoint = 0; DELETE FROM purchase; DELETE FROM customer")
+        .expect("changed");
+    let wal = std::fs::read(scratch.folder().join("app.db-wal")).expect("its WAL");
+    drop(app);
+    std::fs::remove_file(scratch.path()).expect("gone");
+    crate::base::fs::write_durable(&scratch.folder().join("app.db-wal"), &wal).expect("left");
+    let swapped = restore(&scratch, &scratch.open(), &folder, &taken).await.expect("restored");
+    assert_eq!(scratch.ask("SELECT count(*) FROM customer; PRAGMA integrity_check").await, "3\nok");
+    let kept = scratch.folder().join("app.db.pre-restore-op-wal");
+    assert_eq!(std::fs::read(&kept).expect("kept"), wal);
+    assert!(swapped.notes.iter().any(|note| note.contains("pre-restore-op-wal")), "{:?}", swapped.notes);
+}
+
+#[tokio::test]
+async fn a_crash_while_tidying_up_leaves_the_database_for_the_end() {
+    let scratch = Scratch::with(SHOP);
+    let database = scratch.open();
+    let kept = scratch.folder().join("app.db.pre-restore-op");
+    std::fs::rename(scratch.path(), &kept).expect("moved away");
+    crate::base::fs::write_durable(&kept.with_extension("pre-restore-op-wal"), b"its WAL")
+        .expect("moved away");
+    // The WAL cannot be moved: as if the process had died before it.
+    let obstacle = scratch.folder().join("app.db-wal");
+    std::fs::create_dir(&obstacle).expect("an obstacle");
+    let error = database.tidy("op", &BTreeMap::new()).await.expect_err("not moved");
+    assert!(matches!(error, Error::Io { .. }), "{error}");
+    assert!(!scratch.path().exists(), "the database came back without its WAL");
+    std::fs::remove_dir(&obstacle).expect("no obstacle");
+    database.tidy("op", &BTreeMap::new()).await.expect("tidied");
+    assert_eq!(std::fs::read(scratch.folder().join("app.db-wal")).expect("back"), b"its WAL");
+    assert!(scratch.path().exists() && !kept.exists());
+}
