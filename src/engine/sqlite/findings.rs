@@ -25,6 +25,8 @@ pub(super) enum Check {
     Integrity,
     /// The same as `Integrity`, for one table and its indexes.
     IntegrityOf(String),
+    /// The same as `Quick`, for one table and its indexes.
+    QuickOf(String),
     /// The foreign keys of one table.
     ForeignKeysOf(String),
 }
@@ -38,6 +40,7 @@ impl Check {
             Self::IntegrityOf(table) => {
                 integrity(session, &format!("PRAGMA integrity_check({})", quote(table)))
             }
+            Self::QuickOf(table) => integrity(session, &format!("PRAGMA quick_check({})", quote(table))),
             Self::ForeignKeysOf(table) => foreign_keys(session, table),
         }
     }

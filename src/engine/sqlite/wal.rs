@@ -9,6 +9,7 @@ use super::raw::OpenFile;
 use super::session::Session;
 use crate::engine::Error;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// The header of the index: two copies of 48 bytes, of which a writer changes one after the other.
 const COPY: usize = 48;
@@ -49,71 +50,86 @@ impl WalState {
     }
 }
 
-/// The pages of the WAL that belong to one read transaction.
+/// The newest frame of each page that is in the WAL at one instant.
+#[derive(Clone)]
+pub(super) struct Frames {
+    state: WalState,
+    page_size: u64,
+    pages: u64,
+    by_page: Arc<HashMap<u32, u32>>,
+}
+
+impl Frames {
+    /// Finds the frames that `session` sees, whose read transaction began at `state`. `None` when something is out of the
+    /// ordinary, and SQLite itself had better read the pages.
+    pub(super) fn find(session: &Session, state: WalState) -> Result<Option<Self>, Error> {
+        let failed = |error| session.failed("reading the WAL", error);
+        let number = |sql: &str| session.one::<i64>("reading the WAL", sql).map(i64::unsigned_abs);
+        let (page_size, pages) = (number("PRAGMA page_size")?, number("PRAGMA page_count")?);
+        if state.last_frame() > MOST_FRAMES {
+            return Ok(None);
+        }
+        let wal = OpenFile::wal_of(session).map_err(failed)?;
+        let mut by_page = HashMap::new();
+        let mut header = [0; FRAME_HEADER as usize];
+        for frame in 1..=state.last_frame() {
+            let whole = wal.read(&mut header, offset(frame, page_size)).map_err(failed)?;
+            if !whole || header[8..16] != *state.salt() {
+                return Ok(None);
+            }
+            by_page.insert(u32::from_be_bytes([header[0], header[1], header[2], header[3]]), frame);
+        }
+        let frames = Self { state, page_size, pages, by_page: Arc::new(by_page) };
+        // A page behind the end of the file has to be in the WAL.
+        let in_file = session.file()?.size().map_err(failed)? / page_size;
+        let all_there = (in_file + 1..=pages).all(|page| frames.frame(page).is_some());
+        Ok(all_there.then_some(frames))
+    }
+
+    fn frame(&self, page: u64) -> Option<u32> {
+        self.by_page.get(&u32::try_from(page).ok()?).copied()
+    }
+}
+
+fn offset(frame: u32, page_size: u64) -> u64 {
+    WAL_HEADER + u64::from(frame - 1) * (FRAME_HEADER + page_size)
+}
+
+/// The pages of a database as a read transaction sees them.
 pub(super) struct Overlay<'s> {
     session: &'s Session,
     main: OpenFile<'s>,
     wal: OpenFile<'s>,
-    state: WalState,
-    page_size: u64,
-    pages: u64,
-    frames: HashMap<u32, u32>,
+    frames: Frames,
 }
 
 impl<'s> Overlay<'s> {
-    /// Finds the frames that `session` sees, whose read transaction began at `state`. `None` when something is out of the
-    /// ordinary, and SQLite itself had better make the copy.
-    pub(super) fn find(session: &'s Session, state: WalState) -> Result<Option<Self>, Error> {
-        let failed = |error| session.failed("reading the WAL", error);
-        let number = |sql: &str| session.one::<i64>("reading the WAL", sql).map(i64::unsigned_abs);
-        let (page_size, pages) = (number("PRAGMA page_size")?, number("PRAGMA page_count")?);
-        let main = session.file()?;
-        let wal = OpenFile::wal_of(session).map_err(failed)?;
-        let mut overlay = Self { session, main, wal, state, page_size, pages, frames: HashMap::new() };
-        if state.last_frame() > MOST_FRAMES || !overlay.read_frames()? {
-            return Ok(None);
-        }
-        // A page behind the end of the file has to be in the WAL.
-        let in_file = overlay.main.size().map_err(failed)? / page_size;
-        let all_there = (in_file + 1..=pages).all(|page| overlay.frame(page).is_some());
-        Ok(all_there.then_some(overlay))
-    }
-
-    fn read_frames(&mut self) -> Result<bool, Error> {
-        let mut header = [0; FRAME_HEADER as usize];
-        for frame in 1..=self.state.last_frame() {
-            let whole = self.wal.read(&mut header, self.offset(frame));
-            if !whole.map_err(|error| self.failed(error))? || header[8..16] != *self.state.salt() {
-                return Ok(false);
-            }
-            let page = u32::from_be_bytes([header[0], header[1], header[2], header[3]]);
-            self.frames.insert(page, frame);
-        }
-        Ok(true)
+    /// Lays the frames over the file of a session that sees the same instant as the one that they were found with.
+    pub(super) fn of(session: &'s Session, frames: Frames) -> Result<Self, Error> {
+        let wal = OpenFile::wal_of(session).map_err(|error| session.failed("reading the WAL", error))?;
+        Ok(Self { session, main: session.file()?, wal, frames })
     }
 
     /// The size of the database in bytes.
     pub(super) fn size(&self) -> u64 {
-        self.page_size * self.pages
+        self.frames.page_size * self.frames.pages
     }
 
-    /// Reads whole pages from `offset` on as the transaction sees them; the first one says that there is no WAL any more.
-    pub(super) fn read(&self, block: &mut [u8], offset: u64) -> Result<(), Error> {
-        self.main.read(block, offset).map_err(|error| self.failed(error))?;
-        let size = usize::try_from(self.page_size).unwrap_or(block.len());
+    /// Reads whole pages from `offset` on; the first one says that there is no WAL any more. Behind the end are zeros.
+    pub(super) fn read(&self, block: &mut [u8], offset: u64) -> rusqlite::Result<()> {
+        self.main.read(block, offset)?;
+        let page_size = self.frames.page_size;
+        let size = usize::try_from(page_size).unwrap_or(block.len());
         for (index, bytes) in block.chunks_mut(size).enumerate() {
-            let page = offset / self.page_size + index as u64 + 1;
-            if let Some(frame) = self.frame(page) {
-                let offset = self.offset(frame) + FRAME_HEADER;
-                if !self.wal.read(bytes, offset).map_err(|error| self.failed(error))? {
-                    return Err(Error::Driver {
-                        doing: "reading the WAL".to_string(),
-                        detail: format!("frame {frame} is cut off"),
-                    });
-                }
+            let page = offset / page_size + index as u64 + 1;
+            if page > self.frames.pages {
+                // The file may be longer than the database, as long as nobody made a checkpoint.
+                bytes.fill(0);
+            } else if let Some(frame) = self.frames.frame(page) {
+                self.wal.read(bytes, self::offset(frame, page_size) + FRAME_HEADER)?;
             }
             if page == 1 && bytes.len() > 20 {
-                // Read and write version: rollback journal. The copy is one file.
+                // Read and write version: rollback journal. A copy is one file.
                 bytes[18..20].fill(1);
             }
         }
@@ -121,27 +137,21 @@ impl<'s> Overlay<'s> {
     }
 
     /// Tells whether all frames were left alone until now. If not, the WAL was begun anew, which happens only when all of
-    /// them are in the file: a copy without the overlay is then the right one. The new salt is in the index before the
+    /// them are in the file: the pages without the frames are then the right ones. The new salt is in the index before the
     /// first frame is overwritten; a commit that is under way changes other parts of the header only.
     pub(super) fn held(&self) -> bool {
         let both: Option<[u8; 2 * COPY]> = self.main.wal_index();
-        both.is_some_and(|both| both.chunks(COPY).all(|copy| copy[SALT] == *self.state.salt()))
+        both.is_some_and(|both| both.chunks(COPY).all(|copy| copy[SALT] == *self.frames.state.salt()))
     }
 
     /// Forgets the frames, after [`Overlay::held`] was false.
     pub(super) fn without_frames(self) -> Self {
-        Self { frames: HashMap::new(), ..self }
+        let frames = Frames { by_page: Arc::default(), ..self.frames };
+        Self { frames, ..self }
     }
 
-    fn frame(&self, page: u64) -> Option<u32> {
-        self.frames.get(&u32::try_from(page).ok()?).copied()
-    }
-
-    fn offset(&self, frame: u32) -> u64 {
-        WAL_HEADER + u64::from(frame - 1) * (FRAME_HEADER + self.page_size)
-    }
-
-    fn failed(&self, error: rusqlite::Error) -> Error {
+    /// Says what an error of [`Overlay::read`] means.
+    pub(super) fn failed(&self, error: rusqlite::Error) -> Error {
         self.session.failed("reading the WAL", error)
     }
 }

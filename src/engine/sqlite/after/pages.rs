@@ -2,6 +2,7 @@
 
 use super::super::raw::OpenFile;
 use super::super::session::Session;
+use super::super::wal::{Frames, Overlay};
 use crate::base::Cancel;
 use crate::engine::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,29 +58,70 @@ fn place(page: u64) -> (usize, u64) {
     (usize::try_from(page / 64).unwrap_or(usize::MAX), 1 << (page % 64))
 }
 
-/// Returns the pages of `before` that are not the same in `after`, or not there any more. Each pair of connections is
-/// used by one thread; all of the same side see the same bytes.
+/// The pages of the live database, as its read transaction sees them.
+enum Live<'s> {
+    File(&'s Session, OpenFile<'s>),
+    Wal(Overlay<'s>),
+}
+
+impl<'s> Live<'s> {
+    fn of(session: &'s Session, frames: Option<Frames>) -> Result<Self, Error> {
+        Ok(match frames {
+            Some(frames) => Self::Wal(Overlay::of(session, frames)?),
+            None => Self::File(session, session.file()?),
+        })
+    }
+
+    /// What lies behind the end is zeros, which no page that is in use consists of.
+    fn read(&self, block: &mut [u8], offset: u64) -> Result<(), Error> {
+        match self {
+            Self::File(session, file) => {
+                let read = file.read(block, offset).map(|_| ());
+                read.map_err(|error| session.failed("comparing pages", error))
+            }
+            Self::Wal(overlay) => overlay.read(block, offset).map_err(|error| overlay.failed(error)),
+        }
+    }
+
+    /// Tells whether what was read is what the transaction sees.
+    fn held(&self) -> bool {
+        match self {
+            Self::File(..) => true,
+            Self::Wal(overlay) => overlay.held(),
+        }
+    }
+}
+
+/// Returns the pages of `before` that are not the same in `after`, or not there any more; `None` when that cannot be
+/// told. Each pair of connections is used by one thread; all of the same side see the same bytes, those `after` through
+/// the frames of a WAL if there is one.
 pub(super) fn changed(
     before: &mut [Session],
     after: &mut [Session],
+    frames: Option<&Frames>,
     page_size: u64,
     cancel: &Cancel,
-) -> Result<Pages, Error> {
+) -> Result<Option<Pages>, Error> {
     let next = AtomicU64::new(0);
     std::thread::scope(|scope| {
         let pairs = before.iter_mut().zip(after);
         let workers: Vec<_> = pairs
             .map(|(before, after)| {
-                let next = &next;
-                scope.spawn(move || compare_blocks(before, after, page_size, next, cancel))
+                let (next, frames) = (&next, frames.cloned());
+                scope.spawn(move || {
+                    let live = Live::of(after, frames)?;
+                    let found = compare_blocks(before, &live, page_size, next, cancel)?;
+                    Ok::<_, Error>(live.held().then_some(found))
+                })
             })
             .collect();
-        let mut whole = Pages::default();
+        let mut whole = Some(Pages::default());
         for worker in workers {
-            match worker.join() {
-                Ok(found) => whole.add_all(&found?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
+            let found = worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            whole = whole.zip(found).map(|(mut whole, found)| {
+                whole.add_all(&found);
+                whole
+            });
         }
         Ok(whole)
     })
@@ -87,13 +129,13 @@ pub(super) fn changed(
 
 fn compare_blocks(
     before: &Session,
-    after: &Session,
+    live: &Live<'_>,
     page_size: u64,
     next: &AtomicU64,
     cancel: &Cancel,
 ) -> Result<Pages, Error> {
     let failed = |error| before.failed("comparing pages", error);
-    let (old, new) = (before.file()?, after.file()?);
+    let old = before.file()?;
     let size = old.size().map_err(failed)?;
     let block = BLOCK.max(page_size);
     let length = usize::try_from(block).unwrap_or_default();
@@ -108,9 +150,8 @@ fn compare_blocks(
             return Err(Error::Interrupted);
         }
         let length = usize::try_from((size - offset).min(block)).unwrap_or(length);
-        let whole =
-            read(&old, &mut left[..length], offset).and_then(|()| read(&new, &mut right[..length], offset));
-        whole.map_err(failed)?;
+        old.read(&mut left[..length], offset).map_err(failed)?;
+        live.read(&mut right[..length], offset)?;
         if left[..length] == right[..length] {
             continue;
         }
@@ -121,11 +162,6 @@ fn compare_blocks(
             }
         }
     }
-}
-
-/// Reads a block; what lies behind the end of the file is zeros, which no page that is in use consists of.
-fn read(file: &OpenFile<'_>, block: &mut [u8], offset: u64) -> rusqlite::Result<()> {
-    file.read(block, offset).map(|_| ())
 }
 
 /// Takes out the pages that no table and no index can have: those on the list of free pages, the maps of an auto-vacuum

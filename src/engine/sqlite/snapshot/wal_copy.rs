@@ -2,7 +2,7 @@
 //! WAL. As fast as copying the file; SQLite's own backup takes several times as long and hashes nothing meanwhile.
 
 use super::super::session::Session;
-use super::super::wal::{Overlay, WalState};
+use super::super::wal::{Frames, Overlay, WalState};
 use super::page_copy;
 use crate::base::Cancel;
 use crate::engine::Error;
@@ -19,9 +19,10 @@ pub(super) fn copy(
     cancel: &Cancel,
     progress: &Progress,
 ) -> Result<Option<String>, Error> {
-    let Some(overlay) = Overlay::find(source, wal)? else { return Ok(None) };
+    let Some(frames) = Frames::find(source, wal)? else { return Ok(None) };
+    let overlay = Overlay::of(source, frames)?;
     let write = |overlay: &Overlay<'_>| {
-        let read = |block: &mut [u8], offset| overlay.read(block, offset);
+        let read = |block: &mut [u8], at| overlay.read(block, at).map_err(|error| overlay.failed(error));
         page_copy::write(overlay.size(), read, target, cancel, progress)
     };
     let sha256 = write(&overlay)?;

@@ -2,7 +2,7 @@
 
 use super::super::session::{Session, open_frozen};
 use super::super::view::View;
-use super::super::wal::Overlay;
+use super::super::wal::{Frames, Overlay};
 use super::super::{OpenOptions, SqliteDatabase};
 use super::support::{SHOP, Scratch, ask, silent, snapshot};
 use crate::base::{Cancel, Tool};
@@ -95,6 +95,11 @@ fn view_of(database: &SqliteDatabase) -> View {
     View::of_live(&database.site, 1).expect("a view")
 }
 
+fn overlay_of(view: &View) -> Overlay<'_> {
+    let frames = Frames::find(view.first(), view.wal().expect("a state")).expect("read").expect("ordinary");
+    Overlay::of(view.first(), frames).expect("opens")
+}
+
 fn count(session: &Connection) -> i64 {
     session.query_row("SELECT count(*) FROM customer", [], |row| row.get(0)).expect("a count")
 }
@@ -114,7 +119,7 @@ fn frames_that_a_view_needs_stay_while_others_write_and_checkpoint() {
         .expect("written");
     let database = scratch.open();
     let view = view_of(&database);
-    let overlay = Overlay::find(view.first(), view.wal().expect("a state")).expect("read").expect("ordinary");
+    let overlay = overlay_of(&view);
     app.execute_batch("INSERT INTO customer (name) VALUES ('later'); PRAGMA wal_checkpoint(PASSIVE);")
         .expect("written");
     app.execute_batch("INSERT INTO customer (name) VALUES ('later still')").expect("written");
@@ -131,7 +136,7 @@ fn a_wal_that_is_begun_anew_under_a_view_is_noticed_and_the_file_alone_is_right(
         .expect("in the file");
     let database = scratch.open();
     let view = view_of(&database);
-    let overlay = Overlay::find(view.first(), view.wal().expect("a state")).expect("read").expect("ordinary");
+    let overlay = overlay_of(&view);
     assert!(overlay.held());
     app.execute_batch("INSERT INTO customer (name) VALUES ('over the first frames')")
         .expect("the WAL begins anew");
@@ -170,7 +175,7 @@ proptest! {
         let everything = "SELECT group_concat(id || ':' || amount || ':' || coalesce(note, '-'), ',') FROM ledger";
         let see = |session: &Connection| -> Option<String> { session.query_row(everything, [], |row| row.get(0)).expect("seen") };
         let seen = see(view.first());
-        let overlay = Overlay::find(view.first(), view.wal().expect("a state")).expect("read").expect("ordinary");
+        let overlay = overlay_of(&view);
         meanwhile.iter().for_each(|step| app.execute_batch(MOVES[*step]).expect("a move"));
         let overlay = if overlay.held() { overlay } else { overlay.without_frames() };
         let copy = written_out(&overlay, &scratch.folder().join("copy"));
