@@ -7,6 +7,7 @@ mod support;
 
 mod backup;
 mod backup_on_disk;
+mod interrupts;
 mod json_contract;
 mod log_tells;
 mod no_secret_is_printed;

@@ -1,0 +1,31 @@
+//! Ctrl-C and SIGTERM are an input: in each step the work stops, the state of the data is said, and nothing is left.
+
+mod postgres;
+mod sqlite;
+
+use crate::promise::*;
+use crate::support::*;
+
+/// Both ways of asking to stop: a person's and a service manager's.
+pub(super) const SIGNALS: [Signal; 2] = [Signal::INT, Signal::TERM];
+
+/// The run was interrupted: exit code 130, three parts, the database as before, nothing left behind, the lock free.
+#[track_caller]
+pub(super) fn ended_well(sandbox: &Sandbox, db: &TestDatabase, before: &str, run: &Run) {
+    run.expect_code(130);
+    says_three_parts(run, "interrupted");
+    run.stderr_has("the data is as it was before");
+    assert_same(before, &db.dump(), run);
+    leaves_nothing_behind(sandbox, db);
+    let log = sandbox.ripcord(&["log"]);
+    log.expect_code(0).stdout_lacks("UNFINISHED");
+    sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
+}
+
+/// What was interrupted can be done again.
+#[track_caller]
+pub(super) fn goes_on(sandbox: &Sandbox, db: &TestDatabase, arguments: &[&str], version: &str) {
+    let run = sandbox.ripcord(arguments);
+    run.expect_code(0);
+    assert_eq!(db.version(), version, "{run}");
+}
