@@ -33,6 +33,11 @@ impl Patience {
         Box::new(Self { cancel, limit, waiting_since: Cell::new(None) })
     }
 
+    /// Returns the wish to stop that is heeded.
+    pub(super) fn cancel(&self) -> Cancel {
+        self.cancel.clone()
+    }
+
     /// Lets SQLite ask this value while it works and while it waits.
     pub(super) fn attach(&self, connection: &Connection) {
         let state: *mut c_void = ptr::from_ref(self).cast_mut().cast();

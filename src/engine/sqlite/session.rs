@@ -23,9 +23,9 @@ const WAL_FORMAT: u8 = 2;
 
 /// A connection that gives up waiting after a while and stops when the operation is cancelled.
 pub(super) struct Session {
-    // Dropped first: the connection's callbacks point into `_patience`.
+    // Dropped first: the connection's callbacks point into `patience`.
     connection: Connection,
-    _patience: Box<Patience>,
+    patience: Box<Patience>,
     place: PathBuf,
 }
 
@@ -33,7 +33,7 @@ impl Session {
     fn new(connection: Connection, place: &Path, cancel: &Cancel, limit: Duration) -> Self {
         let patience = Patience::new(cancel.clone(), limit);
         patience.attach(&connection);
-        Self { connection, _patience: patience, place: place.to_path_buf() }
+        Self { connection, patience, place: place.to_path_buf() }
     }
 
     /// Returns the connection to write through, which the backup API insists on.
@@ -96,7 +96,16 @@ impl Session {
 
     /// Says what an error of this connection means.
     pub(super) fn failed(&self, doing: &str, error: rusqlite::Error) -> Error {
-        failed(&self.place, doing, error)
+        match failed(&self.place, doing, error) {
+            // A wait that was broken off ends as "busy", too.
+            Error::Busy { .. } if self.cancel().is_cancelled() => Error::Interrupted,
+            error => error,
+        }
+    }
+
+    /// Returns the wish to stop that this connection heeds.
+    pub(super) fn cancel(&self) -> Cancel {
+        self.patience.cancel()
     }
 }
 

@@ -107,6 +107,7 @@ fn make_room_for_pages(source: &Session, live: &Session) -> Result<(), Error> {
 fn copy_into(source: &Session, live: &mut Session) -> Result<(), Error> {
     let place = live.path().unwrap_or_default().to_string();
     let failed = |error| super::failure::failed(Path::new(&place), "restoring", error);
+    let cancel = live.cancel();
     let backup = Backup::new(source, live.connection_mut()).map_err(failed)?;
     checkpoint::reached("restore begun, nothing written");
     // One page first, so that the crash test can die between two of them.
@@ -115,6 +116,7 @@ fn copy_into(source: &Session, live: &mut Session) -> Result<(), Error> {
         match backup.step(pages).map_err(failed)? {
             StepResult::Done => break,
             StepResult::More => checkpoint::reached("in the middle of the restore"),
+            _ if cancel.is_cancelled() => return Err(Error::Interrupted),
             _ => {
                 let detail = "another program is working with the database".to_string();
                 return Err(Error::Busy { place, detail });
