@@ -1,6 +1,6 @@
 //! Putting a backup back: into a new database, or in the place of the live one.
 
-use super::snapshot::{self, Purpose, read_inventory};
+use super::snapshot::{self, Purpose, Saved, read_inventory};
 use super::{Ports, Refusal, SnapshotPolicy, change::preflight, facts::Done, refused, settle, verify};
 use crate::engine::{OtherWrites, Swapped, WriteMark};
 use crate::fingerprint::Inventory;
@@ -76,7 +76,8 @@ async fn put_in_place(
 ) -> Result<Report, Failure> {
     let id = op.id().to_string();
     // Save what is about to be replaced: the bad state is evidence, and it holds what was written since.
-    let saved = if present.is_some() { keep_present(ports, op, request).await? } else { None };
+    let kept = if present.is_some() { keep_present(ports, op, request).await? } else { None };
+    let saved = kept.as_ref().map(Saved::facts);
     let progress = ports.progress(Step::Stage);
     let stage = async {
         ports.go_on()?;
@@ -93,10 +94,13 @@ async fn put_in_place(
 
     let log = op.script_log();
     op.set_aftermath(Aftermath::Unknown);
-    let swapped = op
-        .step(Step::Swap, ports.database.swap(&staged, &id, &log))
-        .await
-        .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
+    let swapped = match op.step(Step::Swap, ports.database.swap(&staged, &id, &log)).await {
+        Ok(swapped) => swapped,
+        Err(failure) => {
+            let failure = Failure { backup: saved, ..failure };
+            return Err(after_failed_swap(ports, kept.as_ref(), failure).await);
+        }
+    };
     op.set_aftermath(Aftermath::Changed);
     // Clients work again: what they write from here on is not a difference of the restore.
     let mark = ports.database.mark().await.ok();
@@ -123,10 +127,10 @@ async fn keep_present(
     ports: &Ports<'_>,
     op: &mut Operation,
     request: &RestoreRequest,
-) -> Result<Option<BackupFacts>, Failure> {
+) -> Result<Option<Saved>, Failure> {
     let purpose = Purpose { id: op.id().to_string(), kind: Kind::Restore, plan: None };
     match snapshot::keep(ports, op, &purpose, &request.policy).await {
-        Ok(saved) => Ok(Some(saved.facts())),
+        Ok(saved) => Ok(Some(saved)),
         Err(failure) if is_unreadable(&failure) => {
             let text =
                 format!("the present database cannot be read ({failure}); its files are kept beside it");
@@ -135,6 +139,19 @@ async fn keep_present(
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// A swap is all or nothing, so one that failed should have changed nothing: looks whether that is so.
+async fn after_failed_swap(ports: &Ports<'_>, kept: Option<&Saved>, mut failure: Failure) -> Failure {
+    // The wish to stop was heard; from here on the work is to reach a known state.
+    ports.cancel.heard();
+    if let Some(kept) = kept
+        && let Ok(check) = verify::is_as_before(ports, kept).await
+        && check.wrong.is_empty()
+    {
+        failure.aftermath = Aftermath::Unchanged;
+    }
+    failure
 }
 
 fn is_unreadable(failure: &Failure) -> bool {
