@@ -79,6 +79,13 @@ pub fn undo_of(run: &Run) -> Vec<String> {
     words.split(' ').map(str::to_owned).collect()
 }
 
+/// The first command that an error names as the next one, as arguments.
+#[track_caller]
+pub fn next_of(run: &Run) -> Vec<String> {
+    let line = run.stderr.lines().find_map(|line| line.strip_prefix("next: ripcord "));
+    line.unwrap_or_else(|| panic!("no next command\n{run}")).split(' ').map(str::to_owned).collect()
+}
+
 /// Runs a command that was printed as advice.
 #[track_caller]
 pub fn follow(sandbox: &Sandbox, words: &[String]) -> Run {

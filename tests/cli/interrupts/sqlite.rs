@@ -46,7 +46,8 @@ fn statements_that_ran_by_themselves_before_the_signal_are_put_back() {
         let before = db.dump();
         let running = sandbox.spawn(&["upgrade"]);
         // The first statement is committed: the second one is under way, or about to be.
-        while db.query("SELECT count(*) FROM training_config WHERE epochs = 99;") == "0" {
+        let done = "SELECT count(*) FROM training_config WHERE epochs = 99;";
+        while db.try_query(done).as_deref() != Ok("3") {
             std::thread::yield_now();
         }
         running.signal(signal);

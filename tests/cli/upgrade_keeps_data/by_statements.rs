@@ -65,18 +65,25 @@ both_engines! {
         assert_ne!(lines[0]["sha256"], lines[2]["sha256"]);
     }
 
-    fn when_a_later_statement_fails_what_the_earlier_ones_did_is_put_back(db: &TestDatabase) {
+    fn when_a_later_statement_fails_the_way_back_is_taken_or_named(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.add(&by_itself(
             "UPDATE training_config SET epochs = 99;\nALTER TABLE training_config ADD COLUMN extra INTEGER;\nINSERT INTO nowhere VALUES (1);", "",
         ));
         let before = db.dump();
         let run = sandbox.ripcord(&["upgrade"]);
-        run.expect_code(4);
         says_three_parts(&run, "nowhere");
-        run.stderr_has("state: the snapshot was put back");
-        assert_same(&before, &db.dump(), &run);
-        leaves_nothing_behind(&sandbox, db);
+        if db.backend() == Backend::Sqlite {
+            run.expect_code(4).stderr_has("state: the snapshot was put back");
+            assert_same(&before, &db.dump(), &run);
+        } else {
+            // The server numbers the transactions, not whose they are, so a person has to say that nobody else wrote.
+            run.expect_code(5);
+            at(&sandbox, 2);
+            let back = follow(&sandbox, &next_of(&run));
+            back.expect_code(0);
+            assert_same(&before, &db.dump(), &back);
+        }
     }
 
     fn asked_to_stop_the_half_done_statements_stay_for_a_person(db: &TestDatabase) {
