@@ -9,6 +9,10 @@ use crate::store::Damage;
 /// Takes a backup: snapshot, proof, publication. The database is only read.
 pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report, Failure> {
     let id = ports.journal.new_id(Kind::Backup);
+    if !ports.database.exists().await.map_err(refused)? {
+        ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
+        return Err(refused(crate::engine::Error::NotFound { place: ports.identity().place.clone() }));
+    }
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
     preflight(ports, policy, false).await?;

@@ -21,6 +21,10 @@ pub struct RecoverRequest {
 
 /// Brings an interrupted operation to a known end; `None` when there is none.
 pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Option<Report>, Failure> {
+    // Asked before the lock is taken, which leaves a file beside a SQLite database: looking leaves no trace.
+    if ports.journal.unfinished(ports.identity()).map_err(refused)?.is_none() {
+        return Ok(None);
+    }
     let _lock = ports.database.lock("recover").await.map_err(refused)?;
     let Some(state) = ports.journal.unfinished(ports.identity()).map_err(refused)? else {
         return Ok(None);
@@ -273,6 +277,11 @@ async fn after_restore(
     request: &RecoverRequest,
 ) -> Result<Report, Failure> {
     let restored = state.facts.get("restores").cloned().unwrap_or_default();
+    if !ports.database.exists().await.map_err(refused)? {
+        let mut report = unchanged(ports, state);
+        report.notes.push(format!("no database was made; run the restore of backup {restored} again"));
+        return Ok(report);
+    }
     let backup = ports.store.open(&restored).await.map_err(refused)?;
     let expected = read_inventory(&backup, "before.json").map_err(refused)?;
     if !ports.database.exists().await.map_err(refused)? {

@@ -6,12 +6,118 @@ use crate::support::*;
 
 both_engines! {
     fn an_upgrade_that_dies_anywhere_ends_before_or_after_all_its_revisions(db: &TestDatabase) {
-        let scene = Scene::new(db);
-        scene.sandbox.sample();
-        scene.sandbox.ripcord(&["upgrade", CREATE_TABLES]).expect_code(0);
-        db.fill_sample(3, 20);
+        let scene = filled(db);
         scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
         scene.keep();
         Story::new(scene, &["upgrade"]).dies_everywhere();
+    }
+
+    fn an_upgrade_by_single_statements_that_dies_anywhere_can_be_undone(db: &TestDatabase) {
+        let scene = filled(db).without_proof();
+        scene.sandbox.add(&by_single_statements());
+        scene.keep();
+        Story::new(scene, &["upgrade"]).dies_everywhere();
+    }
+
+    fn a_downgrade_that_dies_anywhere_ends_before_or_after(db: &TestDatabase) {
+        let scene = filled(db).without_proof();
+        scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+        db.execute("UPDATE training_metric SET process_rank = id;");
+        scene.keep();
+        Story::new(scene, &["downgrade", CREATE_TABLES]).dies_everywhere();
+    }
+
+    fn a_backup_that_dies_anywhere_is_whole_or_not_there(db: &TestDatabase) {
+        let scene = filled(db);
+        scene.keep();
+        Story::new(scene, &["backup", "create"]).dies_everywhere();
+    }
+
+    fn a_restore_in_place_that_dies_anywhere_leaves_the_old_or_the_restored_database(db: &TestDatabase) {
+        let scene = moved_on(db).without_proof();
+        scene.keep();
+        Story::new(scene, &["restore", "backup"]).dies_everywhere();
+    }
+
+    fn a_restore_to_a_new_database_that_dies_anywhere_leaves_none_or_a_whole_one(db: &TestDatabase) {
+        let scene = gone(db);
+        scene.keep();
+        Story::new(scene, &["restore", "backup", "--to", "URL"]).dies_everywhere();
+    }
+
+    fn a_putting_back_that_dies_anywhere_can_be_finished(db: &TestDatabase) {
+        let scene = filled(db).without_proof();
+        scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+        db.execute(&a_trigger_that_no_migration_names(db.backend()));
+        scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
+        scene.keep();
+        // With `stop` the failed change stands, which is the state in the middle.
+        scene.sandbox.ripcord(&["upgrade", "--on-failure", "stop"]).expect_code(5);
+        let stands = scene.content();
+        let story = Story::new(scene, &["upgrade"]);
+        let next = (vec!["backup", "create"], 0);
+        Story { code: 4, may_stand: Some(stands), next, ..story }.dies_everywhere();
+    }
+}
+
+/// The sample project at its first revision, with rows; its second one is still to come.
+fn filled(db: &TestDatabase) -> Scene<'_> {
+    let scene = Scene::new(db);
+    scene.sandbox.sample();
+    scene.sandbox.ripcord(&["upgrade", CREATE_TABLES]).expect_code(0);
+    db.fill_sample(3, 20);
+    scene
+}
+
+/// The same, with a backup by hand, after which much has changed.
+fn moved_on(db: &TestDatabase) -> Scene<'_> {
+    let scene = filled(db);
+    scene.sandbox.ripcord(&["backup", "create"]).expect_code(0);
+    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+    db.execute("DELETE FROM training_metric WHERE step > 3; UPDATE training_config SET epochs = 99;");
+    scene
+}
+
+/// A backup whose database is no longer there.
+fn gone(db: &TestDatabase) -> Scene<'_> {
+    let scene = filled(db);
+    scene.sandbox.ripcord(&["backup", "create"]).expect_code(0);
+    match db.backend() {
+        Backend::Sqlite => std::fs::remove_file(db.file()).expect("it was there"),
+        Backend::Postgres => drop(scene.server("DROP DATABASE app;")),
+    }
+    scene
+}
+
+/// A revision that runs statement by statement, and after one of them cannot be told to be half done by its version row.
+fn by_single_statements() -> Revision {
+    let after = "UPDATE training_config SET epochs = epochs + 1;
+CREATE INDEX training_metric_epoch ON training_metric (epoch);";
+    Revision::new("e5a1c07d3f82")
+        .revises(ADD_PROCESS_RANK)
+        .message("Index training_metric")
+        .directive("transaction", "none")
+        .upgrade_on(
+            "postgresql",
+            &format!("CREATE INDEX CONCURRENTLY training_metric_step ON training_metric (step);\n{after}"),
+        )
+        .upgrade_on(
+            "sqlite",
+            &format!("CREATE INDEX training_metric_step ON training_metric (step);\n{after}\nVACUUM;"),
+        )
+        .downgrade("DROP INDEX training_metric_step;\nDROP INDEX training_metric_epoch;")
+}
+
+/// Deletes metrics when a configuration is written: no migration speaks of it.
+fn a_trigger_that_no_migration_names(backend: Backend) -> String {
+    let body = "DELETE FROM training_metric WHERE config_id = NEW.id AND step > 10;";
+    match backend {
+        Backend::Sqlite => {
+            format!("CREATE TRIGGER forget AFTER UPDATE ON training_config BEGIN {body} END;")
+        }
+        Backend::Postgres => format!(
+            "CREATE FUNCTION forget() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {body} RETURN NEW; END$$;
+CREATE TRIGGER forget AFTER UPDATE ON training_config FOR EACH ROW EXECUTE FUNCTION forget();"
+        ),
     }
 }

@@ -28,7 +28,19 @@ impl<'a> Scene<'a> {
     /// An empty project on this database.
     pub fn new(db: &'a TestDatabase) -> Scene<'a> {
         let kept = tempfile::tempdir().expect("the temporary folder is writable");
+        if db.backend() == Backend::Postgres {
+            // It writes whenever it likes, and then nobody can tell who wrote.
+            db.server().psql("postgres", "ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf();");
+        }
         Scene { db, sandbox: Sandbox::with(db), kept }
+    }
+
+    /// Leaves out the proof on a server, where it takes longest: one procedure that dies in it is enough.
+    pub fn without_proof(self) -> Self {
+        if self.db.backend() == Backend::Postgres {
+            self.sandbox.write("ripcord.toml", "[proof]\nlevel = \"none\"\n");
+        }
+        self
     }
 
     /// Takes the present state as the beginning of every run.
@@ -72,10 +84,34 @@ SELECT 'CREATE DATABASE app TEMPLATE {KEPT} OWNER app' FROM pg_database WHERE da
         }
     }
 
+    /// Runs ripcord; `URL` among the arguments stands for the database, `backup` after `restore` for the backup by hand.
+    pub fn ripcord(&self, arguments: &[&str]) -> Run {
+        let arguments = self.spelt(arguments);
+        self.sandbox.ripcord(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn spelt(&self, arguments: &[&str]) -> Vec<String> {
+        let is_restore = arguments.first() == Some(&"restore");
+        let spell = |argument: &&str| match *argument {
+            "URL" => self.db.url(),
+            "backup" if is_restore => self.backup_by_hand(),
+            other => other.to_owned(),
+        };
+        arguments.iter().map(spell).collect()
+    }
+
+    fn backup_by_hand(&self) -> String {
+        let names =
+            leftovers::published(self).into_iter().filter_map(|path| path.file_name().map(|n| n.to_owned()));
+        let mut by_hand =
+            names.map(|name| name.to_string_lossy().into_owned()).filter(|n| n.contains("-backup-"));
+        by_hand.next().expect("a backup was taken by hand")
+    }
+
     /// Runs ripcord and lets it die at a checkpoint, if it gets that far.
     pub fn die_at(&self, checkpoint: u64, arguments: &[&str]) -> Run {
         self.sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", checkpoint.to_string());
-        let run = self.sandbox.ripcord(arguments);
+        let run = self.ripcord(arguments);
         self.sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
         run
     }
@@ -141,9 +177,9 @@ FROM pg_database d WHERE datname = 'app';",
 }
 
 /// Replaces what is random, or another one in every run: names of operations and the numbers of processes.
-fn masked(text: &str) -> String {
-    let text = replaced(text, "20261123T", |next| next.is_ascii_alphanumeric() || next == '-');
-    let text = replaced(&text, "20261123t", |next| next.is_ascii_alphanumeric() || next == '_');
+pub fn masked(text: &str) -> String {
+    let text = replaced(text, "20261123T181", |next| next.is_ascii_alphanumeric() || next == '-');
+    let text = replaced(&text, "20261123t181", |next| next.is_ascii_alphanumeric() || next == '_');
     replaced(&text, "\"process\":", |next| next.is_ascii_digit())
 }
 

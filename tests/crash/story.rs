@@ -26,6 +26,13 @@ pub struct Ends {
     pub may_stand: Option<String>,
 }
 
+/// What was looked at already.
+#[derive(Default)]
+struct Seen {
+    deaths: BTreeSet<String>,
+    ends: BTreeSet<String>,
+}
+
 /// One death, for the reader of a failed test.
 pub struct Death {
     pub number: u64,
@@ -58,8 +65,7 @@ impl<'a> Story<'a> {
 
     /// Lets the procedure die at checkpoint 1, 2, 3 … until it comes to its end, and holds every death to the promises.
     pub fn dies_everywhere(&self) {
-        let ends = self.ends();
-        let mut seen = BTreeSet::new();
+        let (ends, mut seen) = (self.ends(), Seen::default());
         for number in 1.. {
             self.scene.reset();
             let run = self.scene.die_at(number, &self.command);
@@ -73,8 +79,8 @@ impl<'a> Story<'a> {
                 return;
             }
             // Most deaths between two steps leave the same behind; looking once at it saves half of the time.
-            if self.scene.left_behind().is_none_or(|left| seen.insert(left)) {
-                promises::look(self, &ends, &death);
+            if self.scene.left_behind().is_none_or(|left| seen.deaths.insert(left)) {
+                promises::look(self, &ends, &mut seen.ends, &death);
             }
         }
     }
@@ -83,7 +89,7 @@ impl<'a> Story<'a> {
     fn ends(&self) -> Ends {
         self.scene.reset();
         let before = self.scene.content();
-        self.scene.sandbox.ripcord(&self.command).expect_code(self.code);
+        self.scene.ripcord(&self.command).expect_code(self.code);
         Ends { before, after: self.scene.content(), may_stand: self.may_stand.clone() }
     }
 }
