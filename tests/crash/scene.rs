@@ -156,7 +156,7 @@ FROM pg_database d WHERE datname = 'app';",
         match self.db.backend() {
             Backend::Sqlite => self.db.file().exists(),
             Backend::Postgres => {
-                self.server("SELECT FROM pg_database WHERE datname = 'app' AND datallowconn;") == "\n"
+                self.server("SELECT 1 FROM pg_database WHERE datname = 'app' AND datallowconn;") == "1\n"
             }
         }
     }
