@@ -180,7 +180,7 @@ pub enum OnFailure {
 #[derive(Debug, Args)]
 pub struct Upgrade {
     /// The revision to reach: an id or its beginning, head, heads, +N, label@head …
-    #[arg(default_value = "head")]
+    #[arg(default_value = "head", allow_negative_numbers = true)]
     pub revision: String,
     #[command(flatten)]
     pub guarding: Guarding,

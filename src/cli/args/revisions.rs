@@ -37,7 +37,7 @@ pub struct NewRevision {
 #[derive(Debug, Args)]
 pub struct Merge {
     /// The revisions to merge, or heads for all of them
-    #[arg(value_name = "REVISION")]
+    #[arg(value_name = "REVISION", allow_negative_numbers = true)]
     pub revisions: Vec<String>,
     /// What the merge is for, in a few words
     #[arg(short, long)]
@@ -95,7 +95,7 @@ pub struct Edit {
 #[derive(Debug, Args)]
 pub struct Stamp {
     /// Where the database is: ids, labels, head, heads, base
-    #[arg(required = true, value_name = "REVISION")]
+    #[arg(required = true, value_name = "REVISION", allow_negative_numbers = true)]
     pub revisions: Vec<String>,
     /// Replace every version row, also one that no revision file has
     #[arg(long)]

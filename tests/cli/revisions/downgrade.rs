@@ -44,6 +44,16 @@ both_engines! {
         assert_eq!(planned(&run.expect_code(0).clone()), ["27c6"]);
     }
 
+    fn each_direction_counts_its_own_way(db: &TestDatabase) {
+        let sandbox = Sandbox::with(db);
+        shop(&sandbox);
+        set_rows(db, &[ACCOUNT_A]);
+        refuses(&sandbox, db, &["upgrade", "-1"], 2, "Relative revision -1 didn't produce 1 migrations");
+        refuses(&sandbox, db, &["downgrade", "+1"], 2, "Relative revision +1 didn't produce 1 migrations");
+        refuses(&sandbox, db, &["stamp", "-1"], 2, "an offset is not accepted here");
+        sandbox.ripcord(&["downgrade", "--drop-all"]).expect_code(2).stderr_has("unexpected argument '--drop-all'");
+    }
+
     fn a_range_is_for_scripts_only(db: &TestDatabase) {
         let sandbox = Sandbox::with(db);
         shop(&sandbox);
