@@ -281,3 +281,27 @@ fn a_swap_that_fails_half_way_lets_clients_in_again() {
         assert_eq!(bench.server.databases(), ["app", "postgres"]);
     });
 }
+
+#[test]
+fn a_database_that_subscribes_to_another_is_not_swapped_away() {
+    let bench = with_table();
+    block_on(async {
+        let database = bench.database().await;
+        let taken = bench.snapshot(&database, "snapshot").await;
+        let folder = bench.snapshots("snapshot");
+        let staged =
+            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let subscribe =
+            "CREATE SUBSCRIPTION news CONNECTION 'host=/nowhere' PUBLICATION p WITH (connect = false);";
+        bench.server.psql("app", subscribe);
+        let found = preflight(&bench, ProofLevel::Full, true).await;
+        assert_eq!(severity(&found, "subscription"), Some(Severity::Error));
+        assert_eq!(severity(&preflight(&bench, ProofLevel::Full, false).await, "subscription"), None);
+        let operation = bench.operation(OPERATION);
+        let error = database.swap(&staged, OPERATION, &operation.script_log()).await.expect_err("refused");
+        assert!(error.to_string().contains("subscription news"), "{error}");
+        assert_eq!(bench.server.psql_as("app", "app", "SELECT count(*) FROM t;").trim(), "50");
+        // Dropping it would reach for the other server.
+        bench.server.psql("app", "ALTER SUBSCRIPTION news SET (slot_name = NONE); DROP SUBSCRIPTION news;");
+    });
+}

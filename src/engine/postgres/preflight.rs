@@ -124,7 +124,7 @@ struct Rule {
     sql: &'static str,
 }
 
-const RULES: [Rule; 7] = [
+const RULES: [Rule; 8] = [
     Rule {
         severity: Severity::Error,
         code: "privilege",
@@ -173,6 +173,13 @@ const RULES: [Rule; 7] = [
         only_for_replacing: true,
         sql: "SELECT slot_name::text, 'the logical replication slot belongs to the live database and would stay with it' \
               FROM pg_replication_slots WHERE database = current_database()",
+    },
+    Rule {
+        severity: Severity::Error,
+        code: "subscription",
+        only_for_replacing: true,
+        sql: "SELECT s.subname, 'the subscription belongs to the live database and would go on filling that' \
+              FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database()",
     },
     Rule {
         severity: Severity::Error,
