@@ -38,6 +38,9 @@ pub enum Error {
     ForeignKeys { count: usize, first: String },
     #[error("the version rows are not what the plan was made for: {detail}")]
     VersionRows { detail: String },
+    /// A commit whose answer was lost, and nobody could be asked what became of it: it stands, or it does not.
+    #[error("it is not known whether the migration was committed: {detail}")]
+    Undecided { detail: String },
     #[error("the snapshot is damaged: {detail}")]
     DamagedSnapshot { detail: String },
     #[error("{place} exists already")]

@@ -4,11 +4,12 @@ use super::change::{ChangeRequest, OnFailure};
 use super::facts::Done;
 use super::snapshot::Saved;
 use super::{Ports, Refusal, rows_text, verify};
-use crate::engine::{OtherWrites, WriteMark};
+use crate::engine::{self, OtherWrites, WriteMark};
 use crate::history::{Direction, RevisionId};
 use crate::journal::Operation;
 use crate::plan::Plan;
 use crate::report::{Aftermath, Failure, Report, Step};
+use crate::runner;
 use std::collections::BTreeSet;
 
 /// Writes the last line of an operation and keeps a copy of its journal in the backup.
@@ -72,6 +73,11 @@ pub(super) async fn after_migrate(
     // The wish to stop was heard; from here on the work is to reach a known state.
     ports.cancel.heard();
     cause.backup = Some(saved.facts());
+    if undecided(&cause) {
+        // The version rows would tell what is true now, and the commit may still come.
+        cause.aftermath = Aftermath::Unknown;
+        return cause;
+    }
     let Ok(rows) = ports.database.version_rows().await else {
         cause.aftermath = Aftermath::Unknown;
         return cause;
@@ -90,6 +96,16 @@ pub(super) async fn after_migrate(
         Err(_) => cause.aftermath = Aftermath::Unknown,
     }
     cause
+}
+
+/// Tells whether nobody knows what became of the migration's commit.
+pub(super) fn undecided(cause: &Failure) -> bool {
+    let of_engine = cause.source.downcast_ref::<engine::Error>();
+    let of_runner = cause.source.downcast_ref::<runner::Error>().and_then(|error| match error {
+        runner::Error::Engine(error) => Some(error),
+        _ => None,
+    });
+    matches!(of_engine.or(of_runner), Some(engine::Error::Undecided { .. }))
 }
 
 /// Verification failed: the migration stands, and the policy decides.
@@ -182,4 +198,19 @@ fn ways_on(plan: &Plan, saved: &Saved, rows: &[RevisionId]) -> Vec<String> {
 
 pub(super) fn same(left: &[RevisionId], right: &[RevisionId]) -> bool {
     left.iter().collect::<BTreeSet<_>>() == right.iter().collect::<BTreeSet<_>>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_without_an_answer_is_told_from_a_failed_one() {
+        let lost = || engine::Error::Undecided { detail: "the server is gone".into() };
+        assert!(undecided(&Failure::refused(lost())));
+        assert!(undecided(&Failure::refused(runner::Error::Engine(lost()))));
+        let failed =
+            engine::Error::Driver { doing: "committing".into(), detail: "the server is gone".into() };
+        assert!(!undecided(&Failure::refused(runner::Error::Engine(failed))));
+    }
 }

@@ -79,6 +79,10 @@ async fn write(
     };
     match op.step(Step::Stamp, work).await {
         Ok(_) => Ok(()),
+        // The rows would tell what is true now, and the commit may still come.
+        Err(failure) if settle::undecided(&failure) => {
+            Err(Failure { aftermath: Aftermath::Unknown, ..failure })
+        }
         Err(failure) => Err(Failure { aftermath: state(ports, wanted).await, ..failure }),
     }
 }

@@ -76,11 +76,12 @@ impl PostgresDatabase {
         let tables = Tables::find(session).await?;
         session.run(DOING, "BEGIN").await?;
         let own = self.own_transaction(session).await?;
+        let before = definitions(session).await?;
         for statement in &script.statements {
             self.run_statement(session, script, statement).await?;
         }
         tables.write(session, script, book).await?;
-        let applied = Applied { rows_written: rows_written(session).await? };
+        let applied = Applied { rows_written: rows_written(session, &before).await? };
         checkpoint::reached("before the commit of a script");
         self.commit(session, own).await?;
         checkpoint::reached("after the commit of a script");
@@ -89,19 +90,52 @@ impl PostgresDatabase {
 
     /// Commits, and finds out what became of it when the server did not say.
     async fn commit(&self, session: &mut Session, transaction: u64) -> Result<(), Error> {
+        let pid = session.pid().await?;
         let Err(error) = session.execute("COMMIT").await else { return Ok(()) };
-        if errors::server_error(&error).is_some() {
-            return Err(session.failed(&error, "committing the migration"));
+        let failed = session.failed(&error, "committing the migration");
+        // Class 57P: the server ended the session, perhaps after it had committed.
+        if errors::server_error(&error).is_some_and(|said| !said.code().starts_with("57P")) {
+            return Err(failed);
         }
         // The connection broke: the transaction may be committed all the same, and only the server knows.
-        let mut other = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
-        let asked = format!("SELECT pg_xact_status('{transaction}'::xid8)");
-        let status = other.value("asking what became of the migration", &asked).await?;
-        other.close().await;
-        match status.as_deref() {
+        let mut last = None;
+        let asked = tokio::time::timeout(GRACE, async {
+            loop {
+                match self.became(transaction, pid).await {
+                    Ok(Some(status)) if status == "in progress" => {
+                        last = Some("it is in progress".to_string())
+                    }
+                    Ok(status) => return status,
+                    // It may be starting again.
+                    Err(error) => last = Some(error.to_string()),
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        match asked.await.ok().flatten().as_deref() {
             Some("committed") => Ok(()),
-            _ => Err(session.failed(&error, "committing the migration")),
+            Some("aborted") => Err(failed),
+            _ => {
+                let detail = last.unwrap_or_else(|| "the server does not say".to_string());
+                Err(Error::Undecided { detail: format!("{failed}; {detail}") })
+            }
         }
+    }
+
+    /// Asks what became of a transaction. Its server process does not notice that nobody listens any more, and would
+    /// go on towards its commit, so it is told to end.
+    async fn became(&self, transaction: u64, pid: i32) -> Result<Option<String>, Error> {
+        let doing = "asking what became of the migration";
+        let mut other = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        // The number beside the process: another session may have got that by now.
+        let end = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_xid::text = '{}'",
+            transaction % (1 << 32)
+        );
+        other.rows(doing, &end).await?;
+        let status = other.value(doing, &format!("SELECT pg_xact_status('{transaction}'::xid8)")).await;
+        other.close().await;
+        status
     }
 
     /// Each statement by itself, for what refuses to run in a transaction; journalled one by one, because a failure
@@ -229,8 +263,40 @@ fn leaves_traces(statement: &str) -> bool {
     statement.to_ascii_uppercase().contains("CONCURRENTLY")
 }
 
+/// A table as the server's catalog describes it.
+struct Definition {
+    name: TableName,
+    /// The transaction that wrote this description.
+    written_by: String,
+    /// Whether our session holds the lock that emptying, rewriting and dropping take.
+    held: bool,
+}
+
+/// Returns the users' tables by their identity numbers.
+async fn definitions(session: &mut Session) -> Result<BTreeMap<u32, Definition>, Error> {
+    let sql = "SELECT c.oid, n.nspname, c.relname, c.xmin, c.oid IN (SELECT l.relation FROM pg_catalog.pg_locks l \
+         WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted \
+         AND l.mode = 'AccessExclusiveLock' AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \
+         WHERE d.datname = pg_catalog.current_database())) \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+    let rows = session.rows(DOING, sql).await?;
+    let read = rows.iter().map(|row| {
+        let name = TableName::qualified(row.text(1), row.text(2));
+        (row.number(0), Definition { name, written_by: row.text(3).to_string(), held: row.is(4) })
+    });
+    Ok(read.collect())
+}
+
 /// Returns the rows that the present transaction wrote, by table; `None` when the server does not count.
-async fn rows_written(session: &mut Session) -> Result<Option<BTreeMap<TableName, u64>>, Error> {
+///
+/// TRUNCATE sets the server's counters back and a dropped table has none, so what is gone, and what was described
+/// anew under our own exclusive lock, counts as written (by one row, since nobody knows how many). The lock alone does
+/// not: dropping a foreign key locks the table that it points to.
+async fn rows_written(
+    session: &mut Session,
+    before: &BTreeMap<u32, Definition>,
+) -> Result<Option<BTreeMap<TableName, u64>>, Error> {
     let counts = session.value(DOING, "SELECT pg_catalog.current_setting('track_counts')").await?;
     if counts.as_deref() != Some("on") {
         return Ok(None);
@@ -239,5 +305,15 @@ async fn rows_written(session: &mut Session) -> Result<Option<BTreeMap<TableName
          FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0";
     let rows = session.rows(DOING, sql).await?;
     let counted = rows.iter().map(|row| (TableName::qualified(row.text(0), row.text(1)), row.number(2)));
-    Ok(Some(counted.collect()))
+    let mut written: BTreeMap<TableName, u64> = counted.collect();
+    let now = definitions(session).await?;
+    for (oid, old) in before {
+        let stays = now
+            .get(oid)
+            .filter(|new| new.name == old.name && !(new.held && new.written_by != old.written_by));
+        if stays.is_none() {
+            written.entry(old.name.clone()).or_insert(1);
+        }
+    }
+    Ok(Some(written))
 }
