@@ -8,6 +8,7 @@ mod support;
 mod applying;
 mod bench;
 mod faults;
+mod killed;
 mod restore_script;
 mod restoring;
 mod rich;

@@ -1,21 +1,20 @@
 //! Child programs that connect to a server: where it is by variables, the password by a private file, never by an
 //! argument (every user of the machine can read those).
 
+use super::names;
+use super::private::{PASSFILE, PrivateFolder};
 use super::server::Server;
 use super::tools::Tools;
 use crate::base::{Secret, Tool, fs};
 use crate::engine::Error;
-use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use tempfile::TempDir;
 
 /// What child programs of one operation share: the folder with their passfile, removed with this value.
 pub(super) struct Children<'a> {
     server: &'a Server,
     tools: &'a Tools,
     name: &'a str,
-    folder: Option<TempDir>,
+    folder: Option<PrivateFolder>,
 }
 
 impl<'a> Children<'a> {
@@ -27,7 +26,8 @@ impl<'a> Children<'a> {
         work_dir: &Path,
         name: &'a str,
     ) -> Result<Self, Error> {
-        let folder = server.password().map(|password| write_passfile(work_dir, password)).transpose()?;
+        let write = |password| write_passfile(work_dir, names::operation(name), password);
+        let folder = server.password().map(write).transpose()?;
         Ok(Self { server, tools, name, folder })
     }
 
@@ -47,19 +47,12 @@ impl<'a> Children<'a> {
     }
 }
 
-fn write_passfile(work_dir: &Path, password: &Secret) -> Result<TempDir, Error> {
+fn write_passfile(work_dir: &Path, operation: &str, password: &Secret) -> Result<PrivateFolder, Error> {
     let failed =
         |source| Error::Io { place: work_dir.to_path_buf(), doing: "written for a passfile", source };
-    let folder = private_folder(work_dir, ".ripcord-pass-").map_err(failed)?;
+    let folder = PrivateFolder::new(work_dir, PASSFILE, operation).map_err(failed)?;
     fs::write_durable(&folder.path().join("pgpass"), passfile_line(password).as_bytes()).map_err(failed)?;
     Ok(folder)
-}
-
-/// Returns a new folder that only its owner may enter, removed with the value.
-pub(super) fn private_folder(parent: &Path, prefix: &str) -> io::Result<TempDir> {
-    fs::create_private_dir(parent)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(prefix).permissions(PermissionsExt::from_mode(0o700)).tempdir_in(parent)
 }
 
 /// One line for any host, port, database and user: the file serves one operation only, and matching a host name here
@@ -73,6 +66,7 @@ fn passfile_line(password: &Secret) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn a_password_with_colons_and_backslashes_is_escaped() {
@@ -82,7 +76,7 @@ mod tests {
     #[test]
     fn the_passfile_is_private_and_gone_afterwards() {
         let work_dir = tempfile::tempdir().expect("a folder");
-        let folder = write_passfile(work_dir.path(), &Secret::new("hunter2")).expect("written");
+        let folder = write_passfile(work_dir.path(), "one", &Secret::new("hunter2")).expect("written");
         let mode = |path: &Path| path.metadata().expect("metadata").permissions().mode() & 0o777;
         assert_eq!(mode(folder.path()), 0o700);
         assert_eq!(mode(&folder.path().join("pgpass")), 0o600);

@@ -1,11 +1,13 @@
 //! Restoring into the live database itself, for a user who may not create databases: everything is dropped and built
 //! again in one transaction, so that a crash or an error leaves what was there.
 
-use super::PostgresDatabase;
-use super::child::{Children, private_folder};
+use super::child::Children;
 use super::names::{identifier, literal};
+use super::private::{PrivateFolder, RESTORE};
 use super::session::Session;
 use super::stage::fact;
+use super::writes::WRITTEN;
+use super::{PostgresDatabase, catalog, names};
 use crate::base::{ToolError, checkpoint, fs};
 use crate::catalog::TableName;
 use crate::engine::{Error, Staged, Swapped};
@@ -25,7 +27,7 @@ impl PostgresDatabase {
         let name = self.application();
         let children = Children::new(&self.server, tools, &self.options.work_dir, &name)?;
         // It will hold all data for a while.
-        let work = private_folder(&self.options.work_dir, ".ripcord-restore-");
+        let work = PrivateFolder::new(&self.options.work_dir, RESTORE, names::operation(&name));
         let work = work.map_err(|source| Error::Io {
             place: self.options.work_dir.clone(),
             doing: "written",
@@ -49,10 +51,21 @@ impl PostgresDatabase {
             .arg(&scripts[0])
             .arg("-f")
             .arg(&scripts[1]);
-        self.run_tool(&psql).await?;
+        self.run_tool(&psql).await.map_err(|error| match &error {
+            Error::Tool(ToolError::Failed { stderr, .. }) if stderr.contains(WRITTEN) => {
+                self.written_meanwhile()
+            }
+            _ => error,
+        })?;
         checkpoint::reached("after a restore in place");
         let note = "restored in place: the state from before is only in the backup".to_string();
         Ok(Swapped { kept: None, barred: begun.elapsed(), notes: vec![note] })
+    }
+
+    fn written_meanwhile(&self) -> Error {
+        let detail =
+            "somebody wrote to it after its present state was saved; nothing was replaced".to_string();
+        Error::Busy { place: self.id.to_string(), detail }
     }
 
     async fn run_tool(&self, tool: &crate::base::Tool) -> Result<(), Error> {
@@ -70,18 +83,42 @@ impl PostgresDatabase {
     /// Writes the statements that drop everything of ours; the dump then builds it again, in the same transaction.
     async fn write_drops(&self, place: &Path) -> Result<(), Error> {
         let mut session = self.reading_session().await?;
+        let present = self.present();
+        if let Some(present) = &present {
+            session.run(DOING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            if !present.has_catalog(&catalog::read(&mut session).await?.sha256()) {
+                return Err(self.written_meanwhile());
+            }
+            session.run(DOING, "COMMIT").await?;
+        }
+        let tables = tables(&mut session).await?;
         let drops = drops(&mut session).await;
         session.close().await;
         let limit: Duration = self.options.lock_timeout;
         let mut text =
             format!("SET client_min_messages = warning;\nSET LOCAL lock_timeout = {};\n", limit.as_millis());
-        drops?.iter().for_each(|statement| text.push_str(&format!("{statement};\n")));
+        // Locked first, looked at then: what is committed until the lock is granted is seen, and nothing comes after it.
+        if !tables.is_empty() {
+            text.push_str(&format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE;\n", tables.join(", ONLY ")));
+        }
+        let checks = present.map(|present| present.checks()).unwrap_or_default();
+        checks.iter().chain(&drops?).for_each(|statement| text.push_str(&format!("{statement};\n")));
         fs::write_durable(place, text.as_bytes()).map_err(|source| Error::Io {
             place: place.to_path_buf(),
             doing: "written",
             source,
         })
     }
+}
+
+/// Returns the tables that are going to be dropped.
+async fn tables(session: &mut Session) -> Result<Vec<String>, Error> {
+    let sql = "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid \
+         AND e.deptype = 'e') ORDER BY c.oid";
+    let rows = session.rows(DOING, sql).await?;
+    Ok(rows.iter().map(|row| TableName::qualified(row.text(0), row.text(1)).sql()).collect())
 }
 
 /// Returns the statements that empty the database of what users made. Extensions stay, and what belongs to them.

@@ -5,8 +5,8 @@
 //! another database under the name, so the lock is let go before it (a session in the database would forbid the
 //! renaming) and taken again on the new one.
 
-use super::PostgresDatabase;
 use super::session::{Purpose, Session};
+use super::{PostgresDatabase, private};
 use crate::engine::{DatabaseLock, Error};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -37,6 +37,10 @@ impl PostgresDatabase {
     pub(super) async fn take_lock(&self, operation: &str) -> Result<Box<dyn DatabaseLock>, Error> {
         self.set_operation(operation);
         let held = Arc::new(Held(Mutex::new(Some(self.locked_session().await?))));
+        // A killed operation leaves its passfile: the next one must not wait for somebody to ask for recovery.
+        if let Err(error) = private::sweep(&self.options.work_dir, None) {
+            tracing::warn!(%error, "private files of an earlier operation could not be removed");
+        }
         *self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::downgrade(&held);
         Ok(Box::new(Guard(held)))
     }

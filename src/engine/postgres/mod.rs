@@ -20,6 +20,7 @@ mod names;
 mod own_settings;
 mod parts;
 mod preflight;
+mod private;
 mod prove;
 mod restore;
 mod retry;

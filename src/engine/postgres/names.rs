@@ -38,6 +38,11 @@ pub(super) fn application(operation: &str) -> String {
     name
 }
 
+/// Returns the operation that sessions of this name belong to.
+pub(super) fn operation(application: &str) -> &str {
+    application.strip_prefix("ripcord:").unwrap_or(application)
+}
+
 fn suffix(operation: &str) -> String {
     let plain: String = operation
         .chars()

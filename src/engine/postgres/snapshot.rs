@@ -21,11 +21,13 @@ const RELEASE: Duration = Duration::from_secs(10);
 impl PostgresDatabase {
     pub(super) async fn take_snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
         let tools = self.tools().await?;
+        // A standby gives no numbers; the snapshot is as good without.
+        let before = self.unless_cancelled(self.before_snapshot()).await.ok();
         let mut exporter = self.unless_cancelled(self.export()).await?;
         let taken = self.dump_and_read(&mut exporter, tools, folder, progress).await;
         exporter.release().await;
         let inventory = taken?;
-        self.remember_taken(&inventory);
+        self.remember_taken(&inventory, before);
         let level = self.unless_cancelled(self.write_level(folder, &inventory)).await?;
         make_private(folder)?;
         fs::sync_tree(folder).map_err(|source| io(folder, "synced", source))?;

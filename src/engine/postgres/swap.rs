@@ -1,17 +1,26 @@
 //! Putting a staged database in the place of the live one: two renames in one transaction, while nobody is connected.
 
 use super::names::{self, identifier, literal};
-use super::session::Session;
+use super::session::{Purpose, Session};
 use super::stage::fact;
+use super::writes::Present;
 use super::{PostgresDatabase, errors};
 use crate::base::checkpoint;
 use crate::engine::{Error, Staged, Swapped};
 use crate::journal::ScriptLog;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long sessions may take to end after they were told to.
 const LEAVING: Duration = Duration::from_secs(10);
 const DOING: &str = "swapping the databases";
+
+/// A session of ours in the live database that outlasts all others.
+struct Watcher {
+    session: Session,
+    pid: i32,
+    present: Arc<Present>,
+}
 
 impl PostgresDatabase {
     pub(super) async fn swap_staged(
@@ -53,28 +62,51 @@ impl PostgresDatabase {
         let mut outside = self.outside().await?;
         let old = self.free_name(&mut outside, operation).await?;
         self.refuse_what_stays_behind(&mut outside).await?;
+        let watcher = self.watcher().await;
         // From here on recovery must know: a barred database is an outage that only the journal can explain.
         self.write_facts(&staged.place, Some(&old), log)?;
         self.release_lock_for_swap().await;
         let begun = Instant::now();
-        let swapped = self.bar_and_rename(&mut outside, &staged.place, &old).await;
+        let swapped = self.bar_and_rename(&mut outside, &staged.place, &old, watcher).await;
         let barred = begun.elapsed();
         outside.close().await;
-        if let Err(error) = swapped {
-            // The connection may have broken at the commit, so the server is asked which side of it we are on.
-            let mut outside = self.outside().await?;
-            let renamed = outside.value(DOING, &taken(&old)).await?.is_some();
-            if !renamed {
-                // What is live under the name is what was live before: let clients in again.
-                outside.run(DOING, &allow(&self.id.name, true)).await?;
-                self.retake_lock().await?;
-                return Err(error);
+        let mut written = 0;
+        match swapped {
+            Ok(rows) => written = rows,
+            Err(error) => {
+                // The connection may have broken at the commit, so the server is asked which side of it we are on.
+                let mut outside = self.outside().await?;
+                let renamed = outside.value(DOING, &taken(&old)).await?.is_some();
+                if !renamed {
+                    // What is live under the name is what was live before: let clients in again.
+                    outside.run(DOING, &allow(&self.id.name, true)).await?;
+                    self.retake_lock().await?;
+                    return Err(error);
+                }
+                outside.close().await;
             }
-            outside.close().await;
         }
         self.retake_lock().await?;
-        let note = format!("drop it when it is no longer needed: DROP DATABASE {}", identifier(&old));
-        Ok(Swapped { kept: Some(old), barred, notes: vec![note] })
+        let mut notes = Vec::new();
+        if written > 0 {
+            notes.push(format!(
+                "up to {written} rows were written after the present state was saved and before clients were barred; \
+                 they are in {old} only"
+            ));
+        }
+        notes.push(format!("drop it when it is no longer needed: DROP DATABASE {}", identifier(&old)));
+        Ok(Swapped { kept: Some(old), barred, notes })
+    }
+
+    /// Opens the session that is going to look, when nobody else is left, what was written since the present state was
+    /// saved: nobody can connect by then.
+    async fn watcher(&self) -> Option<Watcher> {
+        let present = self.present()?;
+        // Only a note depends on it, and a restore is wanted.
+        let opened = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await;
+        let mut session = opened.ok()?;
+        let pid = session.pid().await.ok()?;
+        Some(Watcher { session, pid, present })
     }
 
     /// Returns the name for the database that is live now; one that an earlier swap of this operation kept stays.
@@ -89,10 +121,23 @@ impl PostgresDatabase {
         }
     }
 
-    async fn bar_and_rename(&self, outside: &mut Session, side: &str, old: &str) -> Result<(), Error> {
+    /// Returns about how many rows were written between the saving of the present state and the bar.
+    async fn bar_and_rename(
+        &self,
+        outside: &mut Session,
+        side: &str,
+        old: &str,
+        watcher: Option<Watcher>,
+    ) -> Result<u64, Error> {
         checkpoint::reached("before the live database is barred");
         outside.run(DOING, &allow(&self.id.name, false)).await?;
         checkpoint::reached("the live database is barred");
+        let mut written = 0;
+        if let Some(mut watcher) = watcher {
+            self.end_sessions_but(outside, &self.id.name, watcher.pid).await?;
+            written = watcher.present.written_since(&mut watcher.session).await.unwrap_or_default();
+            watcher.session.close().await;
+        }
         self.empty_of_sessions(outside, &self.id.name).await?;
         self.empty_of_sessions(outside, side).await?;
         checkpoint::reached("the live database is barred and empty of sessions");
@@ -108,7 +153,7 @@ impl PostgresDatabase {
         match renamed {
             Ok(()) => {
                 checkpoint::reached("the names are swapped");
-                Ok(())
+                Ok(written)
             }
             Err(error) => {
                 let _ = outside.run(DOING, "ROLLBACK").await;
@@ -128,11 +173,14 @@ impl PostgresDatabase {
 
     /// Ends the sessions of a database until none is left.
     async fn empty_of_sessions(&self, outside: &mut Session, database: &str) -> Result<(), Error> {
-        let name = literal(database);
-        let end = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name} AND pid <> pg_backend_pid()"
-        );
-        let left = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = {name}");
+        // No session has this number.
+        self.end_sessions_but(outside, database, 0).await
+    }
+
+    async fn end_sessions_but(&self, outside: &mut Session, database: &str, stays: i32) -> Result<(), Error> {
+        let these = format!("FROM pg_stat_activity WHERE datname = {} AND pid <> {stays}", literal(database));
+        let end = format!("SELECT pg_terminate_backend(pid) {these} AND pid <> pg_backend_pid()");
+        let left = format!("SELECT count(*) {these}");
         let begun = Instant::now();
         loop {
             outside.rows("ending the sessions of the database", &end).await?;
@@ -154,7 +202,9 @@ impl PostgresDatabase {
         let name = literal(&self.id.name);
         let sql = format!(
             "SELECT 'prepared transaction ' || gid FROM pg_prepared_xacts WHERE database = {name} UNION ALL \
-             SELECT 'logical replication slot ' || slot_name FROM pg_replication_slots WHERE database = {name}"
+             SELECT 'logical replication slot ' || slot_name FROM pg_replication_slots WHERE database = {name} \
+             UNION ALL SELECT 'subscription ' || s.subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid \
+             WHERE d.datname = {name}"
         );
         let found = outside.rows("looking for what a swap would leave behind", &sql).await?;
         let Some(first) = found.first() else { return Ok(()) };

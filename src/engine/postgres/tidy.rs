@@ -5,7 +5,7 @@ use super::server::Server;
 use super::session::Session;
 use super::stage::fact;
 use super::swap::allow;
-use super::{PostgresDatabase, restore};
+use super::{PostgresDatabase, private, restore};
 use crate::engine::Error;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -41,6 +41,12 @@ impl PostgresDatabase {
             }
         }
         outside.close().await;
+        let place = &self.options.work_dir;
+        let swept = private::sweep(place, Some(operation));
+        let swept = swept.map_err(|source| Error::Io { place: place.clone(), doing: "swept", source })?;
+        if swept > 0 {
+            done.push("removed private files that the operation had left".to_string());
+        }
         if let Some(url) = &self.options.scratch_url {
             let name = names::scratch(operation);
             let mut elsewhere = Server::new(url)?.open_outside(&name, &self.application()).await?;

@@ -14,7 +14,7 @@ use crate::engine::{Error, OtherWrites, WriteMark};
 use crate::fingerprint::Inventory;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 /// How many numbers are looked at one by one; after more than these somebody surely wrote somewhere.
 const LOOKED_AT: u64 = 20_000;
@@ -29,13 +29,40 @@ pub(super) struct Mark {
     running: Vec<u64>,
 }
 
+impl Mark {
+    /// Returns the condition that a row may have been written after the mark.
+    fn newer(&self) -> String {
+        // A transaction that was open at the mark has a smaller number, and so have the parts of it that savepoints
+        // divide it into, which no snapshot lists: what is as young as the oldest of them may be newer than the mark.
+        let oldest = self.running.iter().fold(self.number, |oldest, running| oldest.min(*running));
+        let oldest = names::literal(&(oldest % (1 << 32)).to_string());
+        format!("pg_catalog.age(xmin) <= pg_catalog.age({oldest}::pg_catalog.xid)")
+    }
+}
+
 /// What is known between a mark and the question.
 #[derive(Default)]
 pub(super) struct Watch {
     mark: Option<Mark>,
-    taken: Option<Seen>,
+    taken: Option<Arc<Seen>>,
     /// Up to this later mark nobody wrote; or why that cannot be told.
     moved: Option<Result<Mark, String>>,
+    /// What the last snapshot saw, until a script of ours writes: what a restore is going to replace.
+    pub(super) present: Option<Arc<Present>>,
+}
+
+/// The state that the last snapshot saved.
+pub(super) struct Present {
+    seen: Arc<Seen>,
+    /// Where the server stood just before, if it can be told (a standby gives no numbers).
+    before: Option<Before>,
+}
+
+/// Where the server stood at a moment.
+pub(super) struct Before {
+    mark: Mark,
+    /// The rows ever written to users' tables, as far as the server had counted.
+    counted: u64,
 }
 
 /// What a snapshot saw, as far as a second look needs it.
@@ -78,19 +105,40 @@ impl PostgresDatabase {
     }
 
     /// Remembers what a snapshot saw, for the look before the first script.
-    pub(super) fn remember_taken(&self, inventory: &Inventory) {
+    pub(super) fn remember_taken(&self, inventory: &Inventory, before: Option<Before>) {
         let fingerprint = &inventory.fingerprint;
-        self.watch().taken = Some(Seen {
+        let seen = Arc::new(Seen {
             rows: fingerprint.tables.iter().map(|(name, table)| (name.clone(), table.rows)).collect(),
             sequences: fingerprint.sequences.clone(),
             catalog: inventory.catalog.sha256(),
         });
+        let mut watch = self.watch();
+        watch.taken = Some(Arc::clone(&seen));
+        watch.present = Some(Arc::new(Present { seen, before }));
+    }
+
+    /// Notes where the server stands before a snapshot.
+    pub(super) async fn before_snapshot(&self) -> Result<Before, Error> {
+        let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        let looked = async {
+            let mark = self.look(&mut session).await?;
+            Ok(Before { mark, counted: counted(&mut session).await? })
+        };
+        let looked = looked.await;
+        session.close().await;
+        looked
+    }
+
+    /// Returns what the last snapshot saved, unless a script of ours has written since.
+    pub(super) fn present(&self) -> Option<Arc<Present>> {
+        self.watch().present.clone()
     }
 
     /// Moves the mark to this moment, if nobody wrote up to it. Called before a script writes; looks once.
     pub(super) async fn move_mark(&self) -> Result<(), Error> {
         let (mark, taken) = {
             let mut watch = self.watch();
+            watch.present = None;
             match (&watch.mark, &watch.moved) {
                 (Some(mark), None) => (mark.clone(), watch.taken.take()),
                 _ => return Ok(()),
@@ -183,14 +231,11 @@ async fn untouched(session: &mut Session, mark: &Mark, taken: &Seen) -> Result<O
     if fingerprint::sequences(session).await? != taken.sequences {
         return Ok(Some("a sequence moved since the snapshot".to_string()));
     }
-    let oldest = names::literal(&(mark.number % (1 << 32)).to_string());
+    let newer = mark.newer();
     let tables: Vec<(&TableName, &u64)> = taken.rows.iter().collect();
     for part in tables.chunks(50) {
         let counts = part.iter().enumerate().map(|(index, (name, _))| {
-            format!(
-                "SELECT {index}, count(*), count(*) FILTER (WHERE age(xmin) <= age({oldest}::xid)) FROM ONLY {}",
-                name.sql()
-            )
+            format!("SELECT {index}, count(*), count(*) FILTER (WHERE {newer}) FROM ONLY {}", name.sql())
         });
         let sql = counts.collect::<Vec<_>>().join(" UNION ALL ");
         for row in session.rows(DOING, &sql).await? {
@@ -202,3 +247,47 @@ async fn untouched(session: &mut Session, mark: &Mark, taken: &Seen) -> Result<O
     }
     Ok(None)
 }
+
+/// Returns how many rows were ever written to users' tables, as far as the server has counted.
+async fn counted(session: &mut Session) -> Result<u64, Error> {
+    let sql = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables";
+    Ok(session.value(DOING, sql).await?.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+impl Present {
+    /// Returns about how many rows were written since; sessions report what they wrote late, so those of shortly before
+    /// the snapshot may be among them.
+    pub(super) async fn written_since(&self, session: &mut Session) -> Result<u64, Error> {
+        let Some(before) = &self.before else { return Ok(0) };
+        Ok(counted(session).await?.saturating_sub(before.counted))
+    }
+
+    /// Tells whether a catalog is the one that was saved.
+    pub(super) fn has_catalog(&self, sha256: &str) -> bool {
+        self.seen.catalog == sha256
+    }
+
+    /// Returns a statement for each table that fails, with [`WRITTEN`] in its words, where the table was written since.
+    pub(super) fn checks(&self) -> Vec<String> {
+        let Some(before) = &self.before else { return Vec::new() };
+        let newer = before.mark.newer();
+        let tables = self.seen.rows.iter();
+        // Large objects may be read by a superuser only.
+        let tables = tables.filter(|(name, _)| name.schema.as_deref() != Some("pg_catalog"));
+        tables
+            .map(|(name, rows)| {
+                // Not in PL/pgSQL, which a database need not have. The count keeps the planner from making the
+                // number out of the text beforehand.
+                let said = names::literal(&format!("table {name} {WRITTEN}, rows: "));
+                format!(
+                    "SELECT CASE WHEN count(*) <> {rows} OR count(*) FILTER (WHERE {newer}) <> 0 \
+                     THEN ({said} || count(*))::pg_catalog.int4 END FROM ONLY {}",
+                    name.sql()
+                )
+            })
+            .collect()
+    }
+}
+
+/// What a check of [`Present::checks`] says.
+pub(super) const WRITTEN: &str = "was written after the present state was saved";
