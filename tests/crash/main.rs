@@ -4,7 +4,11 @@
 //! to its end. No checkpoint is named here: a new step is crash-tested as soon as it exists. After each death the same
 //! promises are looked at, with the engines' own tools (`promises`).
 
-#![allow(clippy::disallowed_methods, reason = "tests may start tools and write files as they like")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_macros,
+    reason = "tests start tools and say where they failed"
+)]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -34,12 +34,13 @@ impl PrivateFolder {
             let folder =
                 builder.prefix(&prefix).permissions(PermissionsExt::from_mode(0o700)).tempdir_in(parent)?;
             match File::open(folder.path()) {
-                // A file system without locks: the operation's name has to do.
-                Ok(file) if !matches!(file.try_lock(), Err(TryLockError::WouldBlock)) => {
-                    // Between its making and the lock it looked like one that nobody uses.
-                    if folder.path().exists() {
-                        return Ok(Self { folder, _in_use: file });
-                    }
+                // A file system without locks: the operation's name has to do. Between its making and the lock the folder
+                // looked like one that nobody uses, so it can be gone.
+                Ok(file)
+                    if !matches!(file.try_lock(), Err(TryLockError::WouldBlock))
+                        && folder.path().exists() =>
+                {
+                    return Ok(Self { folder, _in_use: file });
                 }
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 _ => {}
