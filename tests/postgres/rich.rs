@@ -63,10 +63,13 @@ pub const ROWS: &str = r#"
 INSERT INTO customer (name, status, feeling, both_of, tags, payload, raw, amount, ratio, at, span, price, level, place,
     bits, net, range, doc, js, t)
 VALUES ('Ann', 'new', 'happy', '(1,"a,b")', '{a,NULL,"b c"}', '{"a": 1.10}', '\x00ff', 1.100000, 'NaN',
-    '2025-06-01 12:00:00+02', '1 mon 2 days', 12.5, 3, '(1,2)', '101', '10.0.0.0/8', '[1.5,2)', '<a/>', '{"b":  1}', 'a b'),
+    '2025-06-01 12:00:00+02', '1 mon 2 days', 12.5, 3, '(1,2)', '101', '10.0.0.0/8', '[1.5,2)', NULL, '{"b":  1}', 'a b'),
     (E'tab\tnewline\nback\\slash', 'old', NULL, NULL, '{}', 'null', '', 'NaN', '-Infinity', 'infinity', '-1 second', NULL,
     7, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
     ('', NULL, 'it''s ok', '(,)', NULL, NULL, NULL, NULL, 1e-310, NULL, NULL, NULL, 9, NULL, NULL, NULL, 'empty', NULL, NULL, NULL);
+DO $$ BEGIN UPDATE customer SET doc = '<a/>' WHERE name = 'Ann';
+EXCEPTION WHEN feature_not_supported THEN NULL; -- not every server is built with XML
+END $$;
 INSERT INTO customer (name, level) SELECT 'c' || g, g FROM generate_series(1, 500) g;
 INSERT INTO "Odd Schema"."Order Line" SELECT g, g % 3, 1, repeat('x', g) FROM generate_series(1, 200) g;
 INSERT INTO no_key VALUES (1, 'twice'), (1, 'twice'), (2, NULL);
