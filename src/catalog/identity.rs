@@ -34,14 +34,6 @@ pub struct DatabaseId {
 }
 
 impl DatabaseId {
-    /// Returns the place together with the name where the place alone is not enough: `/run/pg/shop`.
-    pub fn full_place(&self) -> String {
-        match self.engine {
-            EngineKind::Sqlite => self.place.clone(),
-            EngineKind::Postgresql => format!("{}/{}", self.place, self.name),
-        }
-    }
-
     /// Tells whether both name the same database: the same file, or the same name in the same cluster.
     pub fn is_same(&self, other: &DatabaseId) -> bool {
         let same_place = match (&self.system, &other.system) {

@@ -11,7 +11,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
     let id = ports.journal.new_id(Kind::Backup);
     if !ports.database.exists().await.map_err(refused)? {
         ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
-        return Err(refused(ports.not_found()));
+        return Err(refused(crate::engine::Error::no_database(ports.identity())));
     }
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;

@@ -85,11 +85,6 @@ impl Ports<'_> {
         self.database.identity()
     }
 
-    /// Says that there is no such database, by the name that tells it from others of its server.
-    fn not_found(&self) -> crate::engine::Error {
-        crate::engine::Error::NotFound { place: self.identity().full_place() }
-    }
-
     fn progress(&self, step: Step) -> Progress {
         Progress::new(self.observer.clone(), step)
     }

@@ -27,7 +27,7 @@ pub struct StampRequest {
 pub async fn stamp(ports: &Ports<'_>, request: &StampRequest) -> Result<Report, Failure> {
     let id = ports.journal.new_id(Kind::Stamp);
     if !ports.database.exists().await.map_err(refused)? {
-        return Err(refused(ports.not_found()));
+        return Err(refused(engine::Error::no_database(ports.identity())));
     }
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;

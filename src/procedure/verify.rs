@@ -71,6 +71,8 @@ pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification
     if !ports.database.exists().await.map_err(refused)? {
         return Err(refused(crate::engine::Error::no_database(ports.identity())));
     }
+    // A file that is no database says so here, whatever backups there are.
+    ports.database.version_rows().await.map_err(refused)?;
     let backup = match against {
         Against::Backup(id) => ports.store.open(id).await.map_err(refused)?,
         Against::Newest => newest(ports).await?,

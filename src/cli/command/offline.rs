@@ -90,8 +90,7 @@ async fn from_database(
 async fn ask_database(context: &Context<'_>, direction: Direction, target: &str) -> Result<Plan, Failure> {
     let assembled = context.assemble_quietly().await?;
     if !assembled.database.exists().await.map_err(Failure::refused)? {
-        let place = assembled.database.identity().full_place();
-        return Err(Failure::refused(engine::Error::NotFound { place }));
+        return Err(Failure::refused(engine::Error::no_database(assembled.database.identity())));
     }
     assembled.ports().runner.plan(direction, target).await.map_err(Failure::refused)
 }
