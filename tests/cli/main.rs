@@ -11,6 +11,7 @@ mod interrupts;
 mod json_contract;
 mod log_tells;
 mod no_secret_is_printed;
+mod on_a_terminal;
 mod output_golden;
 mod promise;
 mod reading_leaves_no_trace;

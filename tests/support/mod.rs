@@ -39,5 +39,6 @@ pub use project::Revision;
 pub use revisions::*;
 pub use run::{Run, Running};
 pub use rustix::process::Signal;
-pub use sandbox::{CLOCK, Sandbox};
+pub use sandbox::{CLOCK, Sandbox, ripcord_binary};
 pub use session::Session;
+pub use tools::find;

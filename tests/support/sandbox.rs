@@ -251,7 +251,8 @@ impl Sandbox {
     }
 }
 
-fn ripcord_binary() -> PathBuf {
+/// The binary under test.
+pub fn ripcord_binary() -> PathBuf {
     match option_env!("CARGO_BIN_EXE_ripcord") {
         Some(path) => path.into(),
         None => panic!("only integration tests can run the binary"),

@@ -2,6 +2,8 @@
 
 mod by_statements;
 mod kinds_of_change;
+mod proof;
+mod scripts;
 mod unnamed_tables;
 
 use crate::promise::*;

@@ -1,0 +1,82 @@
+//! On a terminal there are colours, bars and questions; nowhere else.
+
+use std::process::Command;
+
+use crate::promise::*;
+use crate::support::*;
+
+/// Runs ripcord on a terminal of its own and types an answer; returns everything the terminal showed.
+fn typed(sandbox: &Sandbox, arguments: &[&str], answer: &str) -> (i32, String) {
+    // script(1) makes the terminal; its own environment is that of the sandbox.
+    let mut line = vec![ripcord_binary().display().to_string()];
+    line.extend(arguments.iter().map(|argument| format!("'{argument}'")));
+    let mut command = sandbox.command(find("script").expect("util-linux is installed"));
+    command.env("SHELL", "/bin/sh").args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+    let output = feed(&mut command, answer);
+    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn feed(command: &mut Command, answer: &str) -> std::process::Output {
+    use std::io::Write;
+    use std::process::Stdio;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    // The end of the input would be typed as the end of a session, so the pipe stays open until the end.
+    input.write_all(answer.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(input);
+    output
+}
+
+/// The text without the sequences that steer a terminal.
+fn plain(text: &str) -> String {
+    let (mut kept, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('\u{1b}') {
+        kept.push_str(before);
+        let end = after.find(|letter: char| letter.is_ascii_alphabetic()).map_or(after.len(), |at| at + 1);
+        rest = &after[end..];
+    }
+    kept + rest
+}
+
+both_engines! {
+    fn colours_and_bars_are_for_a_terminal_that_wants_them(db: &TestDatabase) {
+        let sandbox = sample_of(db);
+        sandbox.env_remove("NO_COLOR").env("TERM", "xterm");
+        let (code, shown) = typed(&sandbox, &["upgrade"], "");
+        assert_eq!(code, 0, "{shown}");
+        assert!(shown.contains("\u{1b}[32mok\u{1b}[0m"), "{shown:?}");
+        assert!(plain(&shown).contains("undo       ripcord downgrade base"), "{shown:?}");
+
+        at(&sandbox, 1);
+        sandbox.env("NO_COLOR", "1");
+        let (code, shown) = typed(&sandbox, &["downgrade", "--no-progress"], "");
+        assert_eq!(code, 0, "{shown}");
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+
+        at(&sandbox, 2);
+        let run = sandbox.env_remove("NO_COLOR").ripcord(&["upgrade"]);
+        run.expect_code(0).says_nowhere("\u{1b}");
+    }
+
+    fn a_restore_in_place_asks_first_and_no_is_no(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.env("TERM", "xterm");
+        sandbox.ripcord(&["backup", "create"]).expect_code(0);
+        db.execute("DELETE FROM training_metric;");
+        let (before, files) = (db.dump(), sandbox.files("backups"));
+        at(&sandbox, 2);
+        for answer in ["n\n", "\n", "nonsense\n"] {
+            let (code, shown) = typed(&sandbox, &["restore", "latest", "--no-progress"], answer);
+            assert!(code == 0 && shown.contains("[y/N]") && shown.contains("nothing was changed"), "{shown}");
+            assert_eq!((db.dump(), sandbox.files("backups")), (before.clone(), files.clone()));
+        }
+        let (code, shown) = typed(&sandbox, &["restore", "latest", "--no-progress", "--yes"], "");
+        assert!(code == 0 && !shown.contains("[y/N]"), "{shown}");
+        assert_eq!(db.query("SELECT count(*) FROM training_metric;"), "60");
+        at(&sandbox, 3);
+        let (code, shown) = typed(&sandbox, &["restore", "latest", "--no-progress"], "y\n");
+        assert!(code == 0 && shown.contains("[y/N]"), "{shown}");
+        assert_eq!(db.query("SELECT count(*) FROM training_metric;"), "0");
+    }
+}
