@@ -12,6 +12,12 @@ pub enum Error {
     NotFound { place: String },
     #[error("{place} is not a {engine} database: {detail}")]
     NotADatabase { place: String, engine: &'static str, detail: String },
+    /// A database, but parts of it are not as they must be.
+    #[error("{place} is damaged: {detail}")]
+    Malformed { place: String, detail: String },
+    /// Putting another state in the place of the database would lose what others wrote; nothing was replaced.
+    #[error("other programs wrote to {place} after its present state was saved")]
+    WroteMeanwhile { place: String },
     #[error("the server at {place} cannot be reached: {detail}")]
     Unreachable { place: String, detail: String },
     #[error("the server at {place} refuses user {user}: {detail}")]

@@ -145,6 +145,10 @@ async fn keep_present(
 async fn after_failed_swap(ports: &Ports<'_>, kept: Option<&Saved>, mut failure: Failure) -> Failure {
     // The wish to stop was heard; from here on the work is to reach a known state.
     ports.cancel.heard();
+    if has_not_begun(&failure) {
+        failure.aftermath = Aftermath::Unchanged;
+        return failure;
+    }
     if let Some(kept) = kept
         && let Ok(check) = verify::is_as_before(ports, kept).await
         && check.wrong.is_empty()
@@ -155,8 +159,15 @@ async fn after_failed_swap(ports: &Ports<'_>, kept: Option<&Saved>, mut failure:
 }
 
 fn is_unreadable(failure: &Failure) -> bool {
+    use crate::engine::Error;
+    let error = failure.source.downcast_ref::<Error>();
+    matches!(error, Some(Error::NotADatabase { .. } | Error::Malformed { .. }))
+}
+
+/// Tells whether a swap found, before it replaced anything, that it would lose what others wrote.
+pub(super) fn has_not_begun(failure: &Failure) -> bool {
     let error = failure.source.downcast_ref::<crate::engine::Error>();
-    matches!(error, Some(crate::engine::Error::NotADatabase { .. }))
+    matches!(error, Some(crate::engine::Error::WroteMeanwhile { .. }))
 }
 
 /// Compares what is live now with what was to be restored, and keeps it as the end of this operation: without it the

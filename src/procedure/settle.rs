@@ -142,6 +142,12 @@ async fn put_back_or_stop(
         op.set_aftermath(Aftermath::Unknown);
         match put_back(ports, op, saved).await {
             Ok(()) => cause.aftermath = Aftermath::PutBack,
+            // Others wrote after all, and nothing was replaced: the migration stands.
+            Err(second) if super::restore::has_not_begun(&second) => {
+                cause.aftermath = Aftermath::Changed;
+                cause.next = ways_on(plan, saved, rows);
+                cause.during_put_back = Some(second.source);
+            }
             Err(second) => {
                 cause.aftermath = Aftermath::Unknown;
                 cause.during_put_back = Some(second.source);

@@ -17,6 +17,8 @@ mod promise;
 mod reading_leaves_no_trace;
 mod recover_with_nothing_to_do;
 mod restore;
+mod restore_broken;
+mod restore_meanwhile;
 mod revisions;
 mod support_works;
 mod upgrade_keeps_data;

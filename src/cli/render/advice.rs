@@ -39,6 +39,12 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         Error::NotADatabase { .. } => {
             "check the address; if it was a database once, list its backups with \"ripcord backup list\""
         }
+        Error::Malformed { .. } => {
+            "put a backup in its place: ripcord restore latest; the damaged file is kept beside it"
+        }
+        Error::WroteMeanwhile { .. } => {
+            "run the same command again, which saves the new state first, or stop the application before"
+        }
         Error::Unreachable { .. } => "check that the server runs and listens there: pg_isready",
         Error::Authentication { .. } => "check user and password in the URL, PGPASSWORD or ~/.pgpass",
         Error::LockedByOther { .. } => "wait until it ends; see what it does with \"ripcord log\"",

@@ -14,6 +14,7 @@ pub(super) fn failed(place: &Path, doing: &str, error: rusqlite::Error) -> Error
     let detail = detail(&error);
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Error::NotADatabase { place: shown, engine: "SQLite", detail },
+        Some(ErrorCode::DatabaseCorrupt) => Error::Malformed { place: shown, detail },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { place: shown, detail },
         Some(ErrorCode::OperationInterrupted) => Error::Interrupted,
         Some(ErrorCode::ReadOnly) => {

@@ -51,6 +51,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use swap::Present;
 use view::View;
 use writer::Writer;
 
@@ -85,6 +86,8 @@ struct Site {
     path: PathBuf,
     options: OpenOptions,
     writer: Mutex<Option<Writer>>,
+    /// What the last snapshot has seen, for the swap that may follow.
+    present: Mutex<Option<Present>>,
 }
 
 impl Site {
@@ -105,7 +108,7 @@ impl SqliteDatabase {
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, Error> {
         assert_library()?;
         let path = canonical(path)?;
-        let site = Site { path, options, writer: Mutex::new(None) };
+        let site = Site { path, options, writer: Mutex::new(None), present: Mutex::new(None) };
         let id = DatabaseId {
             engine: EngineKind::Sqlite,
             place: site.path.display().to_string(),

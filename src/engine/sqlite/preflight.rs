@@ -15,8 +15,15 @@ impl Site {
         let mut findings = Vec::new();
         let bytes = self.bytes();
         if self.path.exists() {
-            // A file that cannot be read is found out here, not in the middle.
-            drop(self.look()?);
+            // A file that cannot be read is found out here, not in the middle. It may be the very reason for a restore.
+            match self.look() {
+                Err(error @ (Error::NotADatabase { .. } | Error::Malformed { .. }))
+                    if replaces && self.path.is_file() =>
+                {
+                    findings.push(self.broken(&error));
+                }
+                looked => drop(looked?),
+            }
         }
         findings.extend(room("the snapshot", folder, bytes)?);
         if replaces {
@@ -25,6 +32,15 @@ impl Site {
         }
         findings.extend(self.network_file_system());
         Ok(Preflight { findings, tools: vec![super::snapshot::library()], bytes })
+    }
+
+    fn broken(&self, error: &Error) -> Finding {
+        Finding {
+            severity: Severity::Warning,
+            code: "broken".to_string(),
+            subject: self.path.display().to_string(),
+            detail: format!("{error}; it is kept beside the restored one"),
+        }
     }
 
     /// Returns the size of the database with its WAL, without opening it.

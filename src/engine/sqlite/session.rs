@@ -165,7 +165,8 @@ impl Site {
         Ok(session)
     }
 
-    fn open(&self, flags: OpenFlags) -> Result<Session, Error> {
+    /// Opens the live database and asks it nothing yet.
+    pub(super) fn open(&self, flags: OpenFlags) -> Result<Session, Error> {
         let connection = Connection::open_with_flags(&self.path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)
             .map_err(|error| failed(&self.path, "opening", error))?;
         Ok(Session::new(connection, &self.path, &self.options.cancel, self.options.lock_timeout))

@@ -19,10 +19,18 @@ pub(super) struct Writer {
     name: String,
     /// The version that the file had when this connection created it.
     created_at: Option<i64>,
+    /// The version at the last mark.
+    marked: Option<i64>,
 }
 
 impl Writer {
-    fn version(&self) -> Result<i64, Error> {
+    /// Returns the version since which others are watched, if anybody asked for that.
+    pub(super) fn marked(&self) -> Option<i64> {
+        self.marked.or(self.created_at)
+    }
+
+    /// Returns what changes whenever another connection commits.
+    pub(super) fn version(&self) -> Result<i64, Error> {
         self.session.one("asking who wrote", "PRAGMA data_version")
     }
 }
@@ -38,12 +46,14 @@ impl Site {
             Some(writer) => writer,
             None => self.open_writer()?,
         };
+        self.hand_over(&writer);
         work(slot.insert(writer))
     }
 
     /// Closes the writer, because the file behind it is about to be replaced.
     pub(super) fn close_writer(&self) {
         self.lock_writer().take();
+        self.forget_present();
     }
 
     /// Remembers what has been committed so far.
@@ -51,7 +61,11 @@ impl Site {
         if !self.path.exists() {
             return Ok(WriteMark(ABSENT.to_string()));
         }
-        self.with_writer(|writer| Ok(WriteMark(format!("{}:{}", writer.name, writer.version()?))))
+        self.with_writer(|writer| {
+            let version = writer.version()?;
+            writer.marked = Some(version);
+            Ok(WriteMark(format!("{}:{version}", writer.name)))
+        })
     }
 
     /// Tells whether another connection than the writer committed since the mark.
@@ -80,7 +94,7 @@ impl Site {
     fn open_writer(&self) -> Result<Writer, Error> {
         let is_new = !self.path.exists();
         let session = self.open_for_writing()?;
-        let mut writer = Writer { session, name: ids::random_hex(16), created_at: None };
+        let mut writer = Writer { session, name: ids::random_hex(16), created_at: None, marked: None };
         if is_new {
             writer.created_at = Some(writer.version()?);
         }

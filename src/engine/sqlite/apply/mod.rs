@@ -28,6 +28,7 @@ impl Site {
         if self.options.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
+        self.forget_present();
         self.with_writer(|writer| {
             let session = &writer.session;
             session.run("preparing a migration", "PRAGMA foreign_keys = OFF")?;

@@ -6,7 +6,7 @@
 //! database in the same view; the proof is that the copy contains the same.
 
 mod online;
-mod page_copy;
+pub(super) mod page_copy;
 mod wal_copy;
 
 use super::Site;
@@ -14,6 +14,7 @@ use super::failure::io_failed;
 use super::inventory::{self, Depth};
 use super::scan::Errand;
 use super::session::Session;
+use super::swap::{Present, Stand};
 use super::view::View;
 use super::wal::WalState;
 use crate::base::{fs, hash};
@@ -51,10 +52,29 @@ impl Site {
         if !self.path.exists() {
             return self.snapshot_of_nothing(folder, progress);
         }
+        self.forget_present();
+        self.snapshot_of_live(folder, progress).map_err(|error| match error {
+            Error::Malformed { detail, .. } => {
+                self.remember(Present::Unreadable);
+                // The copy is as malformed as what it was made of.
+                Error::Malformed { place: self.path.display().to_string(), detail }
+            }
+            error => error,
+        })
+    }
+
+    fn snapshot_of_live(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
+        let wal_was_there = self.has_wal();
         let view = View::of_live(self, self.workers())?;
         let mut facts = inventory::facts(view.first())?;
         facts.extend(self.permissions());
         let is_wal = facts.get("journal_mode").is_some_and(|mode| mode == "wal");
+        let present = if is_wal {
+            let witness = Some(self.look_again(wal_was_there)?);
+            Present::Saved { stand: Stand::in_wal(view.wal()), witness }
+        } else {
+            Present::Saved { stand: Stand::of(view.first())?, witness: None }
+        };
         let (copied, inventory) = if is_wal {
             self.snapshot_of_wal(view, folder, progress)?
         } else {
@@ -62,6 +82,7 @@ impl Site {
         };
         // The journal mode and the size are the live database's, not the copy's.
         let inventory = Inventory { facts: facts.clone(), ..inventory };
+        self.remember(present);
         Ok(Snapshot {
             inventory,
             method: copied.method.to_string(),

@@ -3,9 +3,13 @@
 //! Three ways. Into the live file through SQLite's backup API, in one transaction: programs that have it open go on with
 //! the restored content, and a crash leaves the old or the new, never a mixture. As a new file, when there is none. And
 //! by replacing the file, only where SQLite cannot open it any more: renaming over a file that others hold open would let
-//! them write into nowhere, and a `-wal` left beside the new file would undo the restore.
+//! them write into nowhere, and a `-wal` left beside the new file would undo the restore. [`present`] sees to it that
+//! nothing is overwritten that is not saved.
 
+mod present;
 mod replace;
+
+pub(super) use present::{Present, Stand};
 
 use super::Site;
 use super::session::{Session, open_frozen};
@@ -61,10 +65,11 @@ impl Site {
         let source = PathBuf::from(&staged.place);
         let mut swapped = Swapped { kept: None, barred: Duration::ZERO, notes: Vec::new() };
         match self.way()? {
-            Way::InPlace => swapped.notes.extend(self.restore_in_place(&source, staged)?),
+            Way::InPlace => self.restore_in_place(&source, staged, (operation, log), &mut swapped)?,
             Way::NewFile => swapped.notes.extend(self.create_from(&source, staged, operation)?),
             Way::Replace => swapped.kept = Some(self.replace_with(&source, staged, operation, log)?),
         }
+        self.forget_present();
         swapped.barred = began.elapsed();
         Ok(swapped)
     }
@@ -76,45 +81,68 @@ impl Site {
         match self.look() {
             Err(Error::NotADatabase { .. }) if self.path.is_file() => Ok(Way::Replace),
             // Whatever is wrong inside of it, its pages are going to be overwritten.
-            Ok(_) | Err(Error::Driver { .. }) => Ok(Way::InPlace),
+            Ok(_) | Err(Error::Malformed { .. } | Error::Driver { .. }) => Ok(Way::InPlace),
             Err(error) => Err(error),
         }
     }
 
-    fn restore_in_place(&self, source: &Path, staged: &Staged) -> Result<Option<String>, Error> {
+    fn restore_in_place(
+        &self,
+        source: &Path,
+        staged: &Staged,
+        operation: (&str, &ScriptLog),
+        swapped: &mut Swapped,
+    ) -> Result<(), Error> {
         let source = open_frozen(source, &self.options.cancel).map_err(damaged)?;
         self.with_writer(|writer| {
-            let session = &mut writer.session;
-            make_room_for_pages(&source, session)?;
-            copy_into(&source, session)?;
-            Ok(set_journal_mode(session, staged))
+            let make_room = |live: &Session| make_room_for_pages(&source, live);
+            let guard = self.guard(writer, make_room, operation)?;
+            copy_into(&source, &mut writer.session, || guard.act(self))?;
+            swapped.kept = guard.kept();
+            // Whoever still looks would keep the journal mode from being changed.
+            drop(guard);
+            swapped.notes.extend(set_journal_mode(&writer.session, staged));
+            Ok(())
         })
     }
 }
 
 /// A WAL belongs to one page size, so a database that gets another one has to leave WAL mode first; that needs everybody
-/// else to let go of it.
-fn make_room_for_pages(source: &Session, live: &Session) -> Result<(), Error> {
+/// else to let go of it. Returns whether it did.
+fn make_room_for_pages(source: &Session, live: &Session) -> Result<bool, Error> {
     let page_size = |session: &Session| session.one::<i64>("reading the settings", "PRAGMA page_size");
     // A database with damaged pages may refuse to say; SQLite then refuses below if it has to.
     let mode = live.pragma("journal_mode").unwrap_or_default();
-    if mode == "wal" && page_size(source)? != page_size(live)? {
+    let has_to_leave = mode == "wal" && page_size(source)? != page_size(live)?;
+    if has_to_leave {
         live.one::<String>("leaving WAL mode", "PRAGMA journal_mode = DELETE")?;
     }
-    Ok(())
+    Ok(has_to_leave)
 }
 
-fn copy_into(source: &Session, live: &mut Session) -> Result<(), Error> {
+/// Replaces everything in one transaction; `guard` runs when nobody else can write any more and nothing is replaced yet,
+/// and can still stop it.
+pub(super) fn copy_into(
+    source: &Session,
+    live: &mut Session,
+    guard: impl Fn() -> Result<(), Error>,
+) -> Result<(), Error> {
     let place = live.path().unwrap_or_default().to_string();
     let failed = |error| super::failure::failed(Path::new(&place), "restoring", error);
     let cancel = live.cancel();
+    if source.one::<i64>("reading the settings", "PRAGMA page_count")? == 0 {
+        // There is no step between locking and committing when there is nothing to copy.
+        guard()?;
+    }
     let backup = Backup::new(source, live.connection_mut()).map_err(failed)?;
     checkpoint::reached("restore begun, nothing written");
-    // One page first, so that the crash test can die between two of them.
-    let mut pages = 1;
+    // No page, which only locks; then one, so that the crash test can die between two of them; then all.
+    let mut steps = [0, 1].into_iter();
     loop {
+        let pages = steps.next().unwrap_or(-1);
         match backup.step(pages).map_err(failed)? {
             StepResult::Done => break,
+            StepResult::More if pages == 0 => guard()?,
             StepResult::More => checkpoint::reached("in the middle of the restore"),
             _ if cancel.is_cancelled() => return Err(Error::Interrupted),
             _ => {
@@ -122,7 +150,6 @@ fn copy_into(source: &Session, live: &mut Session) -> Result<(), Error> {
                 return Err(Error::Busy { place, detail });
             }
         }
-        pages = -1;
     }
     drop(backup);
     checkpoint::reached("restore committed");

@@ -107,7 +107,11 @@ impl Site {
             return Ok(None);
         }
         // Looking makes SQLite undo what is half written.
-        let session = self.look()?;
+        let session = match self.look() {
+            // Recovery must come to its end where there is nothing that a journal could be applied to.
+            Err(Error::NotADatabase { .. } | Error::Malformed { .. }) => return Ok(None),
+            looked => looked?,
+        };
         if !journal.exists() {
             return Ok(Some("let SQLite undo the transaction that was interrupted".to_string()));
         }
@@ -149,12 +153,13 @@ impl Site {
         self.path.with_file_name(format!(".{}.{operation}.partial", self.name()))
     }
 
-    fn kept(&self, operation: &str) -> PathBuf {
+    pub(super) fn kept(&self, operation: &str) -> PathBuf {
         self.path.with_file_name(format!("{}.pre-restore-{operation}", self.name()))
     }
 }
 
-fn copy(source: &Path, target: &Path) -> Result<(), Error> {
+/// Copies a file that no connection has open.
+pub(super) fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     let failed = |error| io_failed(source, "read", error);
     let mut file = File::open(source).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();

@@ -5,6 +5,7 @@ mod apply;
 mod fidelity;
 mod fingerprint;
 mod looking;
+mod present;
 mod restore;
 mod script;
 mod snapshot;

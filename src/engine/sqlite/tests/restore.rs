@@ -30,6 +30,7 @@ async fn programs_that_have_the_database_open_go_on_with_the_restored_content() 
         let (folder, taken) = snapshot(&scratch, &database, "one").await;
         let app = scratch.connect();
         app.execute_batch("DELETE FROM customer; CREATE TABLE extra (a)").expect("changed");
+        let database = scratch.open();
         let swapped = restore(&scratch, &database, &folder, &taken).await.expect("restored");
         assert_eq!((swapped.kept, swapped.notes), (None, Vec::new()), "{mode}");
         let count = |sql: &str| app.query_row(sql, [], |row| row.get::<_, i64>(0)).expect(mode);
@@ -60,12 +61,11 @@ async fn a_database_that_another_program_works_with_is_busy_and_unchanged() {
     for mode in ["delete", "wal"] {
         let scratch = Scratch::with(&format!("PRAGMA journal_mode = {mode}; {SHOP}"));
         let options = OpenOptions { lock_timeout: Duration::from_millis(30), ..OpenOptions::default() };
-        let database = scratch.open_with(options);
-        let (folder, taken) = snapshot(&scratch, &database, "one").await;
+        let (folder, taken) = snapshot(&scratch, &scratch.open(), "one").await;
         scratch.run("DELETE FROM purchase");
         let app = scratch.connect();
         app.execute_batch("BEGIN IMMEDIATE").expect("writing");
-        let error = restore(&scratch, &database, &folder, &taken).await.expect_err("busy");
+        let error = restore(&scratch, &scratch.open_with(options), &folder, &taken).await.expect_err("busy");
         assert!(matches!(error, Error::Busy { .. }), "{error}");
         app.execute_batch("ROLLBACK").expect("done");
         assert_eq!(scratch.ask("SELECT count(*) FROM purchase").await, "0", "{mode}");
@@ -76,9 +76,9 @@ async fn a_database_that_another_program_works_with_is_busy_and_unchanged() {
 async fn the_journal_mode_comes_back() {
     for (then, now) in [("wal", "delete"), ("delete", "wal")] {
         let scratch = Scratch::with(&format!("PRAGMA journal_mode = {then}; {SHOP}"));
-        let database = scratch.open();
-        let (folder, taken) = snapshot(&scratch, &database, "one").await;
+        let (folder, taken) = snapshot(&scratch, &scratch.open(), "one").await;
         scratch.run(&format!("PRAGMA journal_mode = {now}"));
+        let database = scratch.open();
         restore(&scratch, &database, &folder, &taken).await.expect("restored");
         drop(database);
         assert_eq!(
@@ -94,10 +94,11 @@ async fn another_page_size_is_no_obstacle_unless_a_wal_is_in_use() {
         let scratch =
             Scratch::with(&format!("PRAGMA page_size = 1024; {SHOP} PRAGMA journal_mode = {mode};"));
         let options = OpenOptions { lock_timeout: Duration::from_millis(30), ..OpenOptions::default() };
-        let database = scratch.open_with(options);
-        let (folder, taken) = snapshot(&scratch, &database, "one").await;
+        let (folder, taken) = snapshot(&scratch, &scratch.open(), "one").await;
         scratch.run("PRAGMA journal_mode = delete; PRAGMA page_size = 8192; VACUUM; DELETE FROM purchase;");
         scratch.run(&format!("PRAGMA journal_mode = {mode}"));
+        let database = scratch.open_with(options);
+        snapshot(&scratch, &database, "present").await;
         if mode == "wal" {
             let app = scratch.connect();
             app.query_row("SELECT count(*) FROM customer", [], |row| row.get::<_, i64>(0)).expect("in use");
@@ -249,4 +250,13 @@ async fn a_crash_while_tidying_up_leaves_the_database_for_the_end() {
     database.tidy("op", &BTreeMap::new()).await.expect("tidied");
     assert_eq!(std::fs::read(scratch.folder().join("app.db-wal")).expect("back"), b"its WAL");
     assert!(scratch.path().exists() && !kept.exists());
+}
+
+#[tokio::test]
+async fn a_broken_file_with_a_journal_does_not_keep_anybody_from_tidying_up() {
+    let scratch = Scratch::new();
+    crate::base::fs::write_durable(&scratch.path(), &[7; 9000]).expect("broken");
+    crate::base::fs::write_durable(&scratch.folder().join("app.db-journal"), &[1; 5000]).expect("a leftover");
+    assert_eq!(scratch.open().tidy("op", &BTreeMap::new()).await.expect("tidied"), [""; 0]);
+    assert_eq!(std::fs::read(scratch.path()).expect("the file"), [7; 9000]);
 }
