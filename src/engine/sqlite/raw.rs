@@ -277,3 +277,22 @@ fn last_error(database: *mut ffi::sqlite3, code: c_int) -> rusqlite::Error {
     let message = unsafe { CStr::from_ptr(ffi::sqlite3_errmsg(database)) }.to_string_lossy().into_owned();
     rusqlite::Error::SqliteFailure(ffi::Error::new(code), Some(message))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn waits(patience: &Patience, tries: c_int) -> bool {
+        wait_more(ptr::from_ref(patience).cast_mut().cast(), tries) == 1
+    }
+
+    #[test]
+    fn a_lock_is_waited_for_until_the_limit_or_an_interruption() {
+        let cancel = Cancel::new();
+        let patient = Patience::new(cancel.clone(), Duration::from_secs(3600));
+        assert!(waits(&patient, 0) && waits(&patient, 1));
+        cancel.cancel();
+        assert!(!waits(&patient, 2));
+        assert!(!waits(&Patience::new(Cancel::new(), Duration::ZERO), 0));
+    }
+}

@@ -158,6 +158,18 @@ async fn a_database_that_another_program_writes_to_is_busy_and_unchanged() {
     assert_eq!(scratch.ask("SELECT count(*) FROM purchase").await, "3");
 }
 
+#[test]
+fn a_lock_that_was_not_waited_for_because_of_an_interruption_is_an_interruption() {
+    let scratch = Scratch::with(SHOP);
+    let cancel = Cancel::new();
+    let database = scratch.open_with(OpenOptions { cancel: cancel.clone(), ..OpenOptions::default() });
+    let session = database.site.look().expect("opens");
+    let busy = || rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY), None);
+    assert!(matches!(session.failed("waiting", busy()), Error::Busy { .. }));
+    cancel.cancel();
+    assert!(matches!(session.failed("waiting", busy()), Error::Interrupted));
+}
+
 #[tokio::test]
 async fn an_interrupted_script_is_undone() {
     let scratch = Scratch::with(SHOP);
