@@ -52,6 +52,11 @@ impl TableHasher {
         }
     }
 
+    /// Returns the number of rows that were added.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
     /// Adds what another worker computed for other rows of the same table.
     pub fn merge(&mut self, other: &TableHasher) {
         self.rows += other.rows;

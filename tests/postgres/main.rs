@@ -13,3 +13,4 @@ mod restore_script;
 mod restoring;
 mod rich;
 mod snapshots;
+mod versions;

@@ -185,3 +185,29 @@ fn a_swap_says_where_rows_are_that_were_written_after_the_present_state_was_save
         assert!(swapped.notes.contains(&note), "{:?}", swapped.notes);
     });
 }
+
+#[test]
+fn what_only_others_may_say_of_a_database_is_told_and_stops_nothing() {
+    let bench = Bench::start();
+    bench.server.create_role("boss", "");
+    bench.server.psql("app", "ALTER ROLE boss IN DATABASE app SET work_mem = '9MB';");
+    bench.server.psql_as("app", "app", "CREATE TABLE t (id integer PRIMARY KEY);");
+    block_on(async {
+        let database = bench.database().await;
+        let taken = bench.snapshot(&database, "snapshot").await;
+        let folder = bench.snapshots("snapshot");
+        let proof = database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("a proof");
+        assert_eq!(proof.differences, Vec::<String>::new());
+        assert!(
+            proof.method.contains("1 properties of the database that need more rights"),
+            "{}",
+            proof.method
+        );
+        let staged =
+            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let operation = bench.operation(OPERATION);
+        let swapped = database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
+        let told = "ALTER ROLE \"boss\" IN DATABASE \"app\" SET \"work_mem\" TO '9MB'";
+        assert!(swapped.notes.iter().any(|note| note.contains(told)), "{:?}", swapped.notes);
+    });
+}

@@ -27,6 +27,9 @@ pub(super) struct DatabaseLevel {
     /// Whether there is a schema `public`, which every new database has.
     pub(super) public_schema: bool,
     pub(super) subscriptions: u64,
+    /// The cluster it was in.
+    #[serde(default)]
+    pub(super) system: Option<String>,
 }
 
 /// One privilege on the database.
@@ -116,6 +119,7 @@ impl DatabaseLevel {
                 .collect(),
             public_schema: others.first().is_none_or(|row| row.is(0)),
             subscriptions: others.first().map_or(0, |row| row.number(1)),
+            system: super::system_of(session).await,
         })
     }
 

@@ -107,7 +107,9 @@ impl Exporter {
 
 async fn lockable(session: &mut Session) -> Result<Vec<TableName>, Error> {
     let sql = "SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2";
+         WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
+         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid \
+         AND e.deptype = 'e') ORDER BY 1, 2";
     let rows = session.rows("listing the tables", sql).await?;
     Ok(rows.iter().map(|row| TableName::qualified(row.text(0), row.text(1))).collect())
 }

@@ -18,6 +18,7 @@ pub(super) async fn read(session: &mut Session) -> Result<Vec<Finding>, Error> {
         }
     }
     sequences_behind(session, &mut findings).await?;
+    orphans(session, &mut findings).await?;
     findings.sort();
     Ok(findings)
 }
@@ -99,6 +100,33 @@ async fn sequences_behind(session: &mut Session, findings: &mut Vec<Finding>) ->
                     row.text(4),
                     behind.text(2)
                 ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Rows that break a foreign key which was never checked for them (NOT VALID).
+async fn orphans(session: &mut Session, findings: &mut Vec<Finding>) -> Result<(), Error> {
+    let sql = "SELECT format('%I.%I.%I', n.nspname, c.relname, k.conname), format('SELECT count(*) FROM ONLY %I.%I c \
+         WHERE %s AND NOT EXISTS (SELECT FROM %I.%I p WHERE %s)', n.nspname, c.relname, \
+         (SELECT string_agg(format('c.%I IS NOT NULL', a.attname), ' AND ') FROM pg_attribute a \
+         WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)), fn.nspname, f.relname, \
+         (SELECT string_agg(format('c.%I = p.%I', a.attname, b.attname), ' AND ') \
+         FROM unnest(k.conkey, k.confkey) AS pair(own, other) \
+         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = pair.own \
+         JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = pair.other)) \
+         FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_class f ON f.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace \
+         WHERE k.contype = 'f' AND NOT k.convalidated AND n.nspname !~ '^pg_'";
+    for row in session.rows("listing the foreign keys that were never checked", sql).await? {
+        let count = session.value("looking for rows without their parent", row.text(1)).await?;
+        if let Some(count) = count.filter(|count| count != "0") {
+            findings.push(Finding {
+                severity: Severity::Warning,
+                code: "foreign-key".to_string(),
+                subject: row.text(0).to_string(),
+                detail: format!("{count} rows point to a row that is not there"),
             });
         }
     }

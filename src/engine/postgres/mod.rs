@@ -10,6 +10,7 @@ mod bookkeeping;
 mod catalog;
 mod child;
 mod database_level;
+mod differences;
 mod errors;
 mod exporter;
 mod findings;
@@ -120,9 +121,7 @@ impl PostgresDatabase {
                 why: "ripcord works with versions 13 to 18".to_string(),
             });
         }
-        let system = "SELECT system_identifier FROM pg_control_system()";
-        // Some hosted servers keep this to themselves; the place then has to do.
-        let system = session.value("asking which cluster it is", system).await.unwrap_or_default();
+        let system = system_of(&mut session).await;
         let id = DatabaseId { engine: EngineKind::Postgresql, place: server.place.clone(), name, system };
         let version = session.version;
         session.close().await;
@@ -174,6 +173,12 @@ impl PostgresDatabase {
             () = self.options.cancel.cancelled() => Err(Error::Interrupted),
         }
     }
+}
+
+/// Returns the number that a cluster was given when it was made; some hosted servers keep it to themselves.
+async fn system_of(session: &mut Session) -> Option<String> {
+    let asked = "SELECT system_identifier FROM pg_control_system()";
+    session.value("asking which cluster it is", asked).await.unwrap_or_default()
 }
 
 #[async_trait]

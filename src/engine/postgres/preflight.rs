@@ -31,7 +31,8 @@ impl PostgresDatabase {
             }
         }
         self.leftovers(&mut session, &mut findings).await?;
-        if create && need.proof != ProofLevel::None && self.options.scratch_url.is_none() {
+        let proves_here = need.proof != ProofLevel::None && self.options.scratch_url.is_none();
+        if create && (proves_here || need.replaces) {
             owners(&mut session, &mut findings).await?;
         }
         session.close().await;
@@ -76,9 +77,9 @@ fn finding(severity: Severity, code: &str, subject: &str, detail: &str) -> Findi
 /// Behind a pooler that shares sessions between transactions, an exported snapshot and an advisory lock would belong
 /// to somebody else a moment later.
 async fn pooler(session: &mut Session, findings: &mut Vec<Finding>) -> Result<(), Error> {
-    let first = session.pid().await?;
+    let first = session.ask_for_pid().await?;
     for _ in 0..3 {
-        if session.pid().await? != first {
+        if session.ask_for_pid().await? != first {
             let detail =
                 "the connection goes through a pooler that shares sessions: connect to the server itself";
             findings.push(finding(Severity::Error, "pooler", "the connection", detail));
@@ -105,10 +106,14 @@ fn room(need: &Need<'_>, bytes: u64, findings: &mut Vec<Finding>) -> Result<(), 
 
 /// A restore gives each object to its owner, which needs membership in that role.
 async fn owners(session: &mut Session, findings: &mut Vec<Finding>) -> Result<(), Error> {
-    let sql = "SELECT DISTINCT pg_get_userbyid(s.refobjid) FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid \
+    // Since 16 a membership can be without the right to give something to the role.
+    let membership = if session.major() >= 16 { "SET" } else { "MEMBER" };
+    let sql = format!(
+        "SELECT DISTINCT pg_get_userbyid(s.refobjid) FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid \
          WHERE d.datname = current_database() AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' \
-         AND NOT pg_has_role(s.refobjid, 'MEMBER')";
-    for row in session.rows(DOING, sql).await? {
+         AND NOT pg_has_role(s.refobjid, '{membership}')"
+    );
+    for row in session.rows(DOING, &sql).await? {
         let detail =
             "the role owns objects, and the user is no member of it: a restore could not give them back";
         findings.push(finding(Severity::Error, "owner", row.text(0), detail));
@@ -133,7 +138,9 @@ const RULES: [Rule; 8] = [
               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'S') \
               AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' \
               AND (NOT has_schema_privilege(n.oid, 'USAGE') OR NOT CASE WHEN c.relkind = 'S' THEN \
-              has_sequence_privilege(c.oid, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END)",
+              has_sequence_privilege(c.oid, 'SELECT') ELSE has_table_privilege(c.oid, 'SELECT') END) \
+              AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid \
+              AND e.deptype = 'e')",
     },
     Rule {
         severity: Severity::Error,

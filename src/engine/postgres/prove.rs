@@ -1,6 +1,7 @@
 //! Proving a snapshot: it is restored into a scratch database and compared with what was seen when it was taken.
 
-use super::restore::{Build, Compared};
+use super::differences::Compared;
+use super::restore::Build;
 use super::server::Server;
 use super::{PostgresDatabase, names};
 use crate::engine::{Error, Proof, ProofLevel, Snapshot};
@@ -32,13 +33,15 @@ impl PostgresDatabase {
         let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
         let server = elsewhere.as_ref().unwrap_or(&self.server);
         let name = names::scratch(operation);
+        let fit = self.fit(server, folder).await?;
         let build = Build {
             server,
             name: &name,
             folder,
             schema_only: level == ProofLevel::Schema,
             scratch: true,
-            same_server: elsewhere.is_none(),
+            roles: fit.missing_roles.is_empty(),
+            same_cluster: fit.same_cluster,
         };
         let compared = self.build_and_compare(&build, taken, progress).await;
         // Whatever happened: a scratch database holds a copy of all data and must not stay. A name that was taken
@@ -49,18 +52,23 @@ impl PostgresDatabase {
                 dropped?;
             }
         }
-        let Compared { differences, tables, rows } = compared?;
+        let (Compared { differences, tables, rows }, unsaid) = compared?;
         let what =
             if build.schema_only { "without rows, the catalog compared" } else { "every row compared" };
-        let place = if build.same_server { String::new() } else { format!(" at {}", server.place) };
-        Ok(Proof {
-            level,
-            method: format!("restored into the scratch database {name}{place}, {what}"),
-            differences,
-            tables,
-            rows,
-            seconds: begun.elapsed().as_secs_f64(),
-        })
+        let mut method = match &elsewhere {
+            Some(other) => format!("restored into the scratch database {name} at {}, {what}", other.place),
+            None => format!("restored into the scratch database {name}, {what}"),
+        };
+        if !build.roles {
+            method.push_str(&format!(
+                ", without owners and grants (missing: {})",
+                fit.missing_roles.join(", ")
+            ));
+        }
+        if unsaid > 0 {
+            method.push_str(&format!(", without {unsaid} properties of the database that need more rights"));
+        }
+        Ok(Proof { level, method, differences, tables, rows, seconds: begun.elapsed().as_secs_f64() })
     }
 
     async fn build_and_compare(
@@ -68,9 +76,11 @@ impl PostgresDatabase {
         build: &Build<'_>,
         taken: &Snapshot,
         progress: &Progress,
-    ) -> Result<Compared, Error> {
+    ) -> Result<(Compared, usize), Error> {
         // Not dropped half-way: a server goes on creating a database when its client has gone.
-        self.build(build, progress).await?;
-        self.unless_cancelled(self.compare_built(build, &taken.inventory, progress)).await
+        let built = self.build(build, progress).await?;
+        let compared =
+            self.unless_cancelled(self.compare_built(build, &built, &taken.inventory, progress)).await?;
+        Ok((compared, built.unsaid.len()))
     }
 }

@@ -1,5 +1,6 @@
 //! Building a database from a snapshot under a name of its own, and comparing it with what the snapshot saw.
 
+use super::PostgresDatabase;
 use super::child::Children;
 use super::database_level::{self, DatabaseLevel};
 use super::errors::{self, code};
@@ -7,11 +8,8 @@ use super::names::{identifier, literal};
 use super::server::Server;
 use super::session::{Purpose, Session};
 use super::tools::Tools;
-use super::{PostgresDatabase, catalog, exporter};
 use crate::base::{ToolError, checkpoint};
-use crate::catalog::{self as schema, Catalog};
 use crate::engine::Error;
-use crate::fingerprint::{Fingerprint, Inventory, TableVerdict, compare};
 use crate::report::{Amount, Progress};
 use std::path::Path;
 
@@ -24,19 +22,44 @@ pub(super) struct Build<'a> {
     pub(super) schema_only: bool,
     /// A database that is thrown away again takes up no subscription.
     pub(super) scratch: bool,
-    /// Another server has other roles and other tablespaces.
-    pub(super) same_server: bool,
+    /// Whether the server has the roles that the dump names.
+    pub(super) roles: bool,
+    /// Whether it is the cluster that the snapshot was taken from: another one has other tablespaces.
+    pub(super) same_cluster: bool,
+}
+
+/// What a server has of that which a snapshot names.
+pub(super) struct Fit {
+    pub(super) missing_roles: Vec<String>,
+    pub(super) same_cluster: bool,
+}
+
+/// What could not be said of a database that was built, for want of rights.
+pub(super) struct Built {
+    pub(super) unsaid: Vec<String>,
 }
 
 impl PostgresDatabase {
+    /// Looks whether a server has the roles that the snapshot in `folder` names, and whether it is the same cluster.
+    pub(super) async fn fit(&self, server: &Server, folder: &Path) -> Result<Fit, Error> {
+        let level = read_level(folder)?;
+        let mut outside = server.open_outside("", &self.application()).await?;
+        let rows = outside.rows("looking for roles", "SELECT rolname FROM pg_roles").await?;
+        let system = super::system_of(&mut outside).await;
+        outside.close().await;
+        let is_there = |role: &String| rows.iter().any(|row| row.text(0) == role);
+        let missing_roles = level.roles.iter().filter(|role| !is_there(role)).cloned().collect();
+        Ok(Fit { missing_roles, same_cluster: level.system == system })
+    }
+
     /// Creates the database and fills it. Fails with [`Error::Exists`] when the name is taken. What was created stays
     /// when it fails later: the caller drops it.
-    pub(super) async fn build(&self, build: &Build<'_>, progress: &Progress) -> Result<(), Error> {
+    pub(super) async fn build(&self, build: &Build<'_>, progress: &Progress) -> Result<Built, Error> {
         let level = read_level(build.folder)?;
         let name = self.application();
         let mut outside = build.server.open_outside(build.name, &name).await?;
         let major = outside.major();
-        let create = level.create(&identifier(build.name), build.same_server);
+        let create = level.create(&identifier(build.name), build.same_cluster);
         outside.execute(&create).await.map_err(|error| {
             if errors::is(&error, code::DUPLICATE_DATABASE) {
                 return Error::Exists { place: format!("database {}", build.name) };
@@ -50,15 +73,18 @@ impl PostgresDatabase {
         let tools = Tools::choose(&self.options.tools_path, major, &self.options.cancel).await?;
         self.pg_restore(build, &tools, major, &name, progress).await?;
         checkpoint::reached("a side database is filled");
-        if build.same_server {
+        let mut unsaid = Vec::new();
+        if build.roles {
             for statement in level.replay(&identifier(build.name)) {
-                // Named in full: which of them the user may not do is what a person has to know.
-                let doing = format!("giving the new database the properties of the old one ({statement})");
-                outside.run(&doing, &statement).await?;
+                match outside.run("giving the new database the properties of the old one", &statement).await {
+                    // A role's own setting, say, is for those who may change that role.
+                    Err(Error::Privilege { .. }) => unsaid.push(statement),
+                    said => said?,
+                }
             }
         }
         outside.close().await;
-        Ok(())
+        Ok(Built { unsaid })
     }
 
     async fn pg_restore(
@@ -84,8 +110,11 @@ impl PostgresDatabase {
         if build.scratch {
             tool = tool.arg("--no-subscriptions");
         }
-        if !build.same_server {
-            tool = tool.args(["--no-owner", "--no-privileges", "--no-tablespaces"]);
+        if !build.roles {
+            tool = tool.args(["--no-owner", "--no-privileges"]);
+        }
+        if !build.same_cluster {
+            tool = tool.arg("--no-tablespaces");
         }
         if let Some(limit) = self.options.tool_timeout {
             tool = tool.timeout(limit);
@@ -111,27 +140,6 @@ impl PostgresDatabase {
         }
     }
 
-    /// Compares a built database with what the snapshot saw; nothing means that they are the same.
-    pub(super) async fn compare_built(
-        &self,
-        build: &Build<'_>,
-        expected: &Inventory,
-        progress: &Progress,
-    ) -> Result<Compared, Error> {
-        let name = self.application();
-        let mut exported = exporter::export_quiet(build.server, build.name, &name).await?;
-        let found = catalog::read(&mut exported.session).await?;
-        let mut differences = catalog_differences(expected, &found, build);
-        let mut fingerprint = Fingerprint::new();
-        if !build.schema_only {
-            let reading = self.reading(build.server, build.name, progress);
-            fingerprint = reading.fingerprint(&mut exported.session, &exported.snapshot).await?;
-            differences.extend(row_differences(&expected.fingerprint, &fingerprint));
-        }
-        exported.release().await;
-        Ok(Compared { differences, tables: found.tables.len() as u64, rows: fingerprint.rows() })
-    }
-
     /// Drops a database that we made, whoever is connected to it.
     pub(super) async fn drop_built(&self, server: &Server, name: &str) -> Result<(), Error> {
         let mut outside = server.open_outside(name, &self.application()).await?;
@@ -139,13 +147,6 @@ impl PostgresDatabase {
         outside.close().await;
         dropped
     }
-}
-
-/// What a comparison saw.
-pub(super) struct Compared {
-    pub(super) differences: Vec<String>,
-    pub(super) tables: u64,
-    pub(super) rows: u64,
 }
 
 pub(super) fn drop_statement(name: &str) -> String {
@@ -191,64 +192,4 @@ fn only_about_unknown_parameters(errors: &[String]) -> bool {
         line.contains("unrecognized configuration parameter") || line.contains("errors ignored on restore")
     };
     !errors.is_empty() && errors.iter().all(harmless)
-}
-
-fn catalog_differences(expected: &Inventory, found: &Catalog, build: &Build<'_>) -> Vec<String> {
-    let (before, after) = (comparable(&expected.catalog, build), comparable(found, build));
-    let changes = schema::diff(&before, &after);
-    changes
-        .iter()
-        .map(|change| {
-            let side = |text: &Option<String>| text.clone().unwrap_or_else(|| "nothing".to_string());
-            format!("{}: {} became {}", change.subject, side(&change.before), side(&change.after))
-        })
-        .collect()
-}
-
-/// Leaves out of a catalog what a restore cannot bring, for reasons that are no fault of the dump.
-fn comparable(catalog: &Catalog, build: &Build<'_>) -> Catalog {
-    let mut catalog = catalog.clone();
-    for table in catalog.tables.values_mut() {
-        // A dump does not hold invalid indexes: they are no part of the data, and nothing uses them.
-        table.indexes.retain(|_, definition| !definition.contains(" INVALID"));
-    }
-    if build.schema_only {
-        for object in catalog.objects.values_mut() {
-            object.options.remove("populated");
-        }
-        catalog.objects.remove("large objects all");
-    }
-    if !build.same_server {
-        let theirs = |options: &mut std::collections::BTreeMap<String, String>| {
-            options.retain(|name, _| !matches!(name.as_str(), "owner" | "grants" | "tablespace"));
-        };
-        for table in catalog.tables.values_mut() {
-            theirs(&mut table.options);
-            table.columns.iter_mut().for_each(|column| theirs(&mut column.options));
-        }
-        catalog.objects.values_mut().for_each(|object| theirs(&mut object.options));
-        catalog.objects.retain(|_, object| object.kind != "default privileges");
-        let words = catalog::DATABASE_LEVEL;
-        catalog.settings.retain(|name, _| !words.iter().any(|word| name.starts_with(word)));
-    }
-    catalog
-}
-
-fn row_differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<String> {
-    let comparison = compare(expected, found);
-    let mut differences: Vec<String> = comparison
-        .differing()
-        .map(|(name, table)| match table.verdict {
-            TableVerdict::Removed => format!("table {name} is missing"),
-            TableVerdict::Added => format!("table {name} was not in the snapshot"),
-            _ => format!(
-                "table {name}: {} rows became {}, or their content differs",
-                table.rows_before.unwrap_or_default(),
-                table.rows_after.unwrap_or_default()
-            ),
-        })
-        .collect();
-    let behind = comparison.sequences_behind.iter();
-    differences.extend(behind.map(|(name, old, new)| format!("sequence {name}: {old} became {new}")));
-    differences
 }

@@ -54,6 +54,7 @@ pub(super) struct Session {
     place: String,
     /// The server's version as a number: 150018.
     pub(super) version: u32,
+    pid: Option<i32>,
 }
 
 /// One row, every value as text.
@@ -67,7 +68,7 @@ impl Session {
         purpose: Purpose,
     ) -> Result<Self, Error> {
         let version = connection.server_version_num().unwrap_or_default();
-        let mut session = Self { connection, place, version };
+        let mut session = Self { connection, place, version, pid: None };
         if purpose != Purpose::Migrating {
             session.pin().await?;
         }
@@ -107,6 +108,16 @@ impl Session {
 
     /// Returns the process id of the server's process behind this session.
     pub(super) async fn pid(&mut self) -> Result<i32, Error> {
+        if let Some(pid) = self.pid {
+            return Ok(pid);
+        }
+        let pid = self.ask_for_pid().await?;
+        self.pid = Some(pid);
+        Ok(pid)
+    }
+
+    /// Asks the server once more: behind a pooler the answer can be another one each time.
+    pub(super) async fn ask_for_pid(&mut self) -> Result<i32, Error> {
         let text = self.value("asking for the process id", "SELECT pg_catalog.pg_backend_pid()").await?;
         Ok(text.and_then(|text| text.parse().ok()).unwrap_or_default())
     }

@@ -13,6 +13,8 @@ pub(super) mod fact {
     /// `beside`, `new` or `in-place`.
     pub(in super::super) const WAY: &str = "restore.way";
     pub(in super::super) const SIDE: &str = "restore.side";
+    /// Statements about the database as a whole that need more rights than we have.
+    pub(in super::super) const UNSAID: &str = "restore.unsaid";
     pub(in super::super) const FOLDER: &str = "restore.folder";
     /// The name of the database that is about to be barred: from this line on the journal explains an outage.
     pub(in super::super) const LIVE: &str = "swap.live";
@@ -33,25 +35,26 @@ impl PostgresDatabase {
             return self.stage_in_place(folder, exists);
         }
         let side = names::side(operation);
+        let fit = self.fit(&self.server, folder).await?;
         let build = Build {
             server: &self.server,
             name: &side,
             folder,
             schema_only: false,
             scratch: false,
-            same_server: true,
+            roles: fit.missing_roles.is_empty(),
+            same_cluster: fit.same_cluster,
         };
         let built = async {
-            self.build(&build, progress).await?;
-            self.unless_cancelled(async {
+            let built = self.build(&build, progress).await?;
+            let compared = self.unless_cancelled(async {
                 self.analyze(&side).await?;
-                self.compare_built(&build, expected, progress).await
-            })
-            .await
+                self.compare_built(&build, &built, expected, progress).await
+            });
+            Ok((compared.await?, built))
         };
-        let built = built.await;
-        let compared = match built {
-            Ok(compared) => compared,
+        let (compared, built) = match built.await {
+            Ok(both) => both,
             Err(error) => {
                 if !matches!(error, Error::Exists { .. }) {
                     // The cause is worth more than a second error about the leftover; `tidy` looks for it again.
@@ -65,10 +68,17 @@ impl PostgresDatabase {
         } else {
             format!("built as {side}, then renamed to {}", self.id.name)
         };
-        let facts = BTreeMap::from([
+        let way = match fit.missing_roles.as_slice() {
+            [] => way,
+            missing => format!("{way}; without owners and grants, this server lacks {}", missing.join(", ")),
+        };
+        let mut facts = BTreeMap::from([
             (fact::WAY.to_string(), if exists { "beside" } else { "new" }.to_string()),
             (fact::SIDE.to_string(), side.clone()),
         ]);
+        if !built.unsaid.is_empty() {
+            facts.insert(fact::UNSAID.to_string(), built.unsaid.join("; "));
+        }
         Ok(Staged { place: side, way, differences: compared.differences, facts })
     }
 

@@ -55,7 +55,8 @@ impl PostgresDatabase {
         })?;
         checkpoint::reached("the new database has its name");
         outside.close().await;
-        Ok(Swapped { kept: None, barred: Duration::ZERO, notes: Vec::new() })
+        self.retake_lock().await?;
+        Ok(Swapped { kept: None, barred: Duration::ZERO, notes: self.unsaid(staged) })
     }
 
     async fn swap_names(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error> {
@@ -87,7 +88,7 @@ impl PostgresDatabase {
             }
         }
         self.retake_lock().await?;
-        let mut notes = Vec::new();
+        let mut notes = self.unsaid(staged);
         if written > 0 {
             notes.push(format!(
                 "up to {written} rows were written after the present state was saved and before clients were barred; \
@@ -107,6 +108,13 @@ impl PostgresDatabase {
         let mut session = opened.ok()?;
         let pid = session.pid().await.ok()?;
         Some(Watcher { session, pid, present })
+    }
+
+    /// What somebody with more rights must still say of the new database; it was built under another name.
+    fn unsaid(&self, staged: &Staged) -> Vec<String> {
+        let Some(unsaid) = staged.facts.get(fact::UNSAID) else { return Vec::new() };
+        let said = unsaid.replace(&identifier(&staged.place), &identifier(&self.id.name));
+        vec![format!("a role with more rights must still run: {said}")]
     }
 
     /// Returns the name for the database that is live now; one that an earlier swap of this operation kept stays.

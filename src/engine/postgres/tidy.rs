@@ -87,6 +87,8 @@ impl PostgresDatabase {
     ) -> Result<(), Error> {
         if state(outside, &self.id.name).await? == State::Barred {
             outside.run(DOING, &allow(&self.id.name, true)).await?;
+            // The lock was on the name while the database let nobody in.
+            self.retake_lock().await?;
             done.push(format!("let clients connect to {} again", self.id.name));
         }
         let Some(old) = old else { return Ok(()) };

@@ -143,7 +143,7 @@ async fn whole_database(session: &mut Session, objects: &mut BTreeMap<String, Ob
          d.defaclobjtype), (SELECT string_agg(g::text, ' ' ORDER BY g::text COLLATE \"C\") FROM unnest(d.defaclacl) \
          AS g), NULL, NULL, NULL FROM pg_default_acl d";
     fill(session, objects, "default privileges", defaults, &[]).await?;
-    let large = "SELECT 'large objects', 'all', count(*) || ' owned by ' || string_agg(DISTINCT \
-         pg_get_userbyid(m.lomowner), ', '), NULL, NULL, NULL FROM pg_largeobject_metadata m HAVING count(*) > 0";
+    let large = "SELECT 'large objects', 'all', count(*), string_agg(DISTINCT pg_get_userbyid(m.lomowner), ', '), \
+         NULL, NULL FROM pg_largeobject_metadata m HAVING count(*) > 0";
     fill(session, objects, "large objects", large, &[]).await
 }

@@ -5,7 +5,7 @@ use super::Reading;
 use super::sources::Source;
 use crate::engine::Error;
 use crate::engine::postgres::session::Session;
-use crate::fingerprint::{TableFingerprint, TableHasher};
+use crate::fingerprint::TableHasher;
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
 
@@ -17,11 +17,12 @@ const WAITING: usize = 8;
 /// Below this size on disk a thread is not worth starting.
 const SMALL: u64 = 512 * 1024;
 
+/// Returns the digests of a source: of a table, or of the part of one.
 pub(super) async fn read(
     reading: &Reading,
     session: &mut Session,
     source: &Source,
-) -> Result<TableFingerprint, Error> {
+) -> Result<TableHasher, Error> {
     let rows = Rows::new(source);
     let rows = if source.bytes < SMALL {
         stream(reading, session, source, Inline(rows)).await?.0
@@ -41,7 +42,7 @@ pub(super) async fn read(
             detail: error.to_string(),
         })?
     };
-    Ok(rows.hasher.finish(&source.columns, &source.key))
+    Ok(rows.hasher)
 }
 
 /// Takes blocks of whole rows.
@@ -182,6 +183,7 @@ impl Rows {
 mod tests {
     use super::*;
     use crate::catalog::TableName;
+    use crate::fingerprint::TableFingerprint;
 
     fn source(columns: &[&str], key: &[&str]) -> Source {
         let names = |list: &[&str]| list.iter().map(|name| name.to_string()).collect();
@@ -191,6 +193,7 @@ mod tests {
             key: names(key),
             bytes: 0,
             sql: String::new(),
+            pages: None,
         }
     }
 

@@ -13,14 +13,18 @@ use super::session::{Purpose, Session};
 use crate::base::Cancel;
 use crate::catalog::TableName;
 use crate::engine::Error;
-use crate::fingerprint::{Fingerprint, NotCompared, TableFingerprint};
+use crate::fingerprint::{Fingerprint, NotCompared, TableFingerprint, TableHasher};
 use crate::report::{Amount, Progress};
 use sources::Source;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub(super) use sources::sequences;
+
+/// About how much of a table on disk one reader takes at a time.
+const PART: u64 = 32 * 1024 * 1024;
 
 /// What readers of one snapshot share.
 #[derive(Clone)]
@@ -72,18 +76,27 @@ impl Reading {
         Ok(fingerprint)
     }
 
-    /// Reads the tables, the largest first, so that the last worker does not end long after the others.
+    /// Reads the tables, the largest first and in parts, so that the last worker does not end long after the others.
     async fn tables(
         &self,
-        mut sources: Vec<Source>,
+        tables: Vec<Source>,
         snapshot: &str,
     ) -> Result<BTreeMap<TableName, TableFingerprint>, Error> {
+        let named: BTreeMap<TableName, (Vec<String>, Vec<String>)> = tables
+            .iter()
+            .map(|source| (source.name.clone(), (source.columns.clone(), source.key.clone())))
+            .collect();
+        let mut sources = tables;
+        if self.jobs > 1 {
+            sources = sources.into_iter().flat_map(|source| source.parts(PART)).collect();
+        }
         sources.sort_by(|left, right| right.bytes.cmp(&left.bytes).then_with(|| left.name.cmp(&right.name)));
         let total = Amount { rows: 0, bytes: sources.iter().map(|source| source.bytes).sum() };
         let workers = self.jobs.min(sources.len());
         let shared = Arc::new(Shared {
             queue: Mutex::new(sources.into()),
-            tables: Mutex::default(),
+            hashers: Mutex::default(),
+            rows: AtomicU64::new(0),
             done: AtomicU64::new(0),
             total,
         });
@@ -99,8 +112,12 @@ impl Reading {
                 detail: error.to_string(),
             })??;
         }
-        let tables = std::mem::take(&mut *shared.tables.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(tables)
+        let hashers = std::mem::take(&mut *shared.hashers.lock().unwrap_or_else(PoisonError::into_inner));
+        let tables = hashers.into_iter().filter_map(|(name, hasher)| {
+            let (columns, key) = named.get(&name)?;
+            Some((name, hasher.finish(columns, key)))
+        });
+        Ok(tables.collect())
     }
 
     async fn work(&self, shared: &Shared, snapshot: &str) -> Result<(), Error> {
@@ -108,11 +125,16 @@ impl Reading {
         loop {
             let next = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(source) = next else { break };
-            let table = copy::read(self, &mut session, &source).await?;
-            let done = shared.done.fetch_add(source.bytes, Ordering::Relaxed) + source.bytes;
-            let amount = Amount { rows: table.rows, bytes: done };
-            self.progress.at(&source.name.to_string(), amount, Some(shared.total));
-            shared.tables.lock().unwrap_or_else(PoisonError::into_inner).insert(source.name, table);
+            let hasher = copy::read(self, &mut session, &source).await?;
+            let bytes = shared.done.fetch_add(source.bytes, Ordering::Relaxed) + source.bytes;
+            let rows = shared.rows.fetch_add(hasher.rows(), Ordering::Relaxed) + hasher.rows();
+            self.progress.at(&source.name.to_string(), Amount { rows, bytes }, Some(shared.total));
+            match shared.hashers.lock().unwrap_or_else(PoisonError::into_inner).entry(source.name) {
+                Entry::Occupied(mut others) => others.get_mut().merge(&hasher),
+                Entry::Vacant(first) => {
+                    first.insert(hasher);
+                }
+            }
         }
         session.close().await;
         Ok(())
@@ -139,10 +161,11 @@ impl Reading {
             return Ok(None);
         }
         let mut session = self.at(snapshot).await?;
-        let read = copy::read(self, &mut session, &Source::large_objects(count)).await;
+        let source = Source::large_objects(count);
+        let read = copy::read(self, &mut session, &source).await;
         session.close().await;
         match read {
-            Ok(table) => Ok(Some(Ok(table))),
+            Ok(hasher) => Ok(Some(Ok(hasher.finish(&source.columns, &source.key)))),
             Err(error) if self.cancel.is_cancelled() || error.is_interrupted() => Err(Error::Interrupted),
             Err(error) => Ok(Some(Err(error.to_string()))),
         }
@@ -151,7 +174,8 @@ impl Reading {
 
 struct Shared {
     queue: Mutex<VecDeque<Source>>,
-    tables: Mutex<BTreeMap<TableName, TableFingerprint>>,
+    hashers: Mutex<BTreeMap<TableName, TableHasher>>,
+    rows: AtomicU64,
     done: AtomicU64,
     total: Amount,
 }

@@ -18,6 +18,8 @@ pub(super) struct Source {
     pub(super) bytes: u64,
     /// The statement that sends its rows.
     pub(super) sql: String,
+    /// The size in pages, when rows can be asked for by the page they are in.
+    pub(super) pages: Option<u64>,
 }
 
 /// Everything that a fingerprint is going to read.
@@ -32,7 +34,7 @@ const NAMES_OF_OBJECTS: &str = "'regproc', 'regprocedure', 'regoper', 'regoperat
      'regrole', 'regnamespace', 'regconfig', 'regdictionary', 'regcollation'";
 
 impl Source {
-    fn new(name: TableName, columns: Vec<Column>, key: Vec<String>, bytes: u64) -> Self {
+    fn new(name: TableName, columns: Vec<Column>, key: Vec<String>, size: Size) -> Self {
         let names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
         let list: Vec<String> = names.iter().map(|name| identifier(name)).collect();
         let list = list.join(", ");
@@ -43,7 +45,27 @@ impl Source {
             format!("COPY {} ({list}) TO STDOUT", name.sql())
         };
         let key = if key.iter().all(|part| names.contains(part)) { key } else { Vec::new() };
-        Self { name, columns: names, key, bytes, sql }
+        Self { name, columns: names, key, bytes: size.bytes, sql, pages: size.pages }
+    }
+
+    /// Cuts a large table into parts of about `bytes`, to be read side by side; a small one is its only part.
+    pub(super) fn parts(self, bytes: u64) -> Vec<Self> {
+        let Some(pages) = self.pages.filter(|pages| *pages > 0 && self.bytes >= bytes.saturating_mul(2))
+        else {
+            return vec![self];
+        };
+        let count = self.bytes / bytes.max(1);
+        let list: Vec<String> = self.columns.iter().map(|name| identifier(name)).collect();
+        let part = |index: u64| {
+            let (from, to) = (pages * index / count, pages * (index + 1) / count);
+            // The last part has no end: the table may have grown since its size was asked for.
+            let end = if index + 1 < count { format!(" AND ctid < '({to},0)'") } else { String::new() };
+            let (list, table) = (list.join(", "), self.name.sql());
+            let sql =
+                format!("COPY (SELECT {list} FROM ONLY {table} WHERE ctid >= '({from},0)'{end}) TO STDOUT");
+            Self { sql, bytes: self.bytes / count, pages: None, ..self.clone() }
+        };
+        (0..count).map(part).collect()
     }
 
     pub(super) fn large_objects(count: u64) -> Self {
@@ -55,8 +77,16 @@ impl Source {
             // Nobody but a superuser may ask for the size; a page each is a guess for the progress bar.
             bytes: count * 2048,
             sql: "COPY (SELECT md5(lo_get(oid)), oid FROM pg_largeobject_metadata) TO STDOUT".to_string(),
+            pages: None,
         }
     }
+}
+
+/// How large a table is on disk.
+#[derive(Clone, Copy)]
+struct Size {
+    bytes: u64,
+    pages: Option<u64>,
 }
 
 struct Column {
@@ -69,7 +99,9 @@ pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
     let rows = session.rows("listing the tables", &tables_sql()).await?;
     let keys = keys(session).await?;
     let mut not_compared = Vec::new();
-    let mut columns: BTreeMap<TableName, (u64, Vec<Column>)> = BTreeMap::new();
+    let mut columns: BTreeMap<TableName, (Size, Vec<Column>)> = BTreeMap::new();
+    // Since 14 a condition on the place of a row reads those pages only; before, it would read the whole table.
+    let by_page = session.major() >= 14;
     for row in &rows {
         let name = TableName::qualified(row.text(0), row.text(1));
         if let Some(reason) = left_out(row) {
@@ -79,7 +111,7 @@ pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
             }
             continue;
         }
-        let entry = columns.entry(name.clone()).or_insert_with(|| (row.number(3), Vec::new()));
+        let entry = columns.entry(name.clone()).or_insert_with(|| (size(row, by_page), Vec::new()));
         let Some(column) = row.filled(5) else { continue };
         if row.is(7) {
             not_compared.push(NotCompared {
@@ -90,10 +122,10 @@ pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
             entry.1.push(Column { name: column, generated: row.is(6) });
         }
     }
-    let sources = columns.into_iter().map(|(name, (bytes, mut columns))| {
+    let sources = columns.into_iter().map(|(name, (size, mut columns))| {
         columns.sort_by(|left, right| left.name.cmp(&right.name));
         let key = keys.get(&name).cloned().unwrap_or_default();
-        Source::new(name, columns, key, bytes)
+        Source::new(name, columns, key, size)
     });
     let sources = sources.collect();
     matviews(session, &mut not_compared).await?;
@@ -101,6 +133,12 @@ pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
         session.value("counting large objects", "SELECT count(*) FROM pg_largeobject_metadata").await?;
     let large_objects = large.and_then(|text| text.parse().ok()).unwrap_or_default();
     Ok(Found { sources, not_compared, large_objects })
+}
+
+fn size(row: &Row, by_page: bool) -> Size {
+    let bytes: u64 = row.number(3);
+    let page: u64 = row.number(8);
+    Size { bytes, pages: (by_page && page > 0).then(|| bytes / page) }
 }
 
 fn tables_sql() -> String {
@@ -113,7 +151,8 @@ fn tables_sql() -> String {
          SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END FROM inner_type i \
          JOIN pg_type t ON t.oid = i.oid WHERE t.typtype = 'd' OR t.typelem <> 0) \
          SELECT bool_or(t.typname IN ({NAMES_OF_OBJECTS}) AND t.typnamespace = 'pg_catalog'::regnamespace) \
-         FROM inner_type i JOIN pg_type t ON t.oid = i.oid), false) \
+         FROM inner_type i JOIN pg_type t ON t.oid = i.oid), false), \
+         (SELECT current_setting('block_size') FROM pg_am am WHERE am.oid = c.relam AND am.amname = 'heap') \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          WHERE c.relkind IN ('r', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
@@ -157,7 +196,8 @@ pub(in crate::engine::postgres) async fn sequences(
     session: &mut Session,
 ) -> Result<BTreeMap<String, i64>, Error> {
     let sql = "SELECT n.nspname, c.relname, s.seqincrement FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid \
-         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_' ORDER BY 1, 2";
+         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_' AND NOT EXISTS (SELECT FROM pg_depend e \
+         WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') ORDER BY 1, 2";
     let listed = session.rows("listing the sequences", sql).await?;
     let mut sequences = BTreeMap::new();
     // One statement for many: a thousand sequences must not cost a thousand round trips.
@@ -181,4 +221,38 @@ pub(in crate::engine::postgres) async fn sequences(
         }
     }
     Ok(sequences)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(bytes: u64) -> Source {
+        let size = Size { bytes, pages: Some(bytes / 8192) };
+        let column = Column { name: "a".into(), generated: false };
+        Source::new(TableName::qualified("public", "t"), vec![column], Vec::new(), size)
+    }
+
+    #[test]
+    fn the_parts_of_a_table_touch_and_the_last_one_has_no_end() {
+        let parts = table(100 * 8192).parts(25 * 8192);
+        let places: Vec<&str> =
+            parts.iter().filter_map(|part| part.sql.split_once("WHERE ")).map(|(_, w)| w).collect();
+        assert_eq!(
+            places,
+            [
+                "ctid >= '(0,0)' AND ctid < '(25,0)') TO STDOUT",
+                "ctid >= '(25,0)' AND ctid < '(50,0)') TO STDOUT",
+                "ctid >= '(50,0)' AND ctid < '(75,0)') TO STDOUT",
+                "ctid >= '(75,0)') TO STDOUT",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_small_table_is_read_in_one_go() {
+        let parts = table(40 * 8192).parts(25 * 8192);
+        assert_eq!(parts.len(), 1);
+        assert_eq!(parts[0].sql, "COPY \"public\".\"t\" (\"a\") TO STDOUT");
+    }
 }
