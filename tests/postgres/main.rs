@@ -7,6 +7,7 @@ mod support;
 
 mod applying;
 mod bench;
+mod broken_commit;
 mod faults;
 mod killed;
 mod restore_script;
