@@ -263,7 +263,21 @@ pub struct Staged {
     pub way: String,
     /// Differences between the snapshot's inventory and what was staged: empty, or the swap is refused.
     pub differences: Vec<String>,
+    /// The definition as it was staged, where an engine reads it: on another server, or a newer one, it need not be
+    /// the snapshot's to the letter, and is no difference all the same.
+    pub catalog: Option<Catalog>,
     pub facts: BTreeMap<String, String>,
+}
+
+impl Staged {
+    /// Returns what the database must look like once this is in its place.
+    pub fn expected(&self, snapshot: &Inventory) -> Inventory {
+        let mut expected = snapshot.clone();
+        if let Some(catalog) = &self.catalog {
+            expected.catalog = catalog.clone();
+        }
+        expected
+    }
 }
 
 /// What a swap did.

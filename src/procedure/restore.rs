@@ -105,7 +105,7 @@ async fn put_in_place(
     // Clients work again: what they write from here on is not a difference of the restore.
     let mark = ports.database.mark().await.ok();
     let written = op
-        .step(Step::Verify, compare(ports, expected, saved.as_ref(), mark.as_ref()))
+        .step(Step::Verify, compare(ports, &staged.expected(expected), saved.as_ref(), mark.as_ref()))
         .await
         .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
     Ok(Report {

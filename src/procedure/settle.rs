@@ -171,7 +171,7 @@ pub(super) async fn put_back(ports: &Ports<'_>, op: &mut Operation, saved: &Save
         }
         ports.database.swap(&staged, &id, &log).await?;
         let now = ports.database.inventory(&progress).await?;
-        let check = verify::strict(&saved.inventory, &now);
+        let check = verify::strict(&staged.expected(&saved.inventory), &now);
         match check.wrong.is_empty() {
             true => {
                 let facts =

@@ -18,6 +18,7 @@ mod reading_leaves_no_trace;
 mod recover_with_nothing_to_do;
 mod restore;
 mod restore_broken;
+mod restore_elsewhere;
 mod restore_meanwhile;
 mod revisions;
 mod support_works;

@@ -13,6 +13,8 @@ pub(super) struct Compared {
     pub(super) differences: Vec<String>,
     pub(super) tables: u64,
     pub(super) rows: u64,
+    /// The definition that was found.
+    pub(super) catalog: Catalog,
 }
 
 impl PostgresDatabase {
@@ -36,7 +38,8 @@ impl PostgresDatabase {
             differences.extend(row_differences(&expected.fingerprint, &fingerprint));
         }
         exported.release().await;
-        Ok(Compared { differences, tables: found.tables.len() as u64, rows: fingerprint.rows() })
+        let tables = found.tables.len() as u64;
+        Ok(Compared { differences, tables, rows: fingerprint.rows(), catalog: found })
     }
 }
 

@@ -112,8 +112,9 @@ async fn orphans(session: &mut Session, findings: &mut Vec<Finding>) -> Result<(
          WHERE %s AND NOT EXISTS (SELECT FROM %I.%I p WHERE %s)', n.nspname, c.relname, \
          (SELECT string_agg(format('c.%I IS NOT NULL', a.attname), ' AND ') FROM pg_attribute a \
          WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)), fn.nspname, f.relname, \
-         (SELECT string_agg(format('c.%I = p.%I', a.attname, b.attname), ' AND ') \
-         FROM unnest(k.conkey, k.confkey) AS pair(own, other) \
+         (SELECT string_agg(format('p.%I OPERATOR(%I.%s) c.%I', b.attname, e.nspname, o.oprname, a.attname), \
+         ' AND ') FROM unnest(k.conkey, k.confkey, k.conpfeqop) AS pair(own, other, equal) \
+         JOIN pg_operator o ON o.oid = pair.equal JOIN pg_namespace e ON e.oid = o.oprnamespace \
          JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = pair.own \
          JOIN pg_attribute b ON b.attrelid = k.confrelid AND b.attnum = pair.other)) \
          FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \

@@ -52,7 +52,7 @@ impl PostgresDatabase {
                 dropped?;
             }
         }
-        let (Compared { differences, tables, rows }, unsaid) = compared?;
+        let (Compared { differences, tables, rows, .. }, unsaid) = compared?;
         let what =
             if build.schema_only { "without rows, the catalog compared" } else { "every row compared" };
         let mut method = match &elsewhere {

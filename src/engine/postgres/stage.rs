@@ -1,5 +1,7 @@
 //! Building the database of a snapshot beside the live one.
 
+use super::differences::Compared;
+use super::names::identifier;
 use super::restore::Build;
 use super::{PostgresDatabase, names};
 use crate::engine::{Error, Staged};
@@ -15,6 +17,8 @@ pub(super) mod fact {
     pub(in super::super) const SIDE: &str = "restore.side";
     /// Statements about the database as a whole that need more rights than we have.
     pub(in super::super) const UNSAID: &str = "restore.unsaid";
+    /// Roles of the snapshot that the server does not have.
+    pub(in super::super) const MISSING: &str = "restore.missing";
     pub(in super::super) const FOLDER: &str = "restore.folder";
     /// The name of the database that is about to be barred: from this line on the journal explains an outage.
     pub(in super::super) const LIVE: &str = "swap.live";
@@ -31,11 +35,14 @@ impl PostgresDatabase {
         progress: &Progress,
     ) -> Result<Staged, Error> {
         let exists = self.is_there().await?;
+        let fit = self.fit(&self.server, folder).await?;
+        if exists {
+            refuse_without(&fit.missing_roles)?;
+        }
         if !self.may_create_databases().await? {
             return self.stage_in_place(folder, exists);
         }
         let side = names::side(operation);
-        let fit = self.fit(&self.server, folder).await?;
         let build = Build {
             server: &self.server,
             name: &side,
@@ -68,10 +75,6 @@ impl PostgresDatabase {
         } else {
             format!("built as {side}, then renamed to {}", self.id.name)
         };
-        let way = match fit.missing_roles.as_slice() {
-            [] => way,
-            missing => format!("{way}; without owners and grants, this server lacks {}", missing.join(", ")),
-        };
         let mut facts = BTreeMap::from([
             (fact::WAY.to_string(), if exists { "beside" } else { "new" }.to_string()),
             (fact::SIDE.to_string(), side.clone()),
@@ -79,7 +82,11 @@ impl PostgresDatabase {
         if !built.unsaid.is_empty() {
             facts.insert(fact::UNSAID.to_string(), built.unsaid.join("; "));
         }
-        Ok(Staged { place: side, way, differences: compared.differences, facts })
+        if !fit.missing_roles.is_empty() {
+            facts.insert(fact::MISSING.to_string(), fit.missing_roles.join(", "));
+        }
+        let Compared { differences, catalog, .. } = compared;
+        Ok(Staged { place: side, way, differences, catalog: Some(catalog), facts })
     }
 
     fn stage_in_place(&self, folder: &Path, exists: bool) -> Result<Staged, Error> {
@@ -97,6 +104,7 @@ impl PostgresDatabase {
             place: self.id.name.clone(),
             way: "in place, in one transaction: the user may not create databases".to_string(),
             differences: Vec::new(),
+            catalog: None,
             facts,
         })
     }
@@ -126,4 +134,20 @@ impl PostgresDatabase {
         session.close().await;
         Ok(may.as_deref() == Some("t"))
     }
+}
+
+/// Refuses to replace a live database by one without its owners and grants: its users would be locked out. A new one may
+/// be without them, for nobody works in it yet.
+fn refuse_without(missing: &[String]) -> Result<(), Error> {
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let create: Vec<String> = missing.iter().map(|role| format!("CREATE ROLE {}", identifier(role))).collect();
+    Err(Error::Unsupported {
+        what: "putting the snapshot in the place of the live database".to_string(),
+        why: format!(
+            "the server lacks roles that own or were granted something in it; run first: {}",
+            create.join("; ")
+        ),
+    })
 }

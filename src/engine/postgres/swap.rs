@@ -110,11 +110,18 @@ impl PostgresDatabase {
         Some(Watcher { session, pid, present })
     }
 
-    /// What somebody with more rights must still say of the new database; it was built under another name.
+    /// What is still missing from the new database, and who has to say it; it was built under another name.
     fn unsaid(&self, staged: &Staged) -> Vec<String> {
-        let Some(unsaid) = staged.facts.get(fact::UNSAID) else { return Vec::new() };
-        let said = unsaid.replace(&identifier(&staged.place), &identifier(&self.id.name));
-        vec![format!("a role with more rights must still run: {said}")]
+        let missing = staged.facts.get(fact::MISSING);
+        let mut notes: Vec<String> = missing
+            .map(|roles| format!("owners and grants were left out: the server lacks the roles {roles}"))
+            .into_iter()
+            .collect();
+        if let Some(unsaid) = staged.facts.get(fact::UNSAID) {
+            let said = unsaid.replace(&identifier(&staged.place), &identifier(&self.id.name));
+            notes.push(format!("a role with more rights must still run: {said}"));
+        }
+        notes
     }
 
     /// Returns the name for the database that is live now; one that an earlier swap of this operation kept stays.

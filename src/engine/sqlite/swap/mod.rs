@@ -56,7 +56,7 @@ impl Site {
             facts.extend(expected.facts.get(name).map(|value| (name.to_string(), value.clone())));
         }
         let way = self.way()?.text().to_string();
-        Ok(Staged { place: file.display().to_string(), way, differences, facts })
+        Ok(Staged { place: file.display().to_string(), way, differences, catalog: None, facts })
     }
 
     /// Puts the staged snapshot in place.
