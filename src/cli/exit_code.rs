@@ -93,6 +93,7 @@ fn of_engine(error: &engine::Error) -> ExitCode {
         | Error::DamagedSnapshot { .. }
         | Error::Unsupported { .. } => ExitCode::Refused,
         Error::Journal(error) => of_journal(error),
+        Error::NotBegun { cause } => of_engine(cause),
         _ => ExitCode::Failed,
     }
 }

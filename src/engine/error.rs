@@ -2,8 +2,46 @@
 
 use crate::base::ToolError;
 use crate::catalog::{DatabaseId, EngineKind};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
+
+/// A session of another program that holds a lock, or waits for one in front of us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// The server's process; none holds the locks of a prepared transaction.
+    pub process: Option<i32>,
+    pub application: Option<String>,
+    pub user: Option<String>,
+    /// When its transaction began.
+    pub since: Option<String>,
+    pub state: Option<String>,
+    /// The tables.
+    pub on: String,
+    /// False when it waits for the lock itself.
+    pub holds: bool,
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.process {
+            Some(process) => write!(f, "process {process}")?,
+            None => write!(f, "a prepared transaction (see pg_prepared_xacts)")?,
+        }
+        let user = self.user.as_ref().map(|user| format!("user {user}"));
+        let known = [self.application.clone(), user, self.state.clone()];
+        let known: Vec<String> = known.into_iter().flatten().collect();
+        if !known.is_empty() {
+            write!(f, " ({})", known.join(", "))?;
+        }
+        let verb = if self.holds { "holds" } else { "waits for" };
+        write!(f, " {verb} the exclusive lock on {}", self.on)?;
+        match &self.since {
+            Some(since) => write!(f, ", in a transaction since {since}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Why an engine could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +66,12 @@ pub enum Error {
     /// Another program holds a lock of the engine's own.
     #[error("{place} is locked by another program: {detail}")]
     Busy { place: String, detail: String },
+    /// The same on a server, which says who it is.
+    #[error("{place} is locked by another program: {}: {detail}", by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Blocked { place: String, detail: String, by: Vec<Blocker> },
+    /// A swap failed before it replaced anything: what is live is what clients made of it.
+    #[error("{cause}")]
+    NotBegun { cause: Box<Error> },
     #[error("{what} needs {privilege}")]
     Privilege { what: String, privilege: String },
     #[error("{tool} {found} cannot work with server version {server}")]
@@ -76,8 +120,20 @@ impl Error {
         Self::NotFound { place }
     }
 
+    /// Says of an error that nothing had been replaced when it happened.
+    pub fn not_begun(self) -> Self {
+        match self {
+            // These say so themselves.
+            Self::NotBegun { .. } | Self::WroteMeanwhile { .. } => self,
+            other => Self::NotBegun { cause: Box::new(other) },
+        }
+    }
+
     /// Tells whether a person or a signal stopped it.
     pub fn is_interrupted(&self) -> bool {
-        matches!(self, Self::Interrupted | Self::Tool(ToolError::Interrupted { .. }))
+        match self {
+            Self::NotBegun { cause } => cause.is_interrupted(),
+            other => matches!(other, Self::Interrupted | Self::Tool(ToolError::Interrupted { .. })),
+        }
     }
 }

@@ -10,7 +10,7 @@ pub mod sqlite;
 mod error;
 mod url;
 
-pub use error::Error;
+pub use error::{Blocker, Error};
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 
 use crate::catalog::{Catalog, DatabaseId, Finding, TableName};

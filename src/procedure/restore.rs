@@ -164,10 +164,11 @@ fn is_unreadable(failure: &Failure) -> bool {
     matches!(error, Some(Error::NotADatabase { .. } | Error::Malformed { .. }))
 }
 
-/// Tells whether a swap found, before it replaced anything, that it would lose what others wrote.
+/// Tells whether a swap failed before it replaced anything, perhaps because it would have lost what others wrote.
 pub(super) fn has_not_begun(failure: &Failure) -> bool {
-    let error = failure.source.downcast_ref::<crate::engine::Error>();
-    matches!(error, Some(crate::engine::Error::WroteMeanwhile { .. }))
+    use crate::engine::Error;
+    let error = failure.source.downcast_ref::<Error>();
+    matches!(error, Some(Error::WroteMeanwhile { .. } | Error::NotBegun { .. }))
 }
 
 /// Compares what is live now with what was to be restored, and keeps it as the end of this operation: without it the

@@ -8,9 +8,10 @@ use crate::engine::{self, OtherWrites, WriteMark};
 use crate::history::{Direction, RevisionId};
 use crate::journal::Operation;
 use crate::plan::Plan;
-use crate::report::{Aftermath, Failure, Report, Step};
+use crate::report::{Aftermath, Event, Failure, Report, Step};
 use crate::runner;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Writes the last line of an operation and keeps a copy of its journal in the backup.
 ///
@@ -142,8 +143,11 @@ async fn put_back_or_stop(
         op.set_aftermath(Aftermath::Unknown);
         match put_back(ports, op, saved).await {
             Ok(()) => cause.aftermath = Aftermath::PutBack,
-            // Others wrote after all, and nothing was replaced: the migration stands.
-            Err(second) if super::restore::has_not_begun(&second) => {
+            // Nothing was replaced, because others wrote after all or the snapshot could not be built: the migration
+            // stands.
+            Err(second) if second.aftermath == Aftermath::Unchanged => {
+                // What was built must not stay; where it cannot be removed now, its name tells what it is.
+                let _ = ports.database.tidy(op.id(), &BTreeMap::new()).await;
                 cause.aftermath = Aftermath::Changed;
                 cause.next = ways_on(plan, saved, rows);
                 cause.during_put_back = Some(second.source);
@@ -160,22 +164,31 @@ async fn put_back_or_stop(
     cause
 }
 
-/// Puts the snapshot into the place of the live database and compares what is there then.
+/// Puts the snapshot into the place of the live database and compares what is there then. A failure whose aftermath is
+/// `Unchanged` replaced nothing.
 pub(super) async fn put_back(ports: &Ports<'_>, op: &mut Operation, saved: &Saved) -> Result<(), Failure> {
     let (id, log) = (op.id().to_string(), op.script_log());
     let progress = ports.progress(Step::PutBack);
+    let begun = AtomicBool::new(false);
     let work = async {
         let staged = ports.database.stage(&saved.backup.snapshot(), &saved.inventory, &id, &progress).await?;
         if !staged.differences.is_empty() {
             return Err(Box::from(Refusal::NotRestored { differences: staged.differences }));
         }
-        ports.database.swap(&staged, &id, &log).await?;
+        begun.store(true, Ordering::Relaxed);
+        let swapped = ports.database.swap(&staged, &id, &log).await?;
+        for text in swapped.notes {
+            ports.observer.event(&Event::Note { text });
+        }
         let now = ports.database.inventory(&progress).await?;
         let check = verify::strict(&staged.expected(&saved.inventory), &now);
         match check.wrong.is_empty() {
             true => {
-                let facts =
+                let mut facts =
                     format!("{} tables are as they were in the snapshot", check.comparison.tables.len());
+                if let Some(kept) = swapped.kept {
+                    facts.push_str(&format!("; what was live before is kept as {kept}"));
+                }
                 Ok(Done { what: (), facts })
             }
             false => Err(Box::<dyn std::error::Error + Send + Sync>::from(Refusal::NotRestored {
@@ -183,7 +196,12 @@ pub(super) async fn put_back(ports: &Ports<'_>, op: &mut Operation, saved: &Save
             })),
         }
     };
-    op.step(Step::PutBack, work).await.map(|_| ())
+    op.step(Step::PutBack, work).await.map(|_| ()).map_err(|mut failure| {
+        if !begun.load(Ordering::Relaxed) || super::restore::has_not_begun(&failure) {
+            failure.aftermath = Aftermath::Unchanged;
+        }
+        failure
+    })
 }
 
 /// The commands that lead on from a database that stands half-way, the gentlest first.

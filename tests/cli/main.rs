@@ -9,6 +9,7 @@ mod backup;
 mod backup_on_disk;
 mod interrupts;
 mod json_contract;
+mod locked_out;
 mod log_tells;
 mod no_secret_is_printed;
 mod on_a_terminal;

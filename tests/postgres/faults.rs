@@ -258,7 +258,8 @@ fn a_table_that_stays_locked_makes_the_snapshot_fail_after_its_tries() {
         other.execute("BEGIN; LOCK TABLE t IN ACCESS EXCLUSIVE MODE;");
         let folder = bench.snapshot_folder("snapshot");
         let error = database.snapshot(&folder, &Progress::silent()).await.expect_err("locked");
-        assert!(matches!(error, Error::Busy { .. }), "{error}");
+        let Error::Blocked { by, .. } = &error else { panic!("{error}") };
+        assert_eq!((by[0].on.as_str(), by[0].holds), ("public.t", true));
     });
 }
 
@@ -303,5 +304,52 @@ fn a_database_that_subscribes_to_another_is_not_swapped_away() {
         assert_eq!(bench.server.psql_as("app", "app", "SELECT count(*) FROM t;").trim(), "50");
         // Dropping it would reach for the other server.
         bench.server.psql("app", "ALTER SUBSCRIPTION news SET (slot_name = NONE); DROP SUBSCRIPTION news;");
+    });
+}
+
+#[test]
+fn autovacuum_in_a_scratch_database_does_not_keep_it() {
+    let bench = Bench::on(Postgres::options().setting("autovacuum_naptime", "1s").start());
+    // A vacuum that takes hours: it sleeps for a tenth of a second at every page.
+    let slow = "CREATE TABLE t (id integer, filler text) WITH (autovacuum_vacuum_insert_threshold = 1,
+        autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
+        INSERT INTO t SELECT g, repeat('x', 1000) FROM generate_series(1, 5000) g;";
+    bench.server.psql_as("app", "app", slow);
+    let comes = "$REAL/pg_restore \"$@\" || exit; unset PGPASSFILE
+        until [ \"$($REAL/psql -X -A -t -d $PGDATABASE -c \"SELECT count(*) > 0 FROM pg_stat_activity
+            WHERE datname = current_database() AND usesysid IS NULL\")\" = t ]; do sleep 0.1; done";
+    block_on(async {
+        let options = faked(&bench, REAL_DUMP, comes);
+        let database = bench.connect(&bench.server.url("app"), options).await.expect("connected");
+        let taken = bench.snapshot(&database, "snapshot").await;
+        let folder = bench.snapshots("snapshot");
+        let proof = database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("a proof");
+        assert_eq!(proof.differences, Vec::<String>::new());
+        assert_eq!(bench.server.databases(), ["app", "postgres"]);
+        // The same in the live database, where it would forbid the swap.
+        let staged =
+            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let operation = bench.operation(OPERATION);
+        database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
+    });
+}
+
+#[test]
+fn clients_are_not_kept_out_by_whoever_holds_the_name_of_the_database() {
+    let bench = with_table();
+    block_on(async {
+        let database = bench.database().await;
+        let taken = bench.snapshot(&database, "snapshot").await;
+        let folder = bench.snapshots("snapshot");
+        let staged =
+            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let mut other = bench.server.session("postgres");
+        other.execute("BEGIN; COMMENT ON DATABASE app IS 'not committed yet';");
+        let operation = bench.operation(OPERATION);
+        let error = database.swap(&staged, OPERATION, &operation.script_log()).await.expect_err("held");
+        assert!(matches!(&error, Error::NotBegun { .. }), "{error:?}");
+        assert_eq!(bench.server.psql_as("app", "app", "SELECT count(*) FROM t;").trim(), "50");
+        other.execute("COMMIT;");
+        database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
     });
 }

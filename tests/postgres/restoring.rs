@@ -2,9 +2,11 @@
 
 use crate::bench::{Bench, OPERATION};
 use crate::rich;
-use crate::support::block_on;
+use crate::support::{Postgres, block_on};
+use ripcord::engine::postgres::Options;
 use ripcord::engine::{Database, Error};
 use ripcord::report::Progress;
+use std::time::Duration;
 
 /// Compares two dumps and shows only where they differ. The server prints `IN` lists in another spelling after a dump
 /// and a restore, so those lines are left to the catalog.
@@ -151,7 +153,7 @@ fn what_others_wrote_after_the_present_state_was_saved_is_never_replaced_in_plac
             let operation = bench.operation(&format!("{OPERATION}{number}"));
             let refused = database.swap(&staged.expect("staged"), OPERATION, &operation.script_log()).await;
             let error = refused.expect_err("written meanwhile");
-            assert!(matches!(&error, Error::Busy { .. }), "{write}: {error}");
+            assert!(matches!(&error, Error::WroteMeanwhile { .. }), "{write}: {error}");
             same_lines(&bench.server.dump("app"), &before);
         }
         let database = bench.database().await;
@@ -209,5 +211,38 @@ fn what_only_others_may_say_of_a_database_is_told_and_stops_nothing() {
         let swapped = database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
         let told = "ALTER ROLE \"boss\" IN DATABASE \"app\" SET \"work_mem\" TO '9MB'";
         assert!(swapped.notes.iter().any(|note| note.contains(told)), "{:?}", swapped.notes);
+    });
+}
+
+#[test]
+fn a_table_that_somebody_makes_at_the_last_moment_does_not_go_with_its_schema() {
+    let options = Postgres::options().setting("log_lock_waits", "on").setting("deadlock_timeout", "10ms");
+    let bench = Bench::on(options.start());
+    bench.server.psql("app", "ALTER ROLE app NOCREATEDB;");
+    bench.server.psql_as(
+        "app",
+        "app",
+        "CREATE SCHEMA s; CREATE TABLE s.t (id integer); CREATE TABLE t (id integer);",
+    );
+    block_on(async {
+        let options = Options { lock_timeout: Duration::from_secs(120), ..bench.options() };
+        let database = bench.connect(&bench.server.url("app"), options).await.expect("connected");
+        let taken = bench.snapshot(&database, "snapshot").await;
+        let folder = bench.snapshots("snapshot");
+        let staged =
+            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let mut other = bench.server.session("app");
+        other.execute("BEGIN; CREATE TABLE s.late (id integer); INSERT INTO s.late VALUES (7);");
+        let operation = bench.operation(OPERATION);
+        let swapping = tokio::spawn(async move {
+            let log = operation.script_log();
+            database.swap(&staged, OPERATION, &log).await
+        });
+        // The schema cannot go before this transaction has ended.
+        bench.server.wait_for_log("still waiting for AccessExclusiveLock");
+        other.execute("COMMIT;");
+        let error = swapping.await.expect("no panic").expect_err("written meanwhile");
+        assert!(matches!(&error, Error::WroteMeanwhile { .. }), "{error}");
+        assert_eq!(bench.server.psql("app", "SELECT id FROM s.late;").trim(), "7");
     });
 }

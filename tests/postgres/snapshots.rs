@@ -8,6 +8,7 @@ use ripcord::engine::postgres::Options;
 use ripcord::engine::{Database, ProofLevel};
 use ripcord::report::Progress;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
 fn rich() -> Bench {
     let bench = Bench::start();
@@ -169,5 +170,59 @@ fn a_proof_of_the_schema_compares_the_catalog_and_no_rows() {
         let proof = database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("a proof");
         assert_eq!((proof.level, proof.rows), (ProofLevel::Schema, 0));
         assert_eq!(proof.differences, Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_row_whose_parent_is_spelt_otherwise_has_its_parent() {
+    let bench = Bench::start();
+    // A type whose keys are equal whatever their case, by an operator that no search path finds.
+    let mut own = "CREATE SCHEMA own; CREATE TYPE own.word AS (w text);".to_string();
+    for (operator, name) in [("<", "lt"), ("<=", "le"), ("=", "eq"), (">=", "ge"), (">", "gt")] {
+        own.push_str(&format!(
+            "CREATE FUNCTION own.{name}(own.word, own.word) RETURNS boolean LANGUAGE sql IMMUTABLE AS
+             'SELECT lower(($1).w) {operator} lower(($2).w)';
+             CREATE OPERATOR own.{operator} (LEFTARG = own.word, RIGHTARG = own.word, FUNCTION = own.{name});"
+        ));
+    }
+    own.push_str(
+        "CREATE FUNCTION own.cmp(own.word, own.word) RETURNS integer LANGUAGE sql IMMUTABLE AS
+         'SELECT btrecordcmp(ROW(lower(($1).w)), ROW(lower(($2).w)))';
+         CREATE OPERATOR CLASS own.words FOR TYPE own.word USING btree AS OPERATOR 1 own.<, OPERATOR 2 own.<=,
+         OPERATOR 3 own.=, OPERATOR 4 own.>=, OPERATOR 5 own.>, FUNCTION 1 own.cmp(own.word, own.word);
+         CREATE TABLE p (id own.word); CREATE UNIQUE INDEX p_id ON p (id own.words); INSERT INTO p VALUES (ROW('a'));
+         CREATE TABLE c (p_id own.word); INSERT INTO c VALUES (ROW('A'));
+         ALTER TABLE c ADD FOREIGN KEY (p_id) REFERENCES p (id) NOT VALID;",
+    );
+    bench.server.psql("app", &own);
+    block_on(async {
+        let inventory = bench.as_superuser().await.inventory(&Progress::silent()).await.expect("read");
+        let codes: Vec<_> = inventory.findings.iter().map(|finding| finding.code.as_str()).collect();
+        assert_eq!(codes, ["not-valid-constraint"]);
+    });
+}
+
+#[test]
+fn whoever_waits_to_change_a_table_does_not_stop_the_reading_of_it() {
+    let options = Postgres::options().setting("log_lock_waits", "on").setting("deadlock_timeout", "10ms");
+    let bench = Bench::on(options.start());
+    bench.server.psql_as("app", "app", "CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1);");
+    // Nobody reads the rows of what belongs to an extension, but its size is asked for: there the reading can be halted.
+    bench.server.psql("app", "CREATE TABLE gate (id integer); ALTER EXTENSION plpgsql ADD TABLE gate;");
+    bench.server.psql("app", "GRANT ALL ON gate TO app;");
+    block_on(async {
+        let options = Options { lock_timeout: Duration::from_secs(120), ..bench.options() };
+        let database = bench.connect(&bench.server.url("app"), options).await.expect("connected");
+        let mut gate = bench.server.session("app");
+        gate.execute("BEGIN; LOCK TABLE gate IN ACCESS EXCLUSIVE MODE;");
+        let reading = tokio::spawn(async move { database.inventory(&Progress::silent()).await });
+        bench.server.wait_for_log("still waiting for AccessShareLock");
+        let mut change = bench.server.session("app");
+        change.begin("ALTER TABLE t ADD COLUMN more integer;");
+        bench.server.wait_for_log("still waiting for AccessExclusiveLock");
+        gate.execute("COMMIT;");
+        let inventory = reading.await.expect("no panic").expect("read");
+        assert_eq!(inventory.fingerprint.rows(), 1);
+        change.finish();
     });
 }

@@ -48,6 +48,8 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         Error::Unreachable { .. } => "check that the server runs and listens there: pg_isready",
         Error::Authentication { .. } => "check user and password in the URL, PGPASSWORD or ~/.pgpass",
         Error::LockedByOther { .. } => "wait until it ends; see what it does with \"ripcord log\"",
+        Error::NotBegun { cause } => return engine_hint(cause),
+        Error::Blocked { by, .. } => return Some(make_way(by)),
         Error::Busy { .. } => {
             "close the other program's transaction, or raise database.lock_timeout, and run it again"
         }
@@ -67,6 +69,17 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         _ => return None,
     };
     Some(text.to_string())
+}
+
+/// What to do about sessions that hold a lock: the first one is the cause.
+fn make_way(by: &[engine::Blocker]) -> String {
+    let end = match by.first().and_then(|blocker| blocker.process) {
+        Some(process) => {
+            format!("end that transaction, or its session: SELECT pg_terminate_backend({process});")
+        }
+        None => "commit or roll back the prepared transaction".to_string(),
+    };
+    format!("{end} then run it again, or raise database.lock_timeout")
 }
 
 fn runner_hint(error: &runner::Error) -> Option<String> {

@@ -14,8 +14,19 @@ const VERSION_TABLE: &str = "alembic_version";
 const OWN_TABLE: &str = "ripcord_revision";
 
 impl PostgresDatabase {
-    pub(super) async fn read_version_rows(&self) -> Result<Vec<RevisionId>, Error> {
+    /// Opens a session with the user's own settings that waits no longer than configured for a migration of somebody
+    /// else's, who holds the table for as long as it runs.
+    async fn looking_session(&self) -> Result<Session, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
+        let doing = "looking for the version table";
+        session.run(doing, "BEGIN READ ONLY").await?;
+        let limit = format!("SET LOCAL lock_timeout = {}", self.options.lock_timeout.as_millis());
+        session.run(doing, &limit).await?;
+        Ok(session)
+    }
+
+    pub(super) async fn read_version_rows(&self) -> Result<Vec<RevisionId>, Error> {
+        let mut session = self.looking_session().await?;
         let rows = match find(&mut session, VERSION_TABLE).await? {
             Some(table) => {
                 let sql = format!("SELECT version_num FROM {} ORDER BY 1", table.sql());
@@ -35,7 +46,7 @@ impl PostgresDatabase {
     }
 
     pub(super) async fn read_applied_files(&self) -> Result<Vec<AppliedFile>, Error> {
-        let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
+        let mut session = self.looking_session().await?;
         let rows = match find(&mut session, OWN_TABLE).await? {
             Some(table) => {
                 let sql = format!(

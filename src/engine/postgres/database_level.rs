@@ -152,11 +152,10 @@ impl DatabaseLevel {
     /// Returns the statements that say of a database what was true of this one; `name` is how they call it.
     pub(super) fn replay(&self, name: &str) -> Vec<String> {
         let mut statements = Vec::new();
-        let owner = self.settings.get("owner");
-        if let Some(owner) = owner {
-            statements.push(format!("ALTER DATABASE {name} OWNER TO {}", identifier(owner)));
+        let owner = self.settings.get("owner").map(|owner| identifier(owner));
+        if let Some(owner) = &owner {
             // What a new database grants by itself goes first: an open door must not stay open.
-            statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, {}", identifier(owner)));
+            statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, CURRENT_USER, {owner}"));
         }
         for grant in &self.grants {
             let to = grant.to.as_ref().map_or("PUBLIC".to_string(), |role| identifier(role));
@@ -176,6 +175,10 @@ impl DatabaseLevel {
             };
             let setting = parameter.name.split('.').map(identifier).collect::<Vec<_>>().join(".");
             statements.push(format!("{whose} SET {setting} TO {}", parameter.spoken()));
+        }
+        // Given away last: whoever does it may have no say in it afterwards. The grants become the new owner's.
+        if let Some(owner) = owner {
+            statements.push(format!("ALTER DATABASE {name} OWNER TO {owner}"));
         }
         statements
     }
@@ -263,8 +266,9 @@ mod tests {
     fn a_revoked_privilege_is_revoked_again_before_anything_is_granted() {
         let statements = level().replay("\"x\"");
         let at = |text: &str| statements.iter().position(|statement| statement.starts_with(text));
-        assert!(at("ALTER DATABASE \"x\" OWNER") < at("REVOKE ALL"), "{statements:?}");
+        assert_eq!(at("REVOKE ALL"), Some(0), "{statements:?}");
         assert!(at("REVOKE ALL") < at("GRANT TEMPORARY ON DATABASE \"x\" TO PUBLIC"), "{statements:?}");
+        assert_eq!(at("ALTER DATABASE \"x\" OWNER"), Some(statements.len() - 1), "{statements:?}");
     }
 
     #[test]

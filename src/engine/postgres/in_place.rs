@@ -2,32 +2,55 @@
 //! again in one transaction, so that a crash or an error leaves what was there.
 
 use super::child::Children;
+use super::errors::code;
 use super::names::{identifier, literal};
 use super::private::{PrivateFolder, RESTORE};
 use super::session::Session;
 use super::stage::fact;
-use super::writes::WRITTEN;
+use super::writes::{WRITTEN, check_of_drops};
 use super::{PostgresDatabase, catalog, names};
-use crate::base::{ToolError, checkpoint, fs};
+use crate::base::{Tool, ToolError, checkpoint, fs};
 use crate::catalog::TableName;
 use crate::engine::{Error, Staged, Swapped};
 use crate::journal::ScriptLog;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 const DOING: &str = "listing what a restore in place replaces";
+/// How `psql` ends when the server refuses a statement (`EXIT_USER`); a connection that breaks is another number.
+/// <https://www.postgresql.org/docs/current/app-psql.html#APP-PSQL-EXIT-STATUS>
+const REFUSED: &str = "exit status 3";
 
 impl PostgresDatabase {
     pub(super) async fn restore_in_place(&self, staged: &Staged, log: &ScriptLog) -> Result<Swapped, Error> {
+        let name = self.application();
+        let ready = self.ready_in_place(staged, &name, log).await.map_err(Error::not_begun)?;
+        checkpoint::reached("before a restore in place");
+        let begun = Instant::now();
+        match self.run_tool(&ready.psql).await {
+            Ok(()) => {}
+            Err(error) => return Err(self.why_not_in_place(error).await),
+        }
+        checkpoint::reached("after a restore in place");
+        let note = "restored in place: the state from before is only in the backup".to_string();
+        Ok(Swapped { kept: None, barred: begun.elapsed(), notes: vec![note] })
+    }
+
+    /// Writes the script that replaces everything, and checks on its way that nothing is lost by it.
+    async fn ready_in_place<'a>(
+        &'a self,
+        staged: &Staged,
+        name: &'a str,
+        log: &ScriptLog,
+    ) -> Result<Ready<'a>, Error> {
         let folder = staged.facts.get(fact::FOLDER).map(PathBuf::from).ok_or_else(|| Error::Unsupported {
             what: "a restore in place".to_string(),
             why: "it was not staged".to_string(),
         })?;
         let tools = self.tools().await?;
-        let name = self.application();
-        let children = Children::new(&self.server, tools, &self.options.work_dir, &name)?;
+        let children = Children::new(&self.server, tools, &self.options.work_dir, name)?;
         // It will hold all data for a while.
-        let work = PrivateFolder::new(&self.options.work_dir, RESTORE, names::operation(&name));
+        let work = PrivateFolder::new(&self.options.work_dir, RESTORE, names::operation(name));
         let work = work.map_err(|source| Error::Io {
             place: self.options.work_dir.clone(),
             doing: "written",
@@ -42,33 +65,46 @@ impl PostgresDatabase {
         self.run_tool(&unpack).await?;
         self.write_drops(&scripts[0]).await?;
         log.fact(fact::WAY, "in-place")?;
-        checkpoint::reached("before a restore in place");
-        let begun = Instant::now();
         let psql = children
             .tool("psql", &self.id.name)
-            .args(["-X", "-q", "-w", "-1", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null"])
+            .args(["-X", "-q", "-w", "-1", "-o", "/dev/null"])
+            // The second one adds the SQLSTATE, which is the same in every language.
+            .args(["-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"])
             .arg("-f")
             .arg(&scripts[0])
             .arg("-f")
             .arg(&scripts[1]);
-        self.run_tool(&psql).await.map_err(|error| match &error {
-            Error::Tool(ToolError::Failed { stderr, .. }) if stderr.contains(WRITTEN) => {
-                self.written_meanwhile()
+        Ok(Ready { psql, _children: children, _work: work })
+    }
+
+    /// Says why the script failed, and whether it is known that it replaced nothing.
+    async fn why_not_in_place(&self, error: Error) -> Error {
+        match &error {
+            // The server refused a statement, if only the last one, and so the transaction.
+            Error::Tool(ToolError::Failed { status, stderr, .. }) if status == REFUSED => {
+                if stderr.contains(WRITTEN) {
+                    self.wrote_meanwhile()
+                } else if stderr.contains(code::LOCK_NOT_AVAILABLE) {
+                    let detail = "its tables could not be locked in time to replace them".to_string();
+                    Error::Busy { place: self.id.to_string(), detail }.not_begun()
+                } else {
+                    error.not_begun()
+                }
             }
-            _ => error,
-        })?;
-        checkpoint::reached("after a restore in place");
-        let note = "restored in place: the state from before is only in the backup".to_string();
-        Ok(Swapped { kept: None, barred: begun.elapsed(), notes: vec![note] })
+            // Ended from outside, perhaps in its commit. What the server still does for it has to end before anybody
+            // can look what came of it.
+            _ => {
+                let operation = self.application();
+                if let Ok(mut outside) = self.outside().await {
+                    let _ = self.end_sessions(&mut outside, names::operation(&operation)).await;
+                    outside.close().await;
+                }
+                error
+            }
+        }
     }
 
-    fn written_meanwhile(&self) -> Error {
-        let detail =
-            "somebody wrote to it after its present state was saved; nothing was replaced".to_string();
-        Error::Busy { place: self.id.to_string(), detail }
-    }
-
-    async fn run_tool(&self, tool: &crate::base::Tool) -> Result<(), Error> {
+    async fn run_tool(&self, tool: &Tool) -> Result<(), Error> {
         let tool = match self.options.tool_timeout {
             Some(limit) => tool.clone().timeout(limit),
             None => tool.clone(),
@@ -83,32 +119,55 @@ impl PostgresDatabase {
     /// Writes the statements that drop everything of ours; the dump then builds it again, in the same transaction.
     async fn write_drops(&self, place: &Path) -> Result<(), Error> {
         let mut session = self.reading_session().await?;
-        let present = self.present();
-        if let Some(present) = &present {
-            session.run(DOING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-            if !present.has_catalog(&catalog::read(&mut session).await?.sha256()) {
-                return Err(self.written_meanwhile());
-            }
-            session.run(DOING, "COMMIT").await?;
+        let (present, guard) = (self.present(), self.guard());
+        // As of one instant: a table that is made between two looks would be dropped and not be looked into.
+        session.run(DOING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        if let Some(present) = &present
+            && !present.has_catalog(&catalog::read(&mut session).await?.sha256())
+        {
+            return Err(self.wrote_meanwhile());
         }
         let tables = tables(&mut session).await?;
-        let drops = drops(&mut session).await;
+        let drops = drops(&mut session).await?;
+        let known = relations(&mut session).await?;
         session.close().await;
-        let limit: Duration = self.options.lock_timeout;
-        let mut text =
-            format!("SET client_min_messages = warning;\nSET LOCAL lock_timeout = {};\n", limit.as_millis());
+        let limit = self.options.lock_timeout.as_millis();
+        let mut statements = vec![
+            "SET client_min_messages = warning".to_string(),
+            format!("SET LOCAL lock_timeout = {limit}"),
+            "SET LOCAL statement_timeout = 0".to_string(),
+        ];
         // Locked first, looked at then: what is committed until the lock is granted is seen, and nothing comes after it.
         if !tables.is_empty() {
-            text.push_str(&format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE;\n", tables.join(", ONLY ")));
+            statements.push(format!("LOCK TABLE ONLY {} IN ACCESS EXCLUSIVE MODE", tables.join(", ONLY ")));
         }
-        let checks = present.map(|present| present.checks()).unwrap_or_default();
-        checks.iter().chain(&drops?).for_each(|statement| text.push_str(&format!("{statement};\n")));
+        let of_transactions = guard.map(|guard| self.check_of_transactions(&guard));
+        statements.extend(of_transactions.clone());
+        statements.extend(present.map(|present| present.checks()).unwrap_or_default());
+        statements.extend(drops);
+        // Once more: a table that was made meanwhile could not be locked, and went with its schema.
+        statements.push(check_of_drops(&known));
+        statements.extend(of_transactions);
+        let text: String = statements.iter().map(|statement| format!("{statement};\n")).collect();
         fs::write_durable(place, text.as_bytes()).map_err(|source| Error::Io {
             place: place.to_path_buf(),
             doing: "written",
             source,
         })
     }
+}
+
+/// A script that waits to be run, and what it needs meanwhile.
+struct Ready<'a> {
+    psql: Tool,
+    _children: Children<'a>,
+    _work: PrivateFolder,
+}
+
+/// Returns the numbers of all relations of users.
+async fn relations(session: &mut Session) -> Result<Vec<String>, Error> {
+    let rows = session.rows(DOING, "SELECT oid FROM pg_class WHERE oid >= 16384 ORDER BY oid").await?;
+    Ok(rows.iter().map(|row| row.text(0).to_string()).collect())
 }
 
 /// Returns the tables that are going to be dropped.

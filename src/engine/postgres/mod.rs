@@ -6,6 +6,7 @@
 //! something is done, and to the vendor's own programs the dump and its restore.
 
 mod apply;
+mod blockers;
 mod bookkeeping;
 mod catalog;
 mod child;
@@ -158,7 +159,15 @@ impl PostgresDatabase {
     }
 
     async fn reading_session(&self) -> Result<Session, Error> {
-        self.server.open(&self.id.name, Purpose::Reading, &self.application()).await
+        let mut session = self.server.open(&self.id.name, Purpose::Reading, &self.application()).await?;
+        self.limit_waiting(&mut session).await?;
+        Ok(session)
+    }
+
+    /// Limits how long a session waits for the lock of another one: without it, for as long as that one likes.
+    async fn limit_waiting(&self, session: &mut Session) -> Result<(), Error> {
+        let limit = format!("SET lock_timeout = {}", self.options.lock_timeout.as_millis());
+        session.run("limiting how long to wait for a lock", &limit).await
     }
 
     async fn outside(&self) -> Result<Session, Error> {
@@ -196,26 +205,26 @@ impl Database for PostgresDatabase {
     }
 
     async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error> {
-        self.unless_cancelled(self.look_before(need)).await
+        self.naming_blockers(self.unless_cancelled(self.look_before(need)).await).await
     }
 
     async fn catalog(&self) -> Result<Catalog, Error> {
-        self.unless_cancelled(async {
+        let read = self.unless_cancelled(async {
             let mut session = self.reading_session().await?;
             session.run("reading the catalog", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
             let catalog = catalog::read(&mut session).await;
             session.close().await;
             catalog
-        })
-        .await
+        });
+        self.naming_blockers(read.await).await
     }
 
     async fn inventory(&self, progress: &Progress) -> Result<Inventory, Error> {
-        self.unless_cancelled(self.read_inventory(progress)).await
+        self.naming_blockers(self.unless_cancelled(self.read_inventory(progress)).await).await
     }
 
     async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
-        self.take_snapshot(folder, progress).await
+        self.naming_blockers(self.take_snapshot(folder, progress).await).await
     }
 
     async fn prove(
@@ -229,11 +238,11 @@ impl Database for PostgresDatabase {
     }
 
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {
-        self.unless_cancelled(self.read_version_rows()).await
+        self.naming_blockers(self.unless_cancelled(self.read_version_rows()).await).await
     }
 
     async fn applied_files(&self) -> Result<Vec<AppliedFile>, Error> {
-        self.unless_cancelled(self.read_applied_files()).await
+        self.naming_blockers(self.unless_cancelled(self.read_applied_files()).await).await
     }
 
     async fn apply(

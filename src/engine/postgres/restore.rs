@@ -67,6 +67,11 @@ impl PostgresDatabase {
             outside.failed(&error, "creating a database beside the live one")
         })?;
         checkpoint::reached("a side database exists, empty");
+        if build.roles || build.scratch {
+            // Whom it is open to is said when it is full; until then it is nobody's but ours.
+            let shut = format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", identifier(build.name));
+            outside.run("shutting the new database", &shut).await?;
+        }
         let mut session = build.server.open(build.name, Purpose::Steering, &name).await?;
         prepare(&mut session, &level).await?;
         session.close().await;
@@ -143,15 +148,22 @@ impl PostgresDatabase {
     /// Drops a database that we made, whoever is connected to it.
     pub(super) async fn drop_built(&self, server: &Server, name: &str) -> Result<(), Error> {
         let mut outside = server.open_outside(name, &self.application()).await?;
-        let dropped = outside.run("dropping a database of ours", &drop_statement(name)).await;
+        let dropped = drop_database(&mut outside, name).await;
         outside.close().await;
         dropped
     }
 }
 
-pub(super) fn drop_statement(name: &str) -> String {
-    // FORCE ends sessions that a killed pg_restore left behind.
-    format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", identifier(name))
+/// Drops a database that an operation made, if it is there.
+pub(super) async fn drop_database(outside: &mut Session, name: &str) -> Result<(), Error> {
+    let doing = format!("dropping {}", identifier(name));
+    let drop = format!("DROP DATABASE IF EXISTS {}", identifier(name));
+    // FORCE ends sessions that a killed pg_restore left behind. It asks for the right to end autovacuum, too, which comes
+    // as soon as a database has been filled, and which few users have; without FORCE the server ends that by itself.
+    match outside.run(&doing, &format!("{drop} WITH (FORCE)")).await {
+        Err(Error::Privilege { .. }) => outside.run(&doing, &drop).await,
+        dropped => dropped,
+    }
 }
 
 /// Reads what the snapshot's folder says of the database as a whole.

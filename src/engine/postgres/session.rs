@@ -81,7 +81,8 @@ impl Session {
         let pinned = PINNED.iter().map(|(name, value)| format!("set_config('{name}', '{value}', false)"));
         // Where the user has switched this off, each part of a large table would cost a look at the whole table.
         let plans = std::iter::once("set_config('enable_tidscan', 'on', false)".to_string());
-        let calls: Vec<String> = pinned.chain(limits).chain(plans).map(|call| format!("pg_catalog.{call}")).collect();
+        let calls: Vec<String> =
+            pinned.chain(limits).chain(plans).map(|call| format!("pg_catalog.{call}")).collect();
         self.run("setting up a session", &format!("SELECT {}", calls.join(", "))).await
     }
 

@@ -38,6 +38,7 @@ impl PostgresDatabase {
         let fit = self.fit(&self.server, folder).await?;
         if exists {
             refuse_without(&fit.missing_roles)?;
+            self.guard_what_is_replaced().await?;
         }
         if !self.may_create_databases().await? {
             return self.stage_in_place(folder, exists);
@@ -142,7 +143,8 @@ fn refuse_without(missing: &[String]) -> Result<(), Error> {
     if missing.is_empty() {
         return Ok(());
     }
-    let create: Vec<String> = missing.iter().map(|role| format!("CREATE ROLE {}", identifier(role))).collect();
+    let create: Vec<String> =
+        missing.iter().map(|role| format!("CREATE ROLE {}", identifier(role))).collect();
     Err(Error::Unsupported {
         what: "putting the snapshot in the place of the live database".to_string(),
         why: format!(

@@ -3,7 +3,7 @@
 use super::names::{self, identifier, literal};
 use super::session::{Purpose, Session};
 use super::stage::fact;
-use super::writes::Present;
+use super::writes::{Before, Present};
 use super::{PostgresDatabase, errors};
 use crate::base::checkpoint;
 use crate::engine::{Error, Staged, Swapped};
@@ -15,11 +15,29 @@ use std::time::{Duration, Instant};
 const LEAVING: Duration = Duration::from_secs(10);
 const DOING: &str = "swapping the databases";
 
+/// What is ready before clients are barred.
+struct Bar {
+    outside: Session,
+    /// The server's process behind it.
+    pid: i32,
+    /// The name under which the live database is going to be kept.
+    old: String,
+    watcher: Option<Watcher>,
+}
+
 /// A session of ours in the live database that outlasts all others.
 struct Watcher {
     session: Session,
     pid: i32,
-    present: Arc<Present>,
+    since: Since,
+}
+
+/// Since when it is looked what others wrote.
+enum Since {
+    /// The present state was saved: what came later is kept with the old database, and is told.
+    Saved(Arc<Present>),
+    /// Nobody saved it, so nothing may have come later.
+    Proven(Arc<Before>),
 }
 
 impl PostgresDatabase {
@@ -30,10 +48,9 @@ impl PostgresDatabase {
         log: &ScriptLog,
     ) -> Result<Swapped, Error> {
         if !staged.differences.is_empty() {
-            return Err(Error::Unsupported {
-                what: "putting the restored database in place".to_string(),
-                why: format!("it differs from the snapshot: {}", staged.differences.join("; ")),
-            });
+            let why = format!("it differs from the snapshot: {}", staged.differences.join("; "));
+            let what = "putting the restored database in place".to_string();
+            return Err(Error::Unsupported { what, why }.not_begun());
         }
         match staged.facts.get(fact::WAY).map(String::as_str) {
             Some("in-place") => self.restore_in_place(staged, log).await,
@@ -43,52 +60,51 @@ impl PostgresDatabase {
     }
 
     async fn name_the_new(&self, staged: &Staged, log: &ScriptLog) -> Result<Swapped, Error> {
-        let mut outside = self.outside().await?;
-        self.write_facts(&staged.place, None, log)?;
-        self.empty_of_sessions(&mut outside, &staged.place).await?;
+        let ready = async {
+            let mut outside = self.outside().await?;
+            self.write_facts(&staged.place, None, log)?;
+            self.empty_of_sessions(&mut outside, &staged.place).await?;
+            Ok(outside)
+        };
+        let mut outside = ready.await.map_err(Error::not_begun)?;
         let rename = rename(&staged.place, &self.id.name);
         outside.execute(&rename).await.map_err(|error| {
             if errors::is(&error, errors::code::DUPLICATE_DATABASE) {
-                return Error::Exists { place: self.id.to_string() };
+                return Error::Exists { place: self.id.to_string() }.not_begun();
             }
-            outside.failed(&error, DOING)
+            let failed = outside.failed(&error, DOING);
+            // What the server refused, it did not do; a connection that broke leaves it open.
+            if errors::server_error(&error).is_some() { failed.not_begun() } else { failed }
         })?;
         checkpoint::reached("the new database has its name");
         outside.close().await;
-        self.retake_lock().await?;
-        Ok(Swapped { kept: None, barred: Duration::ZERO, notes: self.unsaid(staged) })
+        let mut notes = self.unsaid(staged);
+        notes.extend(self.lock_again().await);
+        Ok(Swapped { kept: None, barred: Duration::ZERO, notes })
     }
 
     async fn swap_names(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error> {
-        let mut outside = self.outside().await?;
-        let old = self.free_name(&mut outside, operation).await?;
-        self.refuse_what_stays_behind(&mut outside).await?;
-        let watcher = self.watcher().await;
-        // From here on recovery must know: a barred database is an outage that only the journal can explain.
-        self.write_facts(&staged.place, Some(&old), log)?;
+        let ready = self.ready_to_bar(staged, operation, log);
+        let Bar { mut outside, pid, old, watcher } = ready.await.map_err(Error::not_begun)?;
         self.release_lock_for_swap().await;
         let begun = Instant::now();
         let swapped = self.bar_and_rename(&mut outside, &staged.place, &old, watcher).await;
         let barred = begun.elapsed();
         outside.close().await;
-        let mut written = 0;
-        match swapped {
-            Ok(rows) => written = rows,
+        let written = match swapped {
+            Ok(rows) => rows,
             Err(error) => {
-                // The connection may have broken at the commit, so the server is asked which side of it we are on.
-                let mut outside = self.outside().await?;
-                let renamed = outside.value(DOING, &taken(&old)).await?.is_some();
-                if !renamed {
-                    // What is live under the name is what was live before: let clients in again.
-                    outside.run(DOING, &allow(&self.id.name, true)).await?;
-                    self.retake_lock().await?;
-                    return Err(error);
+                tracing::warn!(%error, "the swap did not go through, looking which database is live");
+                if !self.was_renamed(&old, pid).await? {
+                    // Should somebody else have the lock meanwhile, the first error is still the news.
+                    self.lock_again().await;
+                    return Err(error.not_begun());
                 }
-                outside.close().await;
+                0
             }
-        }
-        self.retake_lock().await?;
+        };
         let mut notes = self.unsaid(staged);
+        notes.extend(self.lock_again().await);
         if written > 0 {
             notes.push(format!(
                 "up to {written} rows were written after the present state was saved and before clients were barred; \
@@ -99,15 +115,88 @@ impl PostgresDatabase {
         Ok(Swapped { kept: Some(old), barred, notes })
     }
 
-    /// Opens the session that is going to look, when nobody else is left, what was written since the present state was
-    /// saved: nobody can connect by then.
-    async fn watcher(&self) -> Option<Watcher> {
-        let present = self.present()?;
-        // Only a note depends on it, and a restore is wanted.
-        let opened = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await;
-        let mut session = opened.ok()?;
-        let pid = session.pid().await.ok()?;
-        Some(Watcher { session, pid, present })
+    /// Prepares everything for the moment in which clients are barred; the last of it is a line in the journal.
+    async fn ready_to_bar(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Bar, Error> {
+        let mut outside = self.outside().await?;
+        let pid = outside.pid().await?;
+        // While clients are barred, nobody else's lock is waited for longer than configured.
+        self.limit_waiting(&mut outside).await?;
+        let old = self.free_name(&mut outside, operation).await?;
+        self.refuse_what_stays_behind(&mut outside).await?;
+        let watcher = self.watcher().await?;
+        // From here on recovery must know: a barred database is an outage that only the journal can explain.
+        self.write_facts(&staged.place, Some(&old), log)?;
+        Ok(Bar { outside, pid, old, watcher })
+    }
+
+    /// Finds out on which side of the renames we are after an error, and lets clients in again if it is the first one.
+    ///
+    /// The connection may have broken at the commit, so the session is ended first: until it is gone, its answer may
+    /// still change.
+    async fn was_renamed(&self, old: &str, pid: i32) -> Result<bool, Error> {
+        let mut outside = self.reach_again().await?;
+        // Whoever holds one of the names back holds clients out; better to say so than to wait for him without end.
+        outside.run(DOING, &format!("SET lock_timeout = {}", LEAVING.as_millis())).await?;
+        // The name beside the number: after a restart of the server it may be somebody else's.
+        let gone = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND application_name = {}",
+            literal(&self.application())
+        );
+        let begun = Instant::now();
+        while !outside.rows(DOING, &gone).await?.is_empty() {
+            if begun.elapsed() > LEAVING {
+                let detail = format!("the session of process {pid} does not end");
+                return Err(Error::Busy { place: self.id.to_string(), detail });
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let renamed = outside.value(DOING, &taken(old)).await?.is_some();
+        if !renamed {
+            // What is live under the name is what was live before.
+            outside.run(DOING, &allow(&self.id.name, true)).await?;
+        }
+        outside.close().await;
+        Ok(renamed)
+    }
+
+    /// Opens a session outside, and tries for a while: nobody gets in as long as we do not, and a server that starts
+    /// again needs a moment.
+    async fn reach_again(&self) -> Result<Session, Error> {
+        let begun = Instant::now();
+        loop {
+            match self.outside().await {
+                Err(error) if begun.elapsed() > LEAVING => return Err(error),
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                reached => return reached,
+            }
+        }
+    }
+
+    /// Takes the lock on what now has the name; returns a remark where somebody else was quicker. What was done is
+    /// done, so it is no error.
+    async fn lock_again(&self) -> Option<String> {
+        let error = self.retake_lock().await.err()?;
+        Some(format!("the lock could not be taken again after the swap: {error}"))
+    }
+
+    /// Opens the session that is going to look, when nobody else is left, what was written meanwhile: nobody can connect
+    /// by then. Without a backup of the present state the swap depends on it, else only a remark.
+    async fn watcher(&self) -> Result<Option<Watcher>, Error> {
+        let since = match (self.present(), self.guard()) {
+            (Some(present), _) => Since::Saved(present),
+            (None, Some(guard)) => Since::Proven(guard),
+            (None, None) => return Ok(None),
+        };
+        let open = async {
+            let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+            let pid = session.pid().await?;
+            Ok((session, pid))
+        };
+        match (open.await, since) {
+            (Ok((session, pid)), since) => Ok(Some(Watcher { session, pid, since })),
+            (Err(_), Since::Saved(_)) => Ok(None),
+            (Err(error), Since::Proven(_)) => Err(error),
+        }
     }
 
     /// What is still missing from the new database, and who has to say it; it was built under another name.
@@ -150,7 +239,17 @@ impl PostgresDatabase {
         let mut written = 0;
         if let Some(mut watcher) = watcher {
             self.end_sessions_but(outside, &self.id.name, watcher.pid).await?;
-            written = watcher.present.written_since(&mut watcher.session).await.unwrap_or_default();
+            written = match &watcher.since {
+                Since::Saved(present) => {
+                    present.written_since(&mut watcher.session).await.unwrap_or_default()
+                }
+                Since::Proven(guard) => {
+                    if guard.written_since(&mut watcher.session).await? > 0 {
+                        return Err(self.wrote_meanwhile());
+                    }
+                    0
+                }
+            };
             watcher.session.close().await;
         }
         self.empty_of_sessions(outside, &self.id.name).await?;
@@ -193,7 +292,11 @@ impl PostgresDatabase {
     }
 
     async fn end_sessions_but(&self, outside: &mut Session, database: &str, stays: i32) -> Result<(), Error> {
-        let these = format!("FROM pg_stat_activity WHERE datname = {} AND pid <> {stays}", literal(database));
+        // Autovacuum has no user. Few users may end it, and the renaming does so by itself.
+        let these = format!(
+            "FROM pg_stat_activity WHERE datname = {} AND pid <> {stays} AND usesysid IS NOT NULL",
+            literal(database)
+        );
         let end = format!("SELECT pg_terminate_backend(pid) {these} AND pid <> pg_backend_pid()");
         let left = format!("SELECT count(*) {these}");
         let begun = Instant::now();

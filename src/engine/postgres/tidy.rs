@@ -1,6 +1,6 @@
 //! Finishing or undoing what an operation left behind, from its id, its facts and what exists on the server.
 
-use super::names::{self, identifier, literal};
+use super::names::{self, literal};
 use super::server::Server;
 use super::session::Session;
 use super::stage::fact;
@@ -8,9 +8,11 @@ use super::swap::allow;
 use super::{PostgresDatabase, private, restore};
 use crate::engine::Error;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const DOING: &str = "tidying up";
+/// How long sessions may take to end after they were told to.
+const LEAVING: Duration = Duration::from_secs(30);
 
 /// What a database looks like from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,19 +62,24 @@ impl PostgresDatabase {
 
     /// Ends the sessions of an operation and waits until they are gone; tells whether there were any. The session that
     /// holds our own lock may carry the operation's name as well, and stays.
-    async fn end_sessions(&self, outside: &mut Session, operation: &str) -> Result<bool, Error> {
+    pub(super) async fn end_sessions(&self, outside: &mut Session, operation: &str) -> Result<bool, Error> {
         let theirs = format!(
             "FROM pg_stat_activity WHERE application_name = {} AND pid NOT IN (pg_backend_pid(), {})",
             literal(&names::application(operation)),
             self.lock_pid().await.unwrap_or_default()
         );
         let mut any = false;
+        let begun = Instant::now();
         loop {
             let ended = outside.rows(DOING, &format!("SELECT pg_terminate_backend(pid) {theirs}")).await?;
             if ended.is_empty() {
                 return Ok(any);
             }
             any = true;
+            if begun.elapsed() > LEAVING {
+                let detail = format!("{} sessions of operation {operation} do not end", ended.len());
+                return Err(Error::Busy { place: self.id.to_string(), detail });
+            }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -112,6 +119,6 @@ async fn drop_if_there(outside: &mut Session, name: &str) -> Result<bool, Error>
     if state(outside, name).await? == State::Absent {
         return Ok(false);
     }
-    outside.run(&format!("dropping {}", identifier(name)), &restore::drop_statement(name)).await?;
+    restore::drop_database(outside, name).await?;
     Ok(true)
 }

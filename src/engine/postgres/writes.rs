@@ -49,6 +49,8 @@ pub(super) struct Watch {
     moved: Option<Result<Mark, String>>,
     /// What the last snapshot saw, until a script of ours writes: what a restore is going to replace.
     pub(super) present: Option<Arc<Present>>,
+    /// Up to where it is proven that nobody wrote, when what is going to be replaced was saved by nobody.
+    guard: Option<Arc<Before>>,
 }
 
 /// The state that the last snapshot saved.
@@ -151,12 +153,77 @@ impl PostgresDatabase {
             OtherWrites::Somebody => Err("others wrote".to_string()),
             OtherWrites::Unknown(reason) => match taken {
                 None => Err(reason),
-                Some(taken) => untouched(&mut session, &mark, &taken).await?.map_or(Ok(now), Err),
+                Some(taken) => match untouched(&mut session, &mark, &taken).await {
+                    Ok(changed) => changed.map_or(Ok(now), Err),
+                    // Not being able to look is no reason not to migrate.
+                    Err(error) => Err(error.to_string()),
+                },
             },
         };
         session.close().await;
         self.watch().moved = Some(moved);
         Ok(())
+    }
+
+    /// Proves once more that nobody wrote since the mark, before the database of a snapshot is built that is going to
+    /// replace what a migration made: nobody saved that. What is written from here on is looked for when clients are
+    /// barred, or the tables locked. Fails with [`Error::WroteMeanwhile`] also where it cannot be told.
+    pub(super) async fn guard_what_is_replaced(&self) -> Result<(), Error> {
+        let mark = {
+            let mut watch = self.watch();
+            watch.guard = None;
+            match (&watch.present, &watch.mark, &watch.moved) {
+                (Some(_), _, _) | (None, None, _) => return Ok(()),
+                (None, _, Some(Ok(later))) => later.clone(),
+                (None, Some(mark), None) => mark.clone(),
+                (None, _, Some(Err(reason))) => return Err(not_told(reason.clone())),
+            }
+        };
+        let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        // Sessions tell what they wrote when they end; ours would otherwise be taken for a stranger's. One that was
+        // given up while it waited for a lock does not notice that by itself.
+        if self.lock_pid().await.is_some() {
+            self.end_sessions(&mut session, names::operation(&self.application())).await?;
+        }
+        // Counted first: what is written between the two is seen by the second.
+        let counted = counted(&mut session).await?;
+        let answer = self.compare(&mut session, &mark).await?;
+        session.close().await;
+        match answer {
+            OtherWrites::Nobody => self.watch().guard = Some(Arc::new(Before { mark, counted })),
+            OtherWrites::Somebody => return Err(self.wrote_meanwhile()),
+            OtherWrites::Unknown(reason) => return Err(not_told(reason)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn guard(&self) -> Option<Arc<Before>> {
+        self.watch().guard.clone()
+    }
+
+    pub(super) fn wrote_meanwhile(&self) -> Error {
+        Error::WroteMeanwhile { place: self.id.to_string() }
+    }
+
+    /// Returns the statement that fails, with [`WRITTEN`] in its words, when a transaction but ours was committed since
+    /// the mark. True once the tables are locked: what has not been committed by then has not written to them.
+    pub(super) fn check_of_transactions(&self, guard: &Before) -> String {
+        let Mark { number, running } = &guard.mark;
+        let own = self.own_transactions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let said = names::literal(&format!("the database {WRITTEN}, transactions: "));
+        let end =
+            "pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8";
+        format!(
+            "SELECT CASE WHEN {end} - {number} > {LOOKED_AT} THEN ({said} || {end})::pg_catalog.int4 ELSE (SELECT \
+             CASE WHEN count(*) <> 0 THEN ({said} || count(*))::pg_catalog.int4 END FROM (SELECT g FROM \
+             pg_catalog.generate_series({number}::pg_catalog.int8 + 1, {end} - 1) AS s(g) UNION ALL SELECT g FROM \
+             pg_catalog.unnest('{{{}}}'::pg_catalog.int8[]) AS r(g)) AS c WHERE c.g <> ALL ('{{{}}}'::pg_catalog.int8[]) \
+             AND c.g <> pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 AND coalesce(\
+             pg_catalog.pg_xact_status(c.g::pg_catalog.text::pg_catalog.xid8), 'committed') = 'committed') END",
+            list(running),
+            list(&own)
+        )
     }
 
     async fn look(&self, session: &mut Session) -> Result<Mark, Error> {
@@ -217,6 +284,13 @@ impl PostgresDatabase {
     }
 }
 
+fn not_told(reason: String) -> Error {
+    Error::Unsupported {
+        what: "replacing what nobody saved".to_string(),
+        why: format!("it cannot be told whether others wrote meanwhile: {reason}"),
+    }
+}
+
 /// Returns what shows, or lets it be possible, that somebody wrote to this database since the mark; nothing when it
 /// holds exactly the rows that the snapshot saw: none is newer than the mark, and as many as then are there. (A row
 /// that was changed is a new row to the server; one that was deleted is missing.)
@@ -248,10 +322,39 @@ async fn untouched(session: &mut Session, mark: &Mark, taken: &Seen) -> Result<O
     Ok(None)
 }
 
+/// Returns the statement that fails, with [`WRITTEN`] in its words, when another relation than `known` was dropped: one
+/// that somebody made after the drops were listed, in a schema that goes as a whole. The server locks what it drops.
+pub(super) fn check_of_drops(known: &[String]) -> String {
+    let said = names::literal(&format!("a new table {WRITTEN}, its number: "));
+    format!(
+        "SELECT CASE WHEN count(*) <> 0 THEN ({said} || min(l.relation::pg_catalog.text))::pg_catalog.int4 END \
+         FROM pg_catalog.pg_locks AS l WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' \
+         AND l.mode = 'AccessExclusiveLock' AND l.relation >= 16384 AND l.database = (SELECT d.oid FROM \
+         pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) \
+         AND l.relation <> ALL ('{{{}}}'::pg_catalog.oid[])",
+        known.join(",")
+    )
+}
+
 /// Returns how many rows were ever written to users' tables, as far as the server has counted.
 async fn counted(session: &mut Session) -> Result<u64, Error> {
     let sql = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables";
     Ok(session.value(DOING, sql).await?.and_then(|text| text.parse().ok()).unwrap_or_default())
+}
+
+impl Before {
+    /// Returns how many rows were written since, once no other session is left: each tells what it wrote when it ends.
+    pub(super) async fn written_since(&self, session: &mut Session) -> Result<u64, Error> {
+        let counts = session.value(DOING, "SELECT current_setting('track_counts')").await?;
+        if counts.as_deref() != Some("on") {
+            return Err(not_told("the server does not count (track_counts)".to_string()));
+        }
+        if session.major() < 15 {
+            // There a process of its own takes the numbers down, twice a second.
+            session.rows(DOING, "SELECT pg_catalog.pg_sleep(1)").await?;
+        }
+        Ok(counted(session).await?.saturating_sub(self.counted))
+    }
 }
 
 impl Present {
@@ -259,7 +362,7 @@ impl Present {
     /// the snapshot may be among them.
     pub(super) async fn written_since(&self, session: &mut Session) -> Result<u64, Error> {
         let Some(before) = &self.before else { return Ok(0) };
-        Ok(counted(session).await?.saturating_sub(before.counted))
+        before.written_since(session).await
     }
 
     /// Tells whether a catalog is the one that was saved.

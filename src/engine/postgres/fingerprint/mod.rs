@@ -8,6 +8,7 @@ mod copy;
 mod sources;
 
 use super::PostgresDatabase;
+use super::errors::{self, code};
 use super::server::Server;
 use super::session::{Purpose, Session};
 use crate::base::Cancel;
@@ -20,6 +21,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 pub(super) use sources::sequences;
 
@@ -35,6 +37,8 @@ pub(super) struct Reading {
     pub(super) cancel: Cancel,
     pub(super) jobs: usize,
     pub(super) progress: Progress,
+    /// How long to wait for a lock of another session; without limit when there is none, for a database of our own.
+    pub(super) patience: Option<Duration>,
 }
 
 impl PostgresDatabase {
@@ -47,6 +51,7 @@ impl PostgresDatabase {
             cancel: self.options.cancel.clone(),
             jobs: self.options.jobs.max(1),
             progress: progress.clone(),
+            patience: (database == self.id.name).then_some(self.options.lock_timeout),
         }
     }
 }
@@ -62,7 +67,7 @@ impl Reading {
         let mut fingerprint = Fingerprint::new();
         fingerprint.sequences = sequences(exporter).await?;
         fingerprint.not_compared = found.not_compared;
-        fingerprint.tables = self.tables(found.sources, snapshot).await?;
+        fingerprint.tables = self.tables(exporter, found.sources, snapshot).await?;
         match self.large_objects(snapshot, found.large_objects).await? {
             Some(Ok(table)) => {
                 fingerprint.tables.insert(TableName::qualified("pg_catalog", "pg_largeobject"), table);
@@ -79,6 +84,7 @@ impl Reading {
     /// Reads the tables, the largest first and in parts, so that the last worker does not end long after the others.
     async fn tables(
         &self,
+        exporter: &mut Session,
         tables: Vec<Source>,
         snapshot: &str,
     ) -> Result<BTreeMap<TableName, TableFingerprint>, Error> {
@@ -95,6 +101,7 @@ impl Reading {
         let workers = self.jobs.min(sources.len());
         let shared = Arc::new(Shared {
             queue: Mutex::new(sources.into()),
+            left: Mutex::default(),
             hashers: Mutex::default(),
             rows: AtomicU64::new(0),
             done: AtomicU64::new(0),
@@ -112,6 +119,10 @@ impl Reading {
                 detail: error.to_string(),
             })??;
         }
+        let left = std::mem::take(&mut *shared.left.lock().unwrap_or_else(PoisonError::into_inner));
+        for source in left {
+            self.one(&shared, exporter, source).await?;
+        }
         let hashers = std::mem::take(&mut *shared.hashers.lock().unwrap_or_else(PoisonError::into_inner));
         let tables = hashers.into_iter().filter_map(|(name, hasher)| {
             let (columns, key) = named.get(&name)?;
@@ -125,18 +136,31 @@ impl Reading {
         loop {
             let next = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
             let Some(source) = next else { break };
-            let hasher = copy::read(self, &mut session, &source).await?;
-            let bytes = shared.done.fetch_add(source.bytes, Ordering::Relaxed) + source.bytes;
-            let rows = shared.rows.fetch_add(hasher.rows(), Ordering::Relaxed) + hasher.rows();
-            self.progress.at(&source.name.to_string(), Amount { rows, bytes }, Some(shared.total));
-            match shared.hashers.lock().unwrap_or_else(PoisonError::into_inner).entry(source.name) {
-                Entry::Occupied(mut others) => others.get_mut().merge(&hasher),
-                Entry::Vacant(first) => {
-                    first.insert(hasher);
-                }
+            if is_free(&mut session, &source).await? {
+                self.one(shared, &mut session, source).await?;
+                continue;
             }
+            shared.left.lock().unwrap_or_else(PoisonError::into_inner).push(source);
+            // The refusal ended the transaction, and with it the look at the snapshot.
+            session.close().await;
+            session = self.at(snapshot).await?;
         }
         session.close().await;
+        Ok(())
+    }
+
+    /// Reads one source and adds it to its table.
+    async fn one(&self, shared: &Shared, session: &mut Session, source: Source) -> Result<(), Error> {
+        let hasher = copy::read(self, session, &source).await?;
+        let bytes = shared.done.fetch_add(source.bytes, Ordering::Relaxed) + source.bytes;
+        let rows = shared.rows.fetch_add(hasher.rows(), Ordering::Relaxed) + hasher.rows();
+        self.progress.at(&source.name.to_string(), Amount { rows, bytes }, Some(shared.total));
+        match shared.hashers.lock().unwrap_or_else(PoisonError::into_inner).entry(source.name) {
+            Entry::Occupied(mut others) => others.get_mut().merge(&hasher),
+            Entry::Vacant(first) => {
+                first.insert(hasher);
+            }
+        }
         Ok(())
     }
 
@@ -147,6 +171,9 @@ impl Reading {
         session.run(doing, "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         let join = format!("SET TRANSACTION SNAPSHOT {}", super::names::literal(snapshot));
         session.run(doing, &join).await?;
+        if let Some(limit) = self.patience {
+            session.run(doing, &format!("SET LOCAL lock_timeout = {}", limit.as_millis())).await?;
+        }
         Ok(session)
     }
 
@@ -172,8 +199,26 @@ impl Reading {
     }
 }
 
+/// Tells whether a table can be read without waiting, and sees to it that this stays so.
+///
+/// Whoever wants to change a table waits for the exporter, which holds it; a reader that comes later would wait behind
+/// him, and the exporter for its readers: for ever, since the server sees no circle. The exporter itself need not wait.
+async fn is_free(session: &mut Session, source: &Source) -> Result<bool, Error> {
+    if source.name.schema.as_deref() == Some("pg_catalog") {
+        return Ok(true);
+    }
+    let lock = format!("LOCK TABLE ONLY {} IN ACCESS SHARE MODE NOWAIT", source.name.sql());
+    match session.execute(&lock).await {
+        Ok(_) => Ok(true),
+        Err(error) if errors::is(&error, code::LOCK_NOT_AVAILABLE) => Ok(false),
+        Err(error) => Err(session.failed(&error, &format!("reading {}", source.name))),
+    }
+}
+
 struct Shared {
     queue: Mutex<VecDeque<Source>>,
+    /// What only the exporter can read without waiting.
+    left: Mutex<Vec<Source>>,
     hashers: Mutex<BTreeMap<TableName, TableHasher>>,
     rows: AtomicU64,
     done: AtomicU64,

@@ -1,0 +1,55 @@
+//! Who stands in the way: the sessions whose locks keep a table from being read.
+
+use super::PostgresDatabase;
+use super::session::{Purpose, Row};
+use crate::engine::{Blocker, Error};
+
+/// How many are named; where more wait behind each other, the first ones are the cause.
+const NAMED: usize = 3;
+
+impl PostgresDatabase {
+    /// Adds to an error about a lock who holds it. Whatever goes wrong meanwhile, the error itself stays.
+    pub(super) async fn naming_blockers<T>(&self, done: Result<T, Error>) -> Result<T, Error> {
+        let (place, detail) = match done {
+            Err(Error::Busy { place, detail }) => (place, detail),
+            other => return other,
+        };
+        match self.blockers().await {
+            Ok(by) if !by.is_empty() => Err(Error::Blocked { place, detail, by }),
+            _ => Err(Error::Busy { place, detail }),
+        }
+    }
+
+    /// Returns who holds, or waits for, the one lock that forbids reading; those who hold it first.
+    async fn blockers(&self) -> Result<Vec<Blocker>, Error> {
+        let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        // The catalog itself may be what is locked.
+        self.limit_waiting(&mut session).await?;
+        // A prepared transaction holds its locks without a process. What others do is hidden from some users: then the
+        // time and the state are missing, and the process is told all the same.
+        let sql = format!(
+            "SELECT l.pid, a.application_name, a.usename, date_trunc('second', a.xact_start), a.state, \
+             string_agg(DISTINCT format('%I.%I', n.nspname, c.relname), ', '), bool_or(l.granted) \
+             FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid \
+             JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND c.relkind IN ('r', 'p', 'v', 'm', 'f') \
+             AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) \
+             AND l.pid IS DISTINCT FROM pg_backend_pid() GROUP BY 1, 2, 3, 4, 5 ORDER BY 7 DESC, 4 LIMIT {NAMED}"
+        );
+        let rows = session.rows("asking who holds the lock", &sql).await?;
+        session.close().await;
+        Ok(rows.iter().map(blocker).collect())
+    }
+}
+
+fn blocker(row: &Row) -> Blocker {
+    Blocker {
+        process: row.maybe(0).and_then(|pid| pid.parse().ok()),
+        application: row.filled(1),
+        user: row.filled(2),
+        since: row.filled(3),
+        state: row.filled(4),
+        on: row.text(5).to_string(),
+        holds: row.is(6),
+    }
+}
