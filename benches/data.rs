@@ -60,8 +60,15 @@ pub fn sync(path: &Path) {
     std::fs::File::open(path).and_then(|file| file.sync_all()).expect("synced");
 }
 
-/// Drops a file from the page cache (posix_fadvise(2)), so that the next read is cold.
+/// Drops a file, or every file below a folder, from the page cache (posix_fadvise(2)), so that the next read is cold.
 pub fn forget(path: &Path) {
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).expect("listed").flatten();
+        return entries.for_each(|entry| forget(&entry.path()));
+    }
+    if !path.is_file() {
+        return;
+    }
     let file = std::fs::File::open(path).expect("opened");
     file.sync_all().expect("synced");
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("advised");

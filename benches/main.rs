@@ -1,7 +1,7 @@
 //! Side-by-side benchmarks: each job beside its peer, on the same data, in the same run, in turn.
 //!
 //! ```text
-//! cargo bench -- all                               250 MB, five rounds, warm
+//! cargo bench -- all                                250 MB, five rounds, warm
 //! cargo bench -- sqlite-snapshot --megabytes 1000 --rounds 7 --cold
 //! ```
 //!
@@ -22,13 +22,13 @@ mod sqlite;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What is asked for on the command line.
 pub struct Setup {
     pub megabytes: u64,
     pub rounds: usize,
-    /// Drop the source from the page cache before each run.
+    /// Drop the source from the page cache before each run. A server's own buffers stay filled.
     pub cold: bool,
     /// Where data and results lie while it runs; a disk, not memory.
     pub folder: PathBuf,
@@ -49,6 +49,19 @@ const JOBS: [Job; 10] = [
     ("postgres-upgrade", postgres::upgrade),
 ];
 
+impl Setup {
+    fn temperature(&self) -> &'static str {
+        if self.cold { "cold" } else { "warm" }
+    }
+
+    /// Makes a file, or all files of a folder, as cold as was asked for.
+    fn cool(&self, place: &Path) {
+        if self.cold {
+            data::forget(place);
+        }
+    }
+}
+
 fn main() {
     let mut setup =
         Setup { megabytes: 250, rounds: 5, cold: false, folder: PathBuf::from("target/bench-data") };
@@ -68,11 +81,12 @@ fn main() {
     }
     std::fs::create_dir_all(&setup.folder).expect("the folder can be made");
     for (name, job) in JOBS {
-        if asked.iter().any(|word| word == "all" || name.starts_with(word.as_str())) {
+        let engine = name.split('-').next().unwrap_or(name);
+        if asked.iter().any(|word| word == "all" || word == name || word == engine) {
             job(&setup);
         }
     }
     if asked.is_empty() {
-        println!("jobs: all, {}", JOBS.map(|(name, _)| name).join(", "));
+        println!("jobs: all, sqlite, postgres, {}", JOBS.map(|(name, _)| name).join(", "));
     }
 }

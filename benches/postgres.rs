@@ -12,7 +12,7 @@ use ripcord::engine::{Database, DatabaseUrl};
 use ripcord::journal::Journal;
 use ripcord::report::Progress;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,19 +80,25 @@ fn size(path: &Path) -> u64 {
     entries.map(|entry| size(&entry.path())).sum()
 }
 
+fn data_folder(database: &TestDatabase) -> PathBuf {
+    database.server().psql("postgres", "SHOW data_directory").trim().into()
+}
+
 pub fn snapshot(setup: &Setup) {
     let (runtime, source) = (runtime(), filled(setup));
     let folder = data::fresh(&setup.folder.join("dumps"));
     let work = data::fresh(&setup.folder.join("work"));
     let database = connect(&runtime, &source, &work);
     let place = |name: &str| folder.join(name);
+    let pages = data_folder(&source);
     let clear = || {
         data::fresh(&folder);
+        setup.cool(&pages);
     };
     let (custom, raw, dump, ours) = (place("custom"), place("raw"), place("dump"), place("ours"));
     let sizes = std::cell::RefCell::new(Vec::new());
     race(
-        &format!("PostgreSQL snapshot, {} MB of SQLite's size", setup.megabytes),
+        &format!("PostgreSQL snapshot, {} MB of SQLite's size, {}", setup.megabytes, setup.temperature()),
         setup.rounds,
         vec![
             Contestant::new("pg_dump -Fc, its defaults", || {
@@ -131,10 +137,11 @@ pub fn snapshot(setup: &Setup) {
 
 pub fn fingerprint(setup: &Setup) {
     let (runtime, source) = (runtime(), filled(setup));
+    let pages = data_folder(&source);
     let work = data::fresh(&setup.folder.join("work"));
     let database = connect(&runtime, &source, &work);
     race(
-        &format!("PostgreSQL fingerprint, {} MB of SQLite's size", setup.megabytes),
+        &format!("PostgreSQL fingerprint, {} MB of SQLite's size, {}", setup.megabytes, setup.temperature()),
         setup.rounds,
         vec![
             Contestant::new("psql, COPY … TO STDOUT of every table, thrown away", || {
@@ -146,12 +153,14 @@ pub fn fingerprint(setup: &Setup) {
                     .status()
                     .expect("psql runs");
                 assert!(status.success());
-            }),
+            })
+            .prepared(|| setup.cool(&pages)),
             Contestant::new("ripcord, rows and every column", || {
                 let print =
                     runtime.block_on(database.fingerprint_only(&Progress::silent())).expect("a fingerprint");
                 assert!(print.rows() > data::rows(setup.megabytes));
-            }),
+            })
+            .prepared(|| setup.cool(&pages)),
         ],
     );
 }

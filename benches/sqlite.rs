@@ -44,14 +44,14 @@ pub fn snapshot_wal(setup: &Setup) {
     drop(writer);
 }
 
-/// Another process that commits small transactions until it is ended.
+/// Another process that commits small transactions until it is ended, or for a quarter of an hour at most.
 struct Writer(std::process::Child);
 
 impl Writer {
     fn start(database: &Path) -> Self {
         let script = format!(
             "while true; do echo \"UPDATE training_config SET epochs = epochs + 1 WHERE id = 1;\"; done | \
-             exec sqlite3 -cmd '.timeout 20000' '{}'",
+             exec timeout 900 sqlite3 -cmd '.timeout 20000' '{}'",
             database.display()
         );
         let child = Command::new("sh").process_group(0).args(["-c", &script]).spawn().expect("a writer");
@@ -68,20 +68,19 @@ impl Drop for Writer {
     }
 }
 
+const BACKUP: &str = "sqlite3 .backup (20 s: given up)";
+
 fn snapshot_of(setup: &Setup, source: &Path, title: &str) {
     let runtime = runtime();
     let copies = data::fresh(&setup.folder.join("copies"));
     let clear = || {
         data::fresh(&copies);
-        if setup.cold {
-            data::forget(source);
-        }
+        setup.cool(source);
     };
     let (cp, backup, ours) = (copies.join("cp.db"), copies.join("backup.db"), copies.join("ours"));
     let database = open(source);
-    let temperature = if setup.cold { "cold" } else { "warm" };
     race(
-        &format!("{title}, {} MB, {temperature}", setup.megabytes),
+        &format!("{title}, {} MB, {}", setup.megabytes, setup.temperature()),
         setup.rounds,
         vec![
             Contestant::new("cp + fsync", || {
@@ -89,8 +88,15 @@ fn snapshot_of(setup: &Setup, source: &Path, title: &str) {
                 data::sync(&cp);
             })
             .prepared(clear),
-            Contestant::new("sqlite3 .backup", || {
-                sqlite3(source, &format!(".backup '{}'", backup.display()))
+            Contestant::new(BACKUP, || {
+                // It begins anew whenever another process commits: beside a busy writer it never comes to an end.
+                let status = Command::new("timeout")
+                    .args(["20", "sqlite3"])
+                    .arg(source)
+                    .arg(format!(".backup '{}'", backup.display()))
+                    .status()
+                    .expect("sqlite3 runs");
+                assert!(status.success() || status.code() == Some(124));
             })
             .prepared(clear),
             Contestant::new("ripcord, sealed", || {
@@ -110,15 +116,17 @@ pub fn fingerprint(setup: &Setup) {
     let runtime = runtime();
     let database = open(&source);
     race(
-        &format!("SQLite fingerprint, {} MB", setup.megabytes),
+        &format!("SQLite fingerprint, {} MB, {}", setup.megabytes, setup.temperature()),
         setup.rounds,
         vec![
-            Contestant::new("step-only scan, one thread", || step_only(&source)),
+            Contestant::new("step-only scan, one thread", || step_only(&source))
+                .prepared(|| setup.cool(&source)),
             Contestant::new("ripcord, rows and every column", || {
                 let print =
                     runtime.block_on(database.fingerprint_only(&Progress::silent())).expect("a fingerprint");
                 assert!(print.rows() > data::rows(setup.megabytes));
-            }),
+            })
+            .prepared(|| setup.cool(&source)),
         ],
     );
 }
@@ -146,11 +154,13 @@ pub fn restore(setup: &Setup) {
         data::copy(&source, path);
         sqlite3(path, "UPDATE training_metric SET process_rank = 0 WHERE id % 100 = 0");
         data::sync(path);
+        setup.cool(path);
+        setup.cool(&folder);
     };
     let journal = Journal::open(&setup.folder.join("journal"), Arc::new(ripcord::base::SystemClock));
     let file = folder.join("database.db");
     race(
-        &format!("SQLite restore in place, {} MB", setup.megabytes),
+        &format!("SQLite restore in place, {} MB, {}", setup.megabytes, setup.temperature()),
         setup.rounds,
         vec![
             Contestant::new("sqlite3 .restore", || {
