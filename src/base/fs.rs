@@ -66,11 +66,27 @@ pub fn sync_tree(path: &Path) -> io::Result<()> {
 /// Renames `from` to `to` and makes the rename durable. The caller has synced the content before: a rename that
 /// reaches the disk ahead of the data would publish an empty file.
 pub fn publish(from: &Path, to: &Path) -> io::Result<()> {
-    if to.exists() {
+    rename_to_new(from, to)?;
+    sync_dir(&parent(to))
+}
+
+/// Renames `from` to `to` and never replaces anything: fails with [`io::ErrorKind::AlreadyExists`] when `to` is there.
+/// Where the file system can, looking and renaming are one.
+pub fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Some file systems cannot do it at once.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            outcome => return Ok(outcome?),
+        }
+    }
+    if to.symlink_metadata().is_ok() {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} exists", to.display())));
     }
-    std::fs::rename(from, to)?;
-    sync_dir(&parent(to))
+    std::fs::rename(from, to)
 }
 
 /// Returns the folder that holds `path`; `.` for a bare name.

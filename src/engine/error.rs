@@ -129,6 +129,14 @@ impl Error {
         }
     }
 
+    /// Tells whether the database itself cannot be read, however often it is tried.
+    pub fn is_unreadable(&self) -> bool {
+        match self {
+            Self::NotBegun { cause } => cause.is_unreadable(),
+            other => matches!(other, Self::NotADatabase { .. } | Self::Malformed { .. }),
+        }
+    }
+
     /// Tells whether a person or a signal stopped it.
     pub fn is_interrupted(&self) -> bool {
         match self {

@@ -3,13 +3,17 @@
 //! Nothing is resumed from memory. The journal says what had been begun, the database says what is there, and the two
 //! together leave few cases. Running it twice is running it once.
 
-use super::snapshot::{self, Purpose, Saved, read_inventory, read_plan};
+mod after_restore;
+
+pub(super) use after_restore::took_place;
+
+use super::snapshot::{self, Saved, read_inventory, read_plan};
 use super::{Ports, Refusal, SnapshotPolicy, refused, rows_text, settle, verify};
 use crate::engine::{Applied, Bookkeeping, OtherWrites};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Operation, OperationState};
-use crate::report::{Aftermath, Event, Failure, Kind, Report, Step};
+use crate::report::{Aftermath, Check, Event, Failure, Kind, Report, Step};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -44,7 +48,7 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
 
     let outcome = match state.kind {
         _ if !state.may_have_changed() => Ok(unchanged(ports, &state)),
-        Kind::Restore => after_restore(ports, &mut op, &state, request).await,
+        Kind::Restore => after_restore::look(ports, &mut op, &state, request).await,
         Kind::Stamp => after_stamp(ports, &state).await,
         _ => after_change(ports, &mut op, &state, request).await,
     };
@@ -68,9 +72,20 @@ async fn after_change(
     request: &RecoverRequest,
 ) -> Result<Report, Failure> {
     let saved = saved(ports, state).await?;
-    let rows = ports.database.version_rows().await.map_err(|error| unknown(state, &saved, error))?;
-    if state.started.contains(&Step::PutBack) && was_put_back(ports, state, &saved).await? {
-        return Ok(put_back_before(ports, state, &saved));
+    let rows = match ports.database.version_rows().await {
+        Ok(rows) => rows,
+        // What cannot be read says nothing any more, and can be put back all the same.
+        Err(error) if error.is_unreadable() && request.undo => {
+            return undo(ports, op, state, &saved, request).await;
+        }
+        Err(error) => return Err(with_undo(error.is_unreadable(), unknown(state, &saved, error))),
+    };
+    if state.started.contains(&Step::PutBack) {
+        let check =
+            verify::is_as_before(ports, &saved).await.map_err(|error| unknown(state, &saved, error))?;
+        if was_put_back(state, &saved, &check, &rows) {
+            return Ok(put_back_before(ports, state, &saved, &check));
+        }
     }
     if request.undo || state.started.contains(&Step::PutBack) {
         return undo(ports, op, state, &saved, request).await;
@@ -113,10 +128,7 @@ async fn as_before_or_choice(
         None => format!("on its way from {} to {}", rows_text(&state.from), rows_text(&state.to)),
     };
     let refusal = Refusal::NeedsChoice { operation: state.operation.clone(), at };
-    let mut failure = unknown(state, saved, refusal);
-    failure.check = Some(Box::new(check));
-    failure.next = vec!["ripcord recover --undo".to_string()];
-    Err(failure)
+    Err(Failure { check: Some(Box::new(check)), ..with_undo(true, unknown(state, saved, refusal)) })
 }
 
 /// Some revisions are committed, others not: each is all or nothing, so the rest can run.
@@ -209,23 +221,33 @@ async fn verified(
 }
 
 /// Tells whether putting back had taken place before the crash. Doing it twice would replace what clients wrote since.
-async fn was_put_back(ports: &Ports<'_>, state: &OperationState, saved: &Saved) -> Result<bool, Failure> {
-    if state.finished.contains(&Step::PutBack) {
-        return Ok(true);
-    }
-    let check = verify::is_as_before(ports, saved).await.map_err(|error| unknown(state, saved, error))?;
-    Ok(check.wrong.is_empty())
+fn was_put_back(state: &OperationState, saved: &Saved, check: &Check, rows: &[RevisionId]) -> bool {
+    // A script in a transaction is over together with its version rows: where they are as they were, so was the rest.
+    let rows_tell = !state.statements_by_themselves && settle::same(rows, &state.from);
+    is_back(state, saved, check) || (check.catalog.is_empty() && rows_tell)
 }
 
-fn put_back_before(ports: &Ports<'_>, state: &OperationState, saved: &Saved) -> Report {
+/// The same, as far as the journal and a comparison with the snapshot tell.
+fn is_back(state: &OperationState, saved: &Saved, check: &Check) -> bool {
+    let said = state.facts.get(settle::IS_BACK) == Some(&saved.backup.manifest.id);
+    state.finished.contains(&Step::PutBack) || check.wrong.is_empty() || (check.catalog.is_empty() && said)
+}
+
+fn put_back_before(ports: &Ports<'_>, state: &OperationState, saved: &Saved, check: &Check) -> Report {
+    let since = verify::sentences(check);
+    let written = |since: &Vec<String>| {
+        format!("rows were written by others since it was put back: {}", since.join("; "))
+    };
     Report {
         aftermath: Aftermath::PutBack,
         to: state.from.clone(),
         backup: Some(saved.facts()),
+        notes: Some(&since).filter(|since| !since.is_empty()).map(written).into_iter().collect(),
         ..report(ports, state)
     }
 }
 
+/// Keeps the present state, each time anew, and puts the saved one back.
 async fn undo(
     ports: &Ports<'_>,
     op: &mut Operation,
@@ -234,121 +256,32 @@ async fn undo(
     request: &RecoverRequest,
 ) -> Result<Report, Failure> {
     op.set_aftermath(Aftermath::Unknown);
-    let kept = keep_present(ports, op, state, saved, request).await?;
-    settle::put_back(ports, op, saved).await.map_err(|mut failure| {
-        failure.backup = Some(saved.facts());
-        failure
-    })?;
-    keep_end(ports, &kept, &saved.inventory).await;
+    let named = |failure| Failure { backup: Some(saved.facts()), ..failure };
+    let id = name_of_present(ports, state).await;
+    let kept = snapshot::keep_present(ports, op, id, &request.policy).await.map_err(named)?;
+    let end = settle::put_back(ports, op, saved).await.map_err(named)?;
+    let kept = kept.map(|kept| kept.backup.manifest.id);
+    if let Some(kept) = &kept {
+        keep_end(ports, kept, &end).await;
+    }
     Ok(Report {
         aftermath: Aftermath::PutBack,
         to: state.from.clone(),
         backup: Some(saved.facts()),
-        undo: Some(format!("ripcord restore {kept}")),
+        undo: kept.map(|kept| format!("ripcord restore {kept}")),
         ..report(ports, state)
     })
 }
 
-/// Keeps the present state before it is replaced, each time anew: others may have written since an earlier attempt.
-async fn keep_present(
-    ports: &Ports<'_>,
-    op: &mut Operation,
-    state: &OperationState,
-    saved: &Saved,
-    request: &RecoverRequest,
-) -> Result<String, Failure> {
+/// Returns a free name for the backup of the present state: others may have written since an earlier attempt.
+async fn name_of_present(ports: &Ports<'_>, state: &OperationState) -> String {
     let mut id = format!("{}-present", state.operation);
     let mut attempt = 1;
     while !matches!(ports.store.open(&id).await, Err(crate::store::Error::NotFound { .. })) {
         attempt += 1;
         id = format!("{}-present-{attempt}", state.operation);
     }
-    let purpose = Purpose { id, kind: Kind::Restore, plan: None };
-    let kept = snapshot::keep(ports, op, &purpose, &request.policy).await;
-    let kept = kept.map_err(|failure| Failure { backup: Some(saved.facts()), ..failure })?;
-    Ok(kept.backup.manifest.id)
-}
-
-/// The crash came while a restored database was put in place. The engine has finished or undone the swap; look which.
-async fn after_restore(
-    ports: &Ports<'_>,
-    op: &mut Operation,
-    state: &OperationState,
-    request: &RecoverRequest,
-) -> Result<Report, Failure> {
-    let restored = state.facts.get("restores").cloned().unwrap_or_default();
-    if !ports.database.exists().await.map_err(refused)? {
-        let mut report = unchanged(ports, state);
-        report.notes.push(format!("no database was made; run the restore of backup {restored} again"));
-        return Ok(report);
-    }
-    let backup = ports.store.open(&restored).await.map_err(refused)?;
-    let expected = read_inventory(&backup, "before.json").map_err(refused)?;
-    if !ports.database.exists().await.map_err(refused)? {
-        return Ok(not_restored(ports, state, &restored));
-    }
-    let now = ports.database.inventory(&ports.progress(Step::Verify)).await.map_err(refused)?;
-    let replaced = match &state.backup {
-        Some(_) => Some(saved(ports, state).await?),
-        None => None,
-    };
-    if request.undo
-        && let Some(replaced) = &replaced
-    {
-        return undo(ports, op, state, replaced, request).await;
-    }
-    let took_place = match state.finished.contains(&Step::Swap) {
-        true => Some(true),
-        false => took_place(&expected, replaced.as_ref().map(|saved| &saved.inventory), &now),
-    };
-    match (took_place, replaced) {
-        (Some(true), replaced) => {
-            if let Some(replaced) = replaced {
-                keep_end(ports, &replaced.backup.manifest.id, &now).await;
-            }
-            Ok(Report { aftermath: Aftermath::PutBack, ..report(ports, state) })
-        }
-        (Some(false), _) => Ok(not_restored(ports, state, &restored)),
-        (None, Some(replaced)) => {
-            let at =
-                "while a restored database was put in its place, and others have written since".to_string();
-            let refusal = Refusal::NeedsChoice { operation: state.operation.clone(), at };
-            let next = vec!["ripcord recover --undo".to_string()];
-            Err(Failure { next, ..unknown(state, &replaced, refusal) })
-        }
-        // Nothing was replaced, so whatever is there is what was restored.
-        (None, None) => Ok(Report { aftermath: Aftermath::PutBack, ..report(ports, state) }),
-    }
-}
-
-fn not_restored(ports: &Ports<'_>, state: &OperationState, restored: &str) -> Report {
-    let mut report = unchanged(ports, state);
-    report.notes.push(format!("the restore did not take place; run it again: ripcord restore {restored}"));
-    report
-}
-
-/// Decides from what is there whether a swap took place: the swap is all or nothing, so one table that only one of the
-/// two sides has in this state tells; `None` when others have written so much that no table is as either side had it.
-fn took_place(restored: &Inventory, replaced: Option<&Inventory>, now: &Inventory) -> Option<bool> {
-    let is = |side: &Inventory| verify::strict(side, now).wrong.is_empty();
-    if is(restored) {
-        return Some(true);
-    }
-    let replaced = replaced?;
-    if is(replaced) {
-        return Some(false);
-    }
-    let tells = |side: &Inventory, other: &Inventory| {
-        now.fingerprint.tables.iter().any(|(name, table)| {
-            side.fingerprint.tables.get(name) == Some(table)
-                && other.fingerprint.tables.get(name) != Some(table)
-        })
-    };
-    match (tells(restored, replaced), tells(replaced, restored)) {
-        (true, false) => Some(true),
-        (false, true) => Some(false),
-        _ => None,
-    }
+    id
 }
 
 /// Keeps what the database is at the end beside the state that was replaced, so that the next `verify` compares with
@@ -395,6 +328,12 @@ fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
         undo: None,
         notes: Vec::new(),
     }
+}
+
+/// Names the way that is left where going on by itself could lose data, if there is one.
+fn with_undo(can_undo: bool, failure: Failure) -> Failure {
+    let next = if can_undo { vec!["ripcord recover --undo".to_string()] } else { failure.next };
+    Failure { next, ..failure }
 }
 
 fn unknown(

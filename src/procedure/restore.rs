@@ -1,13 +1,18 @@
 //! Putting a backup back: into a new database, or in the place of the live one.
 
-use super::snapshot::{self, Purpose, Saved, read_inventory};
-use super::{Ports, Refusal, SnapshotPolicy, change::preflight, facts::Done, refused, settle, verify};
+use super::snapshot::{self, Saved, read_inventory};
+use super::{
+    Ports, Refusal, SnapshotPolicy, change::preflight, facts::Done, recover, refused, settle, verify,
+};
 use crate::engine::{OtherWrites, Swapped, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
-use crate::report::{Aftermath, BackupFacts, Event, Failure, Kind, Report, Step};
+use crate::report::{Aftermath, BackupFacts, Failure, Kind, Report, Step};
 use crate::store::Backup;
+use std::error::Error as StdError;
+
+pub(super) type Cause = Box<dyn StdError + Send + Sync>;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -76,7 +81,10 @@ async fn put_in_place(
 ) -> Result<Report, Failure> {
     let id = op.id().to_string();
     // Save what is about to be replaced: the bad state is evidence, and it holds what was written since.
-    let kept = if present.is_some() { keep_present(ports, op, request).await? } else { None };
+    let kept = match &present {
+        Some(_) => snapshot::keep_present(ports, op, id.clone(), &request.policy).await?,
+        None => None,
+    };
     let saved = kept.as_ref().map(Saved::facts);
     let progress = ports.progress(Step::Stage);
     let stage = async {
@@ -84,9 +92,7 @@ async fn put_in_place(
         let staged = ports.database.stage(&backup.snapshot(), expected, &id, &progress).await?;
         match staged.differences.is_empty() {
             true => Ok(staged),
-            false => Err(Box::<dyn std::error::Error + Send + Sync>::from(Refusal::NotRestored {
-                differences: staged.differences,
-            })),
+            false => Err(Cause::from(Refusal::NotRestored { differences: staged.differences })),
         }
     };
     let staged =
@@ -98,7 +104,7 @@ async fn put_in_place(
         Ok(swapped) => swapped,
         Err(failure) => {
             let failure = Failure { backup: saved, ..failure };
-            return Err(after_failed_swap(ports, kept.as_ref(), failure).await);
+            return Err(after_failed_swap(ports, expected, kept.as_ref(), failure).await);
         }
     };
     op.set_aftermath(Aftermath::Changed);
@@ -118,50 +124,39 @@ async fn put_in_place(
         undo: saved.as_ref().map(|saved| format!("ripcord restore {}", saved.id)),
         backup: saved,
         check: None,
-        notes: notes(&swapped, written.what),
+        notes: notes(&swapped, &written.what),
     })
 }
 
-/// Saves the present state as a backup. One that is too broken to be read is said so and kept as it is by the swap.
-async fn keep_present(
-    ports: &Ports<'_>,
-    op: &mut Operation,
-    request: &RestoreRequest,
-) -> Result<Option<Saved>, Failure> {
-    let purpose = Purpose { id: op.id().to_string(), kind: Kind::Restore, plan: None };
-    match snapshot::keep(ports, op, &purpose, &request.policy).await {
-        Ok(saved) => Ok(Some(saved)),
-        Err(failure) if is_unreadable(&failure) => {
-            let text =
-                format!("the present database cannot be read ({failure}); its files are kept beside it");
-            ports.observer.event(&Event::Note { text });
-            Ok(None)
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
 /// A swap is all or nothing, so one that failed should have changed nothing: looks whether that is so.
-async fn after_failed_swap(ports: &Ports<'_>, kept: Option<&Saved>, mut failure: Failure) -> Failure {
+async fn after_failed_swap(
+    ports: &Ports<'_>,
+    expected: &Inventory,
+    kept: Option<&Saved>,
+    mut failure: Failure,
+) -> Failure {
     // The wish to stop was heard; from here on the work is to reach a known state.
     ports.cancel.heard();
-    if has_not_begun(&failure) {
-        failure.aftermath = Aftermath::Unchanged;
-        return failure;
-    }
-    if let Some(kept) = kept
-        && let Ok(check) = verify::is_as_before(ports, kept).await
-        && check.wrong.is_empty()
-    {
+    if has_not_begun(&failure) || is_as_it_was(ports, expected, kept).await {
         failure.aftermath = Aftermath::Unchanged;
     }
     failure
 }
 
-fn is_unreadable(failure: &Failure) -> bool {
-    use crate::engine::Error;
-    let error = failure.source.downcast_ref::<Error>();
-    matches!(error, Some(Error::NotADatabase { .. } | Error::Malformed { .. }))
+/// Tells whether what is live is what was live before the swap, as far as nobody else wrote.
+async fn is_as_it_was(ports: &Ports<'_>, expected: &Inventory, kept: Option<&Saved>) -> bool {
+    let progress = ports.progress(Step::Verify);
+    let Some(kept) = kept else {
+        // What could not be read, or was not there, is so still; what was staged could be read.
+        return match ports.database.exists().await {
+            Ok(false) => true,
+            _ => ports.database.inventory(&progress).await.is_err_and(|error| error.is_unreadable()),
+        };
+    };
+    let (was, folder) = (&kept.inventory, kept.backup.snapshot());
+    let Ok(now) = ports.database.inventory_after(was, &folder, &progress).await else { return false };
+    verify::strict(was, &now).wrong.is_empty()
+        || recover::took_place(expected, Some(was), &now) == Some(false)
 }
 
 /// Tells whether a swap failed before it replaced anything, perhaps because it would have lost what others wrote.
@@ -172,26 +167,34 @@ pub(super) fn has_not_begun(failure: &Failure) -> bool {
 }
 
 /// Compares what is live now with what was to be restored, and keeps it as the end of this operation: without it the
-/// next `verify` would compare with the state that was replaced. Returns the rows that clients have written since the
-/// swap, which is no fault of the restore; what was staged had been compared before it went live.
+/// next `verify` would compare with the state that was replaced.
 async fn compare(
     ports: &Ports<'_>,
     expected: &Inventory,
     saved: Option<&BackupFacts>,
     mark: Option<&WriteMark>,
-) -> Result<Done<Vec<String>>, Box<dyn std::error::Error + Send + Sync>> {
-    let now = ports.database.inventory(&ports.progress(Step::Verify)).await?;
-    let check = verify::strict(expected, &now);
-    let differences = verify::sentences(&check);
-    let excused = differences.is_empty() || (check.catalog.is_empty() && somebody_wrote(ports, mark).await);
-    if !excused {
-        return Err(Refusal::NotRestored { differences }.into());
-    }
+) -> Result<Done<Vec<String>>, Cause> {
+    let (now, differences) = as_restored(ports, Step::Verify, expected, mark).await?;
     if let Some(saved) = saved {
         ports.store.add(&saved.id, "after.json", &serde_json::to_vec_pretty(&now)?).await?;
     }
     let facts = format!("{} tables as in the backup", now.fingerprint.tables.len());
     Ok(Done { what: differences, facts })
+}
+
+/// Makes sure that what is live after a swap is what was staged. Returns it, and how it differs by the rows that clients
+/// have written since the mark, which is no fault of the swap: what was staged had been compared before it went live.
+pub(super) async fn as_restored(
+    ports: &Ports<'_>,
+    step: Step,
+    expected: &Inventory,
+    mark: Option<&WriteMark>,
+) -> Result<(Inventory, Vec<String>), Cause> {
+    let now = ports.database.inventory(&ports.progress(step)).await?;
+    let check = verify::strict(expected, &now);
+    let differences = verify::sentences(&check);
+    let excused = differences.is_empty() || (check.catalog.is_empty() && somebody_wrote(ports, mark).await);
+    if excused { Ok((now, differences)) } else { Err(Refusal::NotRestored { differences }.into()) }
 }
 
 async fn somebody_wrote(ports: &Ports<'_>, mark: Option<&WriteMark>) -> bool {
@@ -201,7 +204,7 @@ async fn somebody_wrote(ports: &Ports<'_>, mark: Option<&WriteMark>) -> bool {
     }
 }
 
-fn notes(swapped: &Swapped, written_since: Vec<String>) -> Vec<String> {
+fn notes(swapped: &Swapped, written_since: &[String]) -> Vec<String> {
     let mut notes = swapped.notes.clone();
     if let Some(kept) = &swapped.kept {
         notes.push(format!("the database that was live before is kept as {kept}"));

@@ -2,9 +2,11 @@
 
 use super::change::{ChangeRequest, OnFailure};
 use super::facts::Done;
+use super::restore::{self, Cause};
 use super::snapshot::Saved;
 use super::{Ports, Refusal, rows_text, verify};
 use crate::engine::{self, OtherWrites, WriteMark};
+use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::Operation;
 use crate::plan::Plan;
@@ -142,7 +144,7 @@ async fn put_back_or_stop(
     if request.on_failure == OnFailure::Restore && nobody {
         op.set_aftermath(Aftermath::Unknown);
         match put_back(ports, op, saved).await {
-            Ok(()) => cause.aftermath = Aftermath::PutBack,
+            Ok(_) => cause.aftermath = Aftermath::PutBack,
             // Nothing was replaced, because others wrote after all or the snapshot could not be built: the migration
             // stands.
             Err(second) if second.aftermath == Aftermath::Unchanged => {
@@ -164,40 +166,45 @@ async fn put_back_or_stop(
     cause
 }
 
-/// Puts the snapshot into the place of the live database and compares what is there then. A failure whose aftermath is
-/// `Unchanged` replaced nothing.
-pub(super) async fn put_back(ports: &Ports<'_>, op: &mut Operation, saved: &Saved) -> Result<(), Failure> {
+/// The fact in the journal that a snapshot is in its place again. What is there from then on is the work of clients:
+/// putting it back once more would lose that.
+pub(super) const IS_BACK: &str = "put-back";
+
+/// Puts the snapshot into the place of the live database and compares what is there then, which it returns. A failure
+/// whose aftermath is `Unchanged` replaced nothing.
+pub(super) async fn put_back(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    saved: &Saved,
+) -> Result<Inventory, Failure> {
     let (id, log) = (op.id().to_string(), op.script_log());
     let progress = ports.progress(Step::PutBack);
     let begun = AtomicBool::new(false);
     let work = async {
         let staged = ports.database.stage(&saved.backup.snapshot(), &saved.inventory, &id, &progress).await?;
         if !staged.differences.is_empty() {
-            return Err(Box::from(Refusal::NotRestored { differences: staged.differences }));
+            return Err(Cause::from(Refusal::NotRestored { differences: staged.differences }));
         }
         begun.store(true, Ordering::Relaxed);
         let swapped = ports.database.swap(&staged, &id, &log).await?;
+        log.fact(IS_BACK, &saved.backup.manifest.id)?;
         for text in swapped.notes {
             ports.observer.event(&Event::Note { text });
         }
-        let now = ports.database.inventory(&progress).await?;
-        let check = verify::strict(&staged.expected(&saved.inventory), &now);
-        match check.wrong.is_empty() {
-            true => {
-                let mut facts =
-                    format!("{} tables are as they were in the snapshot", check.comparison.tables.len());
-                if let Some(kept) = swapped.kept {
-                    facts.push_str(&format!("; what was live before is kept as {kept}"));
-                }
-                Ok(Done { what: (), facts })
-            }
-            false => Err(Box::<dyn std::error::Error + Send + Sync>::from(Refusal::NotRestored {
-                differences: verify::sentences(&check),
-            })),
+        let mark = ports.database.mark().await.ok();
+        let expected = staged.expected(&saved.inventory);
+        let (now, since) = restore::as_restored(ports, Step::PutBack, &expected, mark.as_ref()).await?;
+        let mut facts = match since.is_empty() {
+            true => format!("{} tables are as they were in the snapshot", now.fingerprint.tables.len()),
+            false => format!("the snapshot is back, and clients have written since: {}", since.join("; ")),
+        };
+        if let Some(kept) = swapped.kept {
+            facts.push_str(&format!("; what was live before is kept as {kept}"));
         }
+        Ok(Done { what: now, facts })
     };
-    op.step(Step::PutBack, work).await.map(|_| ()).map_err(|mut failure| {
-        if !begun.load(Ordering::Relaxed) || super::restore::has_not_begun(&failure) {
+    op.step(Step::PutBack, work).await.map(|done| done.what).map_err(|mut failure| {
+        if !begun.load(Ordering::Relaxed) || restore::has_not_begun(&failure) {
             failure.aftermath = Aftermath::Unchanged;
         }
         failure

@@ -2,12 +2,13 @@
 
 use super::{Ports, Refusal, SnapshotPolicy, facts::Done};
 use crate::base::fs;
+use crate::catalog::Severity;
 use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
-use crate::report::{BackupFacts, Failure, Kind, Step};
+use crate::report::{BackupFacts, Event, Failure, Kind, Step};
 use crate::runbook::RunbookFacts;
 use crate::store::{Backup, Draft, FORMAT, Manifest, ProofFacts};
 use chrono::{DateTime, Utc};
@@ -68,6 +69,41 @@ pub(super) async fn keep(
     op.write(Entry::Published { backup: backup.manifest.id.clone() })
         .map_err(|error| failed(op, Step::Publish, error))?;
     Ok(Saved { backup, inventory })
+}
+
+/// Saves the present state before it is replaced, whatever it is. One that is too broken to be read is said so, and kept
+/// as it is by the swap: `None`.
+pub(super) async fn keep_present(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    id: String,
+    policy: &SnapshotPolicy,
+) -> Result<Option<Saved>, Failure> {
+    let note = |text: String| ports.observer.event(&Event::Note { text });
+    let purpose = Purpose { id, kind: Kind::Restore, plan: None };
+    match keep(ports, op, &purpose, policy).await {
+        Ok(saved) => {
+            if let Some(worst) =
+                saved.inventory.findings.iter().find(|found| found.severity == Severity::Error)
+            {
+                note(format!(
+                    "the present database is not sound ({}: {}); it is saved as it is",
+                    worst.subject, worst.detail
+                ));
+            }
+            Ok(Some(saved))
+        }
+        Err(failure) if is_unreadable(&failure) => {
+            note(format!("the present database cannot be read ({failure}); its files are kept beside it"));
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Tells whether it failed because the database itself cannot be read.
+pub(super) fn is_unreadable(failure: &Failure) -> bool {
+    failure.source.downcast_ref::<crate::engine::Error>().is_some_and(crate::engine::Error::is_unreadable)
 }
 
 async fn take(ports: &Ports<'_>, place: &Path) -> Result<Done<Snapshot>, crate::engine::Error> {

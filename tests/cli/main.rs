@@ -22,6 +22,7 @@ mod restore_broken;
 mod restore_elsewhere;
 mod restore_meanwhile;
 mod revisions;
+mod rows_of_others;
 mod support_works;
 mod upgrade_keeps_data;
 mod upgrade_refuses;

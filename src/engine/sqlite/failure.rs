@@ -15,6 +15,8 @@ pub(super) fn failed(place: &Path, doing: &str, error: rusqlite::Error) -> Error
     match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase) => Error::NotADatabase { place: shown, engine: "SQLite", detail },
         Some(ErrorCode::DatabaseCorrupt) => Error::Malformed { place: shown, detail },
+        // The format number in the header is one that no SQLite ever wrote.
+        _ if detail == "unsupported file format" => Error::Malformed { place: shown, detail },
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Error::Busy { place: shown, detail },
         Some(ErrorCode::OperationInterrupted) => Error::Interrupted,
         Some(ErrorCode::ReadOnly) => {

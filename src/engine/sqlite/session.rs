@@ -36,6 +36,13 @@ impl Session {
         Self { connection, patience, place: place.to_path_buf() }
     }
 
+    /// Opens a database in memory: an empty one.
+    pub(super) fn in_memory(cancel: &Cancel) -> Result<Self, Error> {
+        let place = Path::new(":memory:");
+        let memory = Connection::open_in_memory().map_err(|error| failed(place, "opening", error))?;
+        Ok(Self::new(memory, place, cancel, Duration::ZERO))
+    }
+
     /// Returns the connection to write through, which the backup API insists on.
     pub(super) fn connection_mut(&mut self) -> &mut Connection {
         &mut self.connection
@@ -133,6 +140,22 @@ impl Site {
         if !self.path.exists() {
             return self.look_at_nothing();
         }
+        let session = self.open_for_looking(wal_was_there)?;
+        self.readable_or_frozen(session)
+    }
+
+    /// Tells whether SQLite refuses to begin any transaction on the live database, so that nothing can be written into it
+    /// either: its file is shorter than its header says, for one.
+    pub(super) fn refuses_transactions(&self) -> Result<bool, Error> {
+        let session = self.open_for_looking(self.has_wal())?;
+        // A read transaction, and nothing is read in it: of what the pages hold, nothing has to make sense.
+        match session.one::<i64>("opening", "PRAGMA data_version") {
+            Err(Error::NotADatabase { .. } | Error::Malformed { .. }) => Ok(true),
+            begun => begun.map(|_| false),
+        }
+    }
+
+    fn open_for_looking(&self, wal_was_there: bool) -> Result<Session, Error> {
         let session = self.open(OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let session = if self.needs_write_access(&session)? {
             // Undoing what a crash left, and reading a WAL, both need a handle that could write. One that was opened
@@ -148,7 +171,7 @@ impl Site {
         session
             .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, wal_was_there)
             .map_err(|error| session.failed("opening", error))?;
-        self.readable_or_frozen(session)
+        Ok(session)
     }
 
     /// Opens the live database for writing, creating it if that was allowed.

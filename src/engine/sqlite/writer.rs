@@ -4,9 +4,12 @@
 //! whether *another* one committed: that is how ripcord knows that nobody else wrote.
 
 use super::Site;
+use super::failure::io_failed;
 use super::session::Session;
+use super::swap::FileId;
 use crate::base::ids;
 use crate::engine::{Error, OtherWrites, WriteMark};
+use std::os::unix::fs::OpenOptionsExt;
 use std::sync::{MutexGuard, PoisonError};
 
 /// The mark of a database that is not there yet.
@@ -21,12 +24,19 @@ pub(super) struct Writer {
     created_at: Option<i64>,
     /// The version at the last mark.
     marked: Option<i64>,
+    /// The file that it writes to, whatever is at the place of the database later.
+    file: Option<FileId>,
 }
 
 impl Writer {
     /// Returns the version since which others are watched, if anybody asked for that.
     pub(super) fn marked(&self) -> Option<i64> {
         self.marked.or(self.created_at)
+    }
+
+    /// Returns the file that the connection writes to.
+    pub(super) fn file(&self) -> Option<FileId> {
+        self.file
     }
 
     /// Returns what changes whenever another connection commits.
@@ -92,13 +102,24 @@ impl Site {
     }
 
     fn open_writer(&self) -> Result<Writer, Error> {
-        let is_new = !self.path.exists();
+        // Only who created the file knows that nobody wrote to it before.
+        let is_new = self.options.create && self.create_empty()?;
         let session = self.open_for_writing()?;
-        let mut writer = Writer { session, name: ids::random_hex(16), created_at: None, marked: None };
+        let name = ids::random_hex(16);
+        let mut writer = Writer { session, name, created_at: None, marked: None, file: self.file_id() };
         if is_new {
             writer.created_at = Some(writer.version()?);
         }
         Ok(writer)
+    }
+
+    /// Creates the file as SQLite would; `false` when there is one.
+    fn create_empty(&self) -> Result<bool, Error> {
+        match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&self.path) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => Err(io_failed(&self.path, "created", error)),
+        }
     }
 
     fn lock_writer(&self) -> MutexGuard<'_, Option<Writer>> {

@@ -64,16 +64,17 @@ impl Site {
     }
 
     fn snapshot_of_live(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
-        let wal_was_there = self.has_wal();
+        // Before the first connection is opened: what is read is in this file or in a later one, never in an earlier one.
+        let (wal_was_there, file) = (self.has_wal(), self.file_id());
         let view = View::of_live(self, self.workers())?;
         let mut facts = inventory::facts(view.first())?;
         facts.extend(self.permissions());
         let is_wal = facts.get("journal_mode").is_some_and(|mode| mode == "wal");
         let present = if is_wal {
-            let witness = Some(self.look_again(wal_was_there)?);
-            Present::Saved { stand: Stand::in_wal(view.wal()), witness }
+            let witness = Some(Box::new(self.look_again(wal_was_there)?));
+            Present::Saved { stand: Stand::in_wal(view.wal()), file, witness }
         } else {
-            Present::Saved { stand: Stand::of(view.first())?, witness: None }
+            Present::Saved { stand: Stand::in_pages(view.first())?, file, witness: None }
         };
         let (copied, inventory) = if is_wal {
             self.snapshot_of_wal(view, folder, progress)?

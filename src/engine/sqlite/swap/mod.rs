@@ -2,23 +2,25 @@
 //!
 //! Three ways. Into the live file through SQLite's backup API, in one transaction: programs that have it open go on with
 //! the restored content, and a crash leaves the old or the new, never a mixture. As a new file, when there is none. And
-//! by replacing the file, only where SQLite cannot open it any more: renaming over a file that others hold open would let
+//! by replacing the file, only where SQLite cannot work with it any more: renaming over a file that others hold open would let
 //! them write into nowhere, and a `-wal` left beside the new file would undo the restore. [`present`] sees to it that
 //! nothing is overwritten that is not saved.
 
 mod present;
 mod replace;
 
-pub(super) use present::{Present, Stand};
+pub(super) use present::{FileId, Guard, Present, Stand};
 
 use super::Site;
 use super::session::{Session, open_frozen};
 use super::snapshot::{catalog_differences, file_in};
-use crate::base::checkpoint;
+use super::writer::Writer;
+use crate::base::{Cancel, checkpoint};
 use crate::engine::{Error, Staged, Swapped};
 use crate::fingerprint::Inventory;
 use crate::journal::ScriptLog;
 use rusqlite::backup::{Backup, StepResult};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -39,7 +41,7 @@ impl Way {
         match self {
             Self::InPlace => "into the live file, through SQLite's backup API, in one transaction",
             Self::NewFile => "as a new file",
-            Self::Replace => "in place of a file that is no database any more, which is kept",
+            Self::Replace => "in place of a file that SQLite cannot work with any more, which is kept",
         }
     }
 }
@@ -83,6 +85,7 @@ impl Site {
         }
         match self.look() {
             Err(Error::NotADatabase { .. }) if self.path.is_file() => Ok(Way::Replace),
+            Err(Error::Malformed { .. }) if self.refuses_transactions()? => Ok(Way::Replace),
             // Whatever is wrong inside of it, its pages are going to be overwritten.
             Ok(_) | Err(Error::Malformed { .. } | Error::Driver { .. }) => Ok(Way::InPlace),
             Err(error) => Err(error),
@@ -97,17 +100,51 @@ impl Site {
         swapped: &mut Swapped,
     ) -> Result<(), Error> {
         let source = open_frozen(source, &self.options.cancel).map_err(damaged)?;
+        let source = not_empty(source, &self.options.cancel)?;
         self.with_writer(|writer| {
-            let make_room = |live: &Session| make_room_for_pages(&source, live);
-            let guard = self.guard(writer, make_room, operation)?;
-            copy_into(&source, &mut writer.session, || guard.act(self))?;
-            swapped.kept = guard.kept();
-            // Whoever still looks would keep the journal mode from being changed.
-            drop(guard);
+            swapped.kept = self.replace_pages(&source, writer, operation, |guard| guard.act(self))?;
             swapped.notes.extend(set_journal_mode(&writer.session, staged));
             Ok(())
         })
     }
+
+    /// Replaces everything, after `check` has looked under the lock. Returns where what was there before is kept, if it
+    /// is. After an error everything is as it was.
+    pub(super) fn replace_pages(
+        &self,
+        source: &Session,
+        writer: &mut Writer,
+        operation: (&str, &ScriptLog),
+        check: impl Fn(&Guard) -> Result<(), Error>,
+    ) -> Result<Option<String>, Error> {
+        let has_left_wal = Cell::new(false);
+        let make_room = |live: &Session| {
+            has_left_wal.set(make_room_for_pages(source, live)?);
+            Ok(has_left_wal.get())
+        };
+        let replaced = self.guard(writer, make_room, operation).and_then(|guard| {
+            copy_into(source, &mut writer.session, || check(&guard))?;
+            Ok(guard.kept())
+        });
+        if replaced.is_err() && has_left_wal.get() {
+            // It may fail only where somebody else has come meanwhile, who can work with either mode.
+            let _ = writer.session.one::<String>("going back to WAL mode", "PRAGMA journal_mode = WAL");
+        }
+        replaced
+    }
+}
+
+/// Returns a database of one page in the place of one that has none. SQLite copies nothing at once: there would be no
+/// moment at which the live database is locked and not emptied yet.
+pub(super) fn not_empty(source: Session, cancel: &Cancel) -> Result<Session, Error> {
+    if source.one::<i64>("reading the settings", "PRAGMA page_count")? > 0 {
+        return Ok(source);
+    }
+    let page_size: i64 = source.one("reading the settings", "PRAGMA page_size")?;
+    let blank = Session::in_memory(cancel)?;
+    // Setting anything makes the first page.
+    blank.run("preparing a restore", &format!("PRAGMA page_size = {page_size}; PRAGMA user_version = 0"))?;
+    Ok(blank)
 }
 
 /// A WAL belongs to one page size, so a database that gets another one has to leave WAL mode first; that needs everybody
@@ -124,7 +161,7 @@ fn make_room_for_pages(source: &Session, live: &Session) -> Result<bool, Error> 
 }
 
 /// Replaces everything in one transaction; `guard` runs when nobody else can write any more and nothing is replaced yet,
-/// and can still stop it.
+/// and can still stop it. `source` has a page at least.
 pub(super) fn copy_into(
     source: &Session,
     live: &mut Session,
@@ -137,10 +174,6 @@ pub(super) fn copy_into(
     // holds, the less often. The setting ends with the connection. A broken database may refuse it, and is restored
     // all the same, only slower.
     let _ = live.run("restoring", &format!("PRAGMA cache_size = -{CACHE_KIB}"));
-    if source.one::<i64>("reading the settings", "PRAGMA page_count")? == 0 {
-        // There is no step between locking and committing when there is nothing to copy.
-        guard()?;
-    }
     let backup = Backup::new(source, live.connection_mut()).map_err(failed)?;
     checkpoint::reached("restore begun, nothing written");
     // No page, which only locks; then one, so that the crash test can die between two of them; then all.

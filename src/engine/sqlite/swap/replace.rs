@@ -21,7 +21,7 @@ const SUFFIXES: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
 impl Site {
     /// Creates the database, which must not be there. Returns remarks on what an earlier one has left in its place.
-    pub(super) fn create_from(
+    pub(in crate::engine::sqlite) fn create_from(
         &self,
         source: &Path,
         staged: &Staged,
@@ -30,7 +30,9 @@ impl Site {
         self.close_writer();
         let partial = self.build(source, staged, operation)?;
         checkpoint::reached("new database built, not in place");
-        let moved = self.move_away(operation)?;
+        // A database that somebody made meanwhile keeps what lies beside it.
+        self.refuse_existing()?;
+        let moved = self.move_away(&SUFFIXES[1..], &self.kept(operation))?;
         self.publish(&partial)?;
         let note = |place: &PathBuf| format!("what an earlier database left is kept as {}", place.display());
         Ok(moved.iter().map(note).collect())
@@ -48,16 +50,16 @@ impl Site {
         let partial = self.build(source, staged, operation)?;
         let kept = self.kept(operation);
         log.fact("kept", &kept.display().to_string())?;
-        self.move_away(operation)?;
+        self.move_away(&SUFFIXES, &kept)?;
         self.publish(&partial)?;
         Ok(kept.display().to_string())
     }
 
-    /// Moves the database and what lies beside it to their kept names, for good. Returns the new places.
-    fn move_away(&self, operation: &str) -> Result<Vec<PathBuf>, Error> {
+    /// Moves the database, or what lies beside it, to their kept names, for good. Returns the new places.
+    fn move_away(&self, suffixes: &[&str], kept: &Path) -> Result<Vec<PathBuf>, Error> {
         let mut moved = Vec::new();
-        for suffix in SUFFIXES {
-            let place = sidecar(&self.kept(operation), suffix);
+        for suffix in suffixes {
+            let place = sidecar(kept, suffix);
             if move_if_there(&sidecar(&self.path, suffix), &place)? {
                 moved.push(place);
                 checkpoint::reached(&format!("database{suffix} moved away"));
@@ -73,8 +75,7 @@ impl Site {
     /// Removes what an operation left unfinished, and undoes a replacement that stopped half-way.
     pub(in super::super) fn tidy(&self, operation: &str) -> Result<Vec<String>, Error> {
         let mut done = Vec::new();
-        let kept = self.kept(operation);
-        if !self.path.exists() && SUFFIXES.iter().any(|suffix| sidecar(&kept, suffix).exists()) {
+        if let Some(kept) = self.last_kept(operation).filter(|_| !self.path.exists()) {
             // The database last: as long as it is not in its place, a crash here is tidied up the same way.
             for suffix in SUFFIXES.iter().rev() {
                 if move_if_there(&sidecar(&kept, suffix), &sidecar(&self.path, suffix))? {
@@ -142,20 +143,44 @@ impl Site {
 
     fn publish(&self, partial: &Path) -> Result<(), Error> {
         fs::publish(partial, &self.path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::AlreadyExists => Error::Exists { place: self.path.display().to_string() },
+            std::io::ErrorKind::AlreadyExists => self.wrote_meanwhile(),
             _ => io_failed(&self.path, "put in place", source),
         })?;
         checkpoint::reached("new database in place");
         Ok(())
     }
 
-    fn partial(&self, operation: &str) -> PathBuf {
+    fn refuse_existing(&self) -> Result<(), Error> {
+        if self.path.exists() { Err(self.wrote_meanwhile()) } else { Ok(()) }
+    }
+
+    pub(super) fn partial(&self, operation: &str) -> PathBuf {
         self.path.with_file_name(format!(".{}.{operation}.partial", self.name()))
     }
 
+    /// Returns the name under which something can be kept: one that is free, whatever an earlier attempt has kept.
     pub(super) fn kept(&self, operation: &str) -> PathBuf {
-        self.path.with_file_name(format!("{}.pre-restore-{operation}", self.name()))
+        self.kept_names(operation).find(|kept| !is_in_use(kept)).unwrap_or_else(|| self.path.clone())
     }
+
+    /// Returns the newest name under which this operation has kept something.
+    fn last_kept(&self, operation: &str) -> Option<PathBuf> {
+        self.kept_names(operation).take_while(|kept| is_in_use(kept)).last()
+    }
+
+    fn kept_names(&self, operation: &str) -> impl Iterator<Item = PathBuf> + '_ {
+        let first = format!("{}.pre-restore-{operation}", self.name());
+        let name = move |number: u32| match number {
+            1 => first.clone(),
+            number => format!("{first}-{number}"),
+        };
+        (1..).map(move |number| self.path.with_file_name(name(number)))
+    }
+}
+
+/// Tells whether a database, or something that belongs to one, has this name.
+fn is_in_use(database: &Path) -> bool {
+    SUFFIXES.iter().any(|suffix| sidecar(database, suffix).symlink_metadata().is_ok())
 }
 
 /// Copies a file that no connection has open.
@@ -175,9 +200,9 @@ pub(super) fn copy(source: &Path, target: &Path) -> Result<(), Error> {
     }
 }
 
-/// Returns whether there was anything to move.
-fn move_if_there(from: &Path, to: &Path) -> Result<bool, Error> {
-    match std::fs::rename(from, to) {
+/// Returns whether there was anything to move. Never moves anything over what is there.
+pub(super) fn move_if_there(from: &Path, to: &Path) -> Result<bool, Error> {
+    match fs::rename_to_new(from, to) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         outcome => outcome.map(|()| true).map_err(|source| io_failed(from, "moved", source)),
     }

@@ -121,6 +121,9 @@ async fn round_trip(scratch: &Scratch, sort: &str) {
 
 async fn restore(scratch: &Scratch, folder: &std::path::Path, taken: &crate::engine::Snapshot) {
     let database = scratch.open();
+    // Only what was saved is replaced.
+    let present = tempfile::tempdir().expect("a folder");
+    database.snapshot(present.path(), &silent()).await.expect("saved");
     let staged = database.stage(folder, &taken.inventory, "op", &silent()).await.expect("staged");
     assert_eq!(staged.differences, [""; 0]);
     let operation = scratch.operation();
