@@ -136,6 +136,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         | Refusal::AnotherDatabase { .. }
         | Refusal::AnotherEngine { .. }
         | Refusal::Unreadable { .. }
+        | Refusal::RowsMoved { .. }
         | Refusal::TooLargeToProve { .. } => ExitCode::Refused,
         Refusal::NotAtHeads { .. } => ExitCode::Difference,
         _ => ExitCode::Failed,

@@ -129,6 +129,14 @@ impl Error {
         }
     }
 
+    /// Takes version rows that are no revisions for none.
+    pub(crate) fn no_revisions<T: Default>(rows: Result<T, Self>) -> Result<T, Self> {
+        match rows {
+            Err(Self::VersionRows { .. }) => Ok(T::default()),
+            rows => rows,
+        }
+    }
+
     /// Tells whether the database itself cannot be read, however often it is tried.
     pub fn is_unreadable(&self) -> bool {
         match self {

@@ -65,7 +65,7 @@ pub trait Database: Send + Sync {
     }
 
     /// Takes a snapshot into `folder` (an existing, empty, private folder): the engine's own file or files, and the
-    /// inventory of the same instant. Synced when it returns. What must be released before a migration can run is
+    /// inventory and the version rows of the same instant. Synced when it returns. What must be released before a migration can run is
     /// released (locks of the snapshot would block ripcord's own migration).
     async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error>;
 
@@ -173,6 +173,9 @@ impl ProofLevel {
 pub struct Snapshot {
     /// What the database looked like at the instant of the snapshot.
     pub inventory: Inventory,
+    /// The version rows at the same instant, sorted. Empty when there is no table, and when it holds what is no
+    /// revision: that is nobody's reason not to save a database.
+    pub version_rows: Vec<RevisionId>,
     /// How it was taken: `sqlite page copy`, `sqlite backup api`, `pg_dump directory`.
     pub method: String,
     pub tools: Vec<ToolFact>,

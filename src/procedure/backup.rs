@@ -25,8 +25,9 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
         kind: Kind::Backup,
         database: ports.identity().clone(),
         aftermath: Aftermath::Unchanged,
-        from: rows.clone(),
-        to: rows,
+        // Of the snapshot's instant, as the backup's manifest has them.
+        from: saved.backup.manifest.from.clone(),
+        to: saved.backup.manifest.to.clone(),
         backup: Some(saved.facts()),
         check: None,
         undo: None,

@@ -15,6 +15,9 @@ mod snapshot;
 pub mod stamp;
 pub mod verify;
 
+#[cfg(test)]
+mod tests;
+
 pub use judge::{Circumstances, judge};
 pub use snapshot::read_inventory;
 
@@ -124,6 +127,8 @@ pub enum Refusal {
         "the migrations that are left lead to {found}, the interrupted operation was on its way to {expected}"
     )]
     PlanMoved { found: String, expected: String },
+    #[error("the database was at {planned} when this was planned, and is at {found} now")]
+    RowsMoved { planned: String, found: String },
     #[error("operation {operation} stopped {at}, and going on by itself could lose data")]
     NeedsChoice { operation: String, at: String },
     #[error("the {what} is larger than proof.max_size: {bytes} bytes")]

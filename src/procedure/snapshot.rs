@@ -1,11 +1,10 @@
 //! Taking a snapshot, proving it, publishing it: one backup, three steps.
 
-use super::{Ports, Refusal, SnapshotPolicy, facts::Done};
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done, rows_text, settle};
 use crate::base::fs;
 use crate::catalog::Severity;
 use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
-use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
 use crate::report::{BackupFacts, Event, Failure, Kind, Step};
@@ -54,6 +53,12 @@ pub(super) async fn keep(
         Ok(done) => done.what,
         Err(failure) => return Err(discard(ports, draft, failure).await),
     };
+    if let Some(plan) = purpose.plan.filter(|plan| !settle::same(&taken.version_rows, &plan.from)) {
+        // Somebody has moved the database since it was planned: what the plan was made for is no longer there.
+        let moved =
+            Refusal::RowsMoved { planned: rows_text(&plan.from), found: rows_text(&taken.version_rows) };
+        return Err(discard(ports, draft, failed(op, Step::Snapshot, moved)).await);
+    }
     taken.facts.insert("proof.level".to_string(), policy.proof.word().to_string());
     // Read it back now: the moment the migration starts, this copy is the only one of the old data.
     let id = op.id().to_string();
@@ -136,8 +141,7 @@ async fn publish(
     purpose: &Purpose<'_>,
     began: DateTime<Utc>,
 ) -> Result<Backup, Box<dyn std::error::Error + Send + Sync>> {
-    let rows = ports.database.version_rows().await?;
-    let manifest = Manifest { created: began, ..manifest(ports, &taken, proof, purpose, &rows, &draft)? };
+    let manifest = Manifest { created: began, ..manifest(ports, &taken, proof, purpose, &draft)? };
     let write = |name: &str, bytes: &[u8], mode: u32| {
         let place = draft.folder.join(name);
         fs::write_durable_mode(&place, bytes, mode).map_err(|source| Refusal::Io {
@@ -184,7 +188,6 @@ fn manifest(
     taken: &Snapshot,
     proof: Option<&Proof>,
     purpose: &Purpose<'_>,
-    rows: &[RevisionId],
     draft: &Draft,
 ) -> Result<Manifest, Refusal> {
     let plan = purpose.plan;
@@ -205,8 +208,8 @@ fn manifest(
         ripcord: env!("CARGO_PKG_VERSION").to_string(),
         database: ports.identity().clone(),
         engine_version: taken.inventory.version.clone(),
-        from: plan.map_or_else(|| rows.to_vec(), |plan| plan.from.clone()),
-        to: plan.map_or_else(|| rows.to_vec(), |plan| plan.to.clone()),
+        from: taken.version_rows.clone(),
+        to: plan.map_or_else(|| taken.version_rows.clone(), |plan| plan.to.clone()),
         method: taken.method.clone(),
         tools: taken.tools.clone(),
         facts: taken.facts.clone(),

@@ -215,3 +215,36 @@ both_engines! {
         assert_same(&before, &db.dump(), &run);
     }
 }
+
+#[test]
+fn a_stamp_on_postgresql_while_the_dump_runs_is_not_in_the_manifest() {
+    let db = TestDatabase::postgres();
+    let sandbox = filled_sample_of(&db);
+    let psql = db.server().bin_dir().join("psql");
+    // The instant of the snapshot is over when pg_dump has done its work, and nothing is published yet.
+    let stamp = format!(
+        "{} --no-psqlrc --quiet '{}' -c \"UPDATE alembic_version SET version_num = '{CREATE_TABLES}'\"",
+        psql.display(),
+        db.url()
+    );
+    sandbox.fake_tool(
+        "pg_dump",
+        &format!("case \" $* \" in *\" --version \"*|*\" -V \"*) exec \"$REAL\" \"$@\";; esac\n\"$REAL\" \"$@\" && {stamp}"),
+    );
+    let run = sandbox.ripcord(&["--format", "json", "backup", "create"]);
+    run.expect_code(0);
+    assert_eq!(
+        db.query("SELECT version_num FROM alembic_version;"),
+        CREATE_TABLES,
+        "it was not stamped\n{run}"
+    );
+    let backup = sandbox.backups().pop().unwrap();
+    let manifest: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(backup.join("manifest.json")).unwrap()).unwrap();
+    let head = serde_json::json!([ADD_PROCESS_RANK]);
+    assert_eq!(
+        (&manifest["from"], &manifest["to"], &report(&run)["result"]["from"]),
+        (&head, &head, &head),
+        "{run}"
+    );
+}

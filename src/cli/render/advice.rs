@@ -157,6 +157,7 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
         Refusal::TooLargeToProve { .. } => {
             "ask for it by name with --proof full, or prove the schema only with --proof schema"
         }
+        Refusal::RowsMoved { .. } => "run it again; see who else migrates this database",
         Refusal::NotAtHeads { .. } => "ripcord upgrade heads",
         Refusal::PlanMoved { .. } => "put the revision files back as they were, or: ripcord recover --undo",
         _ => return None,

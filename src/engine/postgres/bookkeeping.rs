@@ -3,6 +3,7 @@
 //! Both are looked up the way a migration would find them: in the user's own `search_path`.
 
 use super::PostgresDatabase;
+use super::exporter::Exporter;
 use super::names::literal;
 use super::session::{Purpose, Session};
 use crate::catalog::TableName;
@@ -28,21 +29,23 @@ impl PostgresDatabase {
     pub(super) async fn read_version_rows(&self) -> Result<Vec<RevisionId>, Error> {
         let mut session = self.looking_session().await?;
         let rows = match find(&mut session, VERSION_TABLE).await? {
-            Some(table) => {
-                let sql = format!("SELECT version_num FROM {} ORDER BY 1", table.sql());
-                session.rows("reading the version rows", &sql).await?
-            }
-            None => Vec::new(),
+            Some(table) => version_rows(&mut session, &table).await,
+            None => Ok(Vec::new()),
         };
         session.close().await;
-        let mut revisions = rows
-            .iter()
-            .map(|row| RevisionId::new(row.text(0)))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Error::VersionRows { detail: error.to_string() })?;
-        // The server sorts by its collation, we by bytes.
-        revisions.sort_unstable();
-        Ok(revisions)
+        rows
+    }
+
+    /// Reads the version rows of the instant that `exporter` holds, in its own session: it has locked the table already.
+    pub(super) async fn version_rows_at(&self, exporter: &mut Exporter) -> Result<Vec<RevisionId>, Error> {
+        // Which schema it is in depends on the user's own settings. One that was made since has no rows at that instant.
+        let mut session = self.looking_session().await?;
+        let found = find(&mut session, VERSION_TABLE).await;
+        session.close().await;
+        match found? {
+            Some(table) => version_rows(&mut exporter.session, &table).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     pub(super) async fn read_applied_files(&self) -> Result<Vec<AppliedFile>, Error> {
@@ -169,6 +172,20 @@ impl Tables {
         }
         Ok(())
     }
+}
+
+/// Reads the version rows as a session sees them, sorted.
+async fn version_rows(session: &mut Session, table: &TableName) -> Result<Vec<RevisionId>, Error> {
+    let sql = format!("SELECT version_num FROM {} ORDER BY 1", table.sql());
+    let rows = session.rows("reading the version rows", &sql).await?;
+    let mut revisions = rows
+        .iter()
+        .map(|row| RevisionId::new(row.text(0)))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Error::VersionRows { detail: error.to_string() })?;
+    // The server sorts by its collation, we by bytes.
+    revisions.sort_unstable();
+    Ok(revisions)
 }
 
 async fn find(session: &mut Session, table: &str) -> Result<Option<TableName>, Error> {

@@ -25,8 +25,16 @@ impl PostgresDatabase {
         let before = self.unless_cancelled(self.before_snapshot()).await.ok();
         let mut exporter = self.unless_cancelled(self.export()).await?;
         let taken = self.dump_and_read(&mut exporter, tools, folder, progress).await;
+        let taken = match taken {
+            // While the instant is still held: what the live database says later may be of a later one.
+            Ok(inventory) => {
+                let rows = self.unless_cancelled(self.version_rows_at(&mut exporter)).await;
+                Error::no_revisions(rows).map(|rows| (inventory, rows))
+            }
+            Err(error) => Err(error),
+        };
         exporter.release().await;
-        let inventory = taken?;
+        let (inventory, version_rows) = taken?;
         self.remember_taken(&inventory, before);
         let level = self.unless_cancelled(self.write_level(folder, &inventory)).await?;
         make_private(folder)?;
@@ -40,7 +48,7 @@ impl PostgresDatabase {
         ]);
         let tools = tools.facts();
         let method = "pg_dump directory".to_string();
-        Ok(Snapshot { inventory, method, tools, sha256: BTreeMap::new(), facts })
+        Ok(Snapshot { inventory, version_rows, method, tools, sha256: BTreeMap::new(), facts })
     }
 
     /// Runs `pg_dump` and our readers side by side on the same exported snapshot; the failure of one ends the other.

@@ -6,6 +6,8 @@
 
 mod rows;
 
+pub(super) use rows::version_rows;
+
 use super::Site;
 use super::findings;
 use super::session::Session;

@@ -27,15 +27,7 @@ const READING: &str = "reading the version rows";
 impl Site {
     /// Reads the version rows, sorted.
     pub(in super::super) fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {
-        let session = self.look()?;
-        if !session.has_table("alembic_version")? {
-            return Ok(Vec::new());
-        }
-        let failed = |error| session.failed(READING, error);
-        let sql = "SELECT version_num FROM alembic_version ORDER BY version_num";
-        let mut statement = session.prepare(sql).map_err(failed)?;
-        let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
-        rows.map(|row| revision(row.map_err(failed)?)).collect()
+        version_rows(&self.look()?)
     }
 
     /// Reads which files ripcord applied.
@@ -56,6 +48,18 @@ impl Site {
         }
         Ok(files)
     }
+}
+
+/// Reads the version rows as a session sees them, sorted.
+pub(in super::super) fn version_rows(session: &Session) -> Result<Vec<RevisionId>, Error> {
+    if !session.has_table("alembic_version")? {
+        return Ok(Vec::new());
+    }
+    let failed = |error| session.failed(READING, error);
+    let sql = "SELECT version_num FROM alembic_version ORDER BY version_num";
+    let mut statement = session.prepare(sql).map_err(failed)?;
+    let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
+    rows.map(|row| revision(row.map_err(failed)?)).collect()
 }
 
 fn revision(text: String) -> Result<RevisionId, Error> {

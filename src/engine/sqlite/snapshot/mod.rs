@@ -10,10 +10,11 @@ pub(super) mod page_copy;
 mod wal_copy;
 
 use super::Site;
+use super::apply::version_rows;
 use super::failure::io_failed;
 use super::inventory::{self, Depth};
 use super::scan::Errand;
-use super::session::Session;
+use super::session::{Session, open_frozen};
 use super::swap::{Present, Stand};
 use super::view::View;
 use super::wal::WalState;
@@ -83,9 +84,14 @@ impl Site {
         };
         // The journal mode and the size are the live database's, not the copy's.
         let inventory = Inventory { facts: facts.clone(), ..inventory };
+        // What the live database says now may be later than what was copied.
+        let copy = open_frozen(&file_in(folder), &self.options.cancel)?;
+        let version_rows = Error::no_revisions(version_rows(&copy))?;
+        drop(copy);
         self.remember(present);
         Ok(Snapshot {
             inventory,
+            version_rows,
             method: copied.method.to_string(),
             tools: vec![library()],
             sha256: BTreeMap::from([(FILE.to_string(), copied.sha256)]),
@@ -109,6 +115,7 @@ impl Site {
         Ok(Snapshot {
             facts: inventory.facts.clone(),
             inventory,
+            version_rows: Vec::new(),
             method: PAGE_COPY.to_string(),
             tools: vec![library()],
             sha256: BTreeMap::from([(FILE.to_string(), sha256)]),
@@ -188,7 +195,7 @@ impl Site {
         }
         let method = if taken.method == PAGE_COPY && taken.sha256.contains_key(FILE) && differences.is_empty()
         {
-            let copy = super::session::open_frozen(&file, &self.options.cancel)?;
+            let copy = open_frozen(&file, &self.options.cancel)?;
             differences.extend(catalog_differences(&copy, &taken.inventory)?);
             "read back from disk: byte by byte what the live database held, and opened as a database"
         } else {
