@@ -8,6 +8,7 @@ use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What an operation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -165,6 +166,33 @@ impl Progress {
     /// Passes on a plain remark.
     pub fn note(&self, text: impl Into<String>) {
         self.observer.event(&Event::Note { text: text.into() });
+    }
+
+    /// Returns a count of bytes out of a total, which reports itself every few mebibytes and at the end.
+    pub fn count_bytes(&self, what: &'static str, total: u64) -> ByteCount<'_> {
+        ByteCount { progress: self, what, total, done: AtomicU64::new(0) }
+    }
+}
+
+/// How many bytes of one thing are done, counted by as many threads as work on it.
+pub struct ByteCount<'p> {
+    progress: &'p Progress,
+    what: &'static str,
+    total: u64,
+    done: AtomicU64,
+}
+
+impl ByteCount<'_> {
+    /// So many bytes lie between two reports.
+    const BETWEEN: u64 = 8 << 20;
+
+    pub fn add(&self, bytes: u64) {
+        let before = self.done.fetch_add(bytes, Ordering::Relaxed);
+        let now = before + bytes;
+        if before / Self::BETWEEN != now / Self::BETWEEN || now == self.total {
+            let amount = |bytes| Amount { rows: 0, bytes };
+            self.progress.at(self.what, amount(now), Some(amount(self.total)));
+        }
     }
 }
 

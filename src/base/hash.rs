@@ -29,6 +29,15 @@ pub fn file_sha256(path: &Path) -> io::Result<(u64, String)> {
 
 /// Like [`file_sha256`], and ends with [`io::ErrorKind::Interrupted`] soon after the flag is raised.
 pub fn file_sha256_until(path: &Path, cancel: &Cancel) -> io::Result<(u64, String)> {
+    file_sha256_told(path, cancel, |_| ())
+}
+
+/// Like [`file_sha256_until`], and tells how many bytes each block has added, which is a few hundred thousand.
+pub fn file_sha256_told(
+    path: &Path,
+    cancel: &Cancel,
+    mut tell: impl FnMut(u64),
+) -> io::Result<(u64, String)> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
     let mut block = vec![0; 256 * 1024];
@@ -47,6 +56,7 @@ pub fn file_sha256_until(path: &Path, cancel: &Cancel) -> io::Result<(u64, Strin
         }
         hasher.update(&block[..read]);
         size += read as u64;
+        tell(read as u64);
     }
 }
 

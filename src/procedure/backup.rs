@@ -3,7 +3,7 @@
 use super::change::preflight;
 use super::snapshot::{self, Purpose};
 use super::{Ports, SnapshotPolicy, refused, settle};
-use crate::report::{Aftermath, Failure, Kind, Report};
+use crate::report::{Aftermath, Failure, Kind, Report, Step};
 use crate::store::Damage;
 
 /// Takes a backup: snapshot, proof, publication. The database is only read.
@@ -39,6 +39,6 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
 /// Returns what is wrong with a backup; nothing when every artifact is as it was written.
 pub async fn check(ports: &Ports<'_>, id: &str) -> Result<(String, Vec<Damage>), Failure> {
     let backup = ports.store.open(id).await.map_err(refused)?;
-    let damage = ports.store.verify(&backup).await.map_err(refused)?;
+    let damage = ports.store.verify(&backup, &ports.progress(Step::Verify)).await.map_err(refused)?;
     Ok((backup.manifest.id, damage))
 }

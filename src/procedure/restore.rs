@@ -64,7 +64,7 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
 /// Opens a backup and checks every artifact of it.
 pub(super) async fn whole(ports: &Ports<'_>, id: &str) -> Result<Backup, Failure> {
     let backup = ports.store.open(id).await.map_err(refused)?;
-    let damage = ports.store.verify(&backup).await.map_err(refused)?;
+    let damage = ports.store.verify(&backup, &ports.progress(Step::Verify)).await.map_err(refused)?;
     if damage.is_empty() {
         return Ok(backup);
     }

@@ -159,7 +159,7 @@ async fn publish(
     }
     keep_migrations(ports, &draft, purpose.plan)?;
     ports.go_on()?;
-    Ok(ports.store.publish(draft, manifest).await?)
+    Ok(ports.store.publish(draft, manifest, &ports.progress(Step::Publish)).await?)
 }
 
 /// Keeps a copy of every revision file: the way down must be there even if the project has moved on.

@@ -5,6 +5,7 @@ use super::seal::{Hashed, hash_all, io_error};
 use super::sums::{self, Sums};
 use super::{Damage, Error, Manifest};
 use crate::base::Cancel;
+use crate::report::Progress;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -12,13 +13,18 @@ use std::path::Path;
 ///
 /// The manifest is read again from the disk: what is verified is what is there now. `Err` means that looking failed,
 /// not that the backup is bad.
-pub(super) fn check(folder: &Path, id: &str, cancel: &Cancel) -> Result<Vec<Damage>, Error> {
+pub(super) fn check(
+    folder: &Path,
+    id: &str,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<Vec<Damage>, Error> {
     let manifest = match folder::read_manifest(folder, id) {
         Ok(manifest) => manifest,
         Err(damage) => return Ok(vec![damage]),
     };
     let listed: BTreeSet<&str> = manifest.artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
-    let mut wrong = artifacts(folder, &manifest, cancel);
+    let mut wrong = artifacts(folder, &manifest, cancel, progress);
     match read_sums(folder) {
         Ok(sums) => {
             wrong.extend(disagreements(&manifest, &listed, &sums));
@@ -31,7 +37,7 @@ pub(super) fn check(folder: &Path, id: &str, cancel: &Cancel) -> Result<Vec<Dama
     if cancel.is_cancelled() { Err(Error::Interrupted) } else { Ok(wrong) }
 }
 
-fn artifacts(folder: &Path, manifest: &Manifest, cancel: &Cancel) -> Vec<Damage> {
+fn artifacts(folder: &Path, manifest: &Manifest, cancel: &Cancel, progress: &Progress) -> Vec<Damage> {
     let (mut wrong, mut readable) = (Vec::new(), Vec::new());
     for artifact in &manifest.artifacts {
         match folder::size_damage(folder, &artifact.path, artifact.size) {
@@ -39,14 +45,19 @@ fn artifacts(folder: &Path, manifest: &Manifest, cancel: &Cancel) -> Vec<Damage>
             Err(damage) => wrong.push(damage),
         }
     }
-    wrong.extend(digests(folder, readable, cancel));
+    wrong.extend(digests(folder, readable, cancel, progress));
     wrong
 }
 
 /// Hashes files and returns those that differ from what is expected of them.
-fn digests(folder: &Path, expected: Vec<(String, String)>, cancel: &Cancel) -> Vec<Damage> {
+fn digests(
+    folder: &Path,
+    expected: Vec<(String, String)>,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Vec<Damage> {
     let (paths, sha256): (Vec<String>, Vec<String>) = expected.into_iter().unzip();
-    let hashed = hash_all(folder, &paths, cancel);
+    let hashed = hash_all(folder, &paths, cancel, progress);
     let compare = |((path, expected), hashed): ((String, String), Hashed)| match hashed {
         Ok((_, found)) if found == expected => None,
         Ok(_) => Some(Damage::Digest { path }),
@@ -84,7 +95,8 @@ fn outside_of_manifest(folder: &Path, sums: &Sums, cancel: &Cancel) -> Vec<Damag
             Err(damage) => wrong.push(damage),
         }
     }
-    wrong.extend(digests(folder, readable, cancel));
+    // Small files: not worth a word.
+    wrong.extend(digests(folder, readable, cancel, &Progress::silent()));
     wrong
 }
 

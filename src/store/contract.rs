@@ -3,8 +3,10 @@
 use super::sample::{DUMP, fill, manifest, published};
 use super::{Artifact, Backup, BackupStore, Damage, Draft, Error, Listed};
 use crate::base::{fs, hash};
+use crate::report::{Event, Observer, Progress, Step};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 const FIRST: &str = "20261123T181500Z-upgrade-5f2c";
 const SECOND: &str = "20261124T090000Z-downgrade-1975";
@@ -16,6 +18,7 @@ pub(crate) async fn check(make: impl Fn() -> Box<dyn BackupStore>) {
     a_published_backup_verifies_and_opens_as_it_was(&*make()).await;
     a_file_that_was_hashed_while_written_is_not_read_again(&*make()).await;
     a_wrong_size_of_a_hashed_file_is_refused(&*make()).await;
+    hashing_tells_its_bytes_to_the_last_one(&*make()).await;
     backups_are_found_by_a_part_that_only_one_has(&*make()).await;
     the_list_is_sorted_by_id(&*make()).await;
     what_comes_later_is_listed_and_verified(&*make()).await;
@@ -49,13 +52,13 @@ async fn a_backup_is_listed_only_once_it_is_whole(store: &dyn BackupStore) {
     fill(&draft);
     assert!(ids(store).await.is_empty(), "a draft is listed");
     assert!(matches!(store.open(FIRST).await, Err(Error::NotFound { .. })), "a draft can be opened");
-    store.publish(draft, manifest(FIRST)).await.expect("published");
+    store.publish(draft, manifest(FIRST), &Progress::silent()).await.expect("published");
     assert_eq!(ids(store).await, [FIRST]);
 }
 
 async fn a_published_backup_verifies_and_opens_as_it_was(store: &dyn BackupStore) {
     let backup = published(store, FIRST).await;
-    assert_eq!(store.verify(&backup).await.expect("looked"), []);
+    assert_eq!(store.verify(&backup, &Progress::silent()).await.expect("looked"), []);
     let opened = store.open(FIRST).await.expect("opened");
     assert_eq!(opened.manifest, backup.manifest);
     let paths: Vec<_> = backup.manifest.artifacts.iter().map(|artifact| artifact.path.as_str()).collect();
@@ -75,12 +78,43 @@ async fn a_file_that_was_hashed_while_written_is_not_read_again(store: &dyn Back
     fill(&draft);
     let claim = hash::sha256_hex("what the writer saw");
     let given = super::Manifest { artifacts: claimed(&draft, &claim), ..manifest(FIRST) };
-    let backup = store.publish(draft, given).await.expect("published");
+    let backup = store.publish(draft, given, &Progress::silent()).await.expect("published");
     let kept = backup.manifest.artifacts.iter().find(|artifact| artifact.path == DUMP);
     assert_eq!(kept.map(|artifact| &artifact.sha256), Some(&claim));
     // And so a lie comes out as soon as somebody verifies.
-    let wrong = store.verify(&backup).await.expect("looked");
+    let wrong = store.verify(&backup, &Progress::silent()).await.expect("looked");
     assert_eq!(wrong, [Damage::Digest { path: DUMP.to_string() }]);
+}
+
+/// Remembers how far it was told that something is.
+#[derive(Default)]
+struct Heard(Mutex<Vec<(u64, u64)>>);
+
+impl Observer for Heard {
+    fn event(&self, event: &Event) {
+        if let Event::Progress { done, total: Some(total), .. } = event {
+            self.0.lock().expect("no panic").push((done.bytes, total.bytes));
+        }
+    }
+}
+
+async fn hashing_tells_its_bytes_to_the_last_one(store: &dyn BackupStore) {
+    let draft = store.draft(FIRST).await.expect("a draft");
+    fill(&draft);
+    // More than one report's worth, in a file of its own.
+    fs::write_durable(&draft.folder.join("snapshot/large.dat"), &vec![7; 20 << 20]).expect("written");
+    let (publishing, verifying) = (Arc::new(Heard::default()), Arc::new(Heard::default()));
+    let progress = Progress::new(publishing.clone(), Step::Publish);
+    let backup = store.publish(draft, manifest(FIRST), &progress).await.expect("published");
+    let progress = Progress::new(verifying.clone(), Step::Verify);
+    assert_eq!(store.verify(&backup, &progress).await.expect("looked"), []);
+    for heard in [publishing, verifying] {
+        let heard = heard.0.lock().expect("no panic");
+        let all = backup.bytes();
+        assert!(heard.len() > 2, "{heard:?}");
+        assert!(heard.iter().all(|(_, total)| *total == all), "{heard:?}, {all} in all");
+        assert_eq!(heard.iter().map(|(done, _)| *done).max(), Some(all));
+    }
 }
 
 async fn a_wrong_size_of_a_hashed_file_is_refused(store: &dyn BackupStore) {
@@ -88,7 +122,8 @@ async fn a_wrong_size_of_a_hashed_file_is_refused(store: &dyn BackupStore) {
     fill(&draft);
     let artifacts = claimed(&draft, &hash::sha256_hex("all the rows"));
     fs::write_durable(&draft.folder.join(DUMP), b"all the rows and one more").expect("written");
-    let refused = store.publish(draft, super::Manifest { artifacts, ..manifest(FIRST) }).await;
+    let refused =
+        store.publish(draft, super::Manifest { artifacts, ..manifest(FIRST) }, &Progress::silent()).await;
     assert!(matches!(refused, Err(Error::Unusable { damage: Damage::Size { .. }, .. })), "{refused:?}");
     assert!(ids(store).await.is_empty());
 }
@@ -121,11 +156,11 @@ async fn what_comes_later_is_listed_and_verified(store: &dyn BackupStore) {
     store.add(FIRST, "after.json", b"{\"first\": 1}").await.expect("added");
     store.add(FIRST, "after.json", b"{\"second\": 2}").await.expect("replaced");
     store.add(FIRST, "journal.jsonl", b"").await.expect("added");
-    assert_eq!(store.verify(&backup).await.expect("looked"), []);
+    assert_eq!(store.verify(&backup, &Progress::silent()).await.expect("looked"), []);
     let reopened = store.open(FIRST).await.expect("opened");
     assert_eq!(reopened.manifest, backup.manifest, "the manifest is written once");
     damage(&backup, "after.json", b"{\"third\": 3}");
-    let wrong = store.verify(&backup).await.expect("looked");
+    let wrong = store.verify(&backup, &Progress::silent()).await.expect("looked");
     assert_eq!(wrong, [Damage::Digest { path: "after.json".to_string() }]);
 }
 
@@ -143,7 +178,7 @@ async fn nothing_else_is_added_to_a_published_backup(store: &dyn BackupStore) {
     }
     let nowhere = store.add(SECOND, "after.json", b"{}").await;
     assert!(matches!(nowhere, Err(Error::NotFound { .. })), "{nowhere:?}");
-    assert_eq!(store.verify(&backup).await.expect("looked"), []);
+    assert_eq!(store.verify(&backup, &Progress::silent()).await.expect("looked"), []);
 }
 
 async fn an_id_is_used_once(store: &dyn BackupStore) {
@@ -155,7 +190,7 @@ async fn an_id_is_used_once(store: &dyn BackupStore) {
         assert!(store.draft(id).await.is_err(), "{id:?}");
     }
     let draft = Draft { id: SECOND.to_string(), folder: store.place().join(format!(".partial-{SECOND}")) };
-    let refused = store.publish(draft, manifest(FIRST)).await;
+    let refused = store.publish(draft, manifest(FIRST), &Progress::silent()).await;
     assert!(matches!(refused, Err(Error::Unusable { damage: Damage::AnotherBackup { .. }, .. })));
 }
 

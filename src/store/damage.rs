@@ -4,6 +4,7 @@ use super::local::LocalStore;
 use super::sample::{DUMP, fill, manifest, published};
 use super::{Backup, BackupStore, Damage, Error, Listed, contract};
 use crate::base::{Cancel, Tool, fs, hash};
+use crate::report::Progress;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use tempfile::TempDir;
@@ -50,7 +51,7 @@ impl Zoo {
     }
 
     async fn wrong(&self) -> Vec<Damage> {
-        self.store.verify(&self.backup).await.expect("looked")
+        self.store.verify(&self.backup, &Progress::silent()).await.expect("looked")
     }
 
     /// Returns why the backup cannot be opened.
@@ -297,7 +298,7 @@ async fn what_is_no_ordinary_file_or_has_an_odd_name_is_not_sealed() {
         let place = draft.folder.join(name);
         if is_link { symlink("/etc/passwd", place) } else { fs::write_durable(&place, b"") }
             .expect("written");
-        assert!(zoo.store.publish(draft, manifest(OTHER)).await.is_err(), "{name:?}");
+        assert!(zoo.store.publish(draft, manifest(OTHER), &Progress::silent()).await.is_err(), "{name:?}");
         assert_eq!(zoo.store.tidy(OTHER).await.expect("tidied").len(), 1);
     }
 }
@@ -315,7 +316,7 @@ async fn a_backup_is_private_whatever_wrote_its_files() {
         }
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).expect("changed");
     }
-    let backup = store.publish(draft, manifest(ID)).await.expect("published");
+    let backup = store.publish(draft, manifest(ID), &Progress::silent()).await.expect("published");
     for (path, mode) in
         [("", 0o700), ("snapshot", 0o700), (DUMP, 0o600), ("RESTORE.sh", 0o700), ("SHA256SUMS", 0o600)]
     {
@@ -340,7 +341,7 @@ async fn an_interrupted_verification_gives_no_verdict() {
     let cancel = Cancel::new();
     let store = LocalStore::open(zoo.store.place(), cancel.clone());
     cancel.cancel();
-    assert!(matches!(store.verify(&zoo.backup).await, Err(Error::Interrupted)));
+    assert!(matches!(store.verify(&zoo.backup, &Progress::silent()).await, Err(Error::Interrupted)));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use super::seal::{io_error, seal};
 use super::sums::{self, Sums};
 use super::{Backup, BackupStore, Damage, Draft, Error, Listed, Manifest, Previous, check};
 use crate::base::{Cancel, checkpoint, fs, hash};
+use crate::report::Progress;
 use async_trait::async_trait;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -87,7 +88,7 @@ impl LocalStore {
         Ok(())
     }
 
-    fn finish(&self, draft: Draft, mut manifest: Manifest) -> Result<Backup, Error> {
+    fn finish(&self, draft: Draft, mut manifest: Manifest, progress: &Progress) -> Result<Backup, Error> {
         if manifest.id != draft.id {
             return Err(Error::Unusable {
                 id: draft.id,
@@ -95,7 +96,7 @@ impl LocalStore {
             });
         }
         manifest.previous = self.previous()?;
-        let manifest = seal(&draft.folder, manifest, &self.cancel)?;
+        let manifest = seal(&draft.folder, manifest, &self.cancel, progress)?;
         checkpoint::reached("a backup is sealed and not published");
         let folder = self.folder(&draft.id);
         fs::publish(&draft.folder, &folder).map_err(io_error(&folder, "published"))?;
@@ -217,8 +218,9 @@ impl BackupStore for LocalStore {
         self.blocking(move |store| store.begin(&id)).await
     }
 
-    async fn publish(&self, draft: Draft, manifest: Manifest) -> Result<Backup, Error> {
-        self.blocking(move |store| store.finish(draft, manifest)).await
+    async fn publish(&self, draft: Draft, manifest: Manifest, progress: &Progress) -> Result<Backup, Error> {
+        let progress = progress.clone();
+        self.blocking(move |store| store.finish(draft, manifest, &progress)).await
     }
 
     async fn discard(&self, draft: Draft) -> Result<(), Error> {
@@ -245,9 +247,10 @@ impl BackupStore for LocalStore {
         self.blocking(move |store| store.find(&id)).await
     }
 
-    async fn verify(&self, backup: &Backup) -> Result<Vec<Damage>, Error> {
+    async fn verify(&self, backup: &Backup, progress: &Progress) -> Result<Vec<Damage>, Error> {
         let (folder, id) = (backup.folder.clone(), backup.manifest.id.clone());
-        self.blocking(move |store| check::check(&folder, &id, &store.cancel)).await
+        let progress = progress.clone();
+        self.blocking(move |store| check::check(&folder, &id, &store.cancel, &progress)).await
     }
 
     async fn verify_chain(&self) -> Result<Vec<(String, Damage)>, Error> {

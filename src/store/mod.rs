@@ -23,6 +23,7 @@ pub(crate) mod sample;
 pub use error::{Damage, Error};
 pub use manifest::{Artifact, FORMAT, Manifest, Previous, ProofFacts, ToolFact};
 
+use crate::report::Progress;
 use async_trait::async_trait;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -43,7 +44,8 @@ pub trait BackupStore: Send + Sync {
     ///
     /// `manifest.artifacts` may name files that were hashed while they were written: only their size is checked, they
     /// are not read again. A failure leaves the draft to [`BackupStore::tidy`].
-    async fn publish(&self, draft: Draft, manifest: Manifest) -> Result<Backup, Error>;
+    /// `progress` hears of the bytes that are hashed.
+    async fn publish(&self, draft: Draft, manifest: Manifest, progress: &Progress) -> Result<Backup, Error>;
 
     /// Throws a draft away.
     async fn discard(&self, draft: Draft) -> Result<(), Error>;
@@ -58,8 +60,8 @@ pub trait BackupStore: Send + Sync {
     async fn open(&self, id: &str) -> Result<Backup, Error>;
 
     /// Checks every artifact of a backup against its size and SHA-256, and that no path leaves the folder.
-    /// Returns what is wrong; nothing when it is whole.
-    async fn verify(&self, backup: &Backup) -> Result<Vec<Damage>, Error>;
+    /// Returns what is wrong; nothing when it is whole. `progress` hears of the bytes that are read.
+    async fn verify(&self, backup: &Backup, progress: &Progress) -> Result<Vec<Damage>, Error>;
 
     /// Checks that every backup's manifest follows the manifest that it names as the one before. A backup before that
     /// is no longer there says nothing. Returns the backups whose chain is broken, by id.

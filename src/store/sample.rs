@@ -5,6 +5,7 @@ use crate::base::fs;
 use crate::catalog::{DatabaseId, EngineKind};
 use crate::fingerprint::Fingerprint;
 use crate::report::Kind;
+use crate::report::Progress;
 use std::collections::BTreeMap;
 
 /// The dump of the sample backup.
@@ -60,5 +61,5 @@ pub(crate) fn fill(draft: &Draft) {
 pub(crate) async fn published(store: &dyn BackupStore, id: &str) -> Backup {
     let draft = store.draft(id).await.expect("a draft");
     fill(&draft);
-    store.publish(draft, manifest(id)).await.expect("published")
+    store.publish(draft, manifest(id), &Progress::silent()).await.expect("published")
 }

@@ -7,6 +7,7 @@ use super::folder::{self, Entry, JOURNAL, LATER, MANIFEST, SUMS};
 use super::sums::{self, Sums};
 use super::{Artifact, Damage, Error, Manifest};
 use crate::base::{Cancel, fs, hash};
+use crate::report::Progress;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -14,7 +15,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Hashes what is not hashed yet, writes `manifest.json` and `SHA256SUMS` into the folder, and syncs everything.
-pub(super) fn seal(folder: &Path, mut manifest: Manifest, cancel: &Cancel) -> Result<Manifest, Error> {
+pub(super) fn seal(
+    folder: &Path,
+    mut manifest: Manifest,
+    cancel: &Cancel,
+    progress: &Progress,
+) -> Result<Manifest, Error> {
     let (mut artifacts, mut later) = (Vec::new(), Vec::new());
     for Entry { path, place, ordinary } in folder::walk(folder).map_err(io_error(folder, "listed"))? {
         let refused = |why: &str| io_error(&place, "sealed")(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -29,10 +35,10 @@ pub(super) fn seal(folder: &Path, mut manifest: Manifest, cancel: &Cancel) -> Re
             _ => artifacts.push(path),
         }
     }
-    manifest.artifacts = hash_artifacts(folder, artifacts, &manifest, cancel)?;
+    manifest.artifacts = hash_artifacts(folder, artifacts, &manifest, (cancel, progress))?;
     let mut sums: Sums =
         manifest.artifacts.iter().map(|known| (known.path.clone(), known.sha256.clone())).collect();
-    for (path, hashed) in later.iter().zip(hash_all(folder, &later, cancel)) {
+    for (path, hashed) in later.iter().zip(hash_all(folder, &later, cancel, &Progress::silent())) {
         sums.insert(path.clone(), read_result(folder, path, hashed, cancel)?.1);
     }
     let mut text = serde_json::to_string_pretty(&manifest)
@@ -51,7 +57,7 @@ fn hash_artifacts(
     folder: &Path,
     paths: Vec<String>,
     manifest: &Manifest,
-    cancel: &Cancel,
+    (cancel, progress): (&Cancel, &Progress),
 ) -> Result<Vec<Artifact>, Error> {
     let unusable = |damage| Error::Unusable { id: manifest.id.clone(), damage };
     let mut known = BTreeMap::new();
@@ -62,7 +68,7 @@ fn hash_artifacts(
         }
     }
     let unknown: Vec<String> = paths.into_iter().filter(|path| !known.contains_key(path)).collect();
-    let hashed = hash_all(folder, &unknown, cancel);
+    let hashed = hash_all(folder, &unknown, cancel, progress);
     for (path, hashed) in unknown.into_iter().zip(hashed) {
         let (size, sha256) = read_result(folder, &path, hashed, cancel)?;
         known.insert(path.clone(), Artifact { path, size, sha256 });
@@ -74,7 +80,7 @@ fn hash_artifacts(
 pub(super) type Hashed = io::Result<(u64, String)>;
 
 /// Hashes files on all cores, each in blocks of 256 KiB, and returns the results in the order of `paths`.
-pub(super) fn hash_all(folder: &Path, paths: &[String], cancel: &Cancel) -> Vec<Hashed> {
+pub(super) fn hash_all(folder: &Path, paths: &[String], cancel: &Cancel, progress: &Progress) -> Vec<Hashed> {
     let places: Vec<PathBuf> = paths.iter().map(|path| folder.join(path)).collect();
     // The largest first: a big file that begins last would leave all other cores waiting for it.
     let mut order: Vec<(u64, usize)> = places
@@ -83,11 +89,13 @@ pub(super) fn hash_all(folder: &Path, paths: &[String], cancel: &Cancel) -> Vec<
         .map(|(index, place)| (place.metadata().map_or(0, |facts| facts.len()), index))
         .collect();
     order.sort_unstable_by(|left, right| right.cmp(left));
+    let total = order.iter().map(|(size, _)| size).sum();
+    let count = progress.count_bytes("checksums", total);
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         while let Some((_, index)) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((*index, hash::file_sha256_until(&places[*index], cancel)));
+            done.push((*index, hash::file_sha256_told(&places[*index], cancel, |bytes| count.add(bytes))));
         }
         done
     };

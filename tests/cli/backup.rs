@@ -248,3 +248,32 @@ fn a_stamp_on_postgresql_while_the_dump_runs_is_not_in_the_manifest() {
         "{run}"
     );
 }
+
+#[test]
+fn reading_a_backup_again_tells_how_far_it_is() {
+    let db = TestDatabase::sqlite();
+    let (sandbox, backup) = with_a_backup(&db);
+    let manifest = sandbox.read(backup.join("manifest.json"));
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let sizes =
+        manifest["artifacts"].as_array().unwrap().iter().map(|artifact| artifact["size"].as_u64().unwrap());
+    let all = sizes.sum::<u64>();
+    let is_told = |run: &Run, step: &str, what: &str, bytes: Option<u64>| {
+        let of_step = |line: &serde_json::Value| {
+            line["event"] == "progress" && line["step"] == step && line["what"] == what
+        };
+        let last = run
+            .json()
+            .into_iter()
+            .rfind(of_step)
+            .unwrap_or_else(|| panic!("nothing is told of {step}\n{run}"));
+        assert_eq!(last["done"], last["total"], "{run}");
+        assert!(bytes.is_none_or(|bytes| last["total"]["bytes"] == bytes), "{last}, not {bytes:?}\n{run}");
+    };
+    let run = sandbox.ripcord(&["--format", "json", "backup", "verify", "latest"]);
+    is_told(run.expect_code(0), "verify", "checksums", Some(all));
+    let run = sandbox.ripcord(&["--format", "json", "restore", "latest"]);
+    is_told(run.expect_code(0), "verify", "checksums", Some(all));
+    is_told(&run, "prove", "checksum", None);
+    is_told(&run, "publish", "checksums", None);
+}

@@ -6,7 +6,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::render::{self, Ending};
 use crate::cli::wiring;
 use crate::procedure::backup;
-use crate::report::Failure;
+use crate::report::{Failure, Progress, Step};
 use crate::store::{BackupStore, Damage, Listed};
 use serde_json::json;
 
@@ -34,9 +34,10 @@ pub(super) async fn run(context: &Context<'_>, args: &Backup) -> Result<Ending, 
 /// Needs no database: a backup must be checkable where its database no longer is.
 async fn verify(context: &Context<'_>, asked: Option<&str>, chain: bool) -> Result<Ending, Failure> {
     let store = wiring::store(&context.config, context.cancel);
+    let progress = Progress::new(context.output.observer(), Step::Verify);
     let mut found: Vec<(String, Vec<Damage>)> = Vec::new();
     match asked {
-        Some(id) => found.push(one(&store, id).await?),
+        Some(id) => found.push(one(&store, id, &progress).await?),
         None => {
             for listed in store.list().await.map_err(Failure::refused)? {
                 let id = match listed {
@@ -44,7 +45,7 @@ async fn verify(context: &Context<'_>, asked: Option<&str>, chain: bool) -> Resu
                     Listed::Damaged { id, .. } => id,
                 };
                 // A damaged one too: the list names the first damage it sees, this names all.
-                found.push(one(&store, &id).await?);
+                found.push(one(&store, &id, &progress).await?);
             }
         }
     }
@@ -71,10 +72,14 @@ async fn verify(context: &Context<'_>, asked: Option<&str>, chain: bool) -> Resu
     Ok(Ending { exit, ..Ending::said(human, json!({ "backups": results })) })
 }
 
-async fn one(store: &dyn BackupStore, id: &str) -> Result<(String, Vec<Damage>), Failure> {
+async fn one(
+    store: &dyn BackupStore,
+    id: &str,
+    progress: &Progress,
+) -> Result<(String, Vec<Damage>), Failure> {
     match store.open(id).await {
         Ok(backup) => {
-            let damage = store.verify(&backup).await.map_err(Failure::refused)?;
+            let damage = store.verify(&backup, progress).await.map_err(Failure::refused)?;
             Ok((backup.manifest.id, damage))
         }
         Err(crate::store::Error::Unusable { id, damage }) => Ok((id, vec![damage])),

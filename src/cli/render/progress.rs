@@ -21,18 +21,25 @@ impl Bars {
         if !self.enabled {
             return;
         }
+        self.begin(&mut self.lock(), step);
+    }
+
+    fn begin(&self, slot: &mut Option<ProgressBar>, step: &str) {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
         bar.set_style(style("{spinner} {prefix:<10} {wide_msg} {elapsed}"));
         bar.set_prefix(step.to_string());
         bar.enable_steady_tick(Duration::from_millis(200));
-        if let Some(old) = self.lock().replace(bar) {
+        if let Some(old) = slot.replace(bar) {
             old.finish_and_clear();
         }
     }
 
-    /// A step has come this far.
+    /// A step has come this far. What is no step of an operation begins with its first figures.
     pub(super) fn at(&self, step: &str, done: Amount, total: Option<Amount>, what: &str) {
-        let guard = self.lock();
+        let mut guard = self.lock();
+        if self.enabled && guard.is_none() {
+            self.begin(&mut guard, step);
+        }
         let Some(bar) = guard.as_ref() else { return };
         bar.set_prefix(step.to_string());
         // Bytes are the better measure of time where both are known.
@@ -76,6 +83,13 @@ impl Bars {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
         self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Drop for Bars {
+    /// Whatever a command ends with, it is not printed over a bar.
+    fn drop(&mut self) {
+        self.stop();
     }
 }
 

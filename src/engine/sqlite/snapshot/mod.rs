@@ -111,7 +111,7 @@ impl Site {
         let mut copy = View::of_copy(&target, 1, &self.options.cancel)?;
         let inventory = inventory::take(&mut copy, Depth::Quick, progress)?;
         drop(copy);
-        let (_, sha256) = self.hash(&target)?;
+        let (_, sha256) = self.hash(&target, progress)?;
         Ok(Snapshot {
             facts: inventory.facts.clone(),
             inventory,
@@ -179,7 +179,7 @@ impl Site {
             return Ok(Copied { method: WAL_COPY, sha256 });
         }
         online::copy(session, target, &self.options.cancel, progress)?;
-        Ok(Copied { method: ONLINE, sha256: self.hash(target)?.1 })
+        Ok(Copied { method: ONLINE, sha256: self.hash(target, progress)?.1 })
     }
 
     /// Proves that the snapshot in `folder` holds what was seen when it was taken.
@@ -188,7 +188,7 @@ impl Site {
         let file = file_in(folder);
         let mut differences = Vec::new();
         if let Some(expected) = taken.sha256.get(FILE) {
-            let (_, found) = self.hash(&file)?;
+            let (_, found) = self.hash(&file, progress)?;
             if found != *expected {
                 differences.push(format!("{FILE} has SHA-256 {found}, {expected} was written"));
             }
@@ -226,8 +226,10 @@ impl Site {
     }
 
     /// Hashes a snapshot's file. No connection may be open on it.
-    fn hash(&self, file: &Path) -> Result<(u64, String), Error> {
-        hash::file_sha256_until(file, &self.options.cancel).map_err(|source| io_failed(file, "read", source))
+    fn hash(&self, file: &Path, progress: &Progress) -> Result<(u64, String), Error> {
+        let failed = |source| io_failed(file, "read", source);
+        let count = progress.count_bytes("checksum", file.metadata().map_err(failed)?.len());
+        hash::file_sha256_told(file, &self.options.cancel, |bytes| count.add(bytes)).map_err(failed)
     }
 }
 
