@@ -134,16 +134,21 @@ fn without_createdb_a_restore_works_in_place_in_one_transaction() {
 fn what_others_wrote_after_the_present_state_was_saved_is_never_replaced_in_place() {
     let bench = Bench::start();
     bench.server.psql("app", "ALTER ROLE app NOCREATEDB;");
-    let table = "CREATE TABLE t (id integer, \"it's \\ odd\" text); INSERT INTO t VALUES (1);";
+    let table = "CREATE TABLE t (id integer, \"it's \\ odd\" text); INSERT INTO t VALUES (1);
+        SELECT lo_from_bytea(4711, 'a large object');";
     bench.server.psql_as("app", "app", table);
     block_on(async {
         let earlier = bench.database().await;
         let taken = bench.snapshot(&earlier, "snapshot").await;
         let folder = bench.snapshots("snapshot");
-        for (number, write) in
-            ["INSERT INTO t VALUES (2);", "UPDATE t SET id = 3;", "CREATE TABLE new (id integer);"]
-                .into_iter()
-                .enumerate()
+        for (number, write) in [
+            "INSERT INTO t VALUES (2);",
+            "UPDATE t SET id = 3;",
+            "CREATE TABLE new (id integer);",
+            "SELECT lo_unlink(4711); SELECT lo_from_bytea(4712, 'another one');",
+        ]
+        .into_iter()
+        .enumerate()
         {
             let database = bench.database().await;
             bench.snapshot(&database, &format!("present{number}")).await;

@@ -160,9 +160,15 @@ pub(super) async fn drop_database(outside: &mut Session, name: &str) -> Result<(
     let drop = format!("DROP DATABASE IF EXISTS {}", identifier(name));
     // FORCE ends sessions that a killed pg_restore left behind. It asks for the right to end autovacuum, too, which comes
     // as soon as a database has been filled, and which few users have; without FORCE the server ends that by itself.
-    match outside.run(&doing, &format!("{drop} WITH (FORCE)")).await {
-        Err(Error::Privilege { .. }) => outside.run(&doing, &drop).await,
-        dropped => dropped,
+    let force = format!("{drop} WITH (FORCE)");
+    match outside.run(&doing, &force).await {
+        Err(Error::Privilege { .. }) => {}
+        dropped => return dropped,
+    }
+    match outside.run(&doing, &drop).await {
+        Ok(()) => Ok(()),
+        // Autovacuum is gone by now, and whoever else is there is ours to end.
+        Err(_) => outside.run(&doing, &force).await,
     }
 }
 
