@@ -1,11 +1,14 @@
-//! A connection that breaks while the server commits.
+//! A connection that breaks at the worst moment: while the server commits, or while clients are barred.
 
 use crate::applying::{apply, insert, script};
-use crate::bench::Bench;
+use crate::bench::{Bench, OPERATION};
 use crate::support::{Postgres, block_on};
-use ripcord::engine::Error;
+use ripcord::engine::postgres::Options;
+use ripcord::engine::{Database, Error};
+use ripcord::report::Progress;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
@@ -102,5 +105,39 @@ fn a_commit_that_nobody_can_be_asked_about_is_not_reported_as_failed() {
     block_on(async {
         let error = broken_in_its_commit(&bench, true).await;
         assert!(matches!(error, Error::Undecided { .. }), "{error}");
+    });
+}
+
+#[test]
+fn clients_are_let_in_again_when_the_connection_breaks_while_they_are_barred() {
+    let options = Postgres::options().setting("log_lock_waits", "on").setting("deadlock_timeout", "10ms");
+    let bench = Bench::on(options.tcp().passwords().start());
+    bench.server.psql_as("app", "app", "CREATE TABLE t (id integer); INSERT INTO t VALUES (1);");
+    block_on(async {
+        let line = Line::to(bench.server.tcp_port().expect("a port")).await;
+        let url = format!("postgresql://app:app@127.0.0.1:{}/app", line.port);
+        let options = Options { lock_timeout: Duration::from_secs(120), ..bench.options() };
+        let database = bench.connect(&url, options).await.expect("connected");
+        let taken = bench.snapshot(&database, "snapshot").await;
+        let folder = bench.snapshots("snapshot");
+        let staged = database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await;
+        let staged = staged.expect("staged");
+        // The renaming waits for this, with the door shut.
+        let mut other = bench.server.session("postgres");
+        other.execute("BEGIN; COMMENT ON DATABASE app IS 'not committed yet';");
+        let operation = bench.operation(OPERATION);
+        let swapping = tokio::spawn(async move {
+            let log = operation.script_log();
+            database.swap(&staged, OPERATION, &log).await
+        });
+        bench.server.wait_for_log("still waiting for AccessExclusiveLock");
+        line.cut.notify_waiters();
+        let error = swapping.await.expect("no panic").expect_err("the connection broke");
+        assert!(matches!(&error, Error::NotBegun { .. }), "{error}");
+        // Nobody goes on with the renaming as soon as he can.
+        other.execute("COMMIT;");
+        let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ripcord:%' AND xact_start IS NOT NULL;";
+        assert_eq!(bench.server.psql("postgres", left).trim(), "0");
+        assert_eq!(bench.server.psql_as("app", "app", "SELECT id FROM t;").trim(), "1");
     });
 }
