@@ -1,13 +1,13 @@
 //! Restoring into the live database itself, for a user who may not create databases: everything is dropped and built
 //! again in one transaction, so that a crash or an error leaves what was there.
 
+use super::checks::{WRITTEN, check_of_drops};
 use super::child::Children;
 use super::errors::code;
 use super::names::{identifier, literal};
 use super::private::{PrivateFolder, RESTORE};
 use super::session::Session;
 use super::stage::fact;
-use super::writes::{WRITTEN, check_of_drops};
 use super::{PostgresDatabase, catalog, names};
 use crate::base::{Tool, ToolError, checkpoint, fs};
 use crate::catalog::TableName;
@@ -143,7 +143,9 @@ impl PostgresDatabase {
         }
         let of_transactions = guard.map(|guard| self.check_of_transactions(&guard));
         statements.extend(of_transactions.clone());
-        statements.extend(present.map(|present| present.checks()).unwrap_or_default());
+        if let Some(present) = &present {
+            statements.extend(present.checks()?);
+        }
         statements.extend(drops);
         // Once more: a table that was made meanwhile could not be locked, and went with its schema.
         statements.push(check_of_drops(&known));

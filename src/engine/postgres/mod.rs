@@ -9,6 +9,7 @@ mod apply;
 mod blockers;
 mod bookkeeping;
 mod catalog;
+mod checks;
 mod child;
 mod database_level;
 mod differences;

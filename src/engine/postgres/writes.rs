@@ -17,21 +17,21 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 /// How many numbers are looked at one by one; after more than these somebody surely wrote somewhere.
-const LOOKED_AT: u64 = 20_000;
+pub(super) const LOOKED_AT: u64 = 20_000;
 const DOING: &str = "looking at the server's transactions";
 
 /// What a mark holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Mark {
     /// A number that was given to us: every later transaction has a greater one.
-    number: u64,
+    pub(super) number: u64,
     /// Transactions that had a number and had not ended.
-    running: Vec<u64>,
+    pub(super) running: Vec<u64>,
 }
 
 impl Mark {
     /// Returns the condition that a row may have been written after the mark.
-    fn newer(&self) -> String {
+    pub(super) fn newer(&self) -> String {
         // A transaction that was open at the mark has a smaller number, and so have the parts of it that savepoints
         // divide it into, which no snapshot lists: what is as young as the oldest of them may be newer than the mark.
         let oldest = self.running.iter().fold(self.number, |oldest, running| oldest.min(*running));
@@ -55,21 +55,21 @@ pub(super) struct Watch {
 
 /// The state that the last snapshot saved.
 pub(super) struct Present {
-    seen: Arc<Seen>,
+    pub(super) seen: Arc<Seen>,
     /// Where the server stood just before, if it can be told (a standby gives no numbers).
-    before: Option<Before>,
+    pub(super) before: Option<Before>,
 }
 
 /// Where the server stood at a moment.
 pub(super) struct Before {
-    mark: Mark,
+    pub(super) mark: Mark,
     /// The rows ever written to users' tables, as far as the server had counted.
     counted: u64,
 }
 
 /// What a snapshot saw, as far as a second look needs it.
-struct Seen {
-    rows: BTreeMap<TableName, u64>,
+pub(super) struct Seen {
+    pub(super) rows: BTreeMap<TableName, u64>,
     sequences: BTreeMap<String, i64>,
     catalog: String,
 }
@@ -205,27 +205,6 @@ impl PostgresDatabase {
         Error::WroteMeanwhile { place: self.id.to_string() }
     }
 
-    /// Returns the statement that fails, with [`WRITTEN`] in its words, when a transaction but ours was committed since
-    /// the mark. True once the tables are locked: what has not been committed by then has not written to them.
-    pub(super) fn check_of_transactions(&self, guard: &Before) -> String {
-        let Mark { number, running } = &guard.mark;
-        let own = self.own_transactions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let list = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
-        let said = names::literal(&format!("the database {WRITTEN}, transactions: "));
-        let end =
-            "pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::pg_catalog.text::pg_catalog.int8";
-        format!(
-            "SELECT CASE WHEN {end} - {number} > {LOOKED_AT} THEN ({said} || {end})::pg_catalog.int4 ELSE (SELECT \
-             CASE WHEN count(*) <> 0 THEN ({said} || count(*))::pg_catalog.int4 END FROM (SELECT g FROM \
-             pg_catalog.generate_series({number}::pg_catalog.int8 + 1, {end} - 1) AS s(g) UNION ALL SELECT g FROM \
-             pg_catalog.unnest('{{{}}}'::pg_catalog.int8[]) AS r(g)) AS c WHERE c.g <> ALL ('{{{}}}'::pg_catalog.int8[]) \
-             AND c.g <> pg_catalog.pg_current_xact_id()::pg_catalog.text::pg_catalog.int8 AND coalesce(\
-             pg_catalog.pg_xact_status(c.g::pg_catalog.text::pg_catalog.xid8), 'committed') = 'committed') END",
-            list(running),
-            list(&own)
-        )
-    }
-
     async fn look(&self, session: &mut Session) -> Result<Mark, Error> {
         let number = session.value(DOING, "SELECT pg_current_xact_id()").await?;
         let number = number.and_then(|text| text.parse().ok()).unwrap_or_default();
@@ -242,6 +221,11 @@ impl PostgresDatabase {
         self.own_transactions.lock().unwrap_or_else(PoisonError::into_inner).push(number);
     }
 
+    /// Returns the numbers of our own transactions that wrote.
+    pub(super) fn own_transactions(&self) -> Vec<u64> {
+        self.own_transactions.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn watch(&self) -> std::sync::MutexGuard<'_, Watch> {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -253,8 +237,7 @@ impl PostgresDatabase {
             let text = format!("{between} transactions wrote in this cluster, perhaps in other databases");
             return Ok(OtherWrites::Unknown(text));
         }
-        let own = self.own_transactions.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let own: Vec<String> = own.iter().map(u64::to_string).collect();
+        let own: Vec<String> = self.own_transactions().iter().map(u64::to_string).collect();
         let mut candidates = vec![format!(
             "SELECT g FROM generate_series({}::bigint, {}::bigint) AS g",
             before.number + 1,
@@ -284,7 +267,7 @@ impl PostgresDatabase {
     }
 }
 
-fn not_told(reason: String) -> Error {
+pub(super) fn not_told(reason: String) -> Error {
     Error::Unsupported {
         what: "replacing what nobody saved".to_string(),
         why: format!("it cannot be told whether others wrote meanwhile: {reason}"),
@@ -322,20 +305,6 @@ async fn untouched(session: &mut Session, mark: &Mark, taken: &Seen) -> Result<O
     Ok(None)
 }
 
-/// Returns the statement that fails, with [`WRITTEN`] in its words, when another relation than `known` was dropped: one
-/// that somebody made after the drops were listed, in a schema that goes as a whole. The server locks what it drops.
-pub(super) fn check_of_drops(known: &[String]) -> String {
-    let said = names::literal(&format!("a new table {WRITTEN}, its number: "));
-    format!(
-        "SELECT CASE WHEN count(*) <> 0 THEN ({said} || min(l.relation::pg_catalog.text))::pg_catalog.int4 END \
-         FROM pg_catalog.pg_locks AS l WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' \
-         AND l.mode = 'AccessExclusiveLock' AND l.relation >= 16384 AND l.database = (SELECT d.oid FROM \
-         pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()) \
-         AND l.relation <> ALL ('{{{}}}'::pg_catalog.oid[])",
-        known.join(",")
-    )
-}
-
 /// Returns how many rows were ever written to users' tables, as far as the server has counted.
 async fn counted(session: &mut Session) -> Result<u64, Error> {
     let sql = "SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0) FROM pg_stat_user_tables";
@@ -369,33 +338,4 @@ impl Present {
     pub(super) fn has_catalog(&self, sha256: &str) -> bool {
         self.seen.catalog == sha256
     }
-
-    /// Returns a statement for each table that fails, with [`WRITTEN`] in its words, where the table was written since.
-    pub(super) fn checks(&self) -> Vec<String> {
-        let Some(before) = &self.before else { return Vec::new() };
-        let newer = before.mark.newer();
-        // Large objects may be read by a superuser only; which there are, by everybody. What is written into one that
-        // stays is not seen here.
-        let large = |name: &TableName| name.schema.as_deref() == Some("pg_catalog");
-        let objects = self.seen.rows.iter().find(|(name, _)| large(name)).map_or(0, |(_, rows)| *rows);
-        let of_objects = (TableName::qualified("pg_catalog", "pg_largeobject_metadata"), objects);
-        let tables = self.seen.rows.iter().filter(|(name, _)| !large(name));
-        let tables = tables.map(|(name, rows)| (name.clone(), *rows));
-        tables
-            .chain([of_objects])
-            .map(|(name, rows)| {
-                // Not in PL/pgSQL, which a database need not have. The count keeps the planner from making the
-                // number out of the text beforehand.
-                let said = names::literal(&format!("table {name} {WRITTEN}, rows: "));
-                format!(
-                    "SELECT CASE WHEN count(*) <> {rows} OR count(*) FILTER (WHERE {newer}) <> 0 \
-                     THEN ({said} || count(*))::pg_catalog.int4 END FROM ONLY {}",
-                    name.sql()
-                )
-            })
-            .collect()
-    }
 }
-
-/// What a check of [`Present::checks`] says.
-pub(super) const WRITTEN: &str = "was written after the present state was saved";
