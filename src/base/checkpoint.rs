@@ -2,24 +2,40 @@
 //!
 //! Every line that the journal writes is a checkpoint, so each new step of a procedure is crash-tested by itself;
 //! an engine adds its own where a half-done state could be seen from outside (a barred database, half a swap).
-//! With `RIPCORD_DIE_AT_CHECKPOINT=N` in the environment the process aborts at the Nth checkpoint; without it a
-//! checkpoint costs one relaxed load.
+//! With `RIPCORD_DIE_AT_CHECKPOINT=N` in the environment the process aborts at the Nth checkpoint, with a text instead of
+//! a number at the first one whose name contains it; without it a checkpoint costs one relaxed load.
 #![expect(clippy::disallowed_methods, reason = "the crash switch is read from the environment, once")]
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 static PASSED: AtomicU64 = AtomicU64::new(0);
-static DIE_AT: OnceLock<Option<u64>> = OnceLock::new();
+static DIE_AT: OnceLock<Option<DieAt>> = OnceLock::new();
+
+enum DieAt {
+    Number(u64),
+    Name(String),
+}
+
+impl DieAt {
+    fn parse(text: String) -> Self {
+        text.parse().map_or(Self::Name(text), Self::Number)
+    }
+
+    fn is(&self, number: u64, name: &str) -> bool {
+        match self {
+            Self::Number(wanted) => *wanted == number,
+            Self::Name(part) => name.contains(part),
+        }
+    }
+}
 
 /// Marks a place where a crash leaves a state worth testing. `name` appears on stderr when the process dies here.
 pub fn reached(name: &str) {
-    let die_at = DIE_AT.get_or_init(|| {
-        std::env::var("RIPCORD_DIE_AT_CHECKPOINT").ok().and_then(|number| number.parse().ok())
-    });
-    let Some(die_at) = *die_at else { return };
+    let die_at = DIE_AT.get_or_init(|| std::env::var("RIPCORD_DIE_AT_CHECKPOINT").ok().map(DieAt::parse));
+    let Some(die_at) = die_at else { return };
     let passed = PASSED.fetch_add(1, Ordering::SeqCst) + 1;
-    if passed == die_at {
+    if die_at.is(passed, name) {
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "ripcord died at checkpoint {passed}: {name}");
         // Abort, not exit: no destructor may tidy up what a real crash would leave behind.

@@ -2,7 +2,7 @@
 //!
 //! A tool is started with an environment built from nothing, its standard input closed, its standard error kept
 //! (the last lines of it become part of an error). It is ended when the deadline passes, when the operation is
-//! cancelled, and when ripcord itself is dropped in the middle.
+//! cancelled, when ripcord itself is dropped in the middle, and (on Linux) when ripcord is killed.
 #![expect(clippy::disallowed_methods, reason = "this module owns the power to start programs")]
 
 use super::Cancel;
@@ -186,12 +186,28 @@ impl Tool {
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }
+        end_with_us(&mut command);
         command.spawn().map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => ToolError::Missing { program: self.name() },
             _ => ToolError::Start { program: self.name(), source },
         })
     }
 }
+
+/// Lets the system end the child when ripcord is killed: nothing may go on writing to a draft that recovery removes.
+/// It is the end of the thread that started the child that counts; the runtime's threads last as long as ripcord does.
+/// <https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html>
+#[cfg(target_os = "linux")]
+fn end_with_us(command: &mut tokio::process::Command) {
+    use rustix::process::{Signal, set_parent_process_death_signal};
+    // SAFETY: between fork and exec only one system call is made; it allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_with_us(_: &mut tokio::process::Command) {}
 
 async fn feed(pipe: Option<tokio::process::ChildStdin>, bytes: Option<Vec<u8>>) {
     use tokio::io::AsyncWriteExt;

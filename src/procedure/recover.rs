@@ -26,10 +26,11 @@ pub struct RecoverRequest {
 /// Brings an interrupted operation to a known end; `None` when there is none.
 pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Option<Report>, Failure> {
     // Asked before the lock is taken, which leaves a file beside a SQLite database: looking leaves no trace.
-    if ports.journal.unfinished(ports.identity()).map_err(refused)?.is_none() {
+    let Some(waiting) = ports.journal.unfinished(ports.identity()).map_err(refused)? else {
         return Ok(None);
-    }
-    let _lock = ports.database.lock("recover").await.map_err(refused)?;
+    };
+    // Under the operation's own name: what this recovery leaves when it dies as well, the next one finds by that name.
+    let _lock = ports.database.lock(&waiting.operation).await.map_err(refused)?;
     let Some(state) = ports.journal.unfinished(ports.identity()).map_err(refused)? else {
         return Ok(None);
     };

@@ -13,8 +13,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod kills;
 mod leftovers;
 mod procedures;
 mod promises;
+mod recovery;
 mod scene;
 mod story;

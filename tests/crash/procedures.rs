@@ -1,7 +1,7 @@
 //! Every procedure, on both engines.
 
 use crate::scene::Scene;
-use crate::story::Story;
+use crate::story::{Death, Story};
 use crate::support::*;
 
 both_engines! {
@@ -60,9 +60,78 @@ both_engines! {
     }
 }
 
+mod sqlite {
+    use super::*;
+
+    #[test]
+    fn an_upgrade_of_a_wal_database_that_dies_anywhere_ends_before_or_after() {
+        let db = TestDatabase::sqlite();
+        let scene = in_wal_mode(filled(&db));
+        scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
+        scene.keep();
+        Story { stride: 3, ..Story::new(scene, &["upgrade"]) }.dies_everywhere();
+    }
+
+    #[test]
+    fn a_restore_of_a_wal_database_that_dies_anywhere_leaves_the_old_or_the_restored_one() {
+        let db = TestDatabase::sqlite();
+        let scene = in_wal_mode(filled(&db));
+        move_on(&scene);
+        scene.keep();
+        Story { stride: 3, ..Story::new(scene, &["restore", "backup"]) }.dies_everywhere();
+    }
+
+    #[test]
+    fn a_restore_over_a_broken_file_that_dies_anywhere_leaves_the_file_or_the_restored_database() {
+        let db = TestDatabase::sqlite();
+        let scene = moved_on(&db);
+        std::fs::write(db.file(), "this was a database").expect("the file is writable");
+        scene.keep();
+        Story { stride: 3, ..Story::new(scene, &["restore", "backup"]) }.dies_everywhere();
+    }
+
+    #[test]
+    fn an_upgrade_that_creates_the_database_and_dies_anywhere_leaves_none_or_a_whole_one() {
+        let db = TestDatabase::sqlite();
+        let scene = Scene::new(&db);
+        scene.sandbox.sample();
+        scene.keep();
+        Story { stride: 3, ..Story::new(scene, &["upgrade"]) }.dies_everywhere();
+    }
+
+    #[test]
+    fn a_last_line_of_the_journal_that_was_torn_does_not_count() {
+        let db = TestDatabase::sqlite();
+        let scene = filled(&db);
+        scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
+        scene.keep();
+        let story = Story::new(scene, &["upgrade"]);
+        Story { stride: 3, afterwards: tear_the_last_line, ..story }.dies_everywhere();
+    }
+}
+
+mod postgres {
+    use super::*;
+
+    #[test]
+    fn a_restore_in_place_without_createdb_that_dies_anywhere_leaves_the_old_or_the_restored_database() {
+        let db = TestDatabase::postgres_server(Postgres::options().passwords().start());
+        let url = db.server().url_with_password("app", "app", "app");
+        let scene = moved_on_at(&db, &url).without_proof();
+        scene.server("ALTER ROLE app NOCREATEDB;");
+        scene.keep();
+        Story { stride: 7, ..Story::new(scene, &["restore", "backup"]) }.dies_everywhere();
+    }
+}
+
 /// The sample project at its first revision, with rows; its second one is still to come.
-fn filled(db: &TestDatabase) -> Scene<'_> {
+pub fn filled(db: &TestDatabase) -> Scene<'_> {
+    filled_at(db, &db.url())
+}
+
+pub fn filled_at<'a>(db: &'a TestDatabase, url: &str) -> Scene<'a> {
     let scene = Scene::new(db);
+    scene.sandbox.env("DATABASE_URL", url);
     scene.sandbox.sample();
     scene.sandbox.ripcord(&["upgrade", CREATE_TABLES]).expect_code(0);
     db.fill_sample(3, 20);
@@ -70,12 +139,20 @@ fn filled(db: &TestDatabase) -> Scene<'_> {
 }
 
 /// The same, with a backup by hand, after which much has changed.
-fn moved_on(db: &TestDatabase) -> Scene<'_> {
-    let scene = filled(db);
+pub fn moved_on(db: &TestDatabase) -> Scene<'_> {
+    moved_on_at(db, &db.url())
+}
+
+pub fn moved_on_at<'a>(db: &'a TestDatabase, url: &str) -> Scene<'a> {
+    let scene = filled_at(db, url);
+    move_on(&scene);
+    scene
+}
+
+fn move_on(scene: &Scene) {
     scene.sandbox.ripcord(&["backup", "create"]).expect_code(0);
     scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
-    db.execute("DELETE FROM training_metric WHERE step > 3; UPDATE training_config SET epochs = 99;");
-    scene
+    scene.db.execute("DELETE FROM training_metric WHERE step > 3; UPDATE training_config SET epochs = 99;");
 }
 
 /// A backup whose database is no longer there.
@@ -89,8 +166,25 @@ fn gone(db: &TestDatabase) -> Scene<'_> {
     scene
 }
 
+fn in_wal_mode(scene: Scene<'_>) -> Scene<'_> {
+    assert_eq!(scene.db.query("PRAGMA journal_mode = WAL;"), "wal");
+    scene
+}
+
+/// Cuts the line that was just written in the middle, as a power cut while it is on its way to the disk does.
+fn tear_the_last_line(scene: &Scene, death: &Death) {
+    if !death.to_string().contains("after {") {
+        return;
+    }
+    let folder = scene.sandbox.path("backups/.operations");
+    let Some(newest) = scene.sandbox.files(&folder).pop() else { return };
+    let text = scene.sandbox.read(folder.join(&newest));
+    let last = text.trim_end().rfind('\n').map_or(0, |end| end + 1);
+    scene.sandbox.write(folder.join(newest), &text[..(last + text.len()) / 2]);
+}
+
 /// A revision that runs statement by statement, and after one of them cannot be told to be half done by its version row.
-fn by_single_statements() -> Revision {
+pub fn by_single_statements() -> Revision {
     let after = "UPDATE training_config SET epochs = epochs + 1;
 CREATE INDEX training_metric_epoch ON training_metric (epoch);";
     Revision::new("e5a1c07d3f82")

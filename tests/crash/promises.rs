@@ -16,7 +16,9 @@ const STATES: [&str; 3] = ["unchanged", "changed", "put-back"];
 pub fn look(story: &Story, ends: &Ends, seen: &mut BTreeSet<String>, death: &Death) {
     let scene = &story.scene;
     let begun = has_unfinished(scene);
-    reading_works(scene);
+    if story.readable {
+        reading_works(scene);
+    }
     if begun {
         guarded_commands_are_refused(story, death);
         recovery_dies_and_runs_again(scene, death);
@@ -67,7 +69,10 @@ fn reading_works(scene: &Scene) {
 
 /// Nothing else may touch the database now, whichever command it is.
 fn guarded_commands_are_refused(story: &Story, death: &Death) {
-    let others: [&[&str]; 4] = [&["upgrade"], &["backup", "create"], &["downgrade"], &story.command];
+    let mut others: Vec<&[&str]> = vec![&["upgrade"], &["backup", "create"], &["downgrade"]];
+    if story.command.first() != Some(&"recover") {
+        others.push(&story.command);
+    }
     let refused = others[usize::try_from(death.number).unwrap_or_default() % others.len()];
     story.scene.ripcord(refused).expect_code(8).stderr_has("ripcord recover");
 }

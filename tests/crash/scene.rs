@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::leftovers;
-use crate::support::{Backend, Run, Sandbox, TestDatabase};
+use crate::support::{Backend, Run, Running, Sandbox, TestDatabase};
 
 /// A project and its database, and a copy of both to begin from.
 pub struct Scene<'a> {
@@ -31,6 +31,8 @@ impl<'a> Scene<'a> {
         if db.backend() == Backend::Postgres {
             // It writes whenever it likes, and then nobody can tell who wrote.
             db.server().psql("postgres", "ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf();");
+            // In every backup that a story takes.
+            db.server().psql("postgres", OF_THE_DATABASE);
         }
         Scene { db, sandbox: Sandbox::with(db), kept }
     }
@@ -86,8 +88,13 @@ SELECT 'CREATE DATABASE app TEMPLATE {KEPT} OWNER app' FROM pg_database WHERE da
 
     /// Runs ripcord; `URL` among the arguments stands for the database, `backup` after `restore` for the backup by hand.
     pub fn ripcord(&self, arguments: &[&str]) -> Run {
+        self.spawn(arguments).wait()
+    }
+
+    /// Starts ripcord, with the same words.
+    pub fn spawn(&self, arguments: &[&str]) -> Running {
         let arguments = self.spelt(arguments);
-        self.sandbox.ripcord(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+        self.sandbox.spawn(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
     fn spelt(&self, arguments: &[&str]) -> Vec<String> {
@@ -108,8 +115,8 @@ SELECT 'CREATE DATABASE app TEMPLATE {KEPT} OWNER app' FROM pg_database WHERE da
         by_hand.next().expect("a backup was taken by hand")
     }
 
-    /// Runs ripcord and lets it die at a checkpoint, if it gets that far.
-    pub fn die_at(&self, checkpoint: u64, arguments: &[&str]) -> Run {
+    /// Runs ripcord and lets it die at a checkpoint, by number or by a part of its name, if it gets that far.
+    pub fn die_at(&self, checkpoint: impl ToString, arguments: &[&str]) -> Run {
         self.sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", checkpoint.to_string());
         let run = self.ripcord(arguments);
         self.sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
@@ -120,7 +127,7 @@ SELECT 'CREATE DATABASE app TEMPLATE {KEPT} OWNER app' FROM pg_database WHERE da
     /// operations are masked: they are in `ripcord_revision`, and every run has one of its own.
     pub fn content(&self) -> String {
         if self.db.backend() == Backend::Sqlite {
-            return masked(&self.db.dump());
+            return self.content_of_file();
         }
         let around = self.server(
             "SELECT datallowconn, datconnlimit, datacl, pg_get_userbyid(datdba), shobj_description(d.oid, 'pg_database'),
@@ -131,6 +138,16 @@ FROM pg_database d WHERE datname = 'app';",
             true => "no database\n".to_owned(),
             false if around.starts_with('f') => format!("barred: {around}"),
             false => masked(&(around + &self.db.dump())),
+        }
+    }
+
+    /// A file that is no database has its bytes. One of no bytes is as good as none: SQLite makes it before it writes to
+    /// it, and whoever opens it finds an empty database.
+    fn content_of_file(&self) -> String {
+        match fs::read(self.db.file()) {
+            Ok(bytes) if bytes.starts_with(b"SQLite format 3\0") => masked(&self.db.dump()),
+            Ok(bytes) if !bytes.is_empty() => format!("{bytes:?}"),
+            _ => "no database\n".to_owned(),
         }
     }
 
@@ -154,7 +171,9 @@ FROM pg_database d WHERE datname = 'app';",
     /// ripcord to meet first.
     pub fn is_open(&self) -> bool {
         match self.db.backend() {
-            Backend::Sqlite => self.db.file().exists(),
+            Backend::Sqlite => {
+                fs::read(self.db.file()).is_ok_and(|bytes| bytes.starts_with(b"SQLite format 3\0"))
+            }
             Backend::Postgres => {
                 self.server("SELECT 1 FROM pg_database WHERE datname = 'app' AND datallowconn;") == "1\n"
             }

@@ -62,6 +62,11 @@ impl Sandbox {
         }
     }
 
+    /// The real tool stands on the PATH again.
+    pub fn real_tool_again(&self, name: &str) {
+        std::fs::remove_file(self.root().join("fakes").join(name)).expect("there was a fake of it");
+    }
+
     /// The tool is older than any server: version 12.0, and refuses to work, as the real one does.
     pub fn older_tool(&self, name: &str) {
         self.fake_tool(
