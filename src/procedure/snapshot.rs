@@ -91,9 +91,12 @@ pub(super) async fn keep_present(
             if let Some(worst) =
                 saved.inventory.findings.iter().find(|found| found.severity == Severity::Error)
             {
+                // The list may have a line for each page; all of it is in the backup.
+                let detail: Vec<&str> = worst.detail.lines().take(2).collect();
                 note(format!(
                     "the present database is not sound ({}: {}); it is saved as it is",
-                    worst.subject, worst.detail
+                    worst.subject,
+                    detail.join(" ")
                 ));
             }
             Ok(Some(saved))

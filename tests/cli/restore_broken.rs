@@ -144,3 +144,38 @@ fn a_restore_over_a_malformed_page_that_dies_anywhere_can_be_recovered() {
 fn a_restore_over_a_garbage_header_that_dies_anywhere_can_be_recovered() {
     can_be_recovered_after(|bytes| bytes[..100].fill(0x5A));
 }
+
+#[test]
+fn an_upgrade_that_died_and_whose_file_broke_then_is_undone_when_that_is_asked_for() {
+    let db = TestDatabase::sqlite();
+    let sandbox = filled_sample_of(&db);
+    sandbox.add(&changes_data(ADD_PROCESS_RANK));
+    let before = db.dump();
+    // Until it dies in the migration.
+    for checkpoint in 1.. {
+        sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", checkpoint.to_string());
+        let died = sandbox.ripcord(&["upgrade"]);
+        sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
+        if died.stderr.contains("before line") {
+            break;
+        }
+        assert!(died.stderr.contains("ripcord died at checkpoint"), "{died}");
+        sandbox.ripcord(&["recover"]).expect_code(0);
+    }
+    let mut bytes = fs::read(db.file()).unwrap();
+    bytes.truncate(PAGE);
+    fs::write(db.file(), &bytes).unwrap();
+
+    let run = sandbox.ripcord(&["recover"]);
+    run.expect_code(5);
+    assert_eq!(next_of(&run), ["recover", "--undo"], "{run}");
+    assert!(is_same_file(db.file(), &bytes), "{run}");
+    sandbox.ripcord(&["restore", "latest"]).expect_code(8);
+    let undone = follow(&sandbox, &next_of(&run));
+    undone.expect_code(0);
+    assert_same(&before, &db.dump(), &undone);
+    let kept = kept_beside(&sandbox, &db);
+    assert!(matches!(kept.as_slice(), [one] if is_same_file(one, &bytes)), "{kept:?}\n{undone}");
+    undone.stdout_has(&format!("is kept as {}", kept[0].display()));
+    sandbox.ripcord(&["upgrade"]).expect_code(0);
+}

@@ -312,3 +312,31 @@ async fn a_refused_restore_leaves_the_journal_mode_as_it_was() {
     drop(database);
     assert_eq!(scratch.ask("PRAGMA journal_mode").await, "wal");
 }
+
+#[tokio::test]
+async fn the_wal_of_a_database_that_cannot_be_read_is_kept_with_it() {
+    let scratch = shop("wal");
+    let (folder, taken) = snapshot(&scratch, &scratch.open(), "one").await;
+    let app = scratch.connect();
+    app.execute_batch(&format!("PRAGMA wal_autocheckpoint = 0; {LATE}")).expect("written");
+    let mut bytes = std::fs::read(scratch.path()).expect("the file");
+    // The table that nobody has written to since: its page is not in the WAL.
+    let page = app.query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'purchase'", [], |row| {
+        row.get::<_, i64>(0)
+    });
+    let page = usize::try_from(page.expect("the table")).expect("a page");
+    bytes[(page - 1) * 4096..page * 4096].fill(0xAA);
+    write_over(&scratch.path(), &bytes);
+    let wal = std::fs::read(scratch.folder().join("app.db-wal")).expect("its WAL");
+    let database = scratch.open();
+    database.snapshot(&scratch.snapshot_folder("present"), &silent()).await.expect_err("broken");
+    let swapped = restore(&scratch, &database, (&folder, &taken)).await.expect("restored");
+    let kept = swapped.kept.expect("kept");
+    assert!(std::fs::read(&kept).expect("the old one") == bytes);
+    assert!(std::fs::read(format!("{kept}-wal")).expect("its WAL") == wal);
+    let late =
+        super::support::ask(Path::new(&kept), "SELECT count(*) FROM customer WHERE name = 'late'").await;
+    assert_eq!(late, "1");
+    assert_eq!(scratch.ask("SELECT count(*) FROM customer; PRAGMA integrity_check").await, "3\nok");
+    killed(app);
+}
