@@ -15,6 +15,7 @@
 )]
 
 mod data;
+mod export;
 mod postgres;
 mod process;
 mod race;
@@ -36,7 +37,7 @@ pub struct Setup {
 
 type Job = (&'static str, fn(&Setup));
 
-const JOBS: [Job; 10] = [
+const JOBS: [Job; 12] = [
     ("sqlite-snapshot", sqlite::snapshot),
     ("sqlite-snapshot-wal", sqlite::snapshot_wal),
     ("sqlite-fingerprint", sqlite::fingerprint),
@@ -47,6 +48,8 @@ const JOBS: [Job; 10] = [
     ("postgres-fingerprint", postgres::fingerprint),
     ("postgres-swap", postgres::swap),
     ("postgres-upgrade", postgres::upgrade),
+    ("export-sqlite", export::sqlite),
+    ("export-postgres", export::postgres),
 ];
 
 impl Setup {

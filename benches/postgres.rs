@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-fn filled(setup: &Setup) -> TestDatabase {
+pub fn filled(setup: &Setup) -> TestDatabase {
     let database = TestDatabase::postgres_server(Postgres::start());
     let rows = data::rows(setup.megabytes);
     let configs = data::CONFIGS;
@@ -43,7 +43,7 @@ fn filled(setup: &Setup) -> TestDatabase {
     database
 }
 
-fn connect(runtime: &tokio::runtime::Runtime, database: &TestDatabase, work: &Path) -> PostgresDatabase {
+pub fn connect(runtime: &tokio::runtime::Runtime, database: &TestDatabase, work: &Path) -> PostgresDatabase {
     let Ok(DatabaseUrl::Postgres(url)) = DatabaseUrl::parse(&database.url()) else {
         panic!("a PostgreSQL URL")
     };

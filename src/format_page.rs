@@ -48,6 +48,19 @@ fn every_field_of_a_manifest_is_explained() {
 }
 
 #[test]
+fn the_export_of_the_page_is_one_and_every_field_is_explained() {
+    let text = block("### The JSON of an export", "json");
+    let sidecar: crate::tabular::Sidecar = read_and_written(text);
+    let manifest: Manifest = read_and_written(block("## manifest.json", "json"));
+    let reading = &manifest.fingerprint.tables[&crate::catalog::TableName::plain("reading")];
+    assert_eq!((sidecar.rows, sidecar.digest), (reading.rows, reading.digest));
+    let fields: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    for field in fields.as_object().expect("an object").keys() {
+        assert!(section("### The JSON of an export").contains(&format!("`{field}`")), "{field}");
+    }
+}
+
+#[test]
 fn the_inventory_of_the_page_is_one() {
     let heading = "## Inventory: before.json and after.json";
     let inventory: Inventory = read_and_written(block(heading, "json"));

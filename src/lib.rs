@@ -18,6 +18,7 @@ pub mod report;
 pub mod runbook;
 pub mod runner;
 pub mod store;
+pub mod tabular;
 
 #[cfg(test)]
 mod format_page;

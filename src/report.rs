@@ -44,6 +44,8 @@ pub enum Step {
     Snapshot,
     Prove,
     Publish,
+    /// Write rows into files.
+    Export,
     Migrate,
     /// Write the version rows and nothing else.
     Stamp,

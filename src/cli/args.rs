@@ -107,7 +107,7 @@ pub enum Command {
     ///
     /// Guarded like an upgrade: what a downgrade drops is in the backup that is taken before it.
     Downgrade(Downgrade),
-    /// Take, list, show and check backups
+    /// Take, list, show and check backups; export tables
     #[command(subcommand)]
     Backup(Backup),
     /// Put a backup back, beside or in place; the present state is saved first
@@ -218,6 +218,32 @@ pub enum Backup {
         #[arg(long)]
         chain: bool,
     },
+    /// Write tables, views and queries into NAME.csv.gz, each with its NAME.json; the database is only read
+    ///
+    /// The CSV is PostgreSQL's: a header, NULL an empty field, text always in quotes. It loads with "COPY t FROM … (FORMAT
+    /// csv, HEADER)", and every value comes back as it was. All files are of one instant, and appear together or not at
+    /// all. The JSON holds types, key, rows and digest.
+    Export {
+        /// A table or view, as the database names it: users, public.users, '"Odd Name"'
+        #[arg(value_name = "TABLE", required_unless_present = "query")]
+        tables: Vec<String>,
+        /// Export what a SELECT gives, under a name of its own; can be given several times
+        #[arg(long, value_name = "NAME=SQL", value_parser = named_query)]
+        query: Vec<(String, String)>,
+        /// The folder to write to; made, for its owner alone, if it is not there
+        #[arg(long, value_name = "DIR", default_value = "exports")]
+        out: PathBuf,
+    },
+}
+
+fn named_query(text: &str) -> Result<(String, String), String> {
+    let is_name = |name: &str| !name.trim().is_empty() && !name.contains(char::is_whitespace);
+    match text.split_once('=') {
+        Some((name, sql)) if is_name(name) && !sql.trim().is_empty() => {
+            Ok((name.to_string(), sql.to_string()))
+        }
+        _ => Err("a query needs a name before it: late='SELECT * FROM orders WHERE late'".to_string()),
+    }
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use crate::config::ConfigError;
 use crate::journal::JournalError;
 use crate::procedure::Refusal;
 use crate::report::{Aftermath, Failure};
-use crate::{engine, runner, store};
+use crate::{engine, runner, store, tabular};
 use std::error::Error as StdError;
 
 /// How the program ends.
@@ -65,6 +65,8 @@ fn of_cause(cause: &Cause) -> ExitCode {
         of_runner(error)
     } else if let Some(error) = cause.downcast_ref::<store::Error>() {
         of_store(error)
+    } else if let Some(error) = cause.downcast_ref::<tabular::Error>() {
+        of_tabular(error)
     } else if let Some(error) = cause.downcast_ref::<JournalError>() {
         of_journal(error)
     } else if let Some(error) = cause.downcast_ref::<Refusal>() {
@@ -84,6 +86,7 @@ fn of_engine(error: &engine::Error) -> ExitCode {
         Error::NotFound { .. }
         | Error::NotADatabase { .. }
         | Error::Authentication { .. }
+        | Error::NotExportable { .. }
         | Error::Exists { .. } => ExitCode::Usage,
         Error::LockedByOther { .. } => ExitCode::Locked,
         Error::Privilege { .. }
@@ -121,6 +124,14 @@ fn of_store(error: &store::Error) -> ExitCode {
     }
 }
 
+fn of_tabular(error: &tabular::Error) -> ExitCode {
+    match error {
+        tabular::Error::Taken { .. } | tabular::Error::Twice { .. } => ExitCode::Usage,
+        tabular::Error::Engine(error) => of_engine(error),
+        tabular::Error::Io { .. } => ExitCode::Failed,
+    }
+}
+
 fn of_journal(error: &JournalError) -> ExitCode {
     match error {
         JournalError::Unfinished { .. } => ExitCode::Unfinished,
@@ -149,6 +160,7 @@ pub(super) fn is_interrupted(cause: &Cause) -> bool {
     cause.downcast_ref::<engine::Error>().is_some_and(engine)
         || matches!(cause.downcast_ref::<runner::Error>(), Some(runner::Error::Engine(error)) if engine(error))
         || matches!(cause.downcast_ref::<store::Error>(), Some(store::Error::Interrupted))
+        || matches!(cause.downcast_ref::<tabular::Error>(), Some(tabular::Error::Engine(error)) if engine(error))
 }
 
 #[cfg(test)]

@@ -95,6 +95,9 @@ pub enum Error {
     DamagedSnapshot { detail: String },
     #[error("{place} exists already")]
     Exists { place: String },
+    /// A table, view or query that was named for an export.
+    #[error("{what} cannot be exported: {detail}")]
+    NotExportable { what: String, detail: String },
     #[error("{what} is not possible: {why}")]
     Unsupported { what: String, why: String },
     #[error("the operation was interrupted")]

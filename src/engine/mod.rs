@@ -8,9 +8,11 @@ pub mod postgres;
 pub mod sqlite;
 
 mod error;
+mod export;
 mod url;
 
 pub use error::{Blocker, Error};
+pub use export::*;
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 
 use crate::catalog::{Catalog, DatabaseId, Finding, TableName};
@@ -25,6 +27,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One database that can be guarded.
@@ -116,6 +119,16 @@ pub trait Database: Send + Sync {
     /// Removes what a crashed or failed operation left behind (side databases, partial files) and undoes what it had
     /// half done (a database barred for connections, half a swap). Doing it twice is doing it once.
     async fn tidy(&self, operation: &str, facts: &BTreeMap<String, String>) -> Result<Vec<String>, Error>;
+
+    /// Hands the rows of each selection to the outlet, all as of one instant. Tables and columns are named as the database
+    /// names them. Returns what was exported, in the order of the selections; fails with [`Error::NotExportable`] when
+    /// one of them names nothing that has rows.
+    async fn export_rows(
+        &self,
+        selections: &[Selection],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Exported>, Error>;
 
     /// Returns the body of `RESTORE.sh` for a snapshot of this database: a POSIX shell script that needs only stock
     /// tools (`psql`, `pg_restore`, `sqlite3`, `sha256sum`).

@@ -8,6 +8,7 @@ mod support;
 mod applying;
 mod bench;
 mod broken_commit;
+mod exporting;
 mod faults;
 mod killed;
 mod restore_script;

@@ -1,14 +1,16 @@
-//! `backup create`, `list`, `show`, `verify`.
+//! `backup create`, `list`, `show`, `verify`, `export`.
 
 use super::Context;
 use crate::cli::args::Backup;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::render::{self, Ending};
 use crate::cli::wiring;
-use crate::procedure::backup;
+use crate::engine::Selection;
+use crate::procedure::{backup, export};
 use crate::report::{Failure, Progress, Step};
 use crate::store::{BackupStore, Damage, Listed};
 use serde_json::json;
+use std::path::Path;
 
 pub(super) async fn run(context: &Context<'_>, args: &Backup) -> Result<Ending, Failure> {
     match args {
@@ -28,7 +30,22 @@ pub(super) async fn run(context: &Context<'_>, args: &Backup) -> Result<Ending, 
             Ok(Ending::said(render::show_backup(&backup), json!({ "backup": backup })))
         }
         Backup::Verify { backup, chain } => verify(context, backup.as_deref(), *chain).await,
+        Backup::Export { tables, query, out } => export_to(context, tables, query, out).await,
     }
+}
+
+async fn export_to(
+    context: &Context<'_>,
+    tables: &[String],
+    queries: &[(String, String)],
+    folder: &Path,
+) -> Result<Ending, Failure> {
+    let assembled = context.assemble().await?;
+    let tables = tables.iter().cloned().map(Selection::Table);
+    let queries = queries.iter().cloned().map(|(name, sql)| Selection::Query { name, sql });
+    let selections: Vec<Selection> = tables.chain(queries).collect();
+    let exports = export::export(&assembled.ports(), &selections, folder).await?;
+    Ok(Ending::said(render::exports(&exports), json!({ "exports": exports })))
 }
 
 /// Needs no database: a backup must be checkable where its database no longer is.

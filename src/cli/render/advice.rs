@@ -8,6 +8,7 @@ use crate::journal::JournalError;
 use crate::procedure::Refusal;
 use crate::runner;
 use crate::store;
+use crate::tabular;
 use std::error::Error as StdError;
 
 /// Returns what to do next for this cause, as whole commands or short sentences; the best first.
@@ -18,6 +19,8 @@ pub(super) fn hints(cause: &(dyn StdError + Send + Sync + 'static)) -> Vec<Strin
         runner_hint(error)
     } else if let Some(error) = cause.downcast_ref::<store::Error>() {
         store_hint(error)
+    } else if let Some(error) = cause.downcast_ref::<tabular::Error>() {
+        tabular_hint(error)
     } else if let Some(error) = cause.downcast_ref::<JournalError>() {
         journal_hint(error)
     } else if let Some(error) = cause.downcast_ref::<ConfigError>() {
@@ -57,6 +60,9 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
             "install the client programs of the server's version (Debian: apt-get install postgresql-client)"
         }
         Error::NoSpace { .. } => "free space there, or set backup.directory in ripcord.toml to another disk",
+        Error::NotExportable { .. } => {
+            "write a table as schema.name, a part that is not plain in double quotes: '\"Odd Name\"'; a query as one SELECT"
+        }
         Error::Exists { .. } => "name a database that does not exist yet",
         Error::Statement { .. } => "mend the revision file and run the same command again",
         Error::ForeignKeys { .. } => {
@@ -116,6 +122,17 @@ fn store_hint(error: &store::Error) -> Option<String> {
         }
         store::Error::Unusable { .. } => Some("choose another one from \"ripcord backup list\"".to_string()),
         _ => None,
+    }
+}
+
+fn tabular_hint(error: &tabular::Error) -> Option<String> {
+    match error {
+        tabular::Error::Taken { .. } => Some("move it away, or name another folder with --out".to_string()),
+        tabular::Error::Twice { .. } => {
+            Some("name each of them once, and each query differently".to_string())
+        }
+        tabular::Error::Engine(error) => engine_hint(error),
+        tabular::Error::Io { .. } => None,
     }
 }
 

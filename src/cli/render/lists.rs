@@ -2,6 +2,7 @@
 
 use super::words;
 use crate::journal::OperationState;
+use crate::procedure::export::Export;
 use crate::procedure::rows_text;
 use crate::store::{Backup, Listed};
 use comfy_table::{Table, presets};
@@ -30,6 +31,21 @@ pub fn backups(all: &[Listed]) -> String {
                 String::new(),
             ]),
         };
+    }
+    trimmed(&table)
+}
+
+/// Returns what was exported as a table.
+pub fn exports(all: &[Export]) -> String {
+    let mut table = plain();
+    table.set_header(["export", "rows", "size", "file"]);
+    for export in all {
+        table.add_row([
+            export.facts.name.clone(),
+            export.facts.rows.to_string(),
+            words::bytes(export.facts.size),
+            export.place.display().to_string(),
+        ]);
     }
     trimmed(&table)
 }

@@ -9,7 +9,7 @@ pub mod revisions;
 mod words;
 
 pub use human::plan_text;
-pub use lists::{backups, log_lines, log_of, show_backup};
+pub use lists::{backups, exports, log_lines, log_of, show_backup};
 
 use super::args::{Cli, Common, Format};
 use super::exit_code::ExitCode;

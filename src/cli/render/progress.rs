@@ -58,6 +58,12 @@ impl Bars {
                 bar.set_length(total.rows);
                 bar.set_position(done.rows);
             }
+            _ if done.rows > 0 && done.bytes > 0 => {
+                bar.set_style(style("{spinner} {prefix:<10} {human_pos} rows, {msg} {elapsed}"));
+                bar.set_position(done.rows);
+                bar.set_message(format!("{}  {what}", super::words::bytes(done.bytes)));
+                return;
+            }
             _ => {
                 bar.set_style(style("{spinner} {prefix:<10} {human_pos} rows {elapsed}  {wide_msg}"));
                 bar.set_position(done.rows.max(done.bytes));

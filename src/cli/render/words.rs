@@ -10,6 +10,7 @@ pub(super) fn step(step: Step) -> &'static str {
         Step::Snapshot => "snapshot",
         Step::Prove => "prove",
         Step::Publish => "publish",
+        Step::Export => "export",
         Step::Migrate => "migrate",
         Step::Stamp => "stamp",
         Step::Verify => "verify",

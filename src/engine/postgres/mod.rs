@@ -14,6 +14,7 @@ mod child;
 mod database_level;
 mod differences;
 mod errors;
+mod export;
 mod exporter;
 mod findings;
 mod fingerprint;
@@ -40,8 +41,8 @@ mod writes;
 pub use tools::tool_folders;
 
 use super::{
-    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Need, OtherWrites, PostgresUrl,
-    Preflight, Proof, Snapshot, Staged, Swapped, WriteMark,
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, Need, OtherWrites, Outlet,
+    PostgresUrl, Preflight, Proof, Selection, Snapshot, Staged, Swapped, WriteMark,
 };
 use crate::base::Cancel;
 use crate::catalog::{Catalog, DatabaseId, EngineKind};
@@ -55,7 +56,7 @@ use server::Server;
 use session::{Purpose, Session};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tools::Tools;
@@ -279,6 +280,15 @@ impl Database for PostgresDatabase {
 
     async fn tidy(&self, operation: &str, facts: &BTreeMap<String, String>) -> Result<Vec<String>, Error> {
         self.tidy_up(operation, facts).await
+    }
+
+    async fn export_rows(
+        &self,
+        selections: &[Selection],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Exported>, Error> {
+        self.unless_cancelled(self.export_selections(selections, outlet.as_ref(), progress)).await
     }
 
     fn restore_script(&self, _taken: &Snapshot) -> String {

@@ -5,13 +5,14 @@
 //! open on it: closing such a file would drop the locks (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
 //!
 //! What is told where: [`session`] how a database is opened, [`view`] how several connections see one instant, [`scan`]
-//! how rows become fingerprints, [`snapshot`] how a copy is taken and proven, [`after`] how a
+//! how rows become fingerprints, [`export`] how they leave, [`snapshot`] how a copy is taken and proven, [`after`] how a
 //! second look is spared what did not change, [`apply`] how a script runs, [`swap`] how
 //! a snapshot is put back.
 
 mod after;
 mod apply;
 mod catalog;
+mod export;
 mod failure;
 mod findings;
 mod inventory;
@@ -35,8 +36,8 @@ mod tests;
 pub use session::assert_library;
 
 use super::{
-    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Need, OtherWrites, Preflight, Proof,
-    Snapshot, Staged, Swapped, WriteMark,
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, Need, OtherWrites, Outlet,
+    Preflight, Proof, Selection, Snapshot, Staged, Swapped, WriteMark,
 };
 use crate::base::Cancel;
 use crate::catalog::{Catalog, DatabaseId, EngineKind};
@@ -258,6 +259,16 @@ impl Database for SqliteDatabase {
     async fn tidy(&self, operation: &str, _facts: &BTreeMap<String, String>) -> Result<Vec<String>, Error> {
         let operation = operation.to_string();
         self.blocking(move |site| site.tidy(&operation)).await
+    }
+
+    async fn export_rows(
+        &self,
+        selections: &[Selection],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Exported>, Error> {
+        let (selections, progress) = (selections.to_vec(), progress.clone());
+        self.blocking(move |site| site.export(&selections, outlet.as_ref(), &progress)).await
     }
 
     fn restore_script(&self, taken: &Snapshot) -> String {

@@ -5,6 +5,7 @@
 //! finalized. A connection is used by one thread at a time: they are opened without SQLite's own mutex.
 
 use crate::base::Cancel;
+use crate::engine::Value;
 use rusqlite::{Connection, Result, ffi};
 use std::cell::Cell;
 use std::ffi::{CStr, c_int, c_void};
@@ -159,16 +160,6 @@ impl OpenFile<'_> {
     }
 }
 
-/// A value as SQLite stores it: text in the database's own encoding, nothing converted.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Value<'r> {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(&'r [u8]),
-    Blob(&'r [u8]),
-}
-
 /// A statement that is stepped by hand.
 pub(super) struct Cursor<'c> {
     statement: NonNull<ffi::sqlite3_stmt>,
@@ -219,7 +210,26 @@ impl<'c> Cursor<'c> {
         unsafe { ffi::sqlite3_column_int64(self.statement.as_ptr(), column) }
     }
 
-    /// Returns the value in a column of the present row. It lives until the next step, which the borrow makes sure of.
+    /// Returns the columns: name and declared type, which an expression has not.
+    pub(super) fn columns(&self) -> Vec<(String, String)> {
+        let statement = self.statement.as_ptr();
+        // SAFETY: as in `bind`; both texts end with a zero byte and live as long as the statement, or are null.
+        let text = |start: *const c_char| match start.is_null() {
+            true => String::new(),
+            false => unsafe { CStr::from_ptr(start) }.to_string_lossy().into_owned(),
+        };
+        unsafe {
+            let count = ffi::sqlite3_column_count(statement);
+            let column = |at| {
+                let name = text(ffi::sqlite3_column_name(statement, at));
+                (name, text(ffi::sqlite3_column_decltype(statement, at)))
+            };
+            (0..count).map(column).collect()
+        }
+    }
+
+    /// Returns the value in a column of the present row, as SQLite stores it: text in the database's own encoding, nothing
+    /// converted. It lives until the next step, which the borrow makes sure of.
     pub(super) fn value(&self, column: c_int) -> Value<'_> {
         let statement = self.statement.as_ptr();
         // SAFETY: as in `bind`. The type is asked for before anything could convert the value.

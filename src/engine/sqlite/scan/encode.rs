@@ -5,7 +5,8 @@
 //! bytes, text in the encoding of the database. No value is the beginning of another one, so values can be joined to rows
 //! and keys without anything between them: different rows give different bytes.
 
-use super::super::raw::{Cursor, Value};
+use super::super::raw::Cursor;
+use crate::engine::Value;
 use std::ops::Range;
 
 const NULL: u8 = 0;
@@ -16,7 +17,7 @@ const BLOB: u8 = 4;
 
 /// One row as bytes: built anew for each row, in memory that stays.
 #[derive(Default)]
-pub(super) struct Row {
+pub(in super::super) struct Row {
     bytes: Vec<u8>,
     values: Vec<Range<usize>>,
     key: Vec<u8>,
@@ -25,17 +26,27 @@ pub(super) struct Row {
 impl Row {
     /// Takes `count` columns from `first` on.
     pub(super) fn fill(&mut self, cursor: &Cursor<'_>, first: i32, count: i32) {
-        self.bytes.clear();
-        self.values.clear();
+        self.clear();
         for column in first..first + count {
-            let start = self.bytes.len();
-            push(&mut self.bytes, cursor.value(column));
-            self.values.push(start..self.bytes.len());
+            self.push(cursor.value(column));
         }
     }
 
+    /// Begins a row.
+    pub(in super::super) fn clear(&mut self) {
+        self.bytes.clear();
+        self.values.clear();
+    }
+
+    /// Takes the next value.
+    pub(in super::super) fn push(&mut self, value: Value<'_>) {
+        let start = self.bytes.len();
+        push(&mut self.bytes, value);
+        self.values.push(start..self.bytes.len());
+    }
+
     /// Returns all values.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(in super::super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -44,8 +55,8 @@ impl Row {
         self.values.iter().map(|range| &self.bytes[range.clone()])
     }
 
-    /// Joins the values of the key columns, given by their places.
-    pub(super) fn join_key(&mut self, places: &[usize]) {
+    /// Joins some values, given by their places: those of the key, or all in another order.
+    pub(in super::super) fn join_key(&mut self, places: &[usize]) {
         self.key.clear();
         for place in places {
             self.key.extend_from_slice(&self.bytes[self.values[*place].clone()]);
@@ -53,7 +64,7 @@ impl Row {
     }
 
     /// Returns what [`Row::join_key`] joined.
-    pub(super) fn key(&self) -> &[u8] {
+    pub(in super::super) fn key(&self) -> &[u8] {
         &self.key
     }
 }

@@ -21,6 +21,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use table::{Range, Reading};
 
+pub(super) use encode::Row;
+pub(super) use table::rowid_name;
+
 /// How many rows are read between two looks at what the others do.
 const ROWS_BETWEEN_LOOKS: u64 = 4096;
 /// How many rows are read between two reports.

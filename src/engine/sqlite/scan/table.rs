@@ -178,7 +178,7 @@ fn readable_columns<'t>(
 }
 
 /// Returns a word that means the rowid in this table: a column may bear each of the three names.
-fn rowid_name(table: &Table) -> Option<String> {
+pub(in super::super) fn rowid_name(table: &Table) -> Option<String> {
     if table.options.contains_key("without rowid") {
         return None;
     }

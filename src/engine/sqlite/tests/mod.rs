@@ -2,6 +2,7 @@
 
 mod after;
 mod apply;
+mod export;
 mod fidelity;
 mod fingerprint;
 mod looking;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
@@ -110,6 +110,15 @@ impl Database for Fake {
             self.cancel.cancel();
         }
         Ok(Applied::nothing())
+    }
+
+    async fn export_rows(
+        &self,
+        _: &[Selection],
+        _: Arc<dyn Outlet>,
+        _: &Progress,
+    ) -> Result<Vec<Exported>, Error> {
+        unsupported("export_rows")
     }
 
     async fn lock(&self, _: &str) -> Result<Box<dyn DatabaseLock>, Error> {

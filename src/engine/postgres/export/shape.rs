@@ -1,0 +1,148 @@
+//! What an export is going to look like: its columns, and the statement that sends its rows.
+
+use super::super::names::identifier;
+use super::super::session::{Row, Session};
+use super::{OWN_PATH, PINNED_PATH, Relation};
+use crate::engine::postgres::catalog::keys_sql;
+use crate::engine::{Error, Selection, Shape, ShapeColumn};
+use sqlx::{AssertSqlSafe, Column as _, Executor as _, SqlSafeStr as _, Statement as _};
+use std::collections::BTreeSet;
+
+/// How one selection is read.
+pub(super) struct Plan {
+    pub shape: Shape,
+    /// The statement that sends its rows.
+    pub sql: String,
+    /// The search path under which the statement means what its author meant.
+    pub path: &'static str,
+}
+
+/// Whether values of a type are text: then they stand in quotes always, and not only where they must. `t` is `pg_type`.
+const IS_TEXT: &str = "t.typcategory IN ('S', 'E') OR t.typname IN ('char', 'json', 'jsonb', 'xml')";
+
+impl Plan {
+    /// Decides how to read a selection; `relation` is what it names, unless it is a query.
+    pub(super) async fn of(
+        session: &mut Session,
+        selection: &Selection,
+        relation: Option<Relation>,
+    ) -> Result<Self, Error> {
+        match (selection, relation) {
+            (Selection::Query { sql, .. }, _) => Self::of_query(session, selection, sql).await,
+            (_, Some(relation)) => Self::of_relation(session, relation).await,
+            (Selection::Table(_), None) => Err(selection.refuse("it was not looked for")),
+        }
+    }
+
+    async fn of_relation(session: &mut Session, relation: Relation) -> Result<Self, Error> {
+        let sql = format!(
+            "SELECT a.attname, format_type(a.atttypid, a.atttypmod), {IS_TEXT}, a.attgenerated <> '' \
+             FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+             WHERE a.attrelid = {} AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            relation.number
+        );
+        let rows = session.rows("reading the columns", &sql).await?;
+        let (generated, stored): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.is(3));
+        let name = relation.name;
+        let columns = columns(&stored);
+        let list = columns.iter().map(|column| identifier(&column.name)).collect::<Vec<_>>().join(", ");
+        // COPY of the table itself is the faster of the two, but knows only tables, and no empty list. ONLY as it does.
+        let source = match relation.kind.as_str() {
+            "r" if !columns.is_empty() => format!("{} ({list})", name.sql()),
+            "r" => format!("(SELECT FROM ONLY {})", name.sql()),
+            _ => format!("(SELECT {list} FROM {})", name.sql()),
+        };
+        let key = key(session, &name, &columns).await?;
+        let shape = Shape {
+            table: Some(name),
+            columns,
+            key,
+            left_out: generated.iter().map(|row| row.text(0).to_string()).collect(),
+            encoding: "UTF8".to_string(),
+        };
+        Ok(Self { sql: copy(&source, &stored), shape, path: PINNED_PATH })
+    }
+
+    async fn of_query(session: &mut Session, selection: &Selection, sql: &str) -> Result<Self, Error> {
+        let sql = sql.trim().trim_end_matches(';').trim_end();
+        let types = described(session, selection, sql).await?;
+        let values: Vec<String> = types
+            .iter()
+            .enumerate()
+            .map(|(place, (name, number))| {
+                format!("({place}, {}, {number}::oid)", super::super::names::literal(name))
+            })
+            .collect();
+        let types = format!(
+            "SELECT q.name, format_type(q.type, NULL), {IS_TEXT} FROM (VALUES {}) q (place, name, type) \
+             JOIN pg_type t ON t.oid = q.type ORDER BY q.place",
+            values.join(", ")
+        );
+        let rows = session.rows("reading the columns", &types).await?;
+        let shape = Shape {
+            table: None,
+            columns: columns(&rows),
+            key: Vec::new(),
+            left_out: Vec::new(),
+            encoding: "UTF8".to_string(),
+        };
+        // On lines of its own: the query may end in a comment.
+        Ok(Self { sql: copy(&format!("(\n{sql}\n)"), &rows), shape, path: OWN_PATH })
+    }
+}
+
+fn columns(rows: &[Row]) -> Vec<ShapeColumn> {
+    let column =
+        |row: &Row| ShapeColumn { name: row.text(0).to_string(), type_name: row.text(1).to_string() };
+    rows.iter().map(column).collect()
+}
+
+/// Returns the statement that sends the rows of a source.
+fn copy(source: &str, columns: &[Row]) -> String {
+    let names: BTreeSet<&str> = columns.iter().map(|row| row.text(0)).collect();
+    let text: Vec<String> =
+        columns.iter().filter(|row| row.is(2)).map(|row| identifier(row.text(0))).collect();
+    let quoted = match text.len() {
+        0 => String::new(),
+        // A query may give two columns the same name, which a list could not tell apart.
+        _ if names.len() < columns.len() => ", FORCE_QUOTE *".to_string(),
+        _ => format!(", FORCE_QUOTE ({})", text.join(", ")),
+    };
+    format!("COPY {source} TO STDOUT (FORMAT csv{quoted})")
+}
+
+/// Returns the columns that identify a row, by the same rule as the catalog, if all of them are exported.
+async fn key(
+    session: &mut Session,
+    table: &crate::catalog::TableName,
+    columns: &[ShapeColumn],
+) -> Result<Vec<String>, Error> {
+    let rows = session.rows("reading the keys", &keys_sql()).await?;
+    let mine =
+        rows.iter().filter(|row| Some(row.text(0)) == table.schema.as_deref() && row.text(1) == table.name);
+    let key: Vec<String> = mine.map(|row| row.text(2).to_string()).collect();
+    let exported = |part: &String| columns.iter().any(|column| column.name == *part);
+    Ok(if key.iter().all(exported) { key } else { Vec::new() })
+}
+
+/// Asks the server for the columns of a query: their names, and the numbers of their types. Preparing it by itself
+/// shows as well that it is one statement.
+async fn described(
+    session: &mut Session,
+    selection: &Selection,
+    sql: &str,
+) -> Result<Vec<(String, u32)>, Error> {
+    session.run("preparing a query", OWN_PATH).await?;
+    let text = AssertSqlSafe(sql.to_string()).into_sql_str();
+    let prepared = (&mut session.connection).prepare(text).await;
+    let statement = prepared.map_err(|error| match session.failed(&error, "preparing a query") {
+        Error::Driver { detail, .. } => selection.refuse(detail),
+        other => other,
+    })?;
+    let number = |column: &sqlx::postgres::PgColumn| column.type_info().oid().map(|oid| oid.0);
+    let columns: Option<Vec<_>> =
+        statement.columns().iter().map(|column| Some((column.name().to_string(), number(column)?))).collect();
+    let columns = columns.filter(|columns| !columns.is_empty());
+    session.run("preparing a query", PINNED_PATH).await?;
+    columns.ok_or_else(|| selection.refuse("it gives no columns"))
+}

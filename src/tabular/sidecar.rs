@@ -1,0 +1,91 @@
+//! The JSON beside an export: what the CSV cannot say itself.
+
+use crate::catalog::{DatabaseId, TableName};
+use crate::engine::{Exported, Selection};
+use crate::fingerprint::{ALGORITHM, Digest};
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The version of the format of exports.
+pub const FORMAT: u32 = 1;
+
+/// `NAME.json`, specified in `docs/format.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sidecar {
+    pub format: u32,
+    pub name: String,
+    /// The table or view, unless it is a query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    pub database: DatabaseId,
+    pub exported: String,
+    pub ripcord: String,
+    /// The name of the CSV.
+    pub file: String,
+    pub size: u64,
+    pub sha256: String,
+    pub columns: Vec<SidecarColumn>,
+    pub key: Vec<String>,
+    /// Generated columns, which are not in the CSV.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub left_out: Vec<String>,
+    pub encoding: String,
+    pub rows: u64,
+    pub algorithm: String,
+    pub digest: Digest,
+}
+
+/// One column of the CSV.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SidecarColumn {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub type_name: String,
+}
+
+/// The file that a sidecar is about.
+pub(super) struct CsvFile {
+    pub name: String,
+    pub size: u64,
+    pub sha256: String,
+}
+
+impl Sidecar {
+    pub(super) fn new(
+        selection: &Selection,
+        exported: &Exported,
+        database: &DatabaseId,
+        at: DateTime<Utc>,
+        file: CsvFile,
+    ) -> Self {
+        let query = match selection {
+            Selection::Table(_) => None,
+            Selection::Query { sql, .. } => Some(sql.clone()),
+        };
+        let shape = exported.shape.clone();
+        let columns = shape.columns.into_iter();
+        Self {
+            format: FORMAT,
+            name: selection.name().to_string(),
+            table: shape.table,
+            query,
+            database: database.clone(),
+            exported: at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            ripcord: env!("CARGO_PKG_VERSION").to_string(),
+            file: file.name,
+            size: file.size,
+            sha256: file.sha256,
+            columns: columns
+                .map(|column| SidecarColumn { name: column.name, type_name: column.type_name })
+                .collect(),
+            key: shape.key,
+            left_out: shape.left_out,
+            encoding: shape.encoding,
+            rows: exported.rows,
+            algorithm: ALGORITHM.to_string(),
+            digest: exported.digest,
+        }
+    }
+}
