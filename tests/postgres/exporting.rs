@@ -135,7 +135,7 @@ const TYPES: [(&str, &[&str]); 36] = [
     ("bit(3)", &["'101'"]),
     ("varbit", &["''", "'1010101'"]),
     ("json", &["E'{ \"a\":  [1, \"\\\\u00e9\\\\n\"],\\n\"b\": null}'", "'\"\"'", "'null'"]),
-    ("jsonb", &["'{\"a\": 1.10, \"b\": \"\\\\\"\"}'", "'[]'", "'\"\"'"]),
+    ("jsonb", &["'{\"a\": 1.10, \"b\": \"\\\"\"}'", "'[]'", "'\"\"'"]),
     ("text[]", &["'{}'", "ARRAY[NULL, 'NULL', '', E'a\"b\\\\,\\n', '{']", "ARRAY[ARRAY['a'], ARRAY[NULL]]"]),
     ("int4[]", &["'[0:1]={1,2}'", "'{{1},{NULL}}'"]),
     ("pair", &["ROW(NULL, NULL)", "ROW(1, E'a,\"b\\n\\\\')", "ROW(2, '')"]),
@@ -172,11 +172,14 @@ fn any_table_of_postgres_comes_back_from_its_export() {
     let picks = proptest::collection::vec(any::<proptest::sample::Index>(), 5);
     let shape = (0usize..8, picks.clone(), proptest::collection::vec(picks, 0..8));
     let mut runner = TestRunner::new(Config { failure_persistence: None, cases: 14, ..Config::default() });
-    // Every type once with all its values, then chosen ones side by side.
-    for (number, of_type) in types.chunks(1).enumerate() {
-        let values = of_type[0].1;
-        let rows = values.iter().map(|value| vec![*value]).chain([vec!["NULL"]]).collect();
-        comes_back(&bench, number, &["v"], &[of_type[0].0], rows);
+    // Every type with all its values, then chosen ones side by side.
+    for (number, group) in types.chunks(6).enumerate() {
+        let most = group.iter().map(|of_type| of_type.1.len()).max().unwrap_or(0);
+        let value = |row: usize, values: &[&'static str]| values.get(row).copied().unwrap_or("NULL");
+        let rows =
+            (0..=most).map(|row| group.iter().map(|of_type| value(row, of_type.1)).collect()).collect();
+        let names: Vec<&str> = NAMES[..group.len()].to_vec();
+        comes_back(&bench, number, &names, &group.iter().map(|of_type| of_type.0).collect::<Vec<_>>(), rows);
     }
     let outcome = runner.run(&shape, |(first, columns, rows)| {
         let columns: Vec<_> = columns.iter().map(|pick| pick.get(&types)).collect();
@@ -298,9 +301,15 @@ fn a_large_table_of_postgres_comes_back_whole_and_in_order() {
     let name = |name: &str| TableName::qualified("public", name);
     let found = digests(&bench, &[&name("t"), &name("twin")]);
     assert_eq!(found, vec![(60_000, sidecar.digest.to_string()); 2]);
-    let in_order =
-        "SELECT count(*) FROM (SELECT z, row_number() OVER (ORDER BY ctid) n FROM twin) q WHERE z <> n;";
-    assert_eq!(bench.server.psql("app", in_order).trim(), "0");
+    let mut reader = ripcord::tabular::csv::Reader::new(std::io::BufReader::new(
+        std::fs::File::open(unpacked(&path)).unwrap(),
+    ));
+    let mut numbers = Vec::new();
+    while let Some(record) = reader.record().unwrap() {
+        numbers.push(String::from_utf8(record[0].bytes.clone()).unwrap());
+    }
+    let scanned = bench.server.psql("app", "SELECT z FROM t;");
+    assert!(numbers[1..].iter().map(String::as_str).eq(scanned.lines()), "the order of the server");
 }
 
 /// `psql` before version 18 looks for a line that is only `\.` even inside quotes. It is the tool, not the file: the server
