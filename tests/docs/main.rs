@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod console;
 mod links;
 mod reference;
+mod runbooks;
 mod tour;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +22,12 @@ fn root() -> &'static Path {
 fn read(relative: impl AsRef<Path>) -> String {
     let path = root().join(relative);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Puts ripcord among the tools of the sandbox, under its name.
+fn on_the_path(sandbox: &support::Sandbox) {
+    let tools = sandbox.project().with_file_name("tools");
+    std::os::unix::fs::symlink(support::ripcord_binary(), tools.join("ripcord")).expect("linked once");
 }
 
 /// The Markdown files at the top and below the folders that hold documents, relative to the top.
