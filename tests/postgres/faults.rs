@@ -48,7 +48,7 @@ async fn appears(place: PathBuf) {
 fn sessions(bench: &Bench) -> String {
     let sql =
         "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ripcord:%' AND datname = 'app';";
-    bench.server.psql("postgres", sql).trim().to_string()
+    bench.server.comes_to_nothing(sql)
 }
 
 #[test]
