@@ -172,6 +172,8 @@ pub fn restore(setup: &Setup) {
                 let operation = crate::process::operation(&journal, database.identity());
                 runtime
                     .block_on(async {
+                        // What is replaced must be known to be saved: nobody has written since the mark.
+                        database.mark().await?;
                         let staged = database
                             .stage(&folder, &taken.inventory, operation.id(), &Progress::silent())
                             .await?;
