@@ -39,6 +39,11 @@ pub trait Database: Send + Sync {
     /// Tells whether there is a database at all (a SQLite file that does not exist is none). An upgrade may create it.
     async fn exists(&self) -> Result<bool, Error>;
 
+    /// Fails with [`Error::no_database`] when there is none.
+    async fn must_exist(&self) -> Result<(), Error> {
+        if self.exists().await? { Ok(()) } else { Err(Error::no_database(self.identity())) }
+    }
+
     /// Takes the lock that lets one operation at a time work on this database; freed when the value is dropped and
     /// when the process dies. Fails with [`Error::LockedByOther`] without waiting for the other
     /// one to end, but for the moment that a server takes to notice that a process has gone.

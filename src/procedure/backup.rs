@@ -9,10 +9,7 @@ use crate::store::Damage;
 /// Takes a backup: snapshot, proof, publication. The database is only read.
 pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report, Failure> {
     let id = ports.journal.new_id(Kind::Backup);
-    if !ports.database.exists().await.map_err(refused)? {
-        ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
-        return Err(refused(crate::engine::Error::no_database(ports.identity())));
-    }
+    ports.refuse_missing().await?;
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
     preflight(ports, policy, false).await?;

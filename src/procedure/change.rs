@@ -40,10 +40,8 @@ pub async fn plan(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Plan, Fa
 pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report, Failure> {
     let kind = kind_of(request.direction);
     let id = ports.journal.new_id(kind);
-    if request.direction == Direction::Down && !ports.database.exists().await.map_err(refused)? {
-        // A database that an interrupted restore was about to put here is not missing: it waits for `recover`.
-        ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
-        return Err(refused(crate::engine::Error::no_database(ports.identity())));
+    if request.direction == Direction::Down {
+        ports.refuse_missing().await?;
     }
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;

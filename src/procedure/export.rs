@@ -1,7 +1,7 @@
 //! Exports by hand: tables and queries as files that load anywhere.
 
 use super::{Ports, refused};
-use crate::engine::{Error, Selection};
+use crate::engine::Selection;
 use crate::report::{Event, Failure, Step};
 use crate::tabular::{Draft, Sidecar};
 use std::path::{Path, PathBuf};
@@ -23,9 +23,7 @@ pub async fn export(
     selections: &[Selection],
     folder: &Path,
 ) -> Result<Vec<Export>, Failure> {
-    if !ports.database.exists().await.map_err(refused)? {
-        return Err(refused(Error::no_database(ports.identity())));
-    }
+    ports.database.must_exist().await.map_err(refused)?;
     // Before anything is read: a name that is taken must not be found after an hour.
     let draft = Arc::new(Draft::begin(folder, selections).map_err(refused)?);
     ports.observer.event(&Event::StepStarted { step: Step::Export });

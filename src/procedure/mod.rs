@@ -90,6 +90,16 @@ impl Ports<'_> {
         self.database.identity()
     }
 
+    /// Refuses when there is no database. One that an interrupted restore was about to put here is not missing: it waits
+    /// for `recover`.
+    async fn refuse_missing(&self) -> Result<(), Failure> {
+        if self.database.exists().await.map_err(refused)? {
+            return Ok(());
+        }
+        self.journal.refuse_unfinished(self.identity()).map_err(refused)?;
+        Err(refused(crate::engine::Error::no_database(self.identity())))
+    }
+
     fn progress(&self, step: Step) -> Progress {
         Progress::new(self.observer.clone(), step)
     }

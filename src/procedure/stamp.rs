@@ -26,9 +26,7 @@ pub struct StampRequest {
 /// Sets the version rows to what is asked for.
 pub async fn stamp(ports: &Ports<'_>, request: &StampRequest) -> Result<Report, Failure> {
     let id = ports.journal.new_id(Kind::Stamp);
-    if !ports.database.exists().await.map_err(refused)? {
-        return Err(refused(engine::Error::no_database(ports.identity())));
-    }
+    ports.database.must_exist().await.map_err(refused)?;
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
 

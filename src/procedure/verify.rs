@@ -68,9 +68,7 @@ pub struct Verification {
 /// Compares the live database with a known state, at any time. Differences are listed in [`Check::wrong`].
 pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification, Failure> {
     // Before anything else: without a database no backup is worth looking for.
-    if !ports.database.exists().await.map_err(refused)? {
-        return Err(refused(crate::engine::Error::no_database(ports.identity())));
-    }
+    ports.database.must_exist().await.map_err(refused)?;
     // A file that is no database says so here, whatever backups there are.
     ports.database.version_rows().await.map_err(refused)?;
     let backup = match against {

@@ -4,7 +4,7 @@ use crate::support::Postgres;
 use ripcord::base::{Cancel, FixedClock};
 use ripcord::catalog::{DatabaseId, EngineKind};
 use ripcord::engine::postgres::{Options, PostgresDatabase, tool_folders};
-use ripcord::engine::{Database, DatabaseUrl, Error, PostgresUrl, Snapshot};
+use ripcord::engine::{Database, DatabaseUrl, Error, PostgresUrl, Snapshot, Staged};
 use ripcord::journal::{Entry, Journal, Operation, OperationState};
 use ripcord::report::{Kind, Progress};
 use std::path::PathBuf;
@@ -73,6 +73,12 @@ impl Bench {
 
     pub fn snapshots(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    /// Builds the database of a snapshot, ready to be put in place.
+    pub async fn stage(&self, database: &PostgresDatabase, taken: &Snapshot, name: &str) -> Staged {
+        let (folder, progress) = (self.snapshots(name), Progress::silent());
+        database.stage(&folder, &taken.inventory, OPERATION, &progress).await.expect("staged")
     }
 
     /// A journal for what an operation writes down.

@@ -33,10 +33,8 @@ fn a_restore_beside_brings_back_everything_and_keeps_the_bad_database() {
         bench.server.psql("app", "ALTER DATABASE app SET work_mem = '1MB';");
         let mut client = bench.server.session("app");
         assert_eq!(client.execute("SELECT 1;"), "1");
-        let folder = bench.snapshots("snapshot");
         let lock = database.lock(OPERATION).await.expect("the lock");
-        let staged =
-            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let staged = bench.stage(&database, &taken, "snapshot").await;
         assert_eq!(staged.differences, Vec::<String>::new());
         let operation = bench.operation(OPERATION);
         let swapped = database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
@@ -92,10 +90,8 @@ fn a_snapshot_restores_into_a_database_that_did_not_exist() {
         let taken = bench.snapshot(&bench.database().await, "snapshot").await;
         let other = bench.connect(&bench.server.url("other"), bench.options()).await.expect("connected");
         assert!(!other.exists().await.expect("asked"));
-        let folder = bench.snapshots("snapshot");
         let _lock = other.lock(OPERATION).await.expect("the lock");
-        let staged =
-            other.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let staged = bench.stage(&other, &taken, "snapshot").await;
         let operation = bench.operation(OPERATION);
         let swapped = other.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
         assert_eq!(swapped.kept, None);
@@ -118,11 +114,9 @@ fn without_createdb_a_restore_works_in_place_in_one_transaction() {
         let change = "DROP TABLE no_key; UPDATE customer SET status = NULL; CREATE TABLE more (id integer);
             CREATE SCHEMA newer; CREATE VIEW newer.v AS SELECT * FROM customer;";
         bench.server.psql_as("app", "app", change);
-        let folder = bench.snapshots("snapshot");
         // Another day: to the first engine this would be a write behind its back.
         let database = bench.database().await;
-        let staged =
-            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let staged = bench.stage(&database, &taken, "snapshot").await;
         assert!(staged.way.contains("in place"), "{}", staged.way);
         let operation = bench.operation(OPERATION);
         database.swap(&staged, OPERATION, &operation.script_log()).await.expect("restored");
@@ -178,9 +172,7 @@ fn a_swap_says_where_rows_are_that_were_written_after_the_present_state_was_save
     block_on(async {
         let database = bench.database().await;
         let taken = bench.snapshot(&database, "snapshot").await;
-        let folder = bench.snapshots("snapshot");
-        let staged =
-            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let staged = bench.stage(&database, &taken, "snapshot").await;
         bench.server.psql_as("app", "app", "INSERT INTO t VALUES (1), (2), (3);");
         let operation = bench.operation(OPERATION);
         let swapped = database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
@@ -210,8 +202,7 @@ fn what_only_others_may_say_of_a_database_is_told_and_stops_nothing() {
             "{}",
             proof.method
         );
-        let staged =
-            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let staged = bench.stage(&database, &taken, "snapshot").await;
         let operation = bench.operation(OPERATION);
         let swapped = database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
         let told = "ALTER ROLE \"boss\" IN DATABASE \"app\" SET \"work_mem\" TO '9MB'";
@@ -233,9 +224,7 @@ fn a_table_that_somebody_makes_at_the_last_moment_does_not_go_with_its_schema() 
         let options = Options { lock_timeout: Duration::from_secs(120), ..bench.options() };
         let database = bench.connect(&bench.server.url("app"), options).await.expect("connected");
         let taken = bench.snapshot(&database, "snapshot").await;
-        let folder = bench.snapshots("snapshot");
-        let staged =
-            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let staged = bench.stage(&database, &taken, "snapshot").await;
         let mut other = bench.server.session("app");
         other.execute("BEGIN; CREATE TABLE s.late (id integer); INSERT INTO s.late VALUES (7);");
         let operation = bench.operation(OPERATION);

@@ -35,8 +35,7 @@ fn newer_programs_prove_and_restore_a_database_of_an_older_server() {
         let folder = bench.snapshots("snapshot");
         let proof = database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("a proof");
         assert_eq!(proof.differences, Vec::<String>::new());
-        let staged =
-            database.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let staged = bench.stage(&database, &taken, "snapshot").await;
         let operation = bench.operation(OPERATION);
         database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
     });
@@ -68,9 +67,7 @@ fn a_snapshot_of_an_older_server_comes_back_on_a_newer_one() {
     block_on(async {
         let taken = bench.snapshot(&bench.database().await, "snapshot").await;
         let other = newer.connect(&newer.server.url("fresh"), newer.options()).await.expect("connected");
-        let folder = bench.snapshots("snapshot");
-        let staged =
-            other.stage(&folder, &taken.inventory, OPERATION, &Progress::silent()).await.expect("staged");
+        let staged = bench.stage(&other, &taken, "snapshot").await;
         assert_eq!(staged.differences, Vec::<String>::new());
     });
 }

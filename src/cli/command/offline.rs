@@ -89,9 +89,7 @@ async fn from_database(
 
 async fn ask_database(context: &Context<'_>, direction: Direction, target: &str) -> Result<Plan, Failure> {
     let assembled = context.assemble_quietly().await?;
-    if !assembled.database.exists().await.map_err(Failure::refused)? {
-        return Err(Failure::refused(engine::Error::no_database(assembled.database.identity())));
-    }
+    assembled.database.must_exist().await.map_err(Failure::refused)?;
     assembled.ports().runner.plan(direction, target).await.map_err(Failure::refused)
 }
 

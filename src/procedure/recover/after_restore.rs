@@ -16,7 +16,7 @@ pub(super) async fn look(
     state: &OperationState,
     request: &RecoverRequest,
 ) -> Result<Report, Failure> {
-    let restored = state.facts.get("restores").cloned().unwrap_or_default();
+    let restored = restored(state);
     let replaced = match &state.backup {
         Some(_) => Some(saved(ports, state).await?),
         None => None,
@@ -99,10 +99,15 @@ fn unreadable(
     }
 }
 
+/// Returns the backup that was being restored.
+fn restored(state: &OperationState) -> String {
+    state.facts.get("restores").cloned().unwrap_or_default()
+}
+
 fn not_restored(ports: &Ports<'_>, state: &OperationState) -> Report {
-    let restored = state.facts.get("restores").cloned().unwrap_or_default();
     let mut report = unchanged(ports, state);
-    report.notes.push(format!("the restore did not take place; run it again: ripcord restore {restored}"));
+    let again = format!("the restore did not take place; run it again: ripcord restore {}", restored(state));
+    report.notes.push(again);
     report
 }
 

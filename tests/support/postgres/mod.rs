@@ -61,11 +61,11 @@ impl Postgres {
         self.psql_as(SUPERUSER, database, sql)
     }
 
-    /// Asks for a number until it is 0, and returns the last answer. A session that has been told goodbye is there for a
-    /// moment longer; one that works or waits does not go at all.
-    pub fn comes_to_nothing(&self, count: &str) -> String {
-        let look = || self.psql("postgres", count).trim().to_string();
-        (0..500).map(|_| look()).find(|left| left == "0").unwrap_or_else(look)
+    /// Asks until the answer is the wanted one, and returns the last answer. A session that has been told goodbye is there
+    /// for a moment longer; one that works or waits does not go at all.
+    pub fn ends_with(&self, sql: &str, wanted: &str) -> String {
+        let look = || self.psql("postgres", sql).trim().to_string();
+        (0..500).map(|_| look()).find(|answer| answer == wanted).unwrap_or_else(look)
     }
 
     /// Runs SQL as a role, so that what it creates belongs to that role.

@@ -15,7 +15,6 @@ pub(super) mod show;
 pub(super) mod stamp;
 
 use super::Context;
-use crate::engine;
 use crate::history::{History, HistoryError, Revision, RevisionId};
 use crate::report::Failure;
 use crate::runner;
@@ -32,9 +31,7 @@ fn read_history(context: &Context<'_>) -> Result<History, Failure> {
 /// Returns where the database is; one that is not there is an error, not an empty one.
 async fn read_rows(context: &Context<'_>) -> Result<Vec<RevisionId>, Failure> {
     let assembled = context.assemble_quietly().await?;
-    if !assembled.database.exists().await.map_err(Failure::refused)? {
-        return Err(Failure::refused(engine::Error::no_database(assembled.database.identity())));
-    }
+    assembled.database.must_exist().await.map_err(Failure::refused)?;
     assembled.database.version_rows().await.map_err(Failure::refused)
 }
 
