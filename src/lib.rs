@@ -12,6 +12,7 @@ pub mod engine;
 pub mod fingerprint;
 pub mod history;
 pub mod journal;
+pub mod ledger;
 pub mod plan;
 pub mod procedure;
 pub mod report;

@@ -20,6 +20,8 @@ pub enum Kind {
     Restore,
     /// Version rows set by hand; no migration runs.
     Stamp,
+    /// A migration run on a copy; the database is only read.
+    Rehearse,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             Self::Backup => "backup",
             Self::Restore => "restore",
             Self::Stamp => "stamp",
+            Self::Rehearse => "rehearse",
         }
     }
 }
@@ -56,6 +59,12 @@ pub enum Step {
     Swap,
     /// Put the snapshot back after a failure.
     PutBack,
+    /// Run the migration on a copy.
+    Rehearse,
+    /// Run it back there.
+    RehearseBack,
+    /// Run it there once more.
+    RehearseAgain,
     Finish,
 }
 

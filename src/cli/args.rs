@@ -107,6 +107,12 @@ pub enum Command {
     ///
     /// Guarded like an upgrade: what a downgrade drops is in the backup that is taken before it.
     Downgrade(Downgrade),
+    /// Try a migration on a copy: what would be lost, and whether the way back is honest
+    ///
+    /// Takes a snapshot, restores and compares it, and runs the revisions forward, back and forward again on that copy.
+    /// The loss ledger says what became of every table and column, what the way back does not bring back, which locks
+    /// were taken and how long it took. The database is only read; snapshot and copy are thrown away.
+    Rehearse(Rehearse),
     /// Take, list, show and check backups; export tables
     #[command(subcommand)]
     Backup(Backup),
@@ -193,6 +199,38 @@ pub struct Downgrade {
     pub revision: String,
     #[command(flatten)]
     pub guarding: Guarding,
+}
+
+#[derive(Debug, Args)]
+pub struct Rehearse {
+    /// The revision to reach, as upgrade (or with --downgrade: downgrade) takes it [default: head, or -1]
+    #[arg(allow_negative_numbers = true)]
+    pub revision: Option<String>,
+    /// Rehearse a downgrade: back, forward and back again
+    #[arg(long)]
+    pub downgrade: bool,
+    /// Whether the copy holds the rows [default: schema if proof.level says so, else full]
+    #[arg(long, value_enum)]
+    pub proof: Option<CopyDepth>,
+    /// End with exit code 3 if anything would be lost for good
+    #[arg(long, value_enum)]
+    pub deny: Option<Deny>,
+}
+
+/// What the copy of a rehearsal holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CopyDepth {
+    /// Everything
+    Full,
+    /// The schema and the version rows; what happens to values cannot be seen
+    Schema,
+}
+
+/// What a rehearsal is to find fault with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Deny {
+    /// Tables, columns, rows or values that the way back does not bring back
+    Loss,
 }
 
 #[derive(Debug, Subcommand)]
@@ -296,6 +334,7 @@ impl Command {
             Self::Edit(_) => "edit",
             Self::Upgrade(_) => "upgrade",
             Self::Downgrade(_) => "downgrade",
+            Self::Rehearse(_) => "rehearse",
             Self::Backup(_) => "backup",
             Self::Restore(_) => "restore",
             Self::Verify(_) => "verify",

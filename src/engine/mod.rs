@@ -19,6 +19,7 @@ use crate::catalog::{Catalog, DatabaseId, Finding, TableName};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::ScriptLog;
+use crate::ledger::{Answers, Question};
 use crate::plan::Script;
 use crate::report::Progress;
 use crate::store::ToolFact;
@@ -87,6 +88,18 @@ pub trait Database: Send + Sync {
         progress: &Progress,
     ) -> Result<Proof, Error>;
 
+    /// Proves the snapshot in `folder` as [`Database::prove`] does, and gives back what it was restored to for a
+    /// rehearsal, instead of throwing it away. With `proof.level` `schema` among the facts of the snapshot the copy has
+    /// no rows but the version rows. After an error nothing is left; what a crash leaves is removed by
+    /// [`Database::tidy`].
+    async fn rehearsal(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Box<dyn RehearsalCopy>, Error>;
+
     /// Reads the version rows, sorted. Empty when there is no table; never creates it.
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error>;
 
@@ -138,6 +151,22 @@ pub trait Database: Send + Sync {
     /// Returns the body of `RESTORE.sh` for a snapshot of this database: a POSIX shell script that needs only stock
     /// tools (`psql`, `pg_restore`, `sqlite3`, `sha256sum`).
     fn restore_script(&self, taken: &Snapshot) -> String;
+}
+
+/// A restored snapshot on which a migration is rehearsed: one database to migrate, and beside it the same as it was.
+#[async_trait]
+pub trait RehearsalCopy: Send + Sync {
+    /// Returns the database in which the migration runs.
+    fn database(&self) -> Arc<dyn Database>;
+
+    /// Returns what the proof saw. The copy is of use only when it has no differences.
+    fn proof(&self) -> &Proof;
+
+    /// Compares the rows of the database with those it had at the beginning.
+    async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error>;
+
+    /// Removes everything; also when an operation was cancelled.
+    async fn remove(self: Box<Self>) -> Result<(), Error>;
 }
 
 /// Holds the lock of a database until it is dropped.
@@ -241,6 +270,11 @@ pub struct Applied {
     /// Rows inserted, updated and deleted by the scripts' own transactions, by table (`pg_stat_xact_user_tables`);
     /// a table that is not in it was not written. `None` when the engine cannot tell.
     pub rows_written: Option<BTreeMap<TableName, u64>>,
+    /// The strongest lock on each table that was there before, as held just before the commit. `None` when the engine
+    /// locks no tables, or when each statement was a transaction of its own.
+    pub locks: Option<BTreeMap<TableName, String>>,
+    /// Tables that were there before and whose rows were all written anew.
+    pub rewritten: Vec<TableName>,
 }
 
 impl Applied {
@@ -252,12 +286,14 @@ impl Applied {
             }
             rows
         });
-        Applied { rows_written }
+        let locks = self.locks.zip(other.locks).map(|(locks, more)| locks.into_iter().chain(more).collect());
+        let rewritten = self.rewritten.into_iter().chain(other.rewritten).collect();
+        Applied { rows_written, locks, rewritten }
     }
 
     /// Returns what running no script at all did: provably nothing.
     pub fn nothing() -> Applied {
-        Applied { rows_written: Some(BTreeMap::new()) }
+        Applied { rows_written: Some(BTreeMap::new()), locks: Some(BTreeMap::new()), rewritten: Vec::new() }
     }
 }
 

@@ -65,7 +65,7 @@ impl Operation {
 
     /// Returns a handle through which a runner journals scripts and statements.
     pub fn script_log(&self) -> ScriptLog {
-        ScriptLog { writer: self.writer.clone(), observer: self.observer.clone() }
+        ScriptLog { writer: Some(self.writer.clone()), observer: self.observer.clone() }
     }
 
     /// Runs one step: writes *started*, awaits the work, writes *finished* or *failed*.
@@ -119,13 +119,20 @@ impl Operation {
 /// Journals scripts and statements while a runner works.
 #[derive(Clone)]
 pub struct ScriptLog {
-    writer: Arc<Mutex<Writer>>,
+    /// None on a copy that is thrown away: there is nothing to recover.
+    writer: Option<Arc<Mutex<Writer>>>,
     observer: Arc<dyn Observer>,
 }
 
 impl ScriptLog {
+    /// Returns a handle that writes nothing down, for scripts that run on a copy.
+    pub fn unrecorded() -> Self {
+        Self { writer: None, observer: Arc::new(crate::report::Silent) }
+    }
+
     fn write(&self, entry: Entry) -> Result<(), JournalError> {
-        self.writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(entry)
+        let Some(writer) = &self.writer else { return Ok(()) };
+        writer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).append(entry)
     }
 
     /// A script is about to run.

@@ -245,8 +245,10 @@ mod tests {
     #[test]
     fn rows_of_other_sessions_are_told_apart_from_those_of_the_migration() {
         let (before, after) = (inventory(&[("orders", 5)]), inventory(&[("orders", 6)]));
-        let wrote =
-            |rows| Applied { rows_written: Some(BTreeMap::from([(TableName::plain("orders"), rows)])) };
+        let wrote = |rows| Applied {
+            rows_written: Some(BTreeMap::from([(TableName::plain("orders"), rows)])),
+            ..Applied::default()
+        };
         assert_eq!(codes(&judged(&before, &after, &wrote(1), &somebody())), ["untouched-table-changed"]);
         let check = judged(&before, &after, &Applied::nothing(), &somebody());
         assert_eq!((codes(&check).len(), check.unsure.len()), (0, 1));

@@ -1,6 +1,6 @@
 //! The stories: what ripcord does, one linear function each.
 //!
-//! [`change`] guards an upgrade or a downgrade, [`backup`] takes a backup by hand, [`mod@export`] writes
+//! [`change`] guards an upgrade or a downgrade, [`rehearse`] tries one on a copy, [`backup`] takes a backup by hand, [`mod@export`] writes
 //! tables and queries into files, [`restore`] puts one back,
 //! [`recover`] finishes or undoes what a crash interrupted, [`stamp`] sets version rows, [`verify`] compares at any time. They know traits, never an
 //! engine, a file format or a word of output; each step is in the journal before it starts.
@@ -11,6 +11,7 @@ pub mod export;
 mod facts;
 mod judge;
 pub mod recover;
+pub mod rehearse;
 pub mod restore;
 mod settle;
 mod snapshot;

@@ -114,7 +114,7 @@ pub(super) fn is_unreadable(failure: &Failure) -> bool {
     failure.source.downcast_ref::<crate::engine::Error>().is_some_and(crate::engine::Error::is_unreadable)
 }
 
-async fn take(ports: &Ports<'_>, place: &Path) -> Result<Done<Snapshot>, crate::engine::Error> {
+pub(super) async fn take(ports: &Ports<'_>, place: &Path) -> Result<Done<Snapshot>, crate::engine::Error> {
     ports.go_on()?;
     let taken = ports.database.snapshot(place, &ports.progress(Step::Snapshot)).await?;
     let print = &taken.inventory.fingerprint;

@@ -82,6 +82,7 @@ fn heading(facts: &RunbookFacts) -> String {
         Kind::Restore => "right before a restore",
         Kind::Backup => "by hand",
         Kind::Stamp => "right before a stamp",
+        Kind::Rehearse => "for a rehearsal",
     };
     format!(
         "# Backup {id}\n\nTaken {purpose} of {database}, by ripcord {ripcord}.\nRun the commands below in the folder \

@@ -6,12 +6,14 @@ mod error;
 
 pub use error::Error;
 
-use crate::engine::{Applied, Bookkeeping};
+use crate::engine::{Applied, Bookkeeping, Database};
 use crate::history::{Direction, History};
 use crate::journal::ScriptLog;
+use crate::ledger::Irreversible;
 use crate::plan::Plan;
 use async_trait::async_trait;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Knows the revisions of a project and runs them on one database.
 #[async_trait]
@@ -27,6 +29,21 @@ pub trait MigrationRunner: Send + Sync {
     /// when the operation is cancelled.
     async fn run(&self, plan: &Plan, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<Applied, Error>;
 
+    /// Returns the way back from where a plan leads to where it begins: the same revisions in reverse order. Asks no
+    /// database.
+    fn reverse(&self, plan: &Plan) -> Result<Reverse, Error>;
+
+    /// Returns the same runner for another database: a copy on which a migration is rehearsed.
+    fn on(&self, database: Arc<dyn Database>) -> Box<dyn MigrationRunner>;
+
     /// Returns the files that a backup keeps a copy of, so that the way down is there even if the project moves on.
     fn files(&self) -> Result<Vec<PathBuf>, Error>;
+}
+
+/// The way back of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reverse {
+    Plan(Plan),
+    /// There is none: these revisions cannot be taken back.
+    Irreversible(Vec<Irreversible>),
 }

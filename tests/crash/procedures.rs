@@ -33,6 +33,13 @@ both_engines! {
         Story::new(scene, &["backup", "create"]).dies_everywhere();
     }
 
+    fn a_rehearsal_that_dies_anywhere_leaves_the_database_alone(db: &TestDatabase) {
+        let scene = filled(db);
+        scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
+        scene.keep();
+        Story::new(scene, &["rehearse"]).dies_everywhere();
+    }
+
     fn a_restore_in_place_that_dies_anywhere_leaves_the_old_or_the_restored_database(db: &TestDatabase) {
         let scene = moved_on(db).without_proof();
         scene.keep();

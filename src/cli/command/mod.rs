@@ -5,6 +5,7 @@ mod change;
 mod log;
 mod offline;
 mod recover;
+mod rehearse;
 mod restore;
 mod revisions;
 mod shell;
@@ -43,6 +44,7 @@ pub(super) async fn run(cli: &Cli, output: &Output, cancel: &Cancel) -> Result<E
         Command::Edit(args) => revisions::edit::run(&context, args).await,
         Command::Upgrade(args) => change::upgrade(&context, args).await,
         Command::Downgrade(args) => change::downgrade(&context, args).await,
+        Command::Rehearse(args) => rehearse::run(&context, args).await,
         Command::Backup(args) => backup::run(&context, args).await,
         Command::Restore(args) => restore::run(&context, args).await,
         Command::Verify(args) => verify::run(&context, args).await,

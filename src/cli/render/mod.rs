@@ -3,6 +3,7 @@
 mod advice;
 mod human;
 mod json;
+mod ledger;
 mod lists;
 mod progress;
 pub mod revisions;
@@ -13,6 +14,7 @@ pub use lists::{backups, exports, log_lines, log_of, show_backup};
 
 use super::args::{Cli, Common, Format};
 use super::exit_code::ExitCode;
+use crate::procedure::rehearse::Rehearsed;
 use crate::report::{Event, Failure, Observer, Report};
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex};
@@ -30,6 +32,12 @@ impl Ending {
     /// An ending that says something.
     pub fn said(human: impl Into<String>, json: serde_json::Value) -> Self {
         Self { exit: ExitCode::Done, human: human.into(), json }
+    }
+
+    /// The ending of a rehearsal.
+    pub fn rehearsed(rehearsed: &Rehearsed, output: &Output) -> Self {
+        let json = serde_json::to_value(rehearsed).unwrap_or_default();
+        Self { exit: ExitCode::Done, human: ledger::text(rehearsed, output), json }
     }
 
     /// The ending of a guarded operation.

@@ -17,6 +17,9 @@ pub(super) fn step(step: Step) -> &'static str {
         Step::Stage => "stage",
         Step::Swap => "swap",
         Step::PutBack => "put back",
+        Step::Rehearse => "rehearse",
+        Step::RehearseBack => "go back",
+        Step::RehearseAgain => "again",
         Step::Finish => "finish",
     }
 }

@@ -2,6 +2,7 @@
 
 use super::PostgresDatabase;
 use super::bookkeeping::Tables;
+use super::effects;
 use super::errors::{self, code};
 use super::session::{Purpose, Session};
 use crate::base::checkpoint;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 /// How long a cancelled statement may take to give up before its session is ended.
 const GRACE: Duration = Duration::from_secs(5);
-const DOING: &str = "running the migration";
+pub(super) const DOING: &str = "running the migration";
 
 /// Why a script stopped.
 enum Stop {
@@ -36,7 +37,7 @@ impl PostgresDatabase {
             TransactionMode::None => {
                 self.apply_by_statement(script, book, log).await?;
                 // Each statement was a transaction of its own, so no one transaction knows what all wrote.
-                Ok(Applied { rows_written: None })
+                Ok(Applied::default())
             }
         }
     }
@@ -81,7 +82,12 @@ impl PostgresDatabase {
             self.run_statement(session, script, statement).await?;
         }
         tables.write(session, script, book).await?;
-        let applied = Applied { rows_written: rows_written(session, &before).await? };
+        let now = definitions(session).await?;
+        let applied = Applied {
+            rows_written: rows_written(session, &before, &now).await?,
+            locks: Some(effects::locks(session, &before).await?),
+            rewritten: effects::rewritten(&before, &now),
+        };
         checkpoint::reached("before the commit of a script");
         self.commit(session, own).await?;
         checkpoint::reached("after the commit of a script");
@@ -264,8 +270,10 @@ fn leaves_traces(statement: &str) -> bool {
 }
 
 /// A table as the server's catalog describes it.
-struct Definition {
-    name: TableName,
+pub(super) struct Definition {
+    pub(super) name: TableName,
+    /// The number of the file that its rows are in.
+    pub(super) file: String,
     /// The transaction that wrote this description.
     written_by: String,
     /// Whether our session holds the lock that emptying, rewriting and dropping take.
@@ -277,13 +285,14 @@ async fn definitions(session: &mut Session) -> Result<BTreeMap<u32, Definition>,
     let sql = "SELECT c.oid, n.nspname, c.relname, c.xmin, c.oid IN (SELECT l.relation FROM pg_catalog.pg_locks l \
          WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted \
          AND l.mode = 'AccessExclusiveLock' AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \
-         WHERE d.datname = pg_catalog.current_database())) \
+         WHERE d.datname = pg_catalog.current_database())), c.relfilenode \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
     let rows = session.rows(DOING, sql).await?;
     let read = rows.iter().map(|row| {
         let name = TableName::qualified(row.text(1), row.text(2));
-        (row.number(0), Definition { name, written_by: row.text(3).to_string(), held: row.is(4) })
+        let (written_by, file) = (row.text(3).to_string(), row.text(5).to_string());
+        (row.number(0), Definition { name, file, written_by, held: row.is(4) })
     });
     Ok(read.collect())
 }
@@ -296,6 +305,7 @@ async fn definitions(session: &mut Session) -> Result<BTreeMap<u32, Definition>,
 async fn rows_written(
     session: &mut Session,
     before: &BTreeMap<u32, Definition>,
+    now: &BTreeMap<u32, Definition>,
 ) -> Result<Option<BTreeMap<TableName, u64>>, Error> {
     let counts = session.value(DOING, "SELECT pg_catalog.current_setting('track_counts')").await?;
     if counts.as_deref() != Some("on") {
@@ -306,7 +316,6 @@ async fn rows_written(
     let rows = session.rows(DOING, sql).await?;
     let counted = rows.iter().map(|row| (TableName::qualified(row.text(0), row.text(1)), row.number(2)));
     let mut written: BTreeMap<TableName, u64> = counted.collect();
-    let now = definitions(session).await?;
     for (oid, old) in before {
         let stays = now
             .get(oid)

@@ -197,3 +197,13 @@ async fn find(session: &mut Session, table: &str) -> Result<Option<TableName>, E
     let schema = session.value("looking for the version table", &sql).await?;
     Ok(schema.map(|schema| TableName::qualified(schema, table)))
 }
+
+/// Writes version rows into the empty table of a copy; nothing when there is no table.
+pub(super) async fn fill_versions(session: &mut Session, rows: &[RevisionId]) -> Result<(), Error> {
+    let Some(table) = find(session, VERSION_TABLE).await? else { return Ok(()) };
+    for row in rows {
+        let sql = format!("INSERT INTO {} (version_num) VALUES ({})", table.sql(), literal(row.as_str()));
+        session.run("writing the version rows of a copy", &sql).await?;
+    }
+    Ok(())
+}

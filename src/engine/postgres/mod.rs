@@ -13,6 +13,7 @@ mod checks;
 mod child;
 mod database_level;
 mod differences;
+mod effects;
 mod errors;
 mod export;
 mod exporter;
@@ -26,6 +27,7 @@ mod parts;
 mod preflight;
 mod private;
 mod prove;
+mod rehearse;
 mod restore;
 mod retry;
 mod script;
@@ -42,7 +44,7 @@ pub use tools::tool_folders;
 
 use super::{
     Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, Need, OtherWrites, Outlet,
-    PostgresUrl, Preflight, Proof, Selection, Snapshot, Staged, Swapped, WriteMark,
+    PostgresUrl, Preflight, Proof, RehearsalCopy, Selection, Snapshot, Staged, Swapped, WriteMark,
 };
 use crate::base::Cancel;
 use crate::catalog::{Catalog, DatabaseId, EngineKind};
@@ -237,6 +239,16 @@ impl Database for PostgresDatabase {
         progress: &Progress,
     ) -> Result<Proof, Error> {
         self.prove_snapshot(folder, taken, operation, progress).await
+    }
+
+    async fn rehearsal(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Box<dyn RehearsalCopy>, Error> {
+        Ok(Box::new(self.open_rehearsal(folder, taken, operation, progress).await?))
     }
 
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {

@@ -13,6 +13,11 @@ pub(super) fn scratch(operation: &str) -> String {
     format!("ripcord_scratch_{}", suffix(operation))
 }
 
+/// Returns the copy of the scratch database in which an operation rehearses a migration.
+pub(super) fn rehearsal(operation: &str) -> String {
+    format!("ripcord_rehearsal_{}", suffix(operation))
+}
+
 /// Returns the side database in which an operation builds what it is going to put in place.
 pub(super) fn side(operation: &str) -> String {
     format!("ripcord_new_{}", suffix(operation))
@@ -90,7 +95,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_name_is_longer_than_the_server_keeps(database in "\\PC{1,70}", operation in "\\PC{0,90}") {
-            for name in [scratch(&operation), side(&operation), old(&database, &operation, 99), application(&operation)] {
+            for name in [scratch(&operation), rehearsal(&operation), side(&operation), old(&database, &operation, 99), application(&operation)] {
                 prop_assert!(name.len() <= LONGEST, "{name}");
             }
         }

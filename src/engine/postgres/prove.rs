@@ -12,6 +12,15 @@ use std::time::Instant;
 /// The fact of a snapshot that says how far it is to be proven (`full`, `schema`, `none`); `full` when it is absent.
 pub(super) const LEVEL: &str = "proof.level";
 
+/// Returns how far a snapshot is to be proven.
+pub(super) fn proof_level(taken: &Snapshot) -> ProofLevel {
+    match taken.facts.get(LEVEL).map(String::as_str) {
+        Some("schema") => ProofLevel::Schema,
+        Some("none") => ProofLevel::None,
+        _ => ProofLevel::Full,
+    }
+}
+
 impl PostgresDatabase {
     pub(super) async fn prove_snapshot(
         &self,
@@ -20,16 +29,35 @@ impl PostgresDatabase {
         operation: &str,
         progress: &Progress,
     ) -> Result<Proof, Error> {
-        let begun = Instant::now();
-        let level = match taken.facts.get(LEVEL).map(String::as_str) {
-            Some("schema") => ProofLevel::Schema,
-            Some("none") => ProofLevel::None,
-            _ => ProofLevel::Full,
-        };
+        let level = proof_level(taken);
         if level == ProofLevel::None {
             let method = "not restored".to_string();
             return Ok(Proof { level, method, differences: Vec::new(), tables: 0, rows: 0, seconds: 0.0 });
         }
+        self.prove_in_scratch(folder, taken, operation, progress, false).await
+    }
+
+    /// Proves a snapshot and leaves the scratch database there; after an error it is dropped all the same.
+    pub(super) async fn prove_and_keep(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Proof, Error> {
+        self.prove_in_scratch(folder, taken, operation, progress, true).await
+    }
+
+    async fn prove_in_scratch(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        operation: &str,
+        progress: &Progress,
+        keep: bool,
+    ) -> Result<Proof, Error> {
+        let begun = Instant::now();
+        let level = proof_level(taken);
         let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
         let server = elsewhere.as_ref().unwrap_or(&self.server);
         let name = names::scratch(operation);
@@ -44,9 +72,10 @@ impl PostgresDatabase {
             same_cluster: fit.same_cluster,
         };
         let compared = self.build_and_compare(&build, taken, progress).await;
-        // Whatever happened: a scratch database holds a copy of all data and must not stay. A name that was taken
+        // Whatever happened: a scratch database holds a copy of all data and must not stay unasked. A name that was taken
         // before is not ours to drop.
-        if !matches!(compared, Err(Error::Exists { .. })) {
+        let kept = keep && compared.is_ok();
+        if !kept && !matches!(compared, Err(Error::Exists { .. })) {
             let dropped = self.drop_built(server, &name).await;
             if compared.is_ok() {
                 dropped?;

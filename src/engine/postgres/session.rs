@@ -149,6 +149,11 @@ impl Row {
         Ok(Self(values.collect::<Result<_, _>>()?))
     }
 
+    /// Returns the number of values.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Returns a value as text; empty for NULL.
     pub(super) fn text(&self, index: usize) -> &str {
         self.maybe(index).unwrap_or_default()

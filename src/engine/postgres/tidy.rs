@@ -37,7 +37,7 @@ impl PostgresDatabase {
         if facts.contains_key(fact::LIVE) {
             self.reopen(&mut outside, facts.get(fact::OLD), &mut done).await?;
         }
-        for name in [names::side(operation), names::scratch(operation)] {
+        for name in [names::side(operation), names::rehearsal(operation), names::scratch(operation)] {
             if drop_if_there(&mut outside, &name).await? {
                 done.push(format!("dropped the database {name}"));
             }
@@ -50,10 +50,12 @@ impl PostgresDatabase {
             done.push("removed private files that the operation had left".to_string());
         }
         if let Some(url) = &self.options.scratch_url {
-            let name = names::scratch(operation);
-            let mut elsewhere = Server::new(url)?.open_outside(&name, &self.application()).await?;
-            if drop_if_there(&mut elsewhere, &name).await? {
-                done.push(format!("dropped the database {name} at the scratch server"));
+            let names = [names::rehearsal(operation), names::scratch(operation)];
+            let mut elsewhere = Server::new(url)?.open_outside(&names[0], &self.application()).await?;
+            for name in names {
+                if drop_if_there(&mut elsewhere, &name).await? {
+                    done.push(format!("dropped the database {name} at the scratch server"));
+                }
             }
             elsewhere.close().await;
         }

@@ -6,8 +6,8 @@
 //!
 //! What is told where: [`session`] how a database is opened, [`view`] how several connections see one instant, [`scan`]
 //! how rows become fingerprints, [`export`] how they leave, [`snapshot`] how a copy is taken and proven, [`after`] how a
-//! second look is spared what did not change, [`apply`] how a script runs, [`swap`] how
-//! a snapshot is put back.
+//! second look is spared what did not change, [`apply`] how a script runs, [`rehearse`] on what
+//! a migration is rehearsed, [`swap`] how a snapshot is put back.
 
 mod after;
 mod apply;
@@ -20,6 +20,7 @@ mod lock;
 mod parts;
 mod preflight;
 mod raw;
+mod rehearse;
 mod restore_script;
 mod scan;
 mod session;
@@ -37,7 +38,7 @@ pub use session::assert_library;
 
 use super::{
     Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, Need, OtherWrites, Outlet,
-    Preflight, Proof, Selection, Snapshot, Staged, Swapped, WriteMark,
+    Preflight, Proof, RehearsalCopy, Selection, Snapshot, Staged, Swapped, WriteMark,
 };
 use crate::base::Cancel;
 use crate::catalog::{Catalog, DatabaseId, EngineKind};
@@ -207,6 +208,21 @@ impl Database for SqliteDatabase {
     ) -> Result<Proof, Error> {
         let (folder, taken, progress) = (folder.to_path_buf(), taken.clone(), progress.clone());
         self.blocking(move |site| site.prove(&folder, &taken, &progress)).await
+    }
+
+    async fn rehearsal(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        _operation: &str,
+        progress: &Progress,
+    ) -> Result<Box<dyn RehearsalCopy>, Error> {
+        let (folder, taken, progress) = (folder.to_path_buf(), taken.clone(), progress.clone());
+        let made = self.blocking(move |site| {
+            let proof = site.prove(&folder, &taken, &progress)?;
+            site.rehearsal(&folder, &taken, proof)
+        });
+        Ok(Box::new(made.await?))
     }
 
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {

@@ -230,17 +230,22 @@ impl Site {
 pub(super) fn open_frozen(path: &Path, cancel: &Cancel) -> Result<Session, Error> {
     let flags =
         OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(frozen_uri(path)?, flags)
+        .map_err(|error| failed(path, "opening", error))?;
+    Ok(Session::new(connection, path, cancel, Duration::ZERO))
+}
+
+/// Returns how SQLite is told that nobody writes to a file.
+pub(super) fn frozen_uri(path: &Path) -> Result<String, Error> {
     // After the two slashes a relative path would be read as a host's name.
     let absolute = path.canonicalize().map_err(|source| io_failed(path, "opened", source))?;
-    let uri = format!("file://{}?immutable=1", uri_path(&absolute));
-    let connection =
-        Connection::open_with_flags(uri, flags).map_err(|error| failed(path, "opening", error))?;
-    Ok(Session::new(connection, path, cancel, Duration::ZERO))
+    Ok(format!("file://{}?immutable=1", uri_path(&absolute)))
 }
 
 /// Opens a copy that is being made: writable, and not synced until its maker does it once at the end.
 pub(super) fn open_unsynced(path: &Path, cancel: &Cancel) -> Result<Session, Error> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection =
         Connection::open_with_flags(path, flags).map_err(|error| failed(path, "opening", error))?;
     let session = Session::new(connection, path, cancel, Duration::ZERO);

@@ -9,6 +9,7 @@ pub mod file;
 pub mod offline;
 mod planning;
 pub mod project;
+mod reverse;
 pub mod split;
 pub mod template;
 
@@ -25,7 +26,7 @@ use crate::engine::{self, Applied, Bookkeeping, Database};
 use crate::history::{Direction, History};
 use crate::journal::ScriptLog;
 use crate::plan::Plan;
-use crate::runner::{Error, MigrationRunner};
+use crate::runner::{Error, MigrationRunner, Reverse};
 use planning::State;
 pub use project::{Project, Request, absolute};
 
@@ -77,6 +78,14 @@ impl MigrationRunner for SqlRunner {
             log.script_finished(&script.revision, script.direction, &script.message, &script.rows_after)?;
         }
         Ok(done)
+    }
+
+    fn reverse(&self, plan: &Plan) -> Result<Reverse, Error> {
+        reverse::make(&self.project.files()?, self.database.identity().engine, plan)
+    }
+
+    fn on(&self, database: Arc<dyn Database>) -> Box<dyn MigrationRunner> {
+        Box::new(SqlRunner::new(self.project.clone(), database, self.cancel.clone()))
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, Error> {

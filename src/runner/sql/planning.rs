@@ -76,7 +76,7 @@ fn refuse_edited(
     Ok(())
 }
 
-fn script(file: &RevisionFile, step: MigrationStep, engine: EngineKind) -> Result<Script, Error> {
+pub(super) fn script(file: &RevisionFile, step: MigrationStep, engine: EngineKind) -> Result<Script, Error> {
     let revision = &file.revision;
     let Some(statements) = file.statements(step.direction, engine)? else {
         let direction = match step.direction {

@@ -12,12 +12,13 @@ use super::Site;
 use super::findings;
 use super::session::Session;
 use crate::base::checkpoint;
-use crate::catalog::Finding;
+use crate::catalog::{Finding, TableName};
 use crate::engine::{Applied, Bookkeeping, Error};
 use crate::journal::ScriptLog;
 use crate::plan::{Script, Statement, TransactionMode};
 use rusqlite::ErrorCode;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use std::collections::BTreeMap;
 
 impl Site {
     /// Runs one script. After an error of a script in one transaction the database is as it was.
@@ -31,8 +32,9 @@ impl Site {
             return Err(Error::Interrupted);
         }
         self.forget_present();
-        self.with_writer(|writer| {
+        let rewritten = self.with_writer(|writer| {
             let session = &writer.session;
+            let before = roots(session)?;
             session.run("preparing a migration", "PRAGMA foreign_keys = OFF")?;
             let outcome = match script.transaction {
                 TransactionMode::One => in_one_transaction(session, script, book),
@@ -41,11 +43,25 @@ impl Site {
             session.end();
             let restored = session.run("ending a migration", "PRAGMA foreign_keys = ON");
             // The failure of the script is worth more than that of what comes after it.
-            outcome.and(restored)
+            outcome.and(restored)?;
+            let after = roots(session)?;
+            let moved =
+                before.into_iter().filter(|(name, root)| after.get(name).is_some_and(|now| now != root));
+            Ok(moved.map(|(name, _)| TableName::plain(name)).collect())
         })?;
-        // SQLite does not count rows by table.
-        Ok(Applied { rows_written: None })
+        // SQLite does not count rows by table, and locks the whole file.
+        Ok(Applied { rows_written: None, locks: None, rewritten })
     }
+}
+
+/// Returns the page that each table begins at: another one means that the table was built anew.
+fn roots(session: &Session) -> Result<BTreeMap<String, i64>, Error> {
+    let failed = |error| session.failed("preparing a migration", error);
+    let sql = "SELECT name, rootpage FROM sqlite_schema WHERE type = 'table' AND rootpage > 0
+        AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+    let mut statement = session.prepare(sql).map_err(failed)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
+    rows.collect::<Result<_, _>>().map_err(failed)
 }
 
 fn in_one_transaction(session: &Session, script: &Script, book: &Bookkeeping<'_>) -> Result<(), Error> {

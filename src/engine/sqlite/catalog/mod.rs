@@ -16,6 +16,10 @@ use std::collections::BTreeMap;
 /// the database means.
 const SETTINGS: [&str; 4] = ["user_version", "application_id", "encoding", "auto_vacuum"];
 
+/// Selects the names of the tables that virtual tables make for themselves.
+pub(super) const SHADOWS: &str =
+    "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'";
+
 /// Reads the catalog in the view that the session has.
 pub(super) fn read(session: &Session) -> Result<Catalog, Error> {
     let failed = |error| session.failed("reading the catalog", error);

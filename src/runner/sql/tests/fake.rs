@@ -141,6 +141,16 @@ impl Database for Fake {
         unsupported("snapshot")
     }
 
+    async fn rehearsal(
+        &self,
+        _: &Path,
+        _: &Snapshot,
+        _: &str,
+        _: &Progress,
+    ) -> Result<Box<dyn RehearsalCopy>, Error> {
+        unsupported("rehearsal")
+    }
+
     async fn prove(&self, _: &Path, _: &Snapshot, _: &str, _: &Progress) -> Result<Proof, Error> {
         unsupported("prove")
     }

@@ -1,0 +1,138 @@
+//! The copy on which a migration is rehearsed: the scratch database that the proof was made in stays as it is, and a
+//! second one is made from it by the server, which copies files and is many times faster than another restore.
+
+mod rows;
+
+use super::names::{self, identifier};
+use super::prove::{LEVEL, proof_level};
+use super::restore::read_level;
+use super::server::Server;
+use super::session::Purpose;
+use super::{PostgresDatabase, bookkeeping, system_of, writes};
+use crate::base::checkpoint;
+use crate::catalog::{DatabaseId, EngineKind};
+use crate::engine::{Database, Error, Proof, ProofLevel, RehearsalCopy, Snapshot};
+use crate::ledger::{Answers, Question};
+use crate::report::Progress;
+use async_trait::async_trait;
+use std::path::Path;
+use std::sync::{Arc, Mutex, Weak};
+use tokio::sync::OnceCell;
+
+/// Both databases, on the server where the proof was made.
+pub(super) struct PostgresCopy {
+    /// The one that stays as it was restored.
+    before: String,
+    /// The one that is migrated.
+    database: Arc<PostgresDatabase>,
+    proof: Proof,
+}
+
+impl PostgresDatabase {
+    pub(super) async fn open_rehearsal(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<PostgresCopy, Error> {
+        let level = proof_level(taken);
+        if level == ProofLevel::None {
+            return Err(Error::Unsupported {
+                what: format!("a rehearsal with {LEVEL} none"),
+                why: "there would be no copy to rehearse on".to_string(),
+            });
+        }
+        let proof = self.prove_and_keep(folder, taken, operation, progress).await?;
+        let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
+        let server = elsewhere.unwrap_or_else(|| self.server.clone());
+        match self.second(&server, folder, operation, level).await {
+            Ok(database) => {
+                let before = names::scratch(operation);
+                Ok(PostgresCopy { before, database: Arc::new(database), proof })
+            }
+            Err(error) => {
+                // The failure is the news; `tidy` looks for what could not be dropped now.
+                for name in [names::rehearsal(operation), names::scratch(operation)] {
+                    let _ = self.drop_built(&server, &name).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes the second database and gives it what belongs to a database and not to its content.
+    async fn second(
+        &self,
+        server: &Server,
+        folder: &Path,
+        operation: &str,
+        level: ProofLevel,
+    ) -> Result<PostgresDatabase, Error> {
+        let (name, template) = (names::rehearsal(operation), names::scratch(operation));
+        let fit = self.fit(server, folder).await?;
+        let mut outside = server.open_outside(&name, &self.application()).await?;
+        let (system, version) = (system_of(&mut outside).await, outside.version);
+        // Since 15 the other strategy is the default, which writes every page to the WAL.
+        let strategy = if outside.major() >= 15 { " STRATEGY FILE_COPY" } else { "" };
+        let create =
+            format!("CREATE DATABASE {} TEMPLATE {}{strategy}", identifier(&name), identifier(&template));
+        outside.run("copying the scratch database", &create).await?;
+        checkpoint::reached("the copy for a rehearsal is made");
+        if fit.missing_roles.is_empty() {
+            for statement in read_level(folder)?.replay(&identifier(&name)) {
+                match outside.run("giving the copy the properties of the database", &statement).await {
+                    // Said by the proof already, which met the same.
+                    Err(Error::Privilege { .. }) => {}
+                    said => said?,
+                }
+            }
+        }
+        outside.close().await;
+        let place = server.place.clone();
+        let id = DatabaseId { engine: EngineKind::Postgresql, place, name, system };
+        let copy = PostgresDatabase {
+            server: server.clone(),
+            id,
+            options: super::Options { scratch_url: None, ..self.options.clone() },
+            version,
+            operation: Mutex::new(operation.to_string()),
+            lock: Mutex::new(Weak::new()),
+            own_transactions: Mutex::default(),
+            watch: Mutex::<writes::Watch>::default(),
+            own_settings: OnceCell::new(),
+            tools: OnceCell::new(),
+        };
+        if level == ProofLevel::Schema {
+            // A migration counts on its version rows, whatever else is empty.
+            let rows = self.read_version_rows().await?;
+            let mut session = server.open(&copy.id.name, Purpose::Migrating, &self.application()).await?;
+            let filled = bookkeeping::fill_versions(&mut session, &rows).await;
+            session.close().await;
+            filled?;
+        }
+        Ok(copy)
+    }
+}
+
+#[async_trait]
+impl RehearsalCopy for PostgresCopy {
+    fn database(&self) -> Arc<dyn Database> {
+        self.database.clone()
+    }
+
+    fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
+        self.database.unless_cancelled(rows::changes(&self.database, &self.before, questions)).await
+    }
+
+    async fn remove(self: Box<Self>) -> Result<(), Error> {
+        let server = &self.database.server;
+        let second = self.database.drop_built(server, &self.database.id.name).await;
+        // Both are tried: each holds a copy of all data.
+        self.database.drop_built(server, &self.before).await.and(second)
+    }
+}

@@ -1,0 +1,148 @@
+//! Comparing rows of two databases: the rows of one are streamed into a temporary table in a session of the other, and
+//! the server joins them there. Values are compared by the text that a session with pinned settings prints.
+
+use super::super::PostgresDatabase;
+use super::super::names::identifier;
+use super::super::session::{Purpose, Session};
+use crate::catalog::TableName;
+use crate::engine::Error;
+use crate::ledger::{Answers, Question, RowChanges};
+use futures_util::StreamExt;
+
+const DOING: &str = "comparing rows";
+/// The temporary table; its columns are k0, k1 … for the key, c0, c1 … for the columns.
+const AFTER: &str = "pg_temp.ripcord_after";
+/// How much is sent at once; the server sends a message for each row.
+const BLOCK: usize = 256 * 1024;
+
+/// Answers the questions about the migrated database and the one that stayed as it was.
+pub(super) async fn changes(
+    copy: &PostgresDatabase,
+    before: &str,
+    questions: &[Question],
+) -> Result<Answers, Error> {
+    let mut answers = Answers::new();
+    if questions.is_empty() {
+        return Ok(answers);
+    }
+    let name = copy.application();
+    let mut old = copy.server.open(before, Purpose::Reading, &name).await?;
+    let mut new = copy.server.open(&copy.id.name, Purpose::Reading, &name).await?;
+    for question in questions {
+        let changes = answer(&mut old, &mut new, question).await?;
+        answers.insert(question.before.clone(), changes);
+    }
+    new.close().await;
+    old.close().await;
+    Ok(answers)
+}
+
+async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Result<RowChanges, Error> {
+    let mut changes = match &question.after {
+        None => RowChanges::default(),
+        Some(now) => {
+            bring(old, new, question, now).await?;
+            let found = if question.key.is_empty() {
+                whole(old, question).await
+            } else {
+                by_key(old, question).await
+            };
+            old.run(DOING, &format!("DROP TABLE {AFTER}")).await?;
+            found?
+        }
+    };
+    if !question.held.is_empty() {
+        let counts: Vec<String> =
+            question.held.iter().map(|name| format!("count({})", identifier(name))).collect();
+        let sql = format!("SELECT {} FROM ONLY {}", counts.join(", "), question.before.sql());
+        changes.held = question.held.iter().cloned().zip(numbers(old, &sql).await?).collect();
+    }
+    Ok(changes)
+}
+
+/// Brings the rows of the migrated table over.
+async fn bring(
+    old: &mut Session,
+    new: &mut Session,
+    question: &Question,
+    now: &TableName,
+) -> Result<(), Error> {
+    let key = question.key.iter().enumerate().map(|(index, (_, name))| (format!("k{index}"), name));
+    let columns = question.columns.iter().enumerate().map(|(index, (_, name))| (format!("c{index}"), name));
+    let parts: Vec<(String, &String)> = key.chain(columns).collect();
+    let made: Vec<String> = parts.iter().map(|(made, _)| format!("{made} text COLLATE \"C\"")).collect();
+    old.run(DOING, &format!("CREATE TEMPORARY TABLE ripcord_after ({})", made.join(", "))).await?;
+    let read: Vec<String> = parts.iter().map(|(_, name)| format!("{}::text", identifier(name))).collect();
+    let out = format!("COPY (SELECT {} FROM ONLY {}) TO STDOUT", read.join(", "), now.sql());
+    pour(old, new, &out).await.map_err(|error| new.failed(&error, DOING))?;
+    old.run(DOING, &format!("ANALYZE {AFTER}")).await
+}
+
+async fn pour(old: &mut Session, new: &mut Session, out: &str) -> Result<(), sqlx::Error> {
+    let into = format!("COPY {AFTER} FROM STDIN");
+    let mut sink = old.connection.copy_in_raw(&into).await?;
+    let mut messages = new.connection.copy_out_raw(out).await?;
+    let mut block = Vec::with_capacity(BLOCK);
+    while let Some(message) = messages.next().await {
+        block.extend_from_slice(&message?);
+        if block.len() >= BLOCK {
+            sink.send(block.as_slice()).await?;
+            block.clear();
+        }
+    }
+    sink.send(block.as_slice()).await?;
+    sink.finish().await.map(|_| ())
+}
+
+/// Returns the name of a column of the table before as the text that is compared.
+fn text(name: &str) -> String {
+    format!("(a.{}::text COLLATE \"C\")", identifier(name))
+}
+
+async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
+    let on = question.key.iter().enumerate().map(|(index, (name, _))| format!("{} = b.k{index}", text(name)));
+    let on = on.collect::<Vec<_>>().join(" AND ");
+    let differs = question.columns.iter().enumerate();
+    let differs: Vec<String> =
+        differs.map(|(index, (name, _))| format!("{} IS DISTINCT FROM b.c{index}", text(name))).collect();
+    // Candidates for a rename are no change of the row.
+    let own = question.columns.iter().zip(&differs).filter(|((one, other), _)| one == other);
+    let own: Vec<&str> = own.map(|(_, differs)| differs.as_str()).collect();
+    let any = if own.is_empty() { "false".to_string() } else { own.join(" OR ") };
+    let counts: String =
+        differs.iter().map(|differs| format!(", count(*) FILTER (WHERE {differs})")).collect();
+    let table = question.before.sql();
+    let sql = format!(
+        "SELECT (SELECT count(*) FROM ONLY {table}), (SELECT count(*) FROM {AFTER}), count(*), \
+         count(*) FILTER (WHERE {any}){counts} FROM ONLY {table} AS a JOIN {AFTER} AS b ON {on}"
+    );
+    let found = numbers(old, &sql).await?;
+    let both = found[2];
+    Ok(RowChanges {
+        inserted: found[1].saturating_sub(both),
+        deleted: found[0].saturating_sub(both),
+        changed: found[3],
+        columns: question.columns.iter().cloned().zip(found[4..].iter().copied()).collect(),
+        ..RowChanges::default()
+    })
+}
+
+async fn whole(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
+    let before: String = question.columns.iter().map(|(name, _)| format!(", {}", text(name))).collect();
+    let after: String = (0..question.columns.len()).map(|index| format!(", c{index}")).collect();
+    let sql = format!(
+        "SELECT coalesce(-sum(n) FILTER (WHERE n < 0), 0), coalesce(sum(n) FILTER (WHERE n > 0), 0) FROM \
+         (SELECT sum(side) AS n FROM (SELECT -1 AS side, 0 AS place{before} FROM ONLY {} AS a UNION ALL \
+         SELECT 1, 0{after} FROM {AFTER}) AS x(side, place{after}) GROUP BY place{after}) AS y",
+        question.before.sql(),
+    );
+    let found = numbers(old, &sql).await?;
+    Ok(RowChanges::of_whole_rows(found[0], found[1]))
+}
+
+/// Returns the one row of counts that a query gives.
+async fn numbers(session: &mut Session, sql: &str) -> Result<Vec<u64>, Error> {
+    let rows = session.rows(DOING, sql).await?;
+    let row = rows.first();
+    Ok(row.map(|row| (0..row.len()).map(|index| row.number(index)).collect()).unwrap_or_default())
+}

@@ -1,0 +1,159 @@
+//! The copy on which a migration is rehearsed: a second file beside the snapshot's.
+//!
+//! The snapshot's own file stays as it is, for comparing rows with; the migration runs in the second one. Both lie in the
+//! folder of the snapshot, which goes as a whole when a crash leaves it.
+
+mod rows;
+
+use super::catalog::SHADOWS;
+use super::failure::io_failed;
+use super::session::{Session, frozen_uri, open_frozen, open_unsynced, sidecar};
+use super::snapshot::file_in;
+use super::{OpenOptions, Site, SqliteDatabase};
+use crate::base::{checkpoint, fs};
+use crate::catalog::quote;
+use crate::engine::{Database, Error, Proof, ProofLevel, RehearsalCopy, Snapshot};
+use crate::ledger::{Answers, Question};
+use async_trait::async_trait;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The name of the second file in the snapshot's folder.
+const FILE: &str = "rehearsal.db";
+/// Under what name the snapshot's file is attached.
+const BEFORE: &str = "ripcord_before";
+const BLOCK: usize = 1 << 20;
+
+/// Both files.
+pub(super) struct SqliteCopy {
+    before: PathBuf,
+    database: Arc<SqliteDatabase>,
+    proof: Proof,
+}
+
+impl Site {
+    /// Makes the second file from a proven snapshot. After an error it is removed again.
+    pub(super) fn rehearsal(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        proof: Proof,
+    ) -> Result<SqliteCopy, Error> {
+        let (before, file) = (file_in(folder), folder.join(FILE));
+        let schema_only = taken.facts.get("proof.level").is_some_and(|level| level == "schema");
+        let made =
+            if schema_only { self.copy_schema(&before, &file) } else { self.copy_whole(&before, &file) };
+        let opened = made.and_then(|()| {
+            checkpoint::reached("the copy for a rehearsal is made");
+            let options = OpenOptions { create: false, ..self.options.clone() };
+            SqliteDatabase::open(&file, options)
+        });
+        let database = opened.inspect_err(|_| {
+            // The failure is the news; whatever stays goes with the folder.
+            let _ = remove(&file);
+        })?;
+        let level = if schema_only { ProofLevel::Schema } else { ProofLevel::Full };
+        Ok(SqliteCopy { before, database: Arc::new(database), proof: Proof { level, ..proof } })
+    }
+
+    fn copy_whole(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let mut source = File::open(from).map_err(|error| io_failed(from, "read", error))?;
+        let written = |error| io_failed(to, "written", error);
+        let mut target = fs::create_private_file(to).map_err(written)?;
+        let mut block = vec![0; BLOCK];
+        loop {
+            if self.options.cancel.is_cancelled() {
+                return Err(Error::Interrupted);
+            }
+            let length = source.read(&mut block).map_err(|error| io_failed(from, "read", error))?;
+            if length == 0 {
+                return Ok(());
+            }
+            // Not synced: nobody needs it after a power cut.
+            target.write_all(&block[..length]).map_err(written)?;
+        }
+    }
+
+    /// Makes the same tables without rows; only the version rows are copied, because a migration counts on them.
+    fn copy_schema(&self, from: &Path, to: &Path) -> Result<(), Error> {
+        let source = open_frozen(from, &self.options.cancel)?;
+        fs::create_private_file(to).map_err(|error| io_failed(to, "created", error))?;
+        let target = open_unsynced(to, &self.options.cancel)?;
+        let doing = "copying the schema";
+        // These two must be set before there is a table.
+        for name in ["encoding", "auto_vacuum", "user_version", "application_id"] {
+            target.run(doing, &format!("PRAGMA {name} = '{}'", source.pragma(name)?))?;
+        }
+        for sql in statements(&source)? {
+            target.run(doing, &sql)?;
+        }
+        attach(&target, from)?;
+        for table in crate::catalog::BOOKKEEPING {
+            if source.has_table(table)? {
+                let table = quote(table);
+                target.run(doing, &format!("INSERT INTO main.{table} SELECT * FROM {BEFORE}.{table}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns what makes the tables, and then what is built on them. Shadow tables are made by their virtual table.
+fn statements(source: &Session) -> Result<Vec<String>, Error> {
+    let failed = |error| source.failed("reading the schema", error);
+    let sql = format!(
+        "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+        AND (type <> 'table' OR name NOT IN ({SHADOWS}))
+        ORDER BY CASE type WHEN 'table' THEN 0 WHEN 'index' THEN 1 WHEN 'view' THEN 2 ELSE 3 END, rowid"
+    );
+    let mut statement = source.prepare(&sql).map_err(failed)?;
+    let rows = statement.query_map([], |row| row.get(0)).map_err(failed)?;
+    rows.collect::<Result<_, _>>().map_err(failed)
+}
+
+/// Attaches the snapshot's file, as one that nobody writes to.
+fn attach(session: &Session, before: &Path) -> Result<(), Error> {
+    let uri = frozen_uri(before)?;
+    let attached = session.execute(&format!("ATTACH ?1 AS {BEFORE}"), [uri]);
+    attached.map(|_| ()).map_err(|error| session.failed("opening the snapshot beside its copy", error))
+}
+
+fn remove(file: &Path) -> Result<(), Error> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let place = sidecar(file, suffix);
+        match std::fs::remove_file(&place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(io_failed(&place, "removed", error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl RehearsalCopy for SqliteCopy {
+    fn database(&self) -> Arc<dyn Database> {
+        self.database.clone()
+    }
+
+    fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
+        let (before, questions) = (self.before.clone(), questions.to_vec());
+        self.database.blocking(move |site| rows::changes(site, &before, &questions)).await
+    }
+
+    async fn remove(self: Box<Self>) -> Result<(), Error> {
+        let blocking = self.database.blocking(|site| {
+            // A file that is open cannot be said to be gone.
+            site.close_writer();
+            remove(&site.path)
+        });
+        blocking.await
+    }
+}

@@ -1,0 +1,101 @@
+//! Comparing rows of the copy with those of the snapshot, in SQL, with both files in one connection.
+//!
+//! Values are compared by their type and bytes: a column's affinity and collation would call `1` and `'1'`, or `a` and
+//! `A`, the same.
+
+use super::super::Site;
+use super::super::session::Session;
+use super::{BEFORE, attach};
+use crate::catalog::{TableName, quote};
+use crate::engine::Error;
+use crate::ledger::{Answers, Question, RowChanges};
+use rusqlite::OpenFlags;
+use std::path::Path;
+
+/// Answers the questions.
+pub(super) fn changes(site: &Site, before: &Path, questions: &[Question]) -> Result<Answers, Error> {
+    let session = site.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI)?;
+    session.run("opening", "PRAGMA query_only = ON")?;
+    attach(&session, before)?;
+    let answers = questions.iter().map(|question| Ok((question.before.clone(), answer(&session, question)?)));
+    answers.collect()
+}
+
+fn answer(session: &Session, question: &Question) -> Result<RowChanges, Error> {
+    let old = format!("{BEFORE}.{}", quote(&question.before.name));
+    let mut changes = match &question.after {
+        None => RowChanges::default(),
+        Some(now) if question.key.is_empty() => whole(session, question, &old, now)?,
+        Some(now) => by_key(session, question, &old, now)?,
+    };
+    if !question.held.is_empty() {
+        let counts: Vec<String> =
+            question.held.iter().map(|name| format!("count({})", quote(name))).collect();
+        let counted = numbers(session, &format!("SELECT {} FROM {old}", counts.join(", ")))?;
+        changes.held = question.held.iter().cloned().zip(counted).collect();
+    }
+    Ok(changes)
+}
+
+fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
+    let new = format!("main.{}", now.sql());
+    let on = question.key.iter().map(|(one, other)| format!("a.{} IS b.{}", quote(one), quote(other)));
+    let on = on.collect::<Vec<_>>().join(" AND ");
+    let differs = question.columns.iter().map(|(one, other)| {
+        let (one, other) = (format!("a.{}", quote(one)), format!("b.{}", quote(other)));
+        format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
+    });
+    let differs: Vec<String> = differs.collect();
+    // Candidates for a rename are no change of the row.
+    let own = question.columns.iter().zip(&differs).filter(|((one, other), _)| one == other);
+    let own: Vec<&str> = own.map(|(_, differs)| differs.as_str()).collect();
+    let any = if own.is_empty() { "0".to_string() } else { own.join(" OR ") };
+    let sums = differs.iter().map(|differs| format!(", coalesce(sum({differs}), 0)"));
+    let sql = format!(
+        "SELECT count(*), coalesce(sum({any}), 0){} FROM {old} AS a JOIN {new} AS b ON {on}",
+        sums.collect::<String>()
+    );
+    let found = numbers(session, &sql)?;
+    let count =
+        |table: &str| numbers(session, &format!("SELECT count(*) FROM {table}")).map(|found| found[0]);
+    let (rows_before, rows_after) = (count(old)?, count(&new)?);
+    let both = found[0];
+    Ok(RowChanges {
+        inserted: rows_after.saturating_sub(both),
+        deleted: rows_before.saturating_sub(both),
+        changed: found[1],
+        columns: question.columns.iter().cloned().zip(found[2..].iter().copied()).collect(),
+        ..RowChanges::default()
+    })
+}
+
+fn whole(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
+    let list = |side: fn(&(String, String)) -> &String| -> String {
+        let names = question.columns.iter().enumerate();
+        names.map(|(index, pair)| format!("{} AS c{index}, ", quote(side(pair)))).collect()
+    };
+    let groups =
+        (0..question.columns.len()).map(|index| format!("c{index} COLLATE BINARY, typeof(c{index})"));
+    let groups: Vec<String> = std::iter::once("side".to_string()).chain(groups).collect();
+    let sql = format!(
+        "SELECT coalesce(sum(CASE WHEN n < 0 THEN -n END), 0), coalesce(sum(CASE WHEN n > 0 THEN n END), 0)
+        FROM (SELECT sum(n) AS n FROM (SELECT {}0 AS side, -1 AS n FROM {old}
+        UNION ALL SELECT {}0, 1 FROM main.{}) GROUP BY {})",
+        list(|pair| &pair.0),
+        list(|pair| &pair.1),
+        now.sql(),
+        groups.join(", ")
+    );
+    let found = numbers(session, &sql)?;
+    Ok(RowChanges::of_whole_rows(found[0], found[1]))
+}
+
+/// Returns the one row of counts that a query gives.
+fn numbers(session: &Session, sql: &str) -> Result<Vec<u64>, Error> {
+    let failed = |error| session.failed("comparing rows", error);
+    let mut statement = session.prepare(sql).map_err(failed)?;
+    let width = statement.column_count();
+    let row = statement.query_row([], |row| (0..width).map(|index| row.get::<_, i64>(index)).collect());
+    let row: Vec<i64> = row.map_err(failed)?;
+    Ok(row.into_iter().map(i64::unsigned_abs).collect())
+}

@@ -1,0 +1,69 @@
+//! Which table of before is which table of after, and when two columns hold the same.
+
+use crate::catalog::TableName;
+use crate::fingerprint::{Fingerprint, TableFingerprint};
+use std::collections::BTreeMap;
+
+/// Tells whether two tables have the same keys, whatever their columns are called: as many rows, and equal digests of
+/// the key's columns. Two tables without keys match as far as rows can be told apart there at all.
+pub(super) fn keys_match(old: &TableFingerprint, new: &TableFingerprint) -> bool {
+    old.rows == new.rows
+        && old.key.len() == new.key.len()
+        && old.key.iter().zip(&new.key).all(|(one, other)| old.columns.get(one) == new.columns.get(other))
+}
+
+/// Tells whether two columns hold the same values under the same keys.
+pub(super) fn same(old: &TableFingerprint, column: &str, new: &TableFingerprint, other: &str) -> bool {
+    let digests = (old.columns.get(column), new.columns.get(other));
+    keys_match(old, new) && matches!(digests, (Some(one), Some(other)) if one == other)
+}
+
+/// Returns the columns that identify a row on both sides.
+pub(super) fn key_pairs(old: &TableFingerprint, new: &TableFingerprint) -> Vec<(String, String)> {
+    if old.key == new.key || keys_match(old, new) {
+        return old.key.iter().cloned().zip(new.key.iter().cloned()).collect();
+    }
+    Vec::new()
+}
+
+/// Returns for each table of before the table that holds its rows after, where there is one.
+pub(super) fn tables(before: &Fingerprint, after: &Fingerprint) -> BTreeMap<TableName, TableName> {
+    let mut paired = BTreeMap::new();
+    let own = before.tables.iter().filter(|(name, _)| !name.is_bookkeeping());
+    for (name, old) in own {
+        let here = after.tables.get(name);
+        // A table that was set aside under another name, with a new one in its place, is the one that was set aside.
+        let stays = here.is_some_and(|new| old.rows == new.rows || twin(before, after, name, old).is_none());
+        let found = if stays { Some(name) } else { twin(before, after, name, old) };
+        let taken = |place: &TableName| paired.values().any(|other| other == place);
+        if let Some(place) = found.filter(|place| !taken(place)) {
+            paired.insert(name.clone(), place.clone());
+        }
+    }
+    paired
+}
+
+/// Returns the new table that has the rows of an old one under the same keys; of several the one that has most of its
+/// columns.
+fn twin<'a>(
+    before: &Fingerprint,
+    after: &'a Fingerprint,
+    name: &TableName,
+    old: &TableFingerprint,
+) -> Option<&'a TableName> {
+    if old.rows == 0 {
+        return None;
+    }
+    let still_here = after.tables.contains_key(name);
+    let fresh = after.tables.iter().filter(|(place, new)| {
+        !before.tables.contains_key(*place) && !place.is_bookkeeping() && keys_match(old, new)
+    });
+    let scored = fresh.map(|(place, new)| {
+        let found = |column: &&String| new.columns.keys().any(|other| same(old, column, new, other));
+        (old.columns.keys().filter(found).count(), place)
+    });
+    // Without a key, and beside a table that still has the name, only all columns together are proof enough.
+    let needed = if old.key.is_empty() || still_here { old.columns.len() } else { old.key.len() };
+    let best = scored.filter(|(count, _)| *count >= needed.max(1)).max_by_key(|(count, _)| *count);
+    best.map(|(_, place)| place)
+}

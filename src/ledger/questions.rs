@@ -1,0 +1,90 @@
+//! What fingerprints leave open, and what an engine answers by comparing rows.
+//!
+//! A digest says whether all values are the same. It does not say how many differ, which rows are gone, or, as soon as
+//! one row more or less is there, anything about the others.
+
+use super::pairs::{self, key_pairs, keys_match, same};
+use crate::catalog::TableName;
+use crate::fingerprint::{Fingerprint, TableFingerprint};
+use std::collections::BTreeMap;
+
+/// A column that is gone is compared with so many new ones at most: each is one more comparison of every row.
+const CANDIDATES: usize = 16;
+
+/// What has to be found out about one table by comparing its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    pub before: TableName,
+    /// The table with its rows now; none when it is gone.
+    pub after: Option<TableName>,
+    /// The columns that identify a row on both sides; empty when there are none: rows are then compared whole.
+    pub key: Vec<(String, String)>,
+    /// The columns to compare, by their names before and after.
+    pub columns: Vec<(String, String)>,
+    /// The columns whose values that are not NULL are to be counted in the table before.
+    pub held: Vec<String>,
+}
+
+/// What comparing the rows of a table gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RowChanges {
+    pub inserted: u64,
+    pub deleted: u64,
+    pub changed: u64,
+    /// How many values differ in the rows of both sides, by the names before and after. Empty where rows were compared
+    /// whole.
+    pub columns: BTreeMap<(String, String), u64>,
+    /// How many values are not NULL, of the columns that were asked for.
+    pub held: BTreeMap<String, u64>,
+}
+
+/// The answers by the table's name before.
+pub type Answers = BTreeMap<TableName, RowChanges>;
+
+impl RowChanges {
+    /// Puts rows that were compared whole into words: without a key nobody can tell a changed row from one that is gone
+    /// and another one that is new.
+    pub fn of_whole_rows(gone: u64, new: u64) -> Self {
+        let changed = gone.min(new);
+        Self { inserted: new - changed, deleted: gone - changed, changed, ..Self::default() }
+    }
+}
+
+/// Returns what has to be asked about the tables between two fingerprints.
+pub fn questions(before: &Fingerprint, after: &Fingerprint) -> Vec<Question> {
+    let paired = pairs::tables(before, after);
+    let own = before.tables.iter().filter(|(name, table)| !name.is_bookkeeping() && table.rows > 0);
+    own.filter_map(|(name, old)| match paired.get(name) {
+        Some(now) => of_pair(name, old, now, after.tables.get(now)?),
+        None => {
+            let held = old.columns.keys().cloned().collect();
+            Some(Question { before: name.clone(), after: None, key: Vec::new(), columns: Vec::new(), held })
+        }
+    })
+    .collect()
+}
+
+fn of_pair(
+    name: &TableName,
+    old: &TableFingerprint,
+    now: &TableName,
+    new: &TableFingerprint,
+) -> Option<Question> {
+    let common: Vec<&String> =
+        old.columns.keys().filter(|column| new.columns.contains_key(*column)).collect();
+    let gone: Vec<String> =
+        old.columns.keys().filter(|column| !new.columns.contains_key(*column)).cloned().collect();
+    let settled = keys_match(old, new) && common.iter().all(|column| same(old, column, new, column));
+    if settled && gone.is_empty() {
+        return None;
+    }
+    let key = key_pairs(old, new);
+    let mut columns: Vec<(String, String)> =
+        common.iter().map(|column| ((*column).clone(), (*column).clone())).collect();
+    if !key.is_empty() {
+        let fresh = new.columns.keys().filter(|column| !old.columns.contains_key(*column));
+        let candidates = fresh.flat_map(|column| gone.iter().map(move |old| (old.clone(), column.clone())));
+        columns.extend(candidates.take(CANDIDATES));
+    }
+    Some(Question { before: name.clone(), after: Some(now.clone()), key, columns, held: gone })
+}

@@ -1,0 +1,184 @@
+//! From what was seen on the copy to the ledger.
+
+use super::fates::{Look, full, missing_after_back};
+use super::{
+    Again, Answers, Dishonest, Fate, Irreversible, Ledger, Loss, LossKind, Run, TableEntry, WayBack,
+};
+use crate::catalog::diff;
+use crate::fingerprint::{ColumnVerdict, Inventory, TableVerdict, compare};
+use crate::history::{Direction, RevisionId};
+
+/// Everything that a rehearsal saw.
+pub struct Seen<'a> {
+    pub direction: Direction,
+    pub from: &'a [RevisionId],
+    pub to: &'a [RevisionId],
+    /// Whether the copy held the rows.
+    pub rows_seen: bool,
+    pub before: &'a Inventory,
+    pub there: &'a Inventory,
+    /// The answers about before and there.
+    pub rows: &'a Answers,
+    /// After the way back, with the answers about before and then; none when there is no way back, or it failed.
+    pub back: Option<(&'a Inventory, &'a Answers)>,
+    /// After the second way there: what it ended with, or why it failed.
+    pub again: Option<Result<&'a Inventory, String>>,
+    pub back_failed: Option<String>,
+    /// Revisions whose way back has no statement although their way there has some.
+    pub empty: Vec<RevisionId>,
+    pub irreversible: Vec<Irreversible>,
+    pub revisions: Vec<Run>,
+    pub ways_back: Vec<WayBack>,
+}
+
+/// Draws up the ledger.
+pub fn draw_up(seen: Seen<'_>) -> Ledger {
+    let look = Look::new(&seen);
+    let tables = look.tables();
+    let dishonest = dishonest(&look, &seen, &tables);
+    let own = |inventory: &Inventory| inventory.catalog.without_bookkeeping();
+    let before = own(seen.before);
+    Ledger {
+        direction: seen.direction,
+        from: seen.from.to_vec(),
+        to: seen.to.to_vec(),
+        rows_seen: seen.rows_seen,
+        cannot_see: cannot_see(&seen),
+        lost: lost(&look, &tables),
+        catalog: diff(&before, &own(seen.there)),
+        not_brought_back: seen.back.map(|(back, _)| diff(&before, &own(back))).unwrap_or_default(),
+        dishonest,
+        again: again(&seen),
+        tables,
+        irreversible: seen.irreversible,
+        back_failed: seen.back_failed,
+        revisions: seen.revisions,
+        ways_back: seen.ways_back,
+    }
+}
+
+fn lost(look: &Look<'_>, tables: &[TableEntry]) -> Vec<Loss> {
+    let mut lost = Vec::new();
+    for entry in tables {
+        let loss = |what, column: Option<&String>, count| Loss {
+            what,
+            table: entry.table.clone(),
+            column: column.cloned(),
+            count,
+        };
+        if let Fate::Lost { count } = entry.fate {
+            if count != Some(0) {
+                lost.push(loss(LossKind::Table, None, count));
+            }
+            continue;
+        }
+        let stays = entry.rows_after.is_some();
+        if stays && entry.deleted > 0 && !entry.rows_back {
+            lost.push(loss(LossKind::Rows, None, Some(entry.deleted)));
+        }
+        for (column, fate) in &entry.columns {
+            match fate {
+                Fate::Lost { count } if *count != Some(0) => {
+                    lost.push(loss(LossKind::Column, Some(column), *count));
+                }
+                Fate::Transformed { count, back: false, held_in: None } => {
+                    // Some of them may be the same again by chance.
+                    let count = look.differing_after_back(&entry.table, column).or(*count);
+                    lost.push(loss(LossKind::Values, Some(column), count));
+                }
+                _ => {}
+            }
+        }
+    }
+    lost
+}
+
+/// Holds the way back to its word, where it is a downgrade: an upgrade promises nothing of that kind.
+fn dishonest(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Dishonest> {
+    if seen.direction == Direction::Down {
+        return Vec::new();
+    }
+    let mut found: Vec<Dishonest> =
+        seen.empty.iter().map(|revision| Dishonest::Empty { revision: revision.clone() }).collect();
+    let Some((back, answers)) = seen.back.filter(|_| seen.rows_seen) else { return found };
+    let before = &seen.before.fingerprint;
+    for entry in tables.iter().filter(|entry| entry.rows_before.is_some()) {
+        let name = &entry.table;
+        let missing = missing_after_back(before, Some((&back.fingerprint, answers)), name);
+        if missing.is_some_and(|missing| missing > 0) {
+            found.push(Dishonest::WithoutRows { table: name.clone(), count: missing });
+            continue;
+        }
+        let (Some(old), Some(new)) = (before.tables.get(name), back.fingerprint.tables.get(name)) else {
+            continue;
+        };
+        for column in old.columns.keys().filter(|column| new.columns.contains_key(*column)) {
+            let count = look.differing_after_back(name, column);
+            if count == Some(0) {
+                continue;
+            }
+            let now = seen.there.fingerprint.tables.get(name);
+            let stayed = now.is_some_and(|now| now.columns.contains_key(column));
+            let column = full(name, column);
+            found.push(match stayed {
+                true => Dishonest::OtherValues { column, count },
+                false => Dishonest::WithoutData { column, count },
+            });
+        }
+    }
+    found
+}
+
+fn again(seen: &Seen<'_>) -> Again {
+    let again = match &seen.again {
+        None => return Again::NotRun,
+        Some(Err(error)) => return Again::Failed { error: error.clone() },
+        Some(Ok(again)) => *again,
+    };
+    let differs = differences(seen.there, again);
+    if differs.is_empty() {
+        return Again::Same;
+    }
+    let same_beginning = seen.back.is_some_and(|(back, _)| {
+        let compared = compare(&seen.before.fingerprint, &back.fingerprint);
+        compared.differing().all(|(name, _)| name.is_bookkeeping())
+    });
+    if same_beginning { Again::NotDeterministic { differs } } else { Again::Differs { differs } }
+}
+
+/// Returns what differs between two ends of the same way, in names.
+fn differences(first: &Inventory, second: &Inventory) -> Vec<String> {
+    let (one, other) = (first.catalog.without_bookkeeping(), second.catalog.without_bookkeeping());
+    let mut differs: Vec<String> = diff(&one, &other).into_iter().map(|change| change.subject).collect();
+    let compared = compare(&first.fingerprint, &second.fingerprint);
+    for (name, table) in compared.differing().filter(|(name, _)| !name.is_bookkeeping()) {
+        // A table that only one of them has is named by the catalog.
+        if table.verdict != TableVerdict::Changed {
+            continue;
+        }
+        if table.rows_before != table.rows_after {
+            differs.push(format!("rows of {name}"));
+            continue;
+        }
+        let columns = table.columns.iter().filter(|(_, verdict)| **verdict == ColumnVerdict::Changed);
+        let columns: Vec<String> = columns.map(|(column, _)| full(name, column)).collect();
+        match columns.is_empty() {
+            true => differs.push(format!("rows of {name}")),
+            false => differs.extend(columns),
+        }
+    }
+    differs
+}
+
+fn cannot_see(seen: &Seen<'_>) -> Vec<String> {
+    let mut sentences = Vec::new();
+    if !seen.rows_seen {
+        let told = "the copy has no rows: a rename looks like a loss, and it cannot be told which values change, which \
+             rows are deleted, whether a constraint holds, or how long it takes on the real data";
+        sentences.push(told.to_string());
+    }
+    let left_out = &seen.before.fingerprint.not_compared;
+    sentences
+        .extend(left_out.iter().map(|left| format!("{} was not looked at: {}", left.subject, left.reason)));
+    sentences
+}
