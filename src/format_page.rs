@@ -61,6 +61,16 @@ fn the_export_of_the_page_is_one_and_every_field_is_explained() {
 }
 
 #[test]
+fn the_salvage_of_the_page_is_some_and_every_field_is_explained() {
+    let text = block("## Salvage", "json");
+    let _: crate::tabular::Salvage = read_and_written(text);
+    let fields: serde_json::Value = serde_json::from_str(text).expect("JSON");
+    for field in fields.as_object().expect("an object").keys() {
+        assert!(section("## Salvage").contains(&format!("\n| `{field}` |")), "{field}");
+    }
+}
+
+#[test]
 fn the_inventory_of_the_page_is_one() {
     let heading = "## Inventory: before.json and after.json";
     let inventory: Inventory = read_and_written(block(heading, "json"));

@@ -8,12 +8,14 @@ mod fates;
 mod pairs;
 mod questions;
 mod rule;
+mod salvage;
 
 #[cfg(test)]
 mod tests;
 
 pub use questions::{Answers, Question, RowChanges, questions};
 pub use rule::{Seen, draw_up};
+pub use salvage::{Returned, Salvage, SalvageKind};
 
 use crate::catalog::{Change, TableName};
 use crate::history::{Direction, RevisionId};

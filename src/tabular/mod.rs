@@ -9,8 +9,9 @@ mod folder;
 mod gzip;
 mod sidecar;
 
+pub use crate::ledger::{Returned, Salvage, SalvageKind};
 pub use folder::{Draft, file_stem};
-pub use sidecar::Sidecar;
+pub use sidecar::{Sidecar, SidecarColumn};
 
 use std::path::PathBuf;
 

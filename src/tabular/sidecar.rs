@@ -3,6 +3,7 @@
 use crate::catalog::{DatabaseId, TableName};
 use crate::engine::{Exported, Selection};
 use crate::fingerprint::{ALGORITHM, Digest};
+use crate::ledger::Salvage;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,9 @@ pub struct Sidecar {
     pub rows: u64,
     pub algorithm: String,
     pub digest: Digest,
+    /// What of a migration's losses it holds, if it is salvage.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub salvage: Option<Salvage>,
 }
 
 /// One column of the CSV.
@@ -86,6 +90,7 @@ impl Sidecar {
             rows: exported.rows,
             algorithm: ALGORITHM.to_string(),
             digest: exported.digest,
+            salvage: None,
         }
     }
 }
