@@ -39,6 +39,8 @@ pub struct Config {
     pub migrations: PathBuf,
     pub backups: PathBuf,
     pub proof: ProofLevel,
+    /// Whether a change is rehearsed on the restored snapshot before it runs.
+    pub rehearsal: bool,
     pub scratch_url: Option<DatabaseUrl>,
     /// Databases above this size are not proven without being asked for by name, in bytes.
     pub max_size: Option<u64>,
@@ -84,6 +86,7 @@ impl Config {
             migrations: folder.join(file.migrations.as_deref().unwrap_or("migrations")),
             backups: folder.join(file.backups.as_deref().unwrap_or("backups")),
             proof: file.proof.unwrap_or_default(),
+            rehearsal: file.rehearsal.unwrap_or(true),
             scratch_url: scratch_url
                 .map_err(|error| ConfigError::Url { from: "proof.scratch_url".to_string(), source: error })?,
             max_size: file.max_size,

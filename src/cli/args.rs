@@ -99,8 +99,9 @@ pub enum Command {
     Edit(Edit),
     /// Run revisions forward, guarded by a proven snapshot
     ///
-    /// Takes a snapshot, restores and compares it, publishes it as a backup, runs the revisions, each in one
-    /// transaction with its version row, and verifies what really changed. Creates a SQLite file that is not there yet.
+    /// Takes a snapshot, restores and compares it, rehearses the revisions there and back on what was restored, publishes
+    /// the snapshot as a backup with the loss ledger, runs the revisions, each in one transaction with its version row,
+    /// and verifies what really changed. Creates a SQLite file that is not there yet.
     /// The end state and the command that undoes it are printed last.
     Upgrade(Upgrade),
     /// Run revisions back, guarded by a proven snapshot
@@ -159,6 +160,12 @@ pub struct Guarding {
     /// Asked for here, a proof is done whatever proof.max_size says.
     #[arg(long, value_enum)]
     pub proof: Option<Proof>,
+    /// Do not rehearse the change on the restored snapshot before it runs
+    ///
+    /// Without a rehearsal nobody knows beforehand what the change loses. The default can be set in ripcord.toml:
+    /// rehearsal.enabled = false.
+    #[arg(long)]
+    pub no_rehearsal: bool,
     /// What to do when the change failed and the database did not undo it by itself
     #[arg(long, value_enum, default_value_t = OnFailure::Restore)]
     pub on_failure: OnFailure,

@@ -16,6 +16,7 @@ pub(super) struct File {
     pub tool_timeout: Option<Duration>,
     pub tools: Option<String>,
     pub proof: Option<ProofLevel>,
+    pub rehearsal: Option<bool>,
     pub scratch_url: Option<String>,
     pub max_size: Option<u64>,
 }
@@ -34,7 +35,7 @@ pub enum FileError {
 }
 
 /// Keys that this version acts on.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "database.url",
     "database.lock_timeout",
     "database.statement_timeout",
@@ -47,6 +48,7 @@ const KNOWN: [&str; 12] = [
     "proof.level",
     "proof.scratch_url",
     "proof.max_size",
+    "rehearsal.enabled",
 ];
 
 /// Keys of the design that this version does not act on: ignoring one (`encrypt_to`!) would be a lie.
@@ -113,6 +115,7 @@ fn take(file: &mut File, key: &str, value: &Value) -> Result<(), FileError> {
             });
         }
         "proof.scratch_url" => file.scratch_url = Some(text(key, value)?),
+        "rehearsal.enabled" => file.rehearsal = Some(flag(key, value)?),
         "proof.max_size" => file.max_size = Some(size(key, value)?),
         _ if PLANNED.contains(&key) => return Err(FileError::NotYet { key: key.to_string() }),
         _ => return Err(unknown(key)),
@@ -137,6 +140,10 @@ fn expected(key: &str, expected: &'static str) -> FileError {
 
 fn text(key: &str, value: &Value) -> Result<String, FileError> {
     value.as_str().map(str::to_string).ok_or_else(|| expected(key, "text in quotes"))
+}
+
+fn flag(key: &str, value: &Value) -> Result<bool, FileError> {
+    value.as_bool().ok_or_else(|| expected(key, "true or false"))
 }
 
 fn number(key: &str, value: &Value) -> Result<u32, FileError> {
@@ -184,12 +191,12 @@ mod tests {
         let file = parse(
             "[database]\nurl = \"sqlite:///app.db\"\nlock_timeout = \"500ms\"\nretries = 2\n\
              [runner]\nkind = \"sql\"\ndirectory = \"db\"\n[backup]\ndirectory = \"keep\"\n\
-             [proof]\nlevel = \"schema\"\nmax_size = \"20GiB\"\n",
+             [proof]\nlevel = \"schema\"\nmax_size = \"20GiB\"\n[rehearsal]\nenabled = false\n",
         )
         .expect("read");
         assert_eq!(file.lock_timeout, Some(Duration::from_millis(500)));
         assert_eq!((file.migrations.as_deref(), file.max_size), (Some("db"), Some(20 << 30)));
-        assert_eq!(file.proof, Some(ProofLevel::Schema));
+        assert_eq!((file.proof, file.rehearsal), (Some(ProofLevel::Schema), Some(false)));
     }
 
     #[test]
@@ -211,7 +218,7 @@ mod tests {
     fn every_known_key_is_accepted_by_name() {
         for key in KNOWN {
             let mut file = File::default();
-            let error = take(&mut file, key, &Value::Boolean(true)).expect_err("wrong type");
+            let error = take(&mut file, key, &Value::Array(Vec::new())).expect_err("wrong type");
             assert!(matches!(error, FileError::Value { .. }), "{key}: {error}");
         }
     }

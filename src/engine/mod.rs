@@ -162,6 +162,9 @@ pub trait RehearsalCopy: Send + Sync {
     /// Returns what the proof saw. The copy is of use only when it has no differences.
     fn proof(&self) -> &Proof;
 
+    /// Tells whether the copy has the rows of the database, or its definitions and version rows alone.
+    fn holds_rows(&self) -> bool;
+
     /// Compares the rows of the database with those it had at the beginning.
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error>;
 
@@ -180,6 +183,8 @@ pub struct Need<'a> {
     pub proof: ProofLevel,
     /// Whether the live database is going to be replaced (a restore in place).
     pub replaces: bool,
+    /// Whether the restored snapshot is going to be migrated, beside one that stays as it is.
+    pub rehearsal: bool,
 }
 
 /// What was found before an operation.

@@ -1,6 +1,6 @@
 //! A backup by hand, and the care of backups.
 
-use super::change::preflight;
+use super::change::{Wants, preflight};
 use super::snapshot::{self, Purpose};
 use super::{Ports, SnapshotPolicy, refused, settle};
 use crate::report::{Aftermath, Failure, Kind, Report, Step};
@@ -12,11 +12,11 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
     ports.refuse_missing().await?;
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
-    preflight(ports, policy, false).await?;
+    preflight(ports, policy, Wants::default()).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
 
     let mut op = ports.begin(&id, Kind::Backup, None, (&rows, &rows)).map_err(refused)?;
-    let purpose = Purpose { id: id.clone(), kind: Kind::Backup, plan: None };
+    let purpose = Purpose { id: id.clone(), kind: Kind::Backup, plan: None, rehearse: false };
     let outcome = snapshot::keep(ports, &mut op, &purpose, policy).await.map(|saved| Report {
         operation: Some(id),
         kind: Kind::Backup,

@@ -2,7 +2,7 @@
 
 use super::{Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, settle, snapshot, verify};
 use crate::catalog::Severity;
-use crate::engine::{Bookkeeping, Need, OtherWrites};
+use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
 use crate::history::Direction;
 use crate::journal::Operation;
 use crate::plan::Plan;
@@ -15,6 +15,8 @@ pub struct ChangeRequest {
     /// `head`, `-1`, `base`, `5f2c` …
     pub target: String,
     pub policy: SnapshotPolicy,
+    /// Whether it is rehearsed on the restored snapshot first; without a proof there is nothing to rehearse on.
+    pub rehearse: bool,
     pub on_failure: OnFailure,
 }
 
@@ -51,7 +53,8 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     if plan.is_empty() {
         return Ok(nothing_to_do(ports, &plan));
     }
-    preflight(ports, &request.policy, false).await?;
+    let rehearsal = request.rehearse && request.policy.proof != ProofLevel::None;
+    preflight(ports, &request.policy, Wants { rehearsal, ..Wants::default() }).await?;
     ports.observer.event(&Event::Planned { plan: plan.clone() });
 
     let mut op = ports.begin(&id, kind, Some(&plan), (&plan.from, &plan.to)).map_err(refused)?;
@@ -67,11 +70,13 @@ async fn guarded(
 ) -> Result<Report, Failure> {
     // The mark comes before the snapshot: what is written between the two counts as written since.
     let mark = ports.database.mark().await.map_err(refused)?;
-    let purpose =
-        snapshot::Purpose { id: op.id().to_string(), kind: kind_of(plan.direction), plan: Some(plan) };
+    let purpose = snapshot::Purpose {
+        id: op.id().to_string(),
+        kind: kind_of(plan.direction),
+        plan: Some(plan),
+        rehearse: request.rehearse,
+    };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
-
-    // Rehearsal and salvage have their place here: they work on the restored copy, before anything real is touched.
 
     ports.go_on().map_err(|error| Failure { backup: Some(saved.facts()), ..refused(error) })?;
     op.set_aftermath(Aftermath::Unknown);
@@ -115,13 +120,22 @@ async fn guarded(
     }
 }
 
+/// What an operation does besides taking a snapshot.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wants {
+    /// The live database is replaced.
+    pub replaces: bool,
+    /// The restored snapshot is migrated, beside one that stays as it is.
+    pub rehearsal: bool,
+}
+
 /// Refuses what the engine's preflight calls an error, and passes on the rest as remarks.
 pub(super) async fn preflight(
     ports: &Ports<'_>,
     policy: &SnapshotPolicy,
-    replaces: bool,
+    Wants { replaces, rehearsal }: Wants,
 ) -> Result<(), Failure> {
-    let need = Need { folder: ports.store.place(), proof: policy.proof, replaces };
+    let need = Need { folder: ports.store.place(), proof: policy.proof, replaces, rehearsal };
     ports.observer.event(&Event::StepStarted { step: Step::Preflight });
     let found = ports.database.preflight(&need).await.map_err(refused)?;
     let (stop, remarks): (Vec<_>, Vec<_>) =

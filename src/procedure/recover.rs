@@ -313,7 +313,7 @@ async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failu
     let id = state.backup.clone().unwrap_or_else(|| state.operation.clone());
     let backup = super::restore::whole(ports, &id).await?;
     let inventory = read_inventory(&backup, "before.json").map_err(refused)?;
-    Ok(Saved { backup, inventory })
+    Ok(Saved { backup, inventory, rehearsal: None })
 }
 
 fn report(ports: &Ports<'_>, state: &OperationState) -> Report {

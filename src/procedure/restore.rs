@@ -1,9 +1,8 @@
 //! Putting a backup back: into a new database, or in the place of the live one.
 
+use super::change::{Wants, preflight};
 use super::snapshot::{self, Saved, read_inventory};
-use super::{
-    Ports, Refusal, SnapshotPolicy, change::preflight, facts::Done, recover, refused, settle, verify,
-};
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done, recover, refused, settle, verify};
 use crate::engine::{OtherWrites, Swapped, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
@@ -48,7 +47,7 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
         return Err(refused(crate::engine::Error::Exists { place: ports.identity().to_string() }));
     }
     if exists {
-        preflight(ports, &request.policy, true).await?;
+        preflight(ports, &request.policy, Wants { replaces: true, ..Wants::default() }).await?;
     }
 
     // Where a database is that cannot be read is not known, and no reason not to put a backup in its place.

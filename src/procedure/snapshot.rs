@@ -1,11 +1,13 @@
 //! Taking a snapshot, proving it, publishing it: one backup, three steps.
 
+use super::rehearse::{Rehearsal, prove_and_rehearse};
 use super::{Ports, Refusal, SnapshotPolicy, facts::Done, rows_text, settle};
 use crate::base::fs;
 use crate::catalog::Severity;
 use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
+use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::report::{BackupFacts, Event, Failure, Kind, Step};
 use crate::runbook::RunbookFacts;
@@ -17,6 +19,8 @@ use std::path::Path;
 pub(super) struct Saved {
     pub backup: Backup,
     pub inventory: Inventory,
+    /// What the rehearsal on the restored snapshot found out, if there was one.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 impl Saved {
@@ -36,6 +40,16 @@ pub(super) struct Purpose<'a> {
     pub id: String,
     pub kind: Kind,
     pub plan: Option<&'a Plan>,
+    /// Whether the plan is rehearsed on what the proof restores.
+    pub rehearse: bool,
+}
+
+impl<'a> Purpose<'a> {
+    /// Returns what is to be rehearsed: without statements there is nothing to find out.
+    fn to_rehearse(&self) -> Option<&'a Plan> {
+        let has_statements = |plan: &&Plan| plan.scripts.iter().any(|script| !script.statements.is_empty());
+        self.plan.filter(|_| self.rehearse).filter(has_statements)
+    }
 }
 
 /// Takes a snapshot, proves that it can be restored, and publishes it as a backup.
@@ -60,20 +74,45 @@ pub(super) async fn keep(
         return Err(discard(ports, draft, failed(op, Step::Snapshot, moved)).await);
     }
     taken.facts.insert("proof.level".to_string(), policy.proof.word().to_string());
-    // Read it back now: the moment the migration starts, this copy is the only one of the old data.
-    let id = op.id().to_string();
-    let proof = match policy.proof {
-        ProofLevel::None => None,
-        _ => match op.step(Step::Prove, prove(ports, &place, &taken, &id)).await {
-            Ok(proof) => Some(proof),
-            Err(failure) => return Err(discard(ports, draft, failure).await),
-        },
+    // Read it back now: the moment the migration starts, this copy is the only one of the old data. What it is restored to
+    // is what the migration is rehearsed on: one restore serves both.
+    let (proof, rehearsal) = match restored(ports, op, purpose, &draft, &taken, policy.proof).await {
+        Ok(restored) => restored,
+        Err(failure) => return Err(discard(ports, draft, failure).await),
     };
+    let ledger = rehearsal.as_ref().map(|rehearsal| &rehearsal.ledger);
+
+    // ---- Consent has its place here (`procedure/consent.rs`), with the ledger, or without one where nothing was
+    // rehearsed. Refused: `return Err(discard(ports, draft, failure).await)`.
+    // ----
+
     let inventory = taken.inventory.clone();
-    let backup = op.step(Step::Publish, publish(ports, draft, taken, proof.as_ref(), purpose, began)).await?;
+    let published = publish(ports, draft, taken, proof.as_ref(), purpose, began, ledger);
+    let backup = op.step(Step::Publish, published).await?;
     op.write(Entry::Published { backup: backup.manifest.id.clone() })
         .map_err(|error| failed(op, Step::Publish, error))?;
-    Ok(Saved { backup, inventory })
+    Ok(Saved { backup, inventory, rehearsal })
+}
+
+/// Reads the snapshot back, as far as it is asked for, and rehearses the plan on what that restores.
+async fn restored(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    purpose: &Purpose<'_>,
+    draft: &Draft,
+    taken: &Snapshot,
+    level: ProofLevel,
+) -> Result<(Option<Proof>, Option<Rehearsal>), Failure> {
+    let (place, id) = (draft.snapshot(), op.id().to_string());
+    match (level, purpose.to_rehearse()) {
+        (ProofLevel::None, _) => Ok((None, None)),
+        (_, None) => Ok((Some(op.step(Step::Prove, prove(ports, &place, taken, &id)).await?), None)),
+        (_, Some(plan)) => {
+            let keep = Some(draft.folder.as_path());
+            let (proof, rehearsal) = prove_and_rehearse(ports, op, plan, &place, taken, keep).await?;
+            Ok((Some(proof), Some(rehearsal)))
+        }
+    }
 }
 
 /// Saves the present state before it is replaced, whatever it is. One that is too broken to be read is said so, and kept
@@ -85,7 +124,7 @@ pub(super) async fn keep_present(
     policy: &SnapshotPolicy,
 ) -> Result<Option<Saved>, Failure> {
     let note = |text: String| ports.observer.event(&Event::Note { text });
-    let purpose = Purpose { id, kind: Kind::Restore, plan: None };
+    let purpose = Purpose { id, kind: Kind::Restore, plan: None, rehearse: false };
     match keep(ports, op, &purpose, policy).await {
         Ok(saved) => {
             if let Some(worst) =
@@ -143,6 +182,7 @@ async fn publish(
     proof: Option<&Proof>,
     purpose: &Purpose<'_>,
     began: DateTime<Utc>,
+    ledger: Option<&Ledger>,
 ) -> Result<Backup, Box<dyn std::error::Error + Send + Sync>> {
     let manifest = Manifest { created: began, ..manifest(ports, &taken, proof, purpose, &draft)? };
     let write = |name: &str, bytes: &[u8], mode: u32| {
@@ -159,6 +199,9 @@ async fn publish(
     if let Some(plan) = purpose.plan {
         // After a crash `recover` judges by what was planned, not by what the project's files say then.
         write("plan.json", &serde_json::to_vec_pretty(plan)?, 0o600)?;
+    }
+    if let Some(ledger) = ledger {
+        write("ledger.json", &serde_json::to_vec_pretty(ledger)?, 0o600)?;
     }
     keep_migrations(ports, &draft, purpose.plan)?;
     ports.go_on()?;

@@ -58,6 +58,7 @@ impl Bench {
             direction: Direction::Up,
             target: target.to_string(),
             policy: SnapshotPolicy::default(),
+            rehearse: true,
             on_failure: OnFailure::Restore,
         };
         let parts = Parts::new(self);

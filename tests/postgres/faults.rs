@@ -193,7 +193,7 @@ fn a_proof_names_the_table_that_differs_and_a_damaged_dump_is_no_proof() {
 }
 
 async fn preflight(bench: &Bench, proof: ProofLevel, replaces: bool) -> Vec<Finding> {
-    let need = Need { folder: bench.folder.path(), proof, replaces };
+    let need = Need { folder: bench.folder.path(), proof, replaces, rehearsal: false };
     bench.database().await.preflight(&need).await.expect("looked").findings
 }
 

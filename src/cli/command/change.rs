@@ -29,6 +29,7 @@ async fn run(
         direction,
         target: target.to_string(),
         policy: context.policy(guarding.proof),
+        rehearse: context.config.rehearsal && !guarding.no_rehearsal,
         on_failure: match guarding.on_failure {
             OnFailure::Restore => change::OnFailure::Restore,
             OnFailure::Stop => change::OnFailure::Stop,

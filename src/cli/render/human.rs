@@ -7,7 +7,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::fingerprint::{ColumnVerdict, TableVerdict};
 use crate::plan::{Plan, TransactionMode};
 use crate::procedure::rows_text;
-use crate::report::{Aftermath, Check, Event, Failure, Kind, Observer, Report};
+use crate::report::{Aftermath, Check, Event, Failure, Kind, Observer, Report, Step};
 
 /// Tells the story of an operation while it happens.
 pub(super) struct Story {
@@ -197,7 +197,11 @@ fn change_line(change: &Change) -> String {
 
 /// Returns a failure in three parts: the fact, the state of the data, the next command.
 pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> String {
-    let mut lines = vec![format!("{} {}", output.paint("31", "error:"), failure.source)];
+    let on_the_copy = match failure.step {
+        Some(Step::Rehearse | Step::RehearseBack | Step::RehearseAgain) => "in the rehearsal, on a copy: ",
+        _ => "",
+    };
+    let mut lines = vec![format!("{} {on_the_copy}{}", output.paint("31", "error:"), failure.source)];
     if let Some(second) = &failure.during_put_back {
         lines.push(format!("error: putting the snapshot back failed as well: {second}"));
     }

@@ -162,8 +162,9 @@ impl Database for SqliteDatabase {
     }
 
     async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error> {
-        let (folder, replaces) = (need.folder.to_path_buf(), need.replaces);
-        self.blocking(move |site| site.preflight(&folder, replaces)).await
+        let (folder, copies) = (need.folder.to_path_buf(), if need.rehearsal { 2 } else { 1 });
+        let replaces = need.replaces;
+        self.blocking(move |site| site.preflight(&folder, copies, replaces)).await
     }
 
     async fn catalog(&self) -> Result<Catalog, Error> {

@@ -9,9 +9,9 @@ use crate::engine::{Error, Preflight};
 use std::path::Path;
 
 impl Site {
-    /// Looks at the database, at the room for what will be written to `folder`, and, when the live database is going to be
+    /// Looks at the database, at the room for what will be written to `folder` (so many copies of it), and, when the live database is going to be
     /// replaced, at the room beside it.
-    pub(super) fn preflight(&self, folder: &Path, replaces: bool) -> Result<Preflight, Error> {
+    pub(super) fn preflight(&self, folder: &Path, copies: u64, replaces: bool) -> Result<Preflight, Error> {
         let mut findings = Vec::new();
         let bytes = self.bytes();
         if self.path.exists() {
@@ -25,7 +25,8 @@ impl Site {
                 looked => drop(looked?),
             }
         }
-        findings.extend(room("the snapshot", folder, bytes)?);
+        let what = if copies > 1 { "the snapshot with a copy to rehearse on" } else { "the snapshot" };
+        findings.extend(room(what, folder, bytes * copies)?);
         if replaces {
             // The journal or the WAL keeps what is overwritten until the transaction is over.
             findings.extend(room("the restore", &fs::parent(&self.path), bytes)?);

@@ -125,6 +125,10 @@ impl RehearsalCopy for PostgresCopy {
         &self.proof
     }
 
+    fn holds_rows(&self) -> bool {
+        self.proof.level == ProofLevel::Full
+    }
+
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
         self.database.unless_cancelled(rows::changes(&self.database, &self.before, questions)).await
     }

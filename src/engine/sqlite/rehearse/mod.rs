@@ -12,7 +12,7 @@ use super::snapshot::file_in;
 use super::{OpenOptions, Site, SqliteDatabase};
 use crate::base::{checkpoint, fs};
 use crate::catalog::quote;
-use crate::engine::{Database, Error, Proof, ProofLevel, RehearsalCopy, Snapshot};
+use crate::engine::{Database, Error, Proof, RehearsalCopy, Snapshot};
 use crate::ledger::{Answers, Question};
 use async_trait::async_trait;
 use std::fs::File;
@@ -30,6 +30,7 @@ const BLOCK: usize = 1 << 20;
 pub(super) struct SqliteCopy {
     before: PathBuf,
     database: Arc<SqliteDatabase>,
+    holds_rows: bool,
     proof: Proof,
 }
 
@@ -54,8 +55,7 @@ impl Site {
             // The failure is the news; whatever stays goes with the folder.
             let _ = remove(&file);
         })?;
-        let level = if schema_only { ProofLevel::Schema } else { ProofLevel::Full };
-        Ok(SqliteCopy { before, database: Arc::new(database), proof: Proof { level, ..proof } })
+        Ok(SqliteCopy { before, database: Arc::new(database), holds_rows: !schema_only, proof })
     }
 
     fn copy_whole(&self, from: &Path, to: &Path) -> Result<(), Error> {
@@ -141,6 +141,10 @@ impl RehearsalCopy for SqliteCopy {
 
     fn proof(&self) -> &Proof {
         &self.proof
+    }
+
+    fn holds_rows(&self) -> bool {
+        self.holds_rows
     }
 
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {

@@ -1,0 +1,238 @@
+//! The legs of a rehearsal: there, back, and there again on the copy that the proof has restored.
+//!
+//! One restore serves proof and rehearsal, for `ripcord rehearse` and for every guarded change. Promises that the copy
+//! is gone when it ends, however it ends.
+
+use super::super::facts::Done;
+use super::super::{Ports, Refusal, refused};
+use crate::engine::{Bookkeeping, Proof, RehearsalCopy, Snapshot};
+use crate::fingerprint::Inventory;
+use crate::history::{Direction, RevisionId};
+use crate::journal::{Operation, ScriptLog};
+use crate::ledger::{self, Answers, Ledger, Run, Seen, WayBack};
+use crate::plan::Plan;
+use crate::report::{Failure, Step};
+use crate::runner::{MigrationRunner, Reverse};
+use std::path::Path;
+use std::time::Instant;
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What a rehearsal found out.
+pub(in crate::procedure) struct Rehearsal {
+    pub ledger: Ledger,
+    /// The copy at the end of the way there: how the real run must end as well.
+    pub end: Inventory,
+}
+
+/// Restores the snapshot in `place`, compares it, and rehearses the plan on what was restored. A way there that fails
+/// is a failure of the whole: the real run would fail as well.
+///
+/// What the rehearsal keeps of the data goes into `draft`, the folder of a backup to come; without one nothing is kept.
+pub(in crate::procedure) async fn prove_and_rehearse(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    plan: &Plan,
+    place: &Path,
+    taken: &Snapshot,
+    draft: Option<&Path>,
+) -> Result<(Proof, Rehearsal), Failure> {
+    let id = op.id().to_string();
+    let copy = op.step(Step::Prove, open(ports, place, taken, &id)).await?.what;
+    let outcome = there_and_back(ports, op, plan, taken, copy.as_ref(), draft).await;
+    let proof = copy.proof().clone();
+    // Whatever happened: the copy holds all data and must not stay.
+    let removed = copy.remove().await;
+    let rehearsal = outcome?;
+    removed.map_err(refused)?;
+    Ok((proof, rehearsal))
+}
+
+async fn open(
+    ports: &Ports<'_>,
+    place: &Path,
+    taken: &Snapshot,
+    operation: &str,
+) -> Result<Done<Box<dyn RehearsalCopy>>, Cause> {
+    ports.go_on()?;
+    let copy = ports.database.rehearsal(place, taken, operation, &ports.progress(Step::Prove)).await?;
+    let proof = copy.proof();
+    if !proof.differences.is_empty() {
+        let differences = proof.differences.clone();
+        copy.remove().await?;
+        return Err(Refusal::NotProven { differences }.into());
+    }
+    let facts = format!("{}: {} tables, {} rows", proof.method, proof.tables, proof.rows);
+    Ok(Done { what: copy, facts })
+}
+
+async fn there_and_back(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    plan: &Plan,
+    taken: &Snapshot,
+    copy: &dyn RehearsalCopy,
+    draft: Option<&Path>,
+) -> Result<Rehearsal, Failure> {
+    let (runner, id) = (ports.runner.on(copy.database()), op.id().to_string());
+    let reverse = ports.runner.reverse(plan).map_err(refused)?;
+    let rows_seen = copy.holds_rows();
+    let before = beginning(ports, taken, copy, rows_seen).await.map_err(refused)?;
+    let stage = Stage { ports, runner: runner.as_ref(), copy, id: &id, taken, before: &before };
+
+    let there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse)).await?.what;
+    let (back_plan, irreversible) = match reverse {
+        Reverse::Plan(plan) => (Some(plan), Vec::new()),
+        Reverse::Irreversible(revisions) => (None, revisions),
+    };
+    let (mut back, mut again) = (None, None);
+    let (mut back_failed, mut again_failed) = (None, None);
+    if let Some(plan) = &back_plan {
+        let leg = op.step(Step::RehearseBack, stage.leg(plan, Step::RehearseBack)).await;
+        // A way back that fails is what a rehearsal is for: it goes into the ledger.
+        (back, back_failed) = or_why(leg)?;
+    }
+
+    // ---- Salvage has its place here, when there is a draft to keep it in (`procedure/salvage.rs`). `copy` holds the
+    // database as it was beside the one that went there and back; what is known of the three states is in `before`,
+    // `there` and `back` (each leg: `inventory`, and `answers` about its rows against those before).
+    if let Some(_draft) = draft {}
+    // ----
+
+    if back.is_some() {
+        let leg = op.step(Step::RehearseAgain, stage.leg(plan, Step::RehearseAgain)).await;
+        (again, again_failed) = or_why(leg)?;
+    }
+
+    let again_inventory = again.as_ref().map(|leg: &Leg| Ok(&leg.inventory));
+    let ledger = ledger::draw_up(Seen {
+        direction: plan.direction,
+        from: &plan.from,
+        to: &plan.to,
+        rows_seen,
+        before: &before,
+        there: &there.inventory,
+        rows: &there.answers,
+        back: back.as_ref().map(|leg| (&leg.inventory, &leg.answers)),
+        again: again_inventory.or(again_failed.map(Err)),
+        back_failed,
+        empty: empty(plan, back_plan.as_ref()),
+        irreversible,
+        ways_back: ways_back(plan, back.as_ref(), copy),
+        revisions: runs(&there, back.as_ref(), again.as_ref()),
+    });
+    Ok(Rehearsal { ledger, end: there.inventory })
+}
+
+/// What each leg of the way needs.
+struct Stage<'a> {
+    ports: &'a Ports<'a>,
+    runner: &'a dyn MigrationRunner,
+    copy: &'a dyn RehearsalCopy,
+    id: &'a str,
+    taken: &'a Snapshot,
+    before: &'a Inventory,
+}
+
+/// One leg of the way, when it is done.
+struct Leg {
+    inventory: Inventory,
+    answers: Answers,
+    runs: Vec<Run>,
+}
+
+impl Stage<'_> {
+    /// Runs a plan on the copy, revision by revision, and looks at what there is then.
+    async fn leg(&self, plan: &Plan, step: Step) -> Result<Done<Leg>, Cause> {
+        let at = self.ports.clock.now();
+        let book = Bookkeeping { operation: self.id, at, known: &self.taken.inventory.findings };
+        let mut runs = Vec::new();
+        for script in &plan.scripts {
+            self.ports.go_on()?;
+            // One at a time, so that each is measured by itself.
+            let alone = Plan { scripts: vec![script.clone()], ..plan.clone() };
+            let began = Instant::now();
+            let applied = self.runner.run(&alone, &book, &ScriptLog::unrecorded()).await?;
+            runs.push(Run {
+                revision: script.revision.clone(),
+                message: script.message.clone(),
+                there: began.elapsed().as_secs_f64(),
+                back: None,
+                again: None,
+                locks: applied.locks,
+                rewritten: applied.rewritten.into_iter().filter(|table| !table.is_bookkeeping()).collect(),
+            });
+        }
+        self.ports.go_on()?;
+        let inventory = self.copy.database().inventory(&self.ports.progress(step)).await?;
+        let asked = ledger::questions(&self.before.fingerprint, &inventory.fingerprint);
+        // The second way there is compared with the first one, by fingerprints alone.
+        let answers = match step {
+            Step::RehearseAgain => Answers::new(),
+            _ => self.copy.row_changes(&asked).await?,
+        };
+        let count =
+            if runs.len() == 1 { "1 revision".to_string() } else { format!("{} revisions", runs.len()) };
+        Ok(Done { what: Leg { inventory, answers, runs }, facts: format!("{count} on the copy") })
+    }
+}
+
+/// What the copy looks like before anything runs: the proof showed that its rows are those of the snapshot, so they are
+/// not read once more.
+async fn beginning(
+    ports: &Ports<'_>,
+    taken: &Snapshot,
+    copy: &dyn RehearsalCopy,
+    rows_seen: bool,
+) -> Result<Inventory, crate::engine::Error> {
+    if !rows_seen {
+        return copy.database().inventory(&ports.progress(Step::Rehearse)).await;
+    }
+    Ok(Inventory { catalog: copy.database().catalog().await?, ..taken.inventory.clone() })
+}
+
+/// Tells a leg that failed by itself from one that was interrupted.
+fn or_why(leg: Result<Done<Leg>, Failure>) -> Result<(Option<Leg>, Option<String>), Failure> {
+    match leg {
+        Ok(done) => Ok((Some(done.what), None)),
+        Err(failure) => {
+            let engine = match failure.source.downcast_ref::<crate::runner::Error>() {
+                Some(crate::runner::Error::Engine(error)) => error,
+                _ => return Err(failure),
+            };
+            use crate::engine::Error;
+            match engine {
+                Error::Statement { .. } | Error::ForeignKeys { .. } | Error::VersionRows { .. } => {
+                    Ok((None, Some(engine.to_string())))
+                }
+                _ => Err(failure),
+            }
+        }
+    }
+}
+
+/// Revisions that do something on the way there and nothing on the way back.
+fn empty(plan: &Plan, back: Option<&Plan>) -> Vec<RevisionId> {
+    let Some(back) = back else { return Vec::new() };
+    let pairs = plan.scripts.iter().zip(back.scripts.iter().rev());
+    let empty = pairs.filter(|(there, back)| !there.statements.is_empty() && back.statements.is_empty());
+    empty.map(|(there, _)| there.revision.clone()).collect()
+}
+
+fn ways_back(plan: &Plan, back: Option<&Leg>, copy: &dyn RehearsalCopy) -> Vec<WayBack> {
+    let word = if plan.direction == Direction::Up { "downgrade" } else { "upgrade" };
+    let seconds = |leg: &Leg| leg.runs.iter().map(|run| run.there).sum();
+    let migrated = back.map(|leg| WayBack { way: word.to_string(), seconds: seconds(leg) });
+    // The proof was a restore; of a schema alone it says nothing about the data.
+    let proof = Some(copy.proof()).filter(|_| copy.holds_rows());
+    let restored = proof.map(|proof| WayBack { way: "restore".to_string(), seconds: proof.seconds });
+    migrated.into_iter().chain(restored).collect()
+}
+
+fn runs(there: &Leg, back: Option<&Leg>, again: Option<&Leg>) -> Vec<Run> {
+    let of = |leg: Option<&Leg>, revision: &RevisionId| {
+        leg?.runs.iter().find(|run| run.revision == *revision).map(|run| run.there)
+    };
+    let runs = there.runs.iter().cloned();
+    runs.map(|run| Run { back: of(back, &run.revision), again: of(again, &run.revision), ..run }).collect()
+}
