@@ -25,6 +25,11 @@ impl<'a> Look<'a> {
         Self { seen, before, after, paired }
     }
 
+    /// Returns the table that holds the rows of one of before.
+    pub(super) fn place(&self, name: &TableName) -> Option<&TableName> {
+        self.paired.get(name)
+    }
+
     /// Returns every table that is not a migration tool's own, of before and then of after.
     pub(super) fn tables(&self) -> Vec<TableEntry> {
         let own = self.before.tables.iter().filter(|(name, _)| !name.is_bookkeeping());

@@ -5,14 +5,18 @@
 //! ([`questions`]); everything else follows from inventories ([`draw_up`]).
 
 mod fates;
+mod keep;
 mod pairs;
 mod questions;
 mod rule;
 mod salvage;
 
 #[cfg(test)]
+mod keep_tests;
+#[cfg(test)]
 mod tests;
 
+pub use keep::{Keep, Kept, keeps};
 pub use questions::{Answers, Question, RowChanges, questions};
 pub use rule::{Seen, draw_up};
 pub use salvage::{Returned, Salvage, SalvageKind};

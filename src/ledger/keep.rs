@@ -1,0 +1,334 @@
+//! What of each table must be kept, because the way back does not bring it back.
+//!
+//! Promises that a value, row or table that is not proven to be the same after there and back is in one of the keeps;
+//! keeping more than is lost costs room, keeping less costs data.
+
+use super::fates::Look;
+use super::pairs::{self, key_pairs, keys_match, same};
+use super::{Answers, Fate, RowChanges, SalvageKind, Seen, TableEntry};
+use crate::catalog::{Table, TableKind, TableName};
+use crate::fingerprint::{Inventory, TableFingerprint};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is to be kept of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    pub what: SalvageKind,
+    /// By its name before.
+    pub table: TableName,
+    /// The table that its rows are compared with, in the database as it is now. `None`: with nothing, and then all rows
+    /// are kept, of [`SalvageKind::Values`] with a key those in which a value is not NULL.
+    pub now: Option<TableName>,
+    /// The columns that identify a row, before and now; empty when nothing does.
+    pub key: Vec<(String, String)>,
+    /// Without a key: the columns, of the same name before and now, by which rows are told apart.
+    pub identity: Vec<String>,
+    /// The columns to keep, in the order of the table.
+    pub columns: Vec<Kept>,
+    /// Generated columns, which nothing could load.
+    pub left_out: Vec<String>,
+    /// The types of all columns that can be kept, by name.
+    pub types: BTreeMap<String, String>,
+    /// Whether the database is now at the end of a way back: only then is what stands there a base for merging.
+    pub returned: bool,
+}
+
+/// One column to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub name: String,
+    /// Whether it is there now and its values are compared; otherwise those that are not NULL count as lost.
+    pub compared: bool,
+}
+
+impl Keep {
+    /// Returns the name of the export: the table and what of it.
+    pub fn name(&self) -> String {
+        format!("{}.{}", self.table, self.what.word())
+    }
+
+    /// Returns what to keep when nothing is known of the present state: all of it.
+    pub fn uncompared(mut self) -> Self {
+        self.now = None;
+        self.returned = false;
+        self.columns.iter_mut().for_each(|column| column.compared = false);
+        self
+    }
+
+    /// Returns the type of a column; empty where there is none.
+    pub fn type_of(&self, column: &str) -> String {
+        self.types.get(column).cloned().unwrap_or_default()
+    }
+}
+
+/// Returns what must be kept of a migration: what differs between the beginning and the end of there and back, or,
+/// without a way back, what is gone or overwritten at the end of the way there.
+pub fn keeps(
+    before: &Inventory,
+    there: (&Inventory, &Answers),
+    back: Option<(&Inventory, &Answers)>,
+) -> Vec<Keep> {
+    let mut found = match back {
+        Some((back, answers)) => after_back(before, back, answers),
+        None => without_back(before, there.0, there.1),
+    };
+    let now = back.map_or(there.0, |(back, _)| back);
+    found.extend(virtual_tables(before, now));
+    found
+}
+
+/// The table whose rows are looked at.
+struct Of<'a> {
+    name: &'a TableName,
+    old: &'a TableFingerprint,
+    stored: Vec<String>,
+    left_out: Vec<String>,
+    types: BTreeMap<String, String>,
+}
+
+impl<'a> Of<'a> {
+    /// Returns the table unless its rows are held elsewhere.
+    fn new(before: &'a Inventory, name: &'a TableName, old: &'a TableFingerprint) -> Option<Self> {
+        let table = before.catalog.tables.get(name);
+        if name.is_bookkeeping() || table.is_some_and(|table| table.kind != TableKind::Ordinary) {
+            return None;
+        }
+        let (stored, left_out, types) = columns(table, old);
+        Some(Self { name, old, stored, left_out, types })
+    }
+
+    /// Returns the key as far as it can be exported and is the same in both.
+    fn usable(&self, key: Vec<(String, String)>, is_same: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let fits = |(old, _): &(String, String)| self.stored.contains(old) && is_same(old);
+        if key.iter().all(fits) { key } else { Vec::new() }
+    }
+
+    fn keep(&self, what: SalvageKind) -> Keep {
+        let columns = self.stored.iter().map(|name| Kept { name: name.clone(), compared: false });
+        let key =
+            self.usable(self.old.key.iter().map(|part| (part.clone(), part.clone())).collect(), |_| true);
+        Keep {
+            what,
+            table: self.name.clone(),
+            now: None,
+            key,
+            identity: Vec::new(),
+            columns: columns.collect(),
+            left_out: if what == SalvageKind::Rows { self.left_out.clone() } else { Vec::new() },
+            types: self.types.clone(),
+            returned: false,
+        }
+    }
+}
+
+/// Returns the columns that a CSV can hold, those that it leaves out, and the types.
+fn columns(
+    table: Option<&Table>,
+    old: &TableFingerprint,
+) -> (Vec<String>, Vec<String>, BTreeMap<String, String>) {
+    let Some(table) = table else {
+        return (old.columns.keys().cloned().collect(), Vec::new(), BTreeMap::new());
+    };
+    let (stored, generated): (Vec<_>, Vec<_>) =
+        table.columns.iter().partition(|column| column.generated.is_none());
+    let types = stored.iter().map(|column| (column.name.clone(), column.type_name.clone())).collect();
+    let names = |columns: Vec<&crate::catalog::Column>| {
+        columns.into_iter().map(|column| column.name.clone()).collect::<Vec<_>>()
+    };
+    (names(stored), names(generated), types)
+}
+
+fn after_back(before: &Inventory, back: &Inventory, answers: &Answers) -> Vec<Keep> {
+    let paired = pairs::tables(&before.fingerprint, &back.fingerprint);
+    let held = before.fingerprint.tables.iter().filter(|(_, old)| old.rows > 0);
+    let tables = held.filter_map(|(name, old)| Of::new(before, name, old));
+    let each = tables.flat_map(|of| {
+        let now = paired.get(of.name).and_then(|now| Some((now, back.fingerprint.tables.get(now)?)));
+        match now.filter(|(_, new)| new.rows > 0) {
+            Some((now, new)) => Pair { of: &of, now, new, rows: answers.get(of.name) }.keeps(),
+            None => vec![of.keep(SalvageKind::Rows)],
+        }
+    });
+    each.collect()
+}
+
+/// A table before and after there and back.
+struct Pair<'a> {
+    of: &'a Of<'a>,
+    now: &'a TableName,
+    new: &'a TableFingerprint,
+    rows: Option<&'a RowChanges>,
+}
+
+impl Pair<'_> {
+    fn keeps(&self) -> Vec<Keep> {
+        let key = self.of.usable(key_pairs(self.of.old, self.new), |part| !self.differs(part));
+        if key.is_empty() { self.by_identity() } else { self.by_key(&key) }
+    }
+
+    fn is_there(&self, column: &str) -> bool {
+        self.new.columns.contains_key(column)
+    }
+
+    /// Tells whether a column's values may differ in rows that are on both sides.
+    fn differs(&self, column: &str) -> bool {
+        if same(self.of.old, column, self.new, column) {
+            return false;
+        }
+        let Some(rows) = self.rows else { return true };
+        match rows.columns.get(&(column.to_string(), column.to_string())) {
+            Some(count) => *count > 0,
+            None => !(rows.columns.is_empty() && rows.changed == 0 && rows.deleted == 0),
+        }
+    }
+
+    /// Tells whether a column that is not there now held something.
+    fn is_lost(&self, column: &str) -> bool {
+        !self.is_there(column)
+            && self.rows.and_then(|rows| rows.held.get(column)).is_none_or(|count| *count > 0)
+    }
+
+    fn by_key(&self, key: &[(String, String)]) -> Vec<Keep> {
+        let mut keeps = Vec::new();
+        let is_key = |column: &str| key.iter().any(|(old, _)| old == column);
+        let candidates = self.of.stored.iter().filter(|column| !is_key(column));
+        let columns: Vec<Kept> = candidates
+            .filter(|column| if self.is_there(column) { self.differs(column) } else { self.is_lost(column) })
+            .map(|column| Kept { name: column.clone(), compared: self.is_there(column) })
+            .collect();
+        if !columns.is_empty() {
+            keeps.push(Keep { columns, ..self.keep(SalvageKind::Values, key) });
+        }
+        if !keys_match(self.of.old, self.new) && self.rows.is_none_or(|rows| rows.deleted > 0) {
+            keeps.push(self.keep(SalvageKind::Rows, key));
+        }
+        keeps
+    }
+
+    /// Without a key a row is what its columns say. Where rows went, nobody can tell one that changed from one that is
+    /// gone; where their number is the same, those columns that hold the same values say which row is which.
+    fn by_identity(&self) -> Vec<Keep> {
+        let (common, gone): (Vec<String>, Vec<String>) =
+            self.of.stored.iter().cloned().partition(|column| self.is_there(column));
+        let is_same = |column: &String| self.of.old.columns.get(column) == self.new.columns.get(column);
+        let (alike, other): (Vec<String>, Vec<String>) = common.iter().cloned().partition(is_same);
+        let rows_went = self.of.old.rows != self.new.rows;
+        let is_changed = self.rows.map_or(rows_went, |rows| rows.deleted + rows.changed > 0);
+        let lost = gone.into_iter().filter(|column| self.is_lost(column));
+        let mut columns: Vec<Kept> = lost.map(|name| Kept { name, compared: false }).collect();
+        let mut keeps = Vec::new();
+        let identity = if rows_went {
+            if is_changed {
+                keeps.push(Keep { identity: common.clone(), ..self.keep(SalvageKind::Rows, &[]) });
+            }
+            common
+        } else if other.is_empty() && is_changed {
+            // Each column holds what it held, and not in the same rows: nothing says which row is which.
+            columns.extend(alike.into_iter().map(|name| Kept { name, compared: true }));
+            Vec::new()
+        } else {
+            columns.extend(other.into_iter().map(|name| Kept { name, compared: true }));
+            alike
+        };
+        if !columns.is_empty() {
+            let place = |column: &Kept| self.of.stored.iter().position(|name| *name == column.name);
+            columns.sort_by_key(place);
+            keeps.push(Keep { identity, columns, ..self.keep(SalvageKind::Values, &[]) });
+        }
+        keeps
+    }
+
+    fn keep(&self, what: SalvageKind, key: &[(String, String)]) -> Keep {
+        Keep { now: Some(self.now.clone()), key: key.to_vec(), returned: true, ..self.of.keep(what) }
+    }
+}
+
+fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec<Keep> {
+    let seen = Seen {
+        direction: crate::history::Direction::Up,
+        from: &[],
+        to: &[],
+        rows_seen: true,
+        before,
+        there,
+        rows: answers,
+        back: None,
+        again: None,
+        back_failed: None,
+        empty: Vec::new(),
+        irreversible: Vec::new(),
+        revisions: Vec::new(),
+        ways_back: Vec::new(),
+    };
+    let look = Look::new(&seen);
+    let entries = look.tables();
+    let held = entries.iter().filter(|entry| entry.rows_before.is_some_and(|rows| rows > 0));
+    let each = held.filter_map(|entry| {
+        let (name, old) = before.fingerprint.tables.get_key_value(&entry.table)?;
+        let of = Of::new(before, name, old)?;
+        let now = look.place(name).and_then(|now| Some((now, there.fingerprint.tables.get(now)?)));
+        Some(of_fate(&of, entry, now, answers.get(name)))
+    });
+    each.flatten().collect()
+}
+
+fn of_fate(
+    of: &Of<'_>,
+    entry: &TableEntry,
+    now: Option<(&TableName, &TableFingerprint)>,
+    rows: Option<&RowChanges>,
+) -> Vec<Keep> {
+    let Some((now, new)) = now else {
+        let moved = matches!(entry.fate, Fate::Moved { .. });
+        return if moved { Vec::new() } else { vec![of.keep(SalvageKind::Rows)] };
+    };
+    let mut keeps = Vec::new();
+    let is_lost = |column: &String| match entry.columns.get(column) {
+        Some(Fate::Lost { count }) => *count != Some(0),
+        Some(Fate::Transformed { held_in, .. }) => held_in.is_none(),
+        _ => false,
+    };
+    let lost: BTreeSet<String> = of.stored.iter().filter(|column| is_lost(column)).cloned().collect();
+    let is_kept = |column: &str| !lost.contains(column);
+    let plain = of.keep(SalvageKind::Values);
+    let key = of.usable(plain.key.clone(), is_kept);
+    if !lost.is_empty() {
+        let columns = plain.columns.iter().filter(|column| lost.contains(&column.name));
+        let columns: Vec<Kept> = columns.cloned().collect();
+        let same = |column: &&String| matches!(entry.columns.get(*column), Some(Fate::Kept));
+        let identity = match key.is_empty() {
+            true => of.stored.iter().filter(same).cloned().collect(),
+            false => Vec::new(),
+        };
+        keeps.push(Keep { columns, key, identity, ..plain });
+    }
+    let key = of.usable(key_pairs(of.old, new), is_kept);
+    // Without a key, a row that changed is in the values already.
+    let went = match rows {
+        _ if key.is_empty() => of.old.rows > new.rows,
+        Some(rows) => rows.deleted > 0,
+        None => !keys_match(of.old, new),
+    };
+    if went {
+        let common = of.stored.iter().filter(|column| new.columns.contains_key(*column)).cloned();
+        let identity = if key.is_empty() { common.collect() } else { Vec::new() };
+        keeps.push(Keep { now: Some(now.clone()), key, identity, ..of.keep(SalvageKind::Rows) });
+    }
+    keeps
+}
+
+/// A virtual table is no table of a fingerprint; one that goes is kept as a whole, as it reads.
+fn virtual_tables(before: &Inventory, now: &Inventory) -> Vec<Keep> {
+    let tables = before.catalog.tables.iter();
+    let gone = tables.filter(|(name, table)| {
+        table.kind == TableKind::Virtual
+            && !table.columns.is_empty()
+            && !now.catalog.tables.contains_key(*name)
+    });
+    let nothing = TableFingerprint::default();
+    let keep = |(name, table): (&TableName, &Table)| {
+        let (stored, left_out, types) = columns(Some(table), &nothing);
+        Of { name, old: &nothing, stored, left_out, types }.keep(SalvageKind::Rows)
+    };
+    gone.map(keep).collect()
+}

@@ -1,0 +1,170 @@
+//! What is kept, on small tables: of any two states, everything that differs is in some keep.
+
+use super::tests::{Values, inventory, rows, table};
+use super::{Answers, Keep, RowChanges, SalvageKind, keeps, questions};
+use crate::catalog::TableName;
+use crate::fingerprint::{Inventory, TableFingerprint};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Answers as an engine would, from the rows themselves; `names` are the two columns of the table now.
+fn answers(before: &Inventory, after: &Inventory, old: &Values, new: &Values, names: [&str; 2]) -> Answers {
+    let one = |question: super::Question| {
+        let old_rows: BTreeMap<u64, [u64; 3]> =
+            old.iter().map(|(id, a, b)| (*id, [*id, u64::from(*a), u64::from(*b)])).collect();
+        let new_rows: BTreeMap<u64, [u64; 3]> =
+            new.iter().map(|(id, a, b)| (*id, [*id, u64::from(*a), u64::from(*b)])).collect();
+        let old_place = |name: &str| ["id", "a", "b"].iter().position(|other| *other == name).expect("there");
+        let new_place =
+            |name: &str| ["id", names[0], names[1]].iter().position(|other| *other == name).expect("there");
+        let both: Vec<u64> = old_rows.keys().filter(|id| new_rows.contains_key(id)).copied().collect();
+        let columns = question.columns.iter().map(|(one, other)| {
+            let differs = |id: &&u64| old_rows[id][old_place(one)] != new_rows[id][new_place(other)];
+            ((one.clone(), other.clone()), both.iter().filter(differs).count() as u64)
+        });
+        let columns: BTreeMap<_, _> = columns.collect();
+        let own = |id: &&u64| {
+            let mut own = question.columns.iter().filter(|(one, other)| one == other);
+            own.any(|(one, other)| old_rows[id][old_place(one)] != new_rows[id][new_place(other)])
+        };
+        let changes = RowChanges {
+            inserted: (new_rows.len() - both.len()) as u64,
+            deleted: (old_rows.len() - both.len()) as u64,
+            changed: both.iter().filter(own).count() as u64,
+            columns,
+            held: question.held.iter().map(|name| (name.clone(), old_rows.len() as u64)).collect(),
+        };
+        (question.before, changes)
+    };
+    questions(&before.fingerprint, &after.fingerprint).into_iter().map(one).collect()
+}
+
+fn kept(old: &Values, new: &Values, dropped: &[&str]) -> Vec<Keep> {
+    let before = inventory(&[("t", table(["a", "b"], old))]);
+    let mut now = table(["a", "b"], new);
+    dropped.iter().for_each(|column| drop(now.columns.remove(*column)));
+    let back = inventory(&[("t", now)]);
+    let rows = answers(&before, &back, old, new, ["a", "b"]);
+    keeps(&before, (&back, &rows), Some((&back, &rows)))
+}
+
+fn names(keep: &Keep) -> Vec<&str> {
+    keep.columns.iter().map(|column| column.name.as_str()).collect()
+}
+
+#[test]
+fn what_comes_back_is_not_kept() {
+    assert!(kept(&rows(), &rows(), &[]).is_empty());
+    let before = inventory(&[("t", table(["a", "b"], &rows()))]);
+    let renamed = inventory(&[("u", table(["a", "c"], &rows()))]);
+    let nothing = Answers::new();
+    assert!(keeps(&before, (&renamed, &nothing), Some((&before, &nothing))).is_empty());
+}
+
+#[test]
+fn a_column_that_does_not_come_back_is_kept_with_its_key() {
+    let found = kept(&rows(), &rows(), &["b"]);
+    let [keep] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((keep.what, names(keep), keep.columns[0].compared), (SalvageKind::Values, vec!["b"], false));
+    assert_eq!(keep.key, [("id".to_string(), "id".to_string())]);
+    assert_eq!(keep.name(), "t.values");
+}
+
+#[test]
+fn a_column_that_comes_back_with_other_values_is_compared() {
+    let emptied: Values = rows().into_iter().map(|(id, a, _)| (id, a, 0)).collect();
+    let found = kept(&rows(), &emptied, &[]);
+    let [keep] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((names(keep), keep.columns[0].compared, keep.returned), (vec!["b"], true, true));
+}
+
+#[test]
+fn rows_that_do_not_come_back_are_kept_whole() {
+    let found = kept(&rows(), &rows()[..1].to_vec(), &[]);
+    let [keep] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((keep.what, keep.columns.len(), keep.now.is_some()), (SalvageKind::Rows, 3, true));
+}
+
+#[test]
+fn a_table_that_comes_back_empty_or_not_at_all_is_kept_whole() {
+    let before = inventory(&[("t", table(["a", "b"], &rows()))]);
+    let nothing = Answers::new();
+    for back in [inventory(&[("t", table(["a", "b"], &Vec::new()))]), inventory(&[])] {
+        let found = keeps(&before, (&back, &nothing), Some((&back, &nothing)));
+        let [keep] = found.as_slice() else { panic!("{found:?}") };
+        assert_eq!((keep.what, keep.now.clone(), keep.columns.len()), (SalvageKind::Rows, None, 3));
+    }
+}
+
+/// The same table without anything that identifies its rows.
+fn keyless(rows: &Values, dropped: &[&str]) -> TableFingerprint {
+    let mut without = table(["a", "b"], rows);
+    without.key.clear();
+    dropped.iter().for_each(|column| drop(without.columns.remove(*column)));
+    without
+}
+
+#[test]
+fn without_a_key_the_columns_that_stay_the_same_identify_a_row() {
+    let before = inventory(&[("t", keyless(&rows(), &[]))]);
+    let back = inventory(&[("t", keyless(&rows(), &["b"]))]);
+    let held = BTreeMap::from([("b".to_string(), 2)]);
+    let asked = RowChanges { held, ..RowChanges::default() };
+    let answers = Answers::from([(TableName::plain("t"), asked)]);
+    let found = keeps(&before, (&back, &answers), Some((&back, &answers)));
+    let [keep] = found.as_slice() else { panic!("{found:?}") };
+    assert_eq!((keep.identity.join(" "), names(keep)), ("a id".to_string(), vec!["b"]));
+    assert!(keep.key.is_empty());
+}
+
+#[test]
+fn without_a_key_rows_that_went_are_told_apart_by_all_common_columns() {
+    let before = inventory(&[("t", keyless(&rows(), &[]))]);
+    let back = inventory(&[("t", keyless(&rows()[..1].to_vec(), &["b"]))]);
+    let asked = RowChanges { deleted: 1, ..RowChanges::default() };
+    let answers = Answers::from([(TableName::plain("t"), asked)]);
+    let found = keeps(&before, (&back, &answers), Some((&back, &answers)));
+    let kinds: Vec<_> = found.iter().map(|keep| (keep.what, keep.identity.join(" "))).collect();
+    assert_eq!(kinds, [(SalvageKind::Rows, "a id".to_string()), (SalvageKind::Values, "a id".to_string())]);
+}
+
+#[test]
+fn without_a_way_back_what_is_gone_or_overwritten_is_kept_and_what_moved_is_not() {
+    let before = inventory(&[("t", table(["a", "b"], &rows())), ("u", table(["a", "b"], &rows()))]);
+    let changed: Values = rows().into_iter().map(|(id, a, b)| (id, a + 100, b)).collect();
+    let there = inventory(&[("t", table(["a", "c"], &changed))]);
+    let answers =
+        answers(&inventory(&[("t", table(["a", "b"], &rows()))]), &there, &rows(), &changed, ["a", "c"]);
+    let found = keeps(&before, (&there, &answers), None);
+    let whole: Vec<_> = found.iter().map(|keep| (keep.name(), names(keep).join(" "))).collect();
+    let expected = [("t.values", "a"), ("u.rows", "a b id")];
+    assert_eq!(whole, expected.map(|(name, columns)| (name.to_string(), columns.to_string())));
+    assert!(found.iter().all(|keep| !keep.returned));
+}
+
+proptest! {
+    #[test]
+    fn every_value_that_differs_after_there_and_back_is_in_a_keep(
+        old in proptest::collection::btree_map(0u64..12, (0u8..3, 0u8..3), 1..12),
+        new in proptest::collection::btree_map(0u64..12, (0u8..3, 0u8..3), 0..12),
+        drops_b in any::<bool>(),
+    ) {
+        let values = |map: &BTreeMap<u64, (u8, u8)>| -> Values { map.iter().map(|(id, (a, b))| (*id, *a, *b)).collect() };
+        let dropped: &[&str] = if drops_b { &["b"] } else { &[] };
+        let found = kept(&values(&old), &values(&new), dropped);
+        let of = |what| found.iter().filter(move |keep| keep.what == what);
+        let columns: BTreeSet<&str> = of(SalvageKind::Values).flat_map(names).collect();
+        let keeps_rows = of(SalvageKind::Rows).count() > 0;
+        for (id, (a, b)) in &old {
+            match new.get(id) {
+                None => prop_assert!(keeps_rows, "row {} of {:?}", id, found),
+                Some((x, y)) => {
+                    prop_assert!(a == x || columns.contains("a") , "a of {}: {:?}", id, found);
+                    prop_assert!(!(drops_b || b != y) || columns.contains("b"), "b of {}: {:?}", id, found);
+                }
+            }
+        }
+        let is_back = old.iter().all(|(id, row)| new.get(id) == Some(row));
+        prop_assert_eq!(found.is_empty(), is_back && !drops_b);
+    }
+}
