@@ -10,7 +10,7 @@ mod name;
 
 pub use diff::{Change, ChangeKind, diff};
 pub use identity::{DatabaseId, EngineKind, Finding, Severity};
-pub use name::{TableName, quote};
+pub use name::{TableName, quote, take_quoted};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -60,10 +60,18 @@ impl TableName {
 }
 
 fn take_part(text: &str) -> Option<(String, &str)> {
-    let Some(mut rest) = text.strip_prefix('"') else {
-        let end = text.find('.').unwrap_or(text.len());
-        return Some((text[..end].to_string(), &text[end..]));
-    };
+    match text.strip_prefix('"') {
+        Some(quoted) => take_quoted(quoted),
+        None => {
+            let end = text.find('.').unwrap_or(text.len());
+            Some((text[..end].to_string(), &text[end..]))
+        }
+    }
+}
+
+/// Reads up to the double quote that closes a name, inner ones doubled, and returns the name with what follows; `None`
+/// when no quote closes it.
+pub fn take_quoted(mut rest: &str) -> Option<(String, &str)> {
     let mut part = String::new();
     loop {
         let quote = rest.find('"')?;

@@ -67,6 +67,7 @@ pub enum Command {
     ///
     /// The file holds one revision with both directions: a header of "-- ripcord:" lines, then the sections
     /// "-- ripcord:upgrade" and "-- ripcord:downgrade". A section can be for one engine: "-- ripcord:upgrade sqlite".
+    /// A header line "-- ripcord:accept drops-column:TABLE.COLUMN "why"" accepts one hazard of the revision.
     Revision(NewRevision),
     /// Write a new revision file that joins branches
     ///

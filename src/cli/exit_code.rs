@@ -148,6 +148,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         | Refusal::AnotherEngine { .. }
         | Refusal::Unreadable { .. }
         | Refusal::RowsMoved { .. }
+        | Refusal::SchemaMoved
         | Refusal::TooLargeToProve { .. } => ExitCode::Refused,
         Refusal::NotAtHeads { .. } => ExitCode::Difference,
         _ => ExitCode::Failed,

@@ -67,6 +67,16 @@ pub struct Loss {
     /// Rows or values that are not NULL; absent where nobody could count them.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub count: Option<u64>,
+    /// The declared types, where the column stays and its type does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retyped: Option<Retyped>,
+}
+
+/// Two declared types of one column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retyped {
+    pub before: String,
+    pub after: String,
 }
 
 /// What is lost.

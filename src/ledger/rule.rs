@@ -2,9 +2,9 @@
 
 use super::fates::{Look, full, missing_after_back};
 use super::{
-    Again, Answers, Dishonest, Fate, Irreversible, Ledger, Loss, LossKind, Run, TableEntry, WayBack,
+    Again, Answers, Dishonest, Fate, Irreversible, Ledger, Loss, LossKind, Retyped, Run, TableEntry, WayBack,
 };
-use crate::catalog::diff;
+use crate::catalog::{TableName, diff};
 use crate::fingerprint::{ColumnVerdict, Inventory, TableVerdict, compare};
 use crate::history::{Direction, RevisionId};
 
@@ -44,7 +44,7 @@ pub fn draw_up(seen: Seen<'_>) -> Ledger {
         to: seen.to.to_vec(),
         rows_seen: seen.rows_seen,
         cannot_see: cannot_see(&seen),
-        lost: lost(&look, &tables),
+        lost: lost(&look, &seen, &tables),
         catalog: diff(&before, &own(seen.there)),
         not_brought_back: seen.back.map(|(back, _)| diff(&before, &own(back))).unwrap_or_default(),
         dishonest,
@@ -57,7 +57,7 @@ pub fn draw_up(seen: Seen<'_>) -> Ledger {
     }
 }
 
-fn lost(look: &Look<'_>, tables: &[TableEntry]) -> Vec<Loss> {
+fn lost(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Loss> {
     let mut lost = Vec::new();
     for entry in tables {
         let loss = |what, column: Option<&String>, count| Loss {
@@ -65,6 +65,7 @@ fn lost(look: &Look<'_>, tables: &[TableEntry]) -> Vec<Loss> {
             table: entry.table.clone(),
             column: column.cloned(),
             count,
+            retyped: None,
         };
         if let Fate::Lost { count } = entry.fate {
             if count != Some(0) {
@@ -84,13 +85,28 @@ fn lost(look: &Look<'_>, tables: &[TableEntry]) -> Vec<Loss> {
                 Fate::Transformed { count, back: false, held_in: None } => {
                     // Some of them may be the same again by chance.
                     let count = look.differing_after_back(&entry.table, column).or(*count);
-                    lost.push(loss(LossKind::Values, Some(column), count));
+                    let retyped = retyped(seen, entry, column);
+                    lost.push(Loss { retyped, ..loss(LossKind::Values, Some(column), count) });
                 }
                 _ => {}
             }
         }
     }
     lost
+}
+
+/// Returns both types of a column that got another one.
+fn retyped(seen: &Seen<'_>, entry: &TableEntry, column: &str) -> Option<Retyped> {
+    let place = match &entry.fate {
+        Fate::Moved { to } => TableName::parse(to)?,
+        _ => entry.table.clone(),
+    };
+    let declared = |inventory: &Inventory, table: &TableName| {
+        let columns = &inventory.catalog.tables.get(table)?.columns;
+        columns.iter().find(|found| found.name == column).map(|found| found.type_name.clone())
+    };
+    let (before, after) = (declared(seen.before, &entry.table)?, declared(seen.there, &place)?);
+    (before != after).then_some(Retyped { before, after })
 }
 
 /// Holds the way back to its word, where it is a downgrade: an upgrade promises nothing of that kind.

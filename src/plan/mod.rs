@@ -3,8 +3,10 @@
 //! A runner makes it, a guard shows it and takes it in its name, an engine runs its scripts: the text that was
 //! shown is the text that runs.
 
+pub mod hazard;
 mod touches;
 
+pub use hazard::{Accept, Accepted, Hazard};
 pub use touches::Touches;
 
 use crate::history::{Direction, RevisionId, RowChange};
@@ -20,8 +22,14 @@ pub struct Plan {
     pub from: Vec<RevisionId>,
     /// The version rows after.
     pub to: Vec<RevisionId>,
+    /// SHA-256 of the catalog that it was made for; absent where no database was asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub schema: Option<String>,
     /// In the order in which they run.
     pub scripts: Vec<Script>,
+    /// What it destroys and was accepted, known once it was rehearsed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub accepted: Vec<Accepted>,
 }
 
 /// One revision in one direction, ready to run.
@@ -37,6 +45,9 @@ pub struct Script {
     pub sha256: String,
     pub transaction: TransactionMode,
     pub statements: Vec<Statement>,
+    /// The hazards that its file accepts, for both directions.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub accepts: Vec<Accept>,
     /// The changes of the version table that belong to it, in the order in which Alembic writes them.
     pub rows: Vec<RowChange>,
     /// The version rows when it is done.

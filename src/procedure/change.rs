@@ -32,7 +32,7 @@ pub enum OnFailure {
 
 /// Returns the plan of a change and runs nothing (`--dry-run`).
 pub async fn plan(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Plan, Failure> {
-    ports.runner.plan(request.direction, &request.target).await.map_err(refused)
+    ports.plan(request.direction, &request.target).await
 }
 
 /// Upgrades or downgrades the database to `request.target`, keeping a verified way back.

@@ -87,6 +87,16 @@ impl Ports<'_> {
         Ok(operation)
     }
 
+    /// Plans, and writes down the schema that the plan is made for.
+    async fn plan(&self, direction: Direction, target: &str) -> Result<Plan, Failure> {
+        let plan = self.runner.plan(direction, target).await.map_err(refused)?;
+        if plan.is_empty() {
+            return Ok(plan);
+        }
+        let schema = self.database.catalog().await.map_err(refused)?.sha256();
+        Ok(Plan { schema: Some(schema), ..plan })
+    }
+
     fn identity(&self) -> &DatabaseId {
         self.database.identity()
     }
@@ -142,6 +152,8 @@ pub enum Refusal {
     PlanMoved { found: String, expected: String },
     #[error("the database was at {planned} when this was planned, and is at {found} now")]
     RowsMoved { planned: String, found: String },
+    #[error("the schema of the database is not the one that this was planned for")]
+    SchemaMoved,
     #[error("operation {operation} stopped {at}, and going on by itself could lose data")]
     NeedsChoice { operation: String, at: String },
     #[error("the {what} is larger than proof.max_size: {bytes} bytes")]

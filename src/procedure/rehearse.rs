@@ -45,7 +45,7 @@ pub async fn rehearse(ports: &Ports<'_>, request: &RehearseRequest) -> Result<Re
     }
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
-    let plan = ports.runner.plan(request.direction, &request.target).await.map_err(refused)?;
+    let plan = ports.plan(request.direction, &request.target).await?;
     if plan.is_empty() {
         return Ok(Rehearsed { report: report(ports, None, &plan), ledger: None });
     }

@@ -67,10 +67,7 @@ pub(super) async fn keep(
         Ok(done) => done.what,
         Err(failure) => return Err(discard(ports, draft, failure).await),
     };
-    if let Some(plan) = purpose.plan.filter(|plan| !settle::same(&taken.version_rows, &plan.from)) {
-        // Somebody has moved the database since it was planned: what the plan was made for is no longer there.
-        let moved =
-            Refusal::RowsMoved { planned: rows_text(&plan.from), found: rows_text(&taken.version_rows) };
+    if let Some(moved) = purpose.plan.and_then(|plan| moved(plan, &taken)) {
         return Err(discard(ports, draft, failed(op, Step::Snapshot, moved)).await);
     }
     taken.facts.insert("proof.level".to_string(), policy.proof.word().to_string());
@@ -113,6 +110,16 @@ async fn restored(
             Ok((Some(proof), Some(rehearsal)))
         }
     }
+}
+
+/// Tells whether somebody has moved the database since it was planned: what the plan was made for is no longer there.
+pub(super) fn moved(plan: &Plan, taken: &Snapshot) -> Option<Refusal> {
+    if !settle::same(&taken.version_rows, &plan.from) {
+        let (planned, found) = (rows_text(&plan.from), rows_text(&taken.version_rows));
+        return Some(Refusal::RowsMoved { planned, found });
+    }
+    let schema = plan.schema.as_ref()?;
+    (*schema != taken.inventory.catalog.sha256()).then_some(Refusal::SchemaMoved)
 }
 
 /// Saves the present state before it is replaced, whatever it is. One that is too broken to be read is said so, and kept

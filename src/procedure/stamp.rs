@@ -148,6 +148,7 @@ impl Rewrite {
             sha256: String::new(),
             transaction: TransactionMode::One,
             statements: forget(&rest).into_iter().collect(),
+            accepts: Vec::new(),
             rows: self.changes.clone(),
             rows_after: self.to.clone(),
         })

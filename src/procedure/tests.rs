@@ -172,3 +172,24 @@ async fn a_change_is_refused_when_somebody_moved_the_rows_after_it_was_planned()
     let parts = Parts::new(&bench);
     assert!(parts.journal.unfinished(parts.database.identity()).expect("read").is_none());
 }
+
+#[tokio::test]
+async fn a_change_is_refused_when_the_schema_is_not_the_one_it_was_planned_for() {
+    let bench = Bench::at_first().await;
+    let file = bench.file();
+    let early = move |event: &Event| {
+        if let Event::Planned { plan } = event {
+            assert!(plan.schema.is_some(), "the plan says nothing of the schema");
+            let app = rusqlite::Connection::open(&file).expect("the database opens");
+            app.execute_batch("CREATE INDEX made_meanwhile ON training_config (model_type)").expect("made");
+        }
+    };
+    let before = bench.store().list().await.expect("listed").len();
+    let failure = bench.upgrade("head", early).await.expect_err("refused");
+    assert!(matches!(failure.source.downcast_ref(), Some(Refusal::SchemaMoved)), "{failure}");
+    assert_eq!((failure.aftermath, failure.step), (Aftermath::Unchanged, Some(Step::Snapshot)));
+    assert_eq!(rows_in(&bench.file()), [FIRST]);
+    assert_eq!(bench.store().list().await.expect("listed").len(), before);
+    // Planned anew, it is the plan of what is there.
+    bench.upgrade("head", |_| ()).await.expect("upgraded");
+}

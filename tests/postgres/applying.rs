@@ -28,6 +28,7 @@ pub fn script(revision: &str, rows: Vec<RowChange>, statements: &[&str]) -> Scri
         sha256: "00".into(),
         transaction: TransactionMode::One,
         statements: statements.collect(),
+        accepts: Vec::new(),
         rows,
         rows_after: vec![id(revision)],
     }

@@ -175,6 +175,9 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
             "ask for it by name with --proof full, or prove the schema only with --proof schema"
         }
         Refusal::RowsMoved { .. } => "run it again; see who else migrates this database",
+        Refusal::SchemaMoved => {
+            "see what changes it while ripcord works on it, and run it again: the plan is made anew"
+        }
         Refusal::NotAtHeads { .. } => "ripcord upgrade heads",
         Refusal::PlanMoved { .. } => "put the revision files back as they were, or: ripcord recover --undo",
         _ => return None,

@@ -87,6 +87,9 @@ pub fn plan_text(plan: &Plan, verbose: bool) -> String {
         };
         let statements = words::count(script.statements.len(), "statement");
         text.push_str(&format!("\n  {}  {} ({statements}{alone})", script.revision, script.message));
+        for accept in &script.accepts {
+            text.push_str(&format!("\n      accepts {}: {}", accept.hazard, accept.why));
+        }
         if verbose {
             for statement in &script.statements {
                 text.push_str(&format!("\n      {}", statement.text.replace('\n', "\n      ")));

@@ -11,7 +11,7 @@ use super::split;
 use crate::catalog::EngineKind;
 use crate::engine::AppliedFile;
 use crate::history::{Direction, History, HistoryError, MigrationStep, RevisionId};
-use crate::plan::{Plan, Script, Statement, Touches};
+use crate::plan::{Accept, Plan, Script, Statement, Touches};
 use crate::runner::Error;
 
 /// Where a database is.
@@ -50,7 +50,7 @@ pub(super) fn make(
         script(file, step, state.engine)
     });
     let scripts = scripts.collect::<Result<Vec<_>, Error>>()?;
-    Ok(Plan { direction, target: target.to_owned(), from, to, scripts })
+    Ok(Plan { direction, target: target.to_owned(), from, to, schema: None, scripts, accepted: Vec::new() })
 }
 
 /// Refuses a file that is not what was applied. A memory of a revision that is not applied any more does not count:
@@ -99,9 +99,14 @@ pub(super) fn script(file: &RevisionFile, step: MigrationStep, engine: EngineKin
         sha256: file.sha256.clone(),
         transaction: file.transaction,
         statements: statements.into_iter().map(statement).collect(),
+        accepts: file.accepts.iter().cloned().map(|accept| within(accept, engine)).collect(),
         rows: step.changes,
         rows_after: step.rows_after,
     })
+}
+
+fn within(accept: Accept, engine: EngineKind) -> Accept {
+    Accept { hazard: accept.hazard.within(engine), ..accept }
 }
 
 fn statement(found: split::Statement) -> Statement {

@@ -42,7 +42,7 @@ pub(super) fn make(files: &[RevisionFile], engine: EngineKind, plan: &Plan) -> R
     }
     let target = plan.from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let (from, to) = (plan.to.clone(), plan.from.clone());
-    Ok(Reverse::Plan(Plan { direction, target, from, to, scripts }))
+    Ok(Reverse::Plan(Plan { direction, target, from, to, schema: None, scripts, accepted: Vec::new() }))
 }
 
 fn undone(there: &Script) -> Vec<RowChange> {

@@ -153,6 +153,7 @@ pub(super) fn script(revision: &str, statements: &[&str]) -> Script {
         sha256: hash::sha256_hex(revision),
         transaction: TransactionMode::One,
         statements: statements.iter().enumerate().map(statement).collect(),
+        accepts: Vec::new(),
         rows: vec![RowChange::Insert(id(revision))],
         rows_after: vec![id(revision)],
     }

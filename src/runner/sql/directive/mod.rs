@@ -11,17 +11,8 @@ use chrono::DateTime;
 
 use crate::catalog::EngineKind;
 use crate::history::{Direction, HistoryError, RevisionId};
-use crate::plan::TransactionMode;
-
-/// A hazard its author accepts in the file itself. It is kept as written; whether it counts is decided by the plan.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Accept {
-    /// The hazard's name: `drops-column:training_metric.process_rank`.
-    pub hazard: String,
-    pub why: String,
-    /// The line of the directive, from 1.
-    pub line: usize,
-}
+use crate::plan::hazard::HazardError;
+use crate::plan::{Accept, Hazard, TransactionMode};
 
 /// What one directive says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +24,7 @@ pub(super) enum Directive {
     DependsOn(Vec<String>),
     Transaction(TransactionMode),
     Irreversible(String),
-    Accept { hazard: String, why: String },
+    Accept(Accept),
     Section { direction: Direction, engine: Option<EngineKind> },
 }
 
@@ -48,7 +39,7 @@ impl Directive {
             Directive::DependsOn(_) => "depends-on",
             Directive::Transaction(_) => "transaction",
             Directive::Irreversible(_) => "irreversible",
-            Directive::Accept { .. } => "accept",
+            Directive::Accept(_) => "accept",
             Directive::Section { direction: Direction::Up, .. } => "upgrade",
             Directive::Section { direction: Direction::Down, .. } => "downgrade",
         }
@@ -104,6 +95,8 @@ pub enum DirectiveProblem {
     IdTooLong { id: String, length: usize },
     #[error(transparent)]
     Identifier(#[from] HistoryError),
+    #[error("ripcord:accept: {0}")]
+    Hazard(#[from] HazardError),
     #[error("ripcord:created is a time such as 2026-11-23T18:15:00Z, not {found:?}")]
     BadTime { found: String },
 }
@@ -248,14 +241,11 @@ fn engine(directive: &'static str, value: &str) -> Result<Option<EngineKind>, Di
 }
 
 fn accept(value: &str) -> Result<Directive, DirectiveProblem> {
-    let (hazard, why) = value.split_at(value.find(" \"").unwrap_or(value.len()));
-    match hazard.trim() {
-        "" => Err(DirectiveProblem::MissingValue { directive: "accept", needed: "the name of a hazard" }),
-        hazard if hazard.starts_with('"') => {
-            Err(DirectiveProblem::MissingValue { directive: "accept", needed: "the name of a hazard" })
-        }
-        hazard => Ok(Directive::Accept { hazard: hazard.to_owned(), why: quoted("accept", why.trim())? }),
+    if value.is_empty() || value.starts_with('"') {
+        return Err(DirectiveProblem::MissingValue { directive: "accept", needed: "the name of a hazard" });
     }
+    let (hazard, why) = Hazard::read(value)?;
+    Ok(Directive::Accept(Accept { hazard, why: quoted("accept", why.trim())? }))
 }
 
 /// The reason between the first and the last quote; quotes inside it need no escape.

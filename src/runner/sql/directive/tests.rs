@@ -1,5 +1,9 @@
 use super::*;
 
+fn accepted(hazard: &str, why: &str) -> Directive {
+    Directive::Accept(Accept { hazard: hazard.parse().expect("a hazard"), why: why.to_string() })
+}
+
 fn id(text: &str) -> RevisionId {
     RevisionId::new(text).expect("an identifier")
 }
@@ -22,9 +26,10 @@ fn every_directive_is_read_whatever_its_case_and_spacing() {
             "-- ripcord:irreversible \"it \"merges\" rows\"",
             Directive::Irreversible("it \"merges\" rows".into()),
         ),
+        ("-- ripcord:accept drops-column:a.b \"unused\"", accepted("drops-column:a.b", "unused")),
         (
-            "-- ripcord:accept drops-column:a.b \"unused\"",
-            Directive::Accept { hazard: "drops-column:a.b".into(), why: "unused".into() },
+            "-- ripcord:accept drops-table:\"Odd \"\"Name\"\"\" \"it was \"odd\"\"",
+            accepted("drops-table:\"Odd \"\"Name\"\"\"", "it was \"odd\""),
         ),
         ("-- ripcord:upgrade", section(Direction::Up, None)),
         ("-- ripcord: upgrade sqlite", section(Direction::Up, Some(EngineKind::Sqlite))),

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! Optional in the header: `labels`, `depends-on`, `transaction one|none`, `irreversible "why"` and any number of
-//! `accept HAZARD "why"`. A section may be for one engine (`-- ripcord:upgrade sqlite`), and then wins over the plain one.
+//! `accept HAZARD "why"`, which accepts what either direction destroys. A section may be for one engine (`-- ripcord:upgrade sqlite`), and then wins over the plain one.
 //!
 //! Promises that a file is either understood completely or refused with path and line. Whether its statements can be cut
 //! is seen when they are asked for, since a section may be written for one engine only.
@@ -26,12 +26,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::directive::{self, Accept, Directive, DirectiveProblem};
+use super::directive::{self, Directive, DirectiveProblem};
 use super::split::{self, Problem, Statement, split};
 use crate::base::hash::sha256_hex;
 use crate::catalog::EngineKind;
 use crate::history::{Direction, Revision, RevisionId};
-use crate::plan::TransactionMode;
+use crate::plan::{Accept, Hazard, TransactionMode};
 
 /// One revision file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,8 @@ pub enum FileProblem {
     NoRevision,
     #[error("ripcord:{directive} is on line {first} already")]
     Duplicate { directive: &'static str, first: usize },
+    #[error("{hazard} is accepted on line {first} already")]
+    AcceptedTwice { hazard: String, first: usize },
     #[error("this section begins on line {first} already")]
     DuplicateSection { first: usize },
     #[error("ripcord:{directive} belongs above the first section")]
@@ -230,6 +232,8 @@ struct Draft {
     transaction: TransactionMode,
     irreversible: Option<String>,
     accepts: Vec<Accept>,
+    /// The line of each of them.
+    accepted: Vec<(usize, Hazard)>,
     message: Vec<String>,
     message_ended: bool,
     sections: Vec<Section>,
@@ -270,7 +274,7 @@ impl Draft {
         if !self.sections.is_empty() {
             return Err(FileProblem::AfterSection { directive: name });
         }
-        if !matches!(directive, Directive::Accept { .. })
+        if !matches!(directive, Directive::Accept(_))
             && let Some(first) = self.seen.insert(name, number)
         {
             return Err(FileProblem::Duplicate { directive: name, first });
@@ -283,7 +287,15 @@ impl Draft {
             Directive::DependsOn(revisions) => self.depends_on = revisions,
             Directive::Transaction(mode) => self.transaction = mode,
             Directive::Irreversible(why) => self.irreversible = Some(why),
-            Directive::Accept { hazard, why } => self.accepts.push(Accept { hazard, why, line: number }),
+            Directive::Accept(accept) => {
+                if let Some((first, hazard)) =
+                    self.accepted.iter().find(|(_, hazard)| *hazard == accept.hazard)
+                {
+                    return Err(FileProblem::AcceptedTwice { hazard: hazard.to_string(), first: *first });
+                }
+                self.accepted.push((number, accept.hazard.clone()));
+                self.accepts.push(accept);
+            }
             Directive::Section { .. } => {}
         }
         Ok(())

@@ -66,9 +66,35 @@ fn a_file_says_everything_about_its_revision() {
     assert_eq!(revision.place, "a.sql");
     assert_eq!(file.transaction, TransactionMode::None);
     let accepts: Vec<_> =
-        file.accepts.iter().map(|accept| (&accept.hazard[..], &accept.why[..], accept.line)).collect();
-    assert_eq!(accepts, [("drops-column:a.b", "unused", 11), ("drops-column:a.c", "unused too", 12)]);
+        file.accepts.iter().map(|accept| (accept.hazard.to_string(), accept.why.as_str())).collect();
+    let expected = [("drops-column:a.b", "unused"), ("drops-column:a.c", "unused too")];
+    assert_eq!(accepts, expected.map(|(hazard, why)| (hazard.to_string(), why)));
     assert_eq!(file.sha256, sha256_hex(GOLDEN));
+}
+
+#[test]
+fn a_hazard_that_nobody_can_mean_is_an_error_with_its_line() {
+    let wrong = |line: &str| {
+        let text = format!(
+            "-- ripcord:revision a\n-- ripcord:accept drops-table:a \"why\"\n{line}\n-- ripcord:upgrade\n"
+        );
+        let error = RevisionFile::parse(Path::new("a.sql"), text.as_bytes()).expect_err("a bad accept");
+        error.to_string()
+    };
+    for (line, says) in [
+        (
+            "-- ripcord:accept drop-table:a \"why\"",
+            "a.sql:3: ripcord:accept: \"drop-table\" is no kind of hazard",
+        ),
+        ("-- ripcord:accept drops-column:a \"why\"", "a.sql:3: ripcord:accept: drops-column needs a column"),
+        ("-- ripcord:accept drops-table:* \"why\"", "a.sql:3: ripcord:accept: a name with '*' in it"),
+        ("-- ripcord:accept drops-table:b", "a.sql:3: ripcord:accept needs a reason in double quotes"),
+        ("-- ripcord:accept drops-table:b \"\"", "a.sql:3: ripcord:accept needs a reason in double quotes"),
+        ("-- ripcord:accept drops-table:a \"again\"", "a.sql:3: drops-table:a is accepted on line 2 already"),
+    ] {
+        let error = wrong(line);
+        assert!(error.starts_with(says), "{line}: {error}");
+    }
 }
 
 #[test]

@@ -27,6 +27,7 @@ fn a_script(revision: &str, direction: Direction, sql: &[&str], rows: Vec<RowCha
         sha256: "5f".to_owned(),
         transaction: TransactionMode::One,
         statements: sql.iter().map(statement).collect(),
+        accepts: Vec::new(),
         rows,
         rows_after: ids(after),
     }
@@ -34,7 +35,15 @@ fn a_script(revision: &str, direction: Direction, sql: &[&str], rows: Vec<RowCha
 
 fn plan(direction: Direction, from: &str, scripts: Vec<Script>) -> Plan {
     let to = scripts.last().map_or_else(|| ids(from), |script| script.rows_after.clone());
-    Plan { direction, target: "head".to_owned(), from: ids(from), to, scripts }
+    Plan {
+        direction,
+        target: "head".to_owned(),
+        from: ids(from),
+        to,
+        schema: None,
+        scripts,
+        accepted: Vec::new(),
+    }
 }
 
 const LIMIT: Duration = Duration::from_secs(3);

@@ -1,0 +1,86 @@
+//! From the loss ledger to hazards.
+
+use super::Hazard;
+use crate::catalog::EngineKind;
+use crate::fingerprint::Fingerprint;
+use crate::ledger::{Ledger, Loss, LossKind};
+use crate::plan::Plan;
+use serde::{Deserialize, Serialize};
+
+/// A hazard and what it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    pub hazard: Hazard,
+    /// Rows, or values that are not NULL; absent where nobody can count them, and where there is nothing to count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub count: Option<u64>,
+    /// The length of all of it as text, in bytes; absent where nobody looked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes: Option<u64>,
+    /// The first few, by key, each with its key.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub examples: Vec<String>,
+    /// What else is to be known of it, such as why a revision has no way back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+}
+
+impl Held {
+    fn new(hazard: Hazard, count: Option<u64>, detail: Option<String>) -> Self {
+        Self { hazard, count, bytes: None, examples: Vec::new(), detail }
+    }
+
+    /// Returns the noun for what is counted; none where nothing is.
+    pub fn unit(&self) -> Option<&'static str> {
+        match self.hazard {
+            Hazard::DropsTable { .. } | Hazard::DeletesRows { .. } | Hazard::Opaque => Some("row"),
+            Hazard::DropsColumn { .. } | Hazard::NarrowsType { .. } | Hazard::OverwritesValues { .. } => {
+                Some("value")
+            }
+            Hazard::Irreversible { .. } => None,
+        }
+    }
+}
+
+/// Returns what a rehearsal saw go for good, as far as it holds data, and revisions without a way back. What the way
+/// back brings home is no hazard.
+pub fn hazards(ledger: &Ledger, engine: EngineKind) -> Vec<Held> {
+    let lost = ledger.lost.iter().filter(|loss| loss.count != Some(0));
+    let lost = lost.filter_map(|loss| {
+        let detail = loss.retyped.as_ref().map(|types| format!("{} becomes {}", types.before, types.after));
+        Some(Held::new(of_loss(loss)?.within(engine), loss.count, detail))
+    });
+    let no_return = ledger.irreversible.iter().map(|found| {
+        Held::new(Hazard::Irreversible { revision: found.revision.clone() }, None, found.why.clone())
+    });
+    lost.chain(no_return).collect()
+}
+
+fn of_loss(loss: &Loss) -> Option<Hazard> {
+    let (table, column) = (loss.table.clone(), loss.column.clone());
+    Some(match loss.what {
+        LossKind::Table => Hazard::DropsTable { table },
+        LossKind::Rows => Hazard::DeletesRows { table },
+        LossKind::Column => Hazard::DropsColumn { table, column: column? },
+        LossKind::Values if loss.retyped.is_some() => Hazard::NarrowsType { table, column: column? },
+        LossKind::Values => Hazard::OverwritesValues { table, column: column? },
+    })
+}
+
+/// Returns the hazard of a plan that nobody rehearsed: there are statements, and rows in tables that they name.
+pub fn opaque(plan: &Plan, before: &Fingerprint) -> Option<Held> {
+    if plan.scripts.iter().all(|script| script.statements.is_empty()) {
+        return None;
+    }
+    let touches = plan.touches();
+    let named = before.tables.iter();
+    let named =
+        named.filter(|(name, table)| table.rows > 0 && !name.is_bookkeeping() && touches.mentions(name));
+    let (names, rows): (Vec<String>, Vec<u64>) =
+        named.map(|(name, table)| (name.to_string(), table.rows)).unzip();
+    if names.is_empty() {
+        return None;
+    }
+    let detail = format!("nothing was rehearsed, and the migration names {}", names.join(", "));
+    Some(Held::new(Hazard::Opaque, Some(rows.iter().sum()), Some(detail)))
+}

@@ -1,0 +1,150 @@
+use super::*;
+use crate::history::Direction;
+use crate::plan::{Script, TransactionMode};
+use proptest::prelude::*;
+
+fn read(text: &str) -> Hazard {
+    text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+fn refused(text: &str) -> String {
+    match text.parse::<Hazard>() {
+        Ok(hazard) => panic!("{text:?} is read as {hazard:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn hazards_are_named_as_they_are_documented() {
+    let table = || TableName::plain("training_metric");
+    let column = || "process_rank".to_string();
+    for (hazard, name) in [
+        (Hazard::DropsTable { table: table() }, "drops-table:training_metric"),
+        (
+            Hazard::DropsColumn { table: table(), column: column() },
+            "drops-column:training_metric.process_rank",
+        ),
+        (
+            Hazard::NarrowsType { table: TableName::qualified("shop", "Order"), column: column() },
+            "narrows-type:shop.\"Order\".process_rank",
+        ),
+        (
+            Hazard::OverwritesValues { table: table(), column: "a \"b\".c".to_string() },
+            "overwrites-values:training_metric.\"a \"\"b\"\".c\"",
+        ),
+        (Hazard::DeletesRows { table: table() }, "deletes-rows:training_metric"),
+        (Hazard::Irreversible { revision: RevisionId::new("5f2c").expect("an id") }, "irreversible:5f2c"),
+        (Hazard::Opaque, "opaque"),
+    ] {
+        assert_eq!(hazard.to_string(), name);
+        assert_eq!(read(name), hazard);
+    }
+}
+
+#[test]
+fn nothing_but_a_whole_name_is_read() {
+    for (text, says) in [
+        ("", "no kind of hazard"),
+        ("all", "no kind of hazard"),
+        ("*", "no kind of hazard"),
+        ("drops-colum:t.c", "did you mean drops-column?"),
+        ("drops-column", "needs a column"),
+        ("drops-column:", "needs a column"),
+        ("drops-column:t", "needs a column"),
+        ("drops-column:t.", "needs a column"),
+        ("drops-column:t.*", "double quotes"),
+        ("drops-column:a.b.c.d", "needs a column"),
+        ("drops-table", "needs a table"),
+        ("drops-table:*", "double quotes"),
+        ("drops-table:a.b.c", "needs a table"),
+        ("drops-table:Odd-Name", "double quotes"),
+        ("drops-table:\"open", "not closed"),
+        ("drops-table:a, drops-table:b", "double quotes"),
+        ("drops-table:a drops-table:b", "follows the name"),
+        ("irreversible", "needs a revision"),
+        ("opaque:t", "follows the name"),
+    ] {
+        assert!(refused(text).contains(says), "{text:?}: {}", refused(text));
+    }
+}
+
+#[test]
+fn the_default_schema_of_an_engine_is_left_out_and_no_other() {
+    let named = |text: &str, engine| read(text).within(engine).to_string();
+    assert_eq!(named("drops-table:public.t", EngineKind::Postgresql), "drops-table:t");
+    assert_eq!(named("drops-column:public.t.c", EngineKind::Postgresql), "drops-column:t.c");
+    assert_eq!(named("drops-table:main.t", EngineKind::Sqlite), "drops-table:t");
+    // On PostgreSQL main is a schema like any other: accepting its table must not accept that of public.
+    assert_eq!(named("drops-table:main.t", EngineKind::Postgresql), "drops-table:main.t");
+}
+
+fn script(accepts: &[(&str, &str)]) -> Script {
+    Script {
+        revision: RevisionId::new("aa").expect("an id"),
+        direction: Direction::Up,
+        message: String::new(),
+        place: String::new(),
+        sha256: String::new(),
+        transaction: TransactionMode::One,
+        statements: Vec::new(),
+        accepts: accepts
+            .iter()
+            .map(|(hazard, why)| Accept { hazard: read(hazard), why: why.to_string() })
+            .collect(),
+        rows: Vec::new(),
+        rows_after: Vec::new(),
+    }
+}
+
+fn held(name: &str) -> Held {
+    Held { hazard: read(name), count: Some(1), bytes: None, examples: Vec::new(), detail: None }
+}
+
+#[test]
+fn a_hazard_is_open_until_a_file_or_a_flag_names_it() {
+    let found = vec![held("drops-table:a"), held("drops-table:b"), held("drops-column:a.x")];
+    let scripts = [script(&[("drops-table:a", "empty since May")])];
+    let flags = [read("drops-table:b"), read("drops-table:c")];
+    let weighed = weigh(found, &scripts, &flags);
+    let accepted: Vec<_> =
+        weighed.accepted.iter().map(|found| (found.held.hazard.to_string(), found.by)).collect();
+    let expected =
+        [("drops-table:a".to_string(), AcceptedBy::File), ("drops-table:b".to_string(), AcceptedBy::Flag)];
+    assert_eq!(accepted, expected);
+    assert_eq!(weighed.accepted[0].why.as_deref(), Some("empty since May"));
+    assert_eq!(weighed.open, [held("drops-column:a.x")]);
+    assert_eq!(weighed.unneeded, [read("drops-table:c")]);
+}
+
+fn any_table() -> impl Strategy<Value = TableName> {
+    (proptest::option::of(".{0,8}"), ".{0,8}").prop_map(|(schema, name)| TableName { schema, name })
+}
+
+fn any_hazard() -> impl Strategy<Value = Hazard> {
+    let of_table = |make: fn(TableName) -> Hazard| any_table().prop_map(make);
+    let of_column = |make: fn(TableName, String) -> Hazard| {
+        (any_table(), "(?s).{0,8}").prop_map(move |(table, column)| make(table, column))
+    };
+    prop_oneof![
+        of_table(|table| Hazard::DropsTable { table }),
+        of_table(|table| Hazard::DeletesRows { table }),
+        of_column(|table, column| Hazard::DropsColumn { table, column }),
+        of_column(|table, column| Hazard::NarrowsType { table, column }),
+        of_column(|table, column| Hazard::OverwritesValues { table, column }),
+        "[a-z0-9]{1,12}"
+            .prop_map(|id| Hazard::Irreversible { revision: RevisionId::new(&id).expect("an id") }),
+        Just(Hazard::Opaque),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_the_name_what_is_printed_is_read_back(hazard in any_hazard()) {
+        let text = hazard.to_string();
+        prop_assert_eq!(text.parse::<Hazard>(), Ok(hazard.clone()));
+        let followed = format!("{text} \"why\"");
+        prop_assert_eq!(Hazard::read(&followed), Ok((hazard.clone(), " \"why\"")));
+        let json = serde_json::to_string(&hazard).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        prop_assert_eq!(serde_json::from_str::<Hazard>(&json).ok(), Some(hazard));
+    }
+}
