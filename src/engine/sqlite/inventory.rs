@@ -57,11 +57,9 @@ pub(super) fn read(view: &mut View, task: Task<'_>, progress: &Progress) -> Resu
 
 /// Returns what a restore needs and a reader wants to know, and what is no part of the schema.
 pub(super) fn facts(session: &Session) -> Result<BTreeMap<String, String>, Error> {
-    let page_size: u64 = session.one::<i64>("reading the settings", "PRAGMA page_size")?.unsigned_abs();
-    let pages: u64 = session.one::<i64>("reading the settings", "PRAGMA page_count")?.unsigned_abs();
     Ok(BTreeMap::from([
         ("journal_mode".to_string(), session.pragma("journal_mode")?),
-        ("page_size".to_string(), page_size.to_string()),
-        ("bytes".to_string(), (page_size * pages).to_string()),
+        ("page_size".to_string(), session.pragma("page_size")?),
+        ("bytes".to_string(), session.bytes()?.to_string()),
     ]))
 }

@@ -83,6 +83,12 @@ impl Session {
         })
     }
 
+    /// Returns the size of the database in bytes, as this connection sees it.
+    pub(super) fn bytes(&self) -> Result<u64, Error> {
+        let number = |sql| self.one::<i64>("reading the settings", sql).map(i64::unsigned_abs);
+        Ok(number("PRAGMA page_size")? * number("PRAGMA page_count")?)
+    }
+
     /// Tells whether a table of this name is in the database.
     pub(super) fn has_table(&self, name: &str) -> Result<bool, Error> {
         let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)";

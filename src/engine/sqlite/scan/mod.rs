@@ -28,6 +28,9 @@ pub(super) use table::rowid_name;
 const ROWS_BETWEEN_LOOKS: u64 = 4096;
 /// How many rows are read between two reports.
 const ROWS_BETWEEN_REPORTS: u64 = 1 << 18;
+/// A cell has a length, a rowid, a header and a pointer to it (<https://www.sqlite.org/fileformat2.html#b_tree_pages>): where
+/// the rowids have room for more rows than fit into the file, they say nothing about how many there are.
+const LEAST_BYTES_OF_A_ROW: u64 = 5;
 
 /// Something else to be done in the same view, with one of its connections.
 pub(super) type Errand<'e> = Box<dyn FnOnce(&Session) -> Result<(), Error> + Send + 'e>;
@@ -70,6 +73,9 @@ struct Scan<'a> {
     hashers: Vec<Mutex<TableHasher>>,
     findings: Mutex<Vec<Finding>>,
     rows: AtomicU64,
+    /// How many rows there are: at first what the rowids have room for, and with every range that ends nearer to the
+    /// truth. None where that says nothing.
+    total: Option<AtomicU64>,
     progress: &'a Progress,
 }
 
@@ -102,9 +108,13 @@ fn read(
     mut jobs: Vec<Job<'_>>,
     progress: &Progress,
 ) -> Result<(BTreeMap<TableName, TableFingerprint>, Vec<Finding>), Error> {
+    let mut room = Some(0);
     for (table, reading) in tables.iter().enumerate() {
-        jobs.push(Job::Rows { table, range: reading.whole(view.first())? });
+        let range = reading.whole(view.first())?;
+        room = room.zip(range).and_then(|(sum, range): (u64, Range)| sum.checked_add(range.room()));
+        jobs.push(Job::Rows { table, range });
     }
+    let most = view.first().bytes()? / LEAST_BYTES_OF_A_ROW;
     let hashers = tables.iter().map(|reading| Mutex::new(reading.hasher())).collect();
     let scan = Scan {
         tables,
@@ -112,6 +122,7 @@ fn read(
         hashers,
         findings: Mutex::default(),
         rows: AtomicU64::new(0),
+        total: room.filter(|room| *room <= most).map(AtomicU64::new),
         progress,
     };
     std::thread::scope(|scope| {
@@ -151,11 +162,12 @@ impl Scan<'_> {
         let reading = &self.tables[table];
         let mut hasher = reading.hasher();
         let mut rows = reading.rows(session, range)?;
-        let mut unreported = 0;
+        let (mut unreported, mut read) = (0, 0);
         while rows.next(session)? {
             rows.add_to(&mut hasher);
             unreported += 1;
-            if unreported % ROWS_BETWEEN_LOOKS == 0 {
+            read += 1;
+            if read % ROWS_BETWEEN_LOOKS == 0 {
                 if self.board.is_stopped() {
                     return Ok(hasher);
                 }
@@ -169,13 +181,18 @@ impl Scan<'_> {
                 self.report(reading, std::mem::take(&mut unreported));
             }
         }
+        if let Some((total, range)) = self.total.as_ref().zip(rows.range()) {
+            total.fetch_sub(range.room().saturating_sub(read), Ordering::Relaxed);
+        }
         self.report(reading, unreported);
         Ok(hasher)
     }
 
     fn report(&self, reading: &Reading, rows: u64) {
         let rows = self.rows.fetch_add(rows, Ordering::Relaxed) + rows;
-        self.progress.at(&reading.name.to_string(), Amount { rows, bytes: 0 }, None);
+        let total = self.total.as_ref().map(|total| total.load(Ordering::Relaxed));
+        let amount = |rows| Amount { rows, bytes: 0 };
+        self.progress.at(&reading.name.to_string(), amount(rows), total.map(amount));
     }
 }
 

@@ -15,6 +15,11 @@ pub(super) struct Range {
 }
 
 impl Range {
+    /// Returns how many rows can be in it.
+    pub(super) fn room(self) -> u64 {
+        u64::try_from(i128::from(self.last) - i128::from(self.first) + 1).unwrap_or_default()
+    }
+
     /// Returns the two halves of what comes after `done`; `None` when there are not two rowids left.
     fn halves_after(self, done: i64) -> Option<(Range, Range)> {
         let first = done.checked_add(1)?;
@@ -130,6 +135,11 @@ impl Rows<'_> {
         self.at = self.cursor.integer(0);
         // The range ends earlier than the statement when its second half was given away.
         Ok(self.at <= range.last)
+    }
+
+    /// Returns the range as it is now: what was given away is not in it.
+    pub(super) fn range(&self) -> Option<Range> {
+        self.range
     }
 
     /// Adds the present row.

@@ -5,7 +5,9 @@ use super::support::{SHOP, Scratch, silent};
 use crate::catalog::{TableKind, TableName, diff};
 use crate::engine::Database;
 use crate::fingerprint::{Fingerprint, Inventory, compare};
+use crate::report::{Event, Observer, Progress, Step};
 use proptest::prelude::*;
+use std::sync::{Arc, Mutex};
 
 async fn inventory(scratch: &Scratch) -> Inventory {
     scratch.open().inventory(&silent()).await.expect("an inventory")
@@ -33,6 +35,45 @@ async fn any_number_of_workers_finds_the_same() {
     for workers in [2, 3, 8] {
         assert_eq!(fingerprint_by(&scratch, workers).await, one, "{workers} workers");
     }
+}
+
+/// Remembers the rows that were done and how many there were said to be.
+#[derive(Default)]
+struct Told(Mutex<Vec<(u64, Option<u64>)>>);
+
+impl Observer for Told {
+    fn event(&self, event: &Event) {
+        if let Event::Progress { done, total, .. } = event {
+            self.0.lock().expect("whole").push((done.rows, total.map(|total| total.rows)));
+        }
+    }
+}
+
+async fn told(sql: &str) -> Vec<(u64, Option<u64>)> {
+    let told = Arc::new(Told::default());
+    let progress = Progress::new(told.clone(), Step::Verify);
+    Scratch::with(sql).open().inventory(&progress).await.expect("an inventory");
+    told.0.lock().expect("whole").clone()
+}
+
+#[tokio::test]
+async fn reading_rows_says_how_many_there_are_where_their_numbers_tell() {
+    let gap = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT);
+        WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000)
+        INSERT INTO t SELECT i, 'a row of the table, number ' || i FROM n;
+        CREATE TABLE u (a); INSERT INTO u SELECT id FROM t; DELETE FROM t WHERE id BETWEEN 9000 AND 9999;";
+    let told_of = told(gap).await;
+    assert!(told_of.iter().all(|(done, total)| total.is_some_and(|total| *done <= total)), "{told_of:?}");
+    // Whatever the gaps, at the end it is exact.
+    assert_eq!(told_of.iter().max(), Some(&(59_000, Some(59_000))));
+
+    let sparse =
+        told("CREATE TABLE t (a); INSERT INTO t (rowid, a) VALUES (1, 1), (9223372036854775807, 2);").await;
+    assert_eq!(
+        sparse.last(),
+        Some(&(2, None)),
+        "two rows are not told to be as many as the numbers between them"
+    );
 }
 
 #[tokio::test]
