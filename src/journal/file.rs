@@ -108,6 +108,13 @@ impl Journal {
         Ok(all.into_iter().next())
     }
 
+    /// Returns the operations of other databases that did not come to their end, oldest first.
+    pub fn unfinished_elsewhere(&self, database: &DatabaseId) -> Result<Vec<OperationState>, JournalError> {
+        let mut all = self.operations()?;
+        all.retain(|state| state.is_unfinished() && !state.database.is_same(database));
+        Ok(all)
+    }
+
     /// Fails when an operation of this database did not come to its end.
     pub fn refuse_unfinished(&self, database: &DatabaseId) -> Result<(), JournalError> {
         match self.unfinished(database)? {

@@ -30,4 +30,21 @@ both_engines! {
         sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
         leaves_nothing_behind(&sandbox, db);
     }
+
+    fn an_interrupted_restore_into_a_new_database_is_found_and_named_from_the_old_one(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.ripcord(&["backup", "create"]).expect_code(0);
+        let backup = name_of(&sandbox.backups()[0]);
+        let beside = crate::restore::url_beside(db);
+        // Begun, and not yet swapped.
+        sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", "4");
+        sandbox.ripcord(&["restore", &backup, "--to", &beside]).expect_code(-6);
+        sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
+        let run = sandbox.ripcord(&["recover"]);
+        run.expect_code(0).stdout_has("nothing to recover in this database").stdout_has("--database-url URL");
+        sandbox.ripcord(&["recover", "--database-url", &beside]).expect_code(0).stdout_has("nothing was changed");
+        let run = sandbox.ripcord(&["recover"]);
+        run.expect_code(0).stdout_has("there is nothing to recover");
+        assert!(!run.stdout.contains("in this database"), "{run}");
+    }
 }

@@ -17,7 +17,7 @@ INSERT INTO since VALUES (42);");
 }
 
 /// The URL of a database that is not there yet, beside this one.
-fn url_beside(db: &TestDatabase) -> String {
+pub fn url_beside(db: &TestDatabase) -> String {
     match db.backend() {
         Backend::Sqlite => format!("sqlite:///{}", db.file().with_file_name("beside.db").display()),
         Backend::Postgres => db.server().url("beside"),

@@ -125,6 +125,38 @@ fn without_createdb_a_restore_works_in_place_in_one_transaction() {
 }
 
 #[test]
+fn without_createdb_the_properties_of_the_database_itself_come_back_as_well() {
+    let bench = Bench::start();
+    bench.server.create_role("guest", "");
+    bench.server.psql(
+        "app",
+        "ALTER ROLE app NOCREATEDB; ALTER DATABASE app OWNER TO app; ALTER ROLE guest IN DATABASE app SET jit = off;",
+    );
+    let own = "COMMENT ON DATABASE app IS 'it''s ours'; GRANT TEMPORARY ON DATABASE app TO guest;
+        ALTER DATABASE app SET work_mem = '9MB'; ALTER DATABASE app CONNECTION LIMIT 77; CREATE TABLE t (id integer);";
+    bench.server.psql_as("app", "app", own);
+    block_on(async {
+        let database = bench.database().await;
+        let taken = bench.snapshot(&database, "snapshot").await;
+        let change = "COMMENT ON DATABASE app IS NULL; REVOKE ALL ON DATABASE app FROM guest;
+            GRANT CREATE ON DATABASE app TO guest; ALTER DATABASE app RESET work_mem;
+            ALTER DATABASE app SET statement_timeout = '1h'; ALTER DATABASE app CONNECTION LIMIT 5; DROP TABLE t;";
+        bench.server.psql_as("app", "app", change);
+        // Only a superuser may say this again: it is passed over.
+        bench.server.psql("app", "ALTER ROLE guest IN DATABASE app RESET jit;");
+        let database = bench.database().await;
+        let staged = bench.stage(&database, &taken, "snapshot").await;
+        let operation = bench.operation(OPERATION);
+        database.swap(&staged, OPERATION, &operation.script_log()).await.expect("restored");
+        let mut settings = database.catalog().await.expect("a catalog").settings;
+        let mut expected = taken.inventory.catalog.settings.clone();
+        assert!(expected.remove("parameters for guest").is_some(), "{expected:?}");
+        assert_eq!(settings.remove("parameters for guest"), None);
+        assert_eq!(settings, expected);
+    });
+}
+
+#[test]
 fn what_others_wrote_after_the_present_state_was_saved_is_never_replaced_in_place() {
     let bench = Bench::start();
     bench.server.psql("app", "ALTER ROLE app NOCREATEDB;");

@@ -3,6 +3,7 @@
 use super::Context;
 use crate::cli::args::Recover;
 use crate::cli::render::Ending;
+use crate::procedure::Ports;
 use crate::procedure::recover::{RecoverRequest, recover};
 use crate::report::Failure;
 use serde_json::json;
@@ -11,8 +12,28 @@ pub(super) async fn run(context: &Context<'_>, args: &Recover) -> Result<Ending,
     // The first upgrade of a database that is not there yet can be what was interrupted.
     let assembled = context.assemble_with(true).await?;
     let request = RecoverRequest { undo: args.undo, policy: context.policy(None) };
-    match recover(&assembled.ports(), &request).await? {
+    let ports = assembled.ports();
+    match recover(&ports, &request).await? {
         Some(report) => Ok(Ending::report(&report, context.output)),
-        None => Ok(Ending::said("there is nothing to recover", json!({ "recovered": null }))),
+        None => nothing(&ports),
     }
+}
+
+/// An interrupted restore into a new database waits under that database's name, not under the one that is asked about.
+fn nothing(ports: &Ports<'_>) -> Result<Ending, Failure> {
+    let elsewhere =
+        ports.journal.unfinished_elsewhere(ports.database.identity()).map_err(Failure::refused)?;
+    let here = if elsewhere.is_empty() { "" } else { " in this database" };
+    let mut text = format!("there is nothing to recover{here}");
+    for state in &elsewhere {
+        text.push_str(&format!(
+            "\n{} was interrupted in {}: ripcord recover --database-url URL, with the URL of that one",
+            state.operation, state.database
+        ));
+    }
+    let elsewhere: Vec<_> = elsewhere
+        .iter()
+        .map(|state| json!({ "operation": state.operation, "database": state.database }))
+        .collect();
+    Ok(Ending::said(text, json!({ "recovered": null, "elsewhere": elsewhere })))
 }

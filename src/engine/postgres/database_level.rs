@@ -6,7 +6,7 @@ use super::names::{identifier, literal};
 use super::session::Session;
 use crate::engine::Error;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a snapshot keeps it, for ripcord and as a script for `psql`.
 pub(super) const FILE: &str = "database.json";
@@ -157,30 +157,52 @@ impl DatabaseLevel {
             // What a new database grants by itself goes first: an open door must not stay open.
             statements.push(format!("REVOKE ALL ON DATABASE {name} FROM PUBLIC, CURRENT_USER, {owner}"));
         }
-        for grant in &self.grants {
-            let to = grant.to.as_ref().map_or("PUBLIC".to_string(), |role| identifier(role));
-            let option = if grant.grantable { " WITH GRANT OPTION" } else { "" };
-            statements.push(format!("GRANT {} ON DATABASE {name} TO {to}{option}", grant.privilege));
-        }
+        statements.extend(self.grants.iter().map(|grant| grant.spoken(name)));
         if let Some(limit) = self.settings.get("connection limit").filter(|limit| *limit != "-1") {
             statements.push(format!("ALTER DATABASE {name} CONNECTION LIMIT {limit}"));
         }
         if let Some(comment) = self.settings.get("comment") {
             statements.push(format!("COMMENT ON DATABASE {name} IS {}", literal(comment)));
         }
-        for parameter in &self.parameters {
-            let whose = match &parameter.role {
-                Some(role) => format!("ALTER ROLE {} IN DATABASE {name}", identifier(role)),
-                None => format!("ALTER DATABASE {name}"),
-            };
-            let setting = parameter.name.split('.').map(identifier).collect::<Vec<_>>().join(".");
-            statements.push(format!("{whose} SET {setting} TO {}", parameter.spoken()));
-        }
+        statements.extend(self.parameters.iter().map(|parameter| parameter.spoken_of(name)));
         // Given away last: whoever does it may have no say in it afterwards. The grants become the new owner's.
         if let Some(owner) = owner {
             statements.push(format!("ALTER DATABASE {name} OWNER TO {owner}"));
         }
         statements
+    }
+
+    /// Returns the statements that make what is true of `now` true of this one again, where both differ. What the user
+    /// has no right to say, or what names a role that is gone, is passed over: the look afterwards finds it.
+    pub(super) fn bring_back(&self, now: &DatabaseLevel, name: &str) -> Vec<String> {
+        let mut statements = Vec::new();
+        if self.grants != now.grants {
+            let grantees: BTreeSet<&Option<String>> = now.grants.iter().map(|grant| &grant.to).collect();
+            let revoke = |to: &Option<String>| format!("REVOKE ALL ON DATABASE {name} FROM {}", whom(to));
+            statements.extend(grantees.into_iter().map(revoke));
+            statements.extend(self.grants.iter().map(|grant| grant.spoken(name)));
+        }
+        if let Some(limit) = self.differs(now, "connection limit") {
+            statements.push(format!("ALTER DATABASE {name} CONNECTION LIMIT {}", limit.unwrap_or("-1")));
+        }
+        if let Some(comment) = self.differs(now, "comment") {
+            let comment = comment.map_or("NULL".to_string(), literal);
+            statements.push(format!("COMMENT ON DATABASE {name} IS {comment}"));
+        }
+        let gone = now.parameters.iter().filter(|one| !self.parameters.iter().any(|own| own.is_same(one)));
+        statements.extend(gone.map(|one| format!("{} RESET {}", one.whose(name), one.written())));
+        let own = self.parameters.iter().filter(|one| !now.parameters.contains(one));
+        statements.extend(own.map(|one| one.spoken_of(name)));
+        if let Some(Some(owner)) = self.differs(now, "owner") {
+            statements.push(format!("ALTER DATABASE {name} OWNER TO {}", identifier(owner)));
+        }
+        statements.iter().map(|statement| if_allowed(statement)).collect()
+    }
+
+    /// Returns what a setting was, if it is something else now.
+    fn differs(&self, now: &DatabaseLevel, setting: &str) -> Option<Option<&str>> {
+        let own = self.settings.get(setting);
+        (own != now.settings.get(setting)).then(|| own.map(String::as_str))
     }
 
     /// Returns the script that creates the empty database, for `psql -v db=NAME`.
@@ -203,7 +225,50 @@ impl DatabaseLevel {
     }
 }
 
+impl Grant {
+    /// Returns the statement that grants it.
+    fn spoken(&self, name: &str) -> String {
+        let option = if self.grantable { " WITH GRANT OPTION" } else { "" };
+        format!("GRANT {} ON DATABASE {name} TO {}{option}", self.privilege, whom(&self.to))
+    }
+}
+
+fn whom(role: &Option<String>) -> String {
+    role.as_ref().map_or("PUBLIC".to_string(), |role| identifier(role))
+}
+
+/// Returns a statement that does nothing instead of failing, where it names what is not there or is not allowed.
+fn if_allowed(statement: &str) -> String {
+    let block = format!(
+        "BEGIN EXECUTE {}; EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL; END",
+        literal(statement)
+    );
+    format!("DO {}", literal(&block))
+}
+
 impl Parameter {
+    /// Tells whether both set the same, to whatever.
+    fn is_same(&self, other: &Parameter) -> bool {
+        (&self.role, &self.name) == (&other.role, &other.name)
+    }
+
+    /// Returns the beginning of the statement that changes it.
+    fn whose(&self, name: &str) -> String {
+        match &self.role {
+            Some(role) => format!("ALTER ROLE {} IN DATABASE {name}", identifier(role)),
+            None => format!("ALTER DATABASE {name}"),
+        }
+    }
+
+    fn written(&self) -> String {
+        self.name.split('.').map(identifier).collect::<Vec<_>>().join(".")
+    }
+
+    /// Returns the statement that sets it.
+    fn spoken_of(&self, name: &str) -> String {
+        format!("{} SET {} TO {}", self.whose(name), self.written(), self.spoken())
+    }
+
     /// Returns the value as `SET` takes it.
     fn spoken(&self) -> String {
         if !LISTS.contains(&self.name.as_str()) {
@@ -280,6 +345,27 @@ mod tests {
         has("ALTER ROLE \"r\" IN DATABASE \"x\" SET \"work_mem\" TO '77MB'");
         has("COMMENT ON DATABASE \"x\" IS 'it''s'");
         has("ALTER DATABASE \"x\" CONNECTION LIMIT 5");
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_not_said_again_and_what_is_new_is_taken_away() {
+        assert_eq!(level().bring_back(&level(), "\"x\""), Vec::<String>::new());
+        let mut now = level();
+        now.parameters[0].value = "other".into();
+        now.parameters.push(Parameter { role: None, name: "jit".into(), value: "off".into() });
+        now.settings.remove("comment");
+        now.grants.push(Grant { to: Some("guest".into()), privilege: "CONNECT".into(), grantable: false });
+        let statements = level().bring_back(&now, "\"x\"").join("\n");
+        for said in [
+            "REVOKE ALL ON DATABASE \"x\" FROM \"guest\"",
+            "GRANT TEMPORARY ON DATABASE \"x\" TO PUBLIC",
+            "RESET \"jit\"",
+            "SET \"search_path\" TO ",
+            "COMMENT ON DATABASE \"x\" IS ",
+        ] {
+            assert!(statements.contains(said), "{said}: {statements}");
+        }
+        assert!(!statements.contains("work_mem") && !statements.contains("OWNER"), "{statements}");
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 use super::checks::{WRITTEN, check_of_drops};
 use super::child::Children;
+use super::database_level::DatabaseLevel;
 use super::errors::code;
 use super::names::{identifier, literal};
 use super::private::{PrivateFolder, RESTORE};
+use super::restore::read_level;
 use super::session::Session;
 use super::stage::fact;
 use super::{PostgresDatabase, catalog, names};
@@ -56,7 +58,7 @@ impl PostgresDatabase {
             doing: "written",
             source,
         })?;
-        let scripts = [work.path().join("drop.sql"), work.path().join("restore.sql")];
+        let scripts = ["drop.sql", "restore.sql", "level.sql"].map(|file| work.path().join(file));
         let unpack = children
             .tool("pg_restore", &self.id.name)
             .args(["--no-password", "--no-subscriptions", "--file"])
@@ -64,16 +66,14 @@ impl PostgresDatabase {
             .arg(folder.join("dump"));
         self.run_tool(&unpack).await?;
         self.write_drops(&scripts[0]).await?;
+        self.write_level_back(&folder, &scripts[2]).await?;
         log.fact(fact::WAY, "in-place")?;
         let psql = children
             .tool("psql", &self.id.name)
             .args(["-X", "-q", "-w", "-1", "-o", "/dev/null"])
             // The second one adds the SQLSTATE, which is the same in every language.
-            .args(["-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"])
-            .arg("-f")
-            .arg(&scripts[0])
-            .arg("-f")
-            .arg(&scripts[1]);
+            .args(["-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]);
+        let psql = scripts.iter().fold(psql, |psql, script| psql.arg("-f").arg(script));
         Ok(Ready { psql, _children: children, _work: work })
     }
 
@@ -150,13 +150,27 @@ impl PostgresDatabase {
         // Once more: a table that was made meanwhile could not be locked, and went with its schema.
         statements.push(check_of_drops(&known));
         statements.extend(of_transactions);
-        let text: String = statements.iter().map(|statement| format!("{statement};\n")).collect();
-        fs::write_durable(place, text.as_bytes()).map_err(|source| Error::Io {
-            place: place.to_path_buf(),
-            doing: "written",
-            source,
-        })
+        write_script(place, &statements)
     }
+
+    /// Writes the statements that give the database its own properties back: its grants, settings and comment, which no
+    /// dump of one database holds.
+    async fn write_level_back(&self, folder: &Path, place: &Path) -> Result<(), Error> {
+        let mut session = self.reading_session().await?;
+        let settings = catalog::read(&mut session).await?.settings;
+        let now = DatabaseLevel::read(&mut session, settings).await;
+        session.close().await;
+        write_script(place, &read_level(folder)?.bring_back(&now?, &identifier(&self.id.name)))
+    }
+}
+
+fn write_script(place: &Path, statements: &[String]) -> Result<(), Error> {
+    let text: String = statements.iter().map(|statement| format!("{statement};\n")).collect();
+    fs::write_durable(place, text.as_bytes()).map_err(|source| Error::Io {
+        place: place.to_path_buf(),
+        doing: "written",
+        source,
+    })
 }
 
 /// A script that waits to be run, and what it needs meanwhile.
