@@ -19,6 +19,9 @@ use std::collections::BTreeMap;
 /// their own rules and left out of "this table was not touched".
 pub const BOOKKEEPING: [&str; 2] = ["alembic_version", "ripcord_revision"];
 
+/// How the tables begin in which conflicts of a merge are kept until somebody has looked at them.
+pub const SIDE_TABLES: &str = "ripcord_conflicts_";
+
 /// Everything that a database contains except its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catalog {

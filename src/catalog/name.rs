@@ -26,7 +26,12 @@ impl TableName {
 
     /// Tells whether a migration tool keeps this table for itself.
     pub fn is_bookkeeping(&self) -> bool {
-        super::BOOKKEEPING.contains(&self.name.as_str())
+        super::BOOKKEEPING.contains(&self.name.as_str()) || self.is_side_table()
+    }
+
+    /// Tells whether conflicts of a merge are kept in this table: it may come and go.
+    pub fn is_side_table(&self) -> bool {
+        self.name.starts_with(super::SIDE_TABLES)
     }
 
     /// Returns the name as both engines' SQL accept it whatever characters it has: `"schema"."name"`.

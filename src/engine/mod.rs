@@ -9,10 +9,12 @@ pub mod sqlite;
 
 mod error;
 mod export;
+mod merge;
 mod url;
 
 pub use error::{Blocker, Error};
 pub use export::*;
+pub use merge::*;
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 
 use crate::catalog::{Catalog, DatabaseId, Finding, TableName};
@@ -147,6 +149,17 @@ pub trait Database: Send + Sync {
         outlet: Arc<dyn Outlet>,
         progress: &Progress,
     ) -> Result<Vec<Exported>, Error>;
+
+    /// Merges salvage into the live database, in one transaction: all of it or nothing, triggers of users silent and
+    /// afterwards as they were. What is merged is proven before the commit. Conflicts are kept in a side table named after the
+    /// operation. With [`MergeMode::Look`] nothing lasts.
+    async fn merge_back(
+        &self,
+        pieces: &[Piece],
+        mode: MergeMode,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<MergedBack, Error>;
 
     /// Returns the body of `RESTORE.sh` for a snapshot of this database: a POSIX shell script that needs only stock
     /// tools (`psql`, `pg_restore`, `sqlite3`, `sha256sum`).

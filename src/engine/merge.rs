@@ -1,0 +1,337 @@
+//! Merging salvage into a live database: what an engine is given, and what it says of it afterwards.
+//!
+//! The rule is three-way, for each row and column: *ours* is what was salvaged, *base* what the way back left in its
+//! place, *theirs* what is live now. Nothing is ever guessed: what is neither ours nor base is a conflict, which stays as
+//! it is and is written down.
+
+use super::{Error, ShapeColumn, Value};
+use crate::catalog::TableName;
+use crate::ledger::{Returned, Salvage, SalvageKind};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::sync::Arc;
+
+/// How many conflicts an engine returns in full; all of them are in the side table.
+pub const CONFLICTS_NAMED: usize = 10;
+
+/// Why a value that was changed on both sides is a conflict.
+pub const BOTH_CHANGED: &str = "changed since, and salvaged";
+/// Why nothing is merged by a key that does not identify one row any more.
+pub const AMBIGUOUS: &str = "the key is of several rows now";
+/// Why rows without a key are not merged where as many as then are no longer there.
+pub const NOT_AS_MANY: &str = "without a key: not as many rows as were salvaged are alike, or not all with one value";
+
+/// One file of salvage.
+#[derive(Clone)]
+pub struct Piece {
+    pub salvage: Salvage,
+    /// The columns of the CSV, in its order.
+    pub columns: Vec<ShapeColumn>,
+    /// How many rows it has.
+    pub rows: u64,
+    pub source: Arc<dyn Inlet>,
+}
+
+/// Hands out the rows of a file, as often as it is asked.
+pub trait Inlet: Send + Sync {
+    /// Opens it as CSV in PostgreSQL's dialect, header first.
+    fn open(&self) -> Result<Box<dyn Read + Send>, Error>;
+
+    /// Hands over the values of each row, in order, as SQLite stores them. Stops at the first error of the taker.
+    fn each(&self, take: &mut dyn FnMut(&[Value<'_>]) -> Result<(), Error>) -> Result<(), Error>;
+
+    /// Reads a field as a value that SQLite stores; `None` when it is none.
+    fn value(&self, text: &str, quoted: bool) -> Option<Scalar>;
+}
+
+/// A value of its own.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Scalar {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(Vec<u8>),
+    Blob(Vec<u8>),
+}
+
+impl Scalar {
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Integer(number) => Value::Integer(*number),
+            Self::Real(number) => Value::Real(*number),
+            Self::Text(text) => Value::Text(text),
+            Self::Blob(bytes) => Value::Blob(bytes),
+        }
+    }
+}
+
+impl Value<'_> {
+    pub fn to_scalar(self) -> Scalar {
+        match self {
+            Self::Null => Scalar::Null,
+            Self::Integer(number) => Scalar::Integer(number),
+            Self::Real(number) => Scalar::Real(number),
+            Self::Text(text) => Scalar::Text(text.to_vec()),
+            Self::Blob(bytes) => Scalar::Blob(bytes.to_vec()),
+        }
+    }
+
+    /// Tells whether two values are the same by type and bytes: 0.0 is not -0.0, and `1` is not `'1'`.
+    pub fn is_same(self, other: Value<'_>) -> bool {
+        match (self, other) {
+            (Self::Real(one), Value::Real(other)) => one.to_bits() == other.to_bits(),
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// What is known of the value that the way back left.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Base {
+    /// The same in all rows: as text (`None` is NULL), and whether that is a text value and not a number.
+    Constant(Option<(String, bool)>),
+    /// Column of the CSV, by its place.
+    Column(usize),
+    Unknown,
+}
+
+impl Piece {
+    /// Returns where a column stands in the CSV.
+    pub fn place_of(&self, column: &str) -> Option<usize> {
+        self.columns.iter().position(|other| other.name == column)
+    }
+
+    /// Returns what the way back left in a column.
+    pub fn base(&self, column: &str) -> Base {
+        match self.salvage.returned.get(column) {
+            Some(Returned::In(name)) => self.place_of(name).map_or(Base::Unknown, Base::Column),
+            Some(constant @ Returned::Constant(_)) => Base::Constant(constant.text()),
+            None => Base::Unknown,
+        }
+    }
+
+    /// Returns the columns by which rows are found again: the key, or without one what was the same on both sides; of
+    /// whole rows without a key, all of them.
+    pub fn matched_by(&self) -> &[String] {
+        match (&self.salvage.key, self.salvage.what) {
+            (key, _) if !key.is_empty() => key,
+            (_, SalvageKind::Values) => &self.salvage.identity,
+            (_, SalvageKind::Rows) => &self.salvage.columns,
+        }
+    }
+}
+
+/// Whether a merge is to last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeMode {
+    Write,
+    /// Does everything in a transaction that is undone: the answer says what a merge would do now.
+    Look,
+}
+
+/// What became of one column of one table, or of whole rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Merged {
+    pub table: TableName,
+    pub what: SalvageKind,
+    /// The column; none for whole rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// How many values (rows) were put back.
+    pub merged: u64,
+    /// How many were there already.
+    pub already: u64,
+    /// How many belong to rows that were deleted since, which stay deleted.
+    pub deleted: u64,
+    pub conflicts: u64,
+    /// Why nothing of it was merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+impl Merged {
+    pub fn new(piece: &Piece, column: Option<&str>) -> Self {
+        Self {
+            table: piece.salvage.table.clone(),
+            what: piece.salvage.what,
+            column: column.map(str::to_string),
+            merged: 0,
+            already: 0,
+            deleted: 0,
+            conflicts: 0,
+            skipped: None,
+        }
+    }
+
+    pub fn skipped(piece: &Piece, column: Option<&str>, why: &str) -> Self {
+        Self { skipped: Some(why.to_string()), ..Self::new(piece, column) }
+    }
+}
+
+/// A value or row on which both sides differ; values as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    pub table: TableName,
+    /// The key (or what stands for it) as a JSON object.
+    pub key: String,
+    /// The column; none for whole rows, whose values are JSON objects.
+    pub column: Option<String>,
+    pub base: Option<String>,
+    pub ours: Option<String>,
+    pub theirs: Option<String>,
+    pub reason: String,
+}
+
+/// What a merge did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MergedBack {
+    pub merged: Vec<Merged>,
+    /// The first of them; all are in `side_table`.
+    pub conflicts: Vec<Conflict>,
+    /// Where all conflicts are kept in the database; none when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side_table: Option<TableName>,
+}
+
+impl MergedBack {
+    /// Returns how many values and rows were put back.
+    pub fn count(&self) -> u64 {
+        self.merged.iter().map(|merged| merged.merged).sum()
+    }
+
+    /// Returns how many conflicts there are.
+    pub fn conflicts(&self) -> u64 {
+        self.merged.iter().map(|merged| merged.conflicts).sum()
+    }
+}
+
+/// What is to be done with a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Theirs is what the way back left: nobody wrote since.
+    Put,
+    /// Theirs is ours.
+    Already,
+    Conflict,
+}
+
+/// Decides by the three values; `base_matches` says whether theirs is the base.
+pub fn decide(base_matches: bool, ours: Value<'_>, theirs: Value<'_>) -> Decision {
+    if ours.is_same(theirs) {
+        Decision::Already
+    } else if base_matches {
+        Decision::Put
+    } else {
+        Decision::Conflict
+    }
+}
+
+/// Orders pieces so that whole rows come first, parents before their children, and values afterwards. `parents` are the
+/// tables that a table refers to. A circle is cut where it is entered.
+pub fn in_order(pieces: &[Piece], parents: &BTreeMap<TableName, Vec<TableName>>) -> Vec<usize> {
+    fn visit(
+        table: &TableName,
+        parents: &BTreeMap<TableName, Vec<TableName>>,
+        seen: &mut Vec<TableName>,
+        order: &mut Vec<TableName>,
+    ) {
+        if seen.contains(table) {
+            return;
+        }
+        seen.push(table.clone());
+        for parent in parents.get(table).into_iter().flatten() {
+            visit(parent, parents, seen, order);
+        }
+        order.push(table.clone());
+    }
+    let (mut seen, mut order) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        visit(&piece.salvage.table, parents, &mut seen, &mut order);
+    }
+    let rank = |index: &usize| {
+        let salvage = &pieces[*index].salvage;
+        let table = order.iter().position(|table| *table == salvage.table);
+        (salvage.what == SalvageKind::Values, table, *index)
+    };
+    let mut places: Vec<usize> = (0..pieces.len()).collect();
+    places.sort_by_key(rank);
+    places
+}
+
+/// Returns the name of the side table of an operation, as both engines keep it.
+pub fn side_table_name(operation: &str) -> String {
+    let plain = |next: char| if next.is_ascii_alphanumeric() { next.to_ascii_lowercase() } else { '_' };
+    let suffix: String = operation.chars().map(plain).take(40).collect();
+    format!("{}{suffix}", crate::catalog::SIDE_TABLES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Inlet for Nothing {
+        fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
+            Ok(Box::new(std::io::empty()))
+        }
+
+        fn each(&self, _: &mut dyn FnMut(&[Value<'_>]) -> Result<(), Error>) -> Result<(), Error> {
+            Ok(())
+        }
+
+        fn value(&self, _: &str, _: bool) -> Option<Scalar> {
+            None
+        }
+    }
+
+    fn piece(table: &str, what: SalvageKind) -> Piece {
+        let salvage = Salvage {
+            what,
+            table: TableName::plain(table),
+            key: Vec::new(),
+            identity: Vec::new(),
+            columns: Vec::new(),
+            returned: BTreeMap::new(),
+        };
+        Piece { salvage, columns: Vec::new(), rows: 0, source: Arc::new(Nothing) }
+    }
+
+    #[test]
+    fn what_is_neither_ours_nor_what_the_way_back_left_is_a_conflict() {
+        let (one, two) = (Value::Integer(1), Value::Integer(2));
+        assert_eq!(decide(true, one, Value::Null), Decision::Put);
+        assert_eq!(decide(false, one, one), Decision::Already);
+        assert_eq!(decide(true, one, one), Decision::Already);
+        assert_eq!(decide(false, one, two), Decision::Conflict);
+        assert_eq!(decide(false, one, Value::Real(1.0)), Decision::Conflict);
+        assert_eq!(decide(false, Value::Real(0.0), Value::Real(-0.0)), Decision::Conflict);
+    }
+
+    #[test]
+    fn whole_rows_come_before_values_and_parents_before_children() {
+        let table = TableName::plain;
+        let parents = BTreeMap::from([
+            (table("line"), vec![table("order")]),
+            (table("order"), vec![table("customer"), table("line")]),
+        ]);
+        let pieces = [
+            piece("customer", SalvageKind::Values),
+            piece("line", SalvageKind::Rows),
+            piece("order", SalvageKind::Rows),
+            piece("customer", SalvageKind::Rows),
+        ];
+        assert_eq!(in_order(&pieces, &parents), [3, 2, 1, 0]);
+    }
+
+    #[test]
+    fn the_name_of_a_side_table_is_short_enough_for_every_engine() {
+        assert!(side_table_name(&"x".repeat(200)).len() <= 63);
+        assert_eq!(
+            side_table_name("20261123T181500Z-downgrade-5f2c"),
+            "ripcord_conflicts_20261123t181500z_downgrade_5f2c"
+        );
+    }
+}
