@@ -98,6 +98,11 @@ pub enum Error {
     /// A table, view or query that was named for an export.
     #[error("{what} cannot be exported: {detail}")]
     NotExportable { what: String, detail: String },
+    /// A merge was undone because the proof before its commit failed.
+    #[error(
+        "{what} does not hold what was merged into it: {found} of {expected} values; the merge was undone"
+    )]
+    NotMerged { what: String, expected: u64, found: u64 },
     #[error("{what} is not possible: {why}")]
     Unsupported { what: String, why: String },
     #[error("the operation was interrupted")]

@@ -20,7 +20,8 @@ pub const BOTH_CHANGED: &str = "changed since, and salvaged";
 /// Why nothing is merged by a key that does not identify one row any more.
 pub const AMBIGUOUS: &str = "the key is of several rows now";
 /// Why rows without a key are not merged where as many as then are no longer there.
-pub const NOT_AS_MANY: &str = "without a key: not as many rows as were salvaged are alike, or not all with one value";
+pub const NOT_AS_MANY: &str =
+    "without a key: not as many rows as were salvaged are alike, or not all with one value";
 
 /// One file of salvage.
 #[derive(Clone)]

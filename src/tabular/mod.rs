@@ -7,10 +7,12 @@
 pub mod csv;
 mod folder;
 mod gzip;
+mod salvaged;
 mod sidecar;
 
 pub use crate::ledger::{Returned, Salvage, SalvageKind};
 pub use folder::{Draft, file_stem};
+pub use salvaged::salvaged;
 pub use sidecar::{Sidecar, SidecarColumn};
 
 use std::path::PathBuf;
@@ -26,6 +28,9 @@ pub enum Error {
     Twice { name: String },
     #[error("{} could not be {doing}: {source}", place.display())]
     Io { place: PathBuf, doing: &'static str, source: std::io::Error },
+    /// Salvage, or the JSON beside it, is not what was written.
+    #[error("{} cannot be used: {detail}", place.display())]
+    NotAsWritten { place: PathBuf, detail: String },
     #[error(transparent)]
     Engine(#[from] crate::engine::Error),
 }

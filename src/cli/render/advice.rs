@@ -132,6 +132,9 @@ fn tabular_hint(error: &tabular::Error) -> Option<String> {
             Some("name each of them once, and each query differently".to_string())
         }
         tabular::Error::Engine(error) => engine_hint(error),
+        tabular::Error::NotAsWritten { .. } => {
+            Some("check the backup that it lies in: ripcord backup verify".to_string())
+        }
         tabular::Error::Io { .. } => None,
     }
 }

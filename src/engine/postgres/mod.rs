@@ -43,8 +43,9 @@ mod writes;
 pub use tools::tool_folders;
 
 use super::{
-    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, Need, OtherWrites, Outlet,
-    PostgresUrl, Preflight, Proof, RehearsalCopy, Selection, Snapshot, Staged, Swapped, WriteMark,
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, MergeMode, MergedBack, Need,
+    OtherWrites, Outlet, Piece, PostgresUrl, Preflight, Proof, RehearsalCopy, Selection, Snapshot, Staged,
+    Swapped, WriteMark,
 };
 use crate::base::Cancel;
 use crate::catalog::{Catalog, DatabaseId, EngineKind};
@@ -301,6 +302,20 @@ impl Database for PostgresDatabase {
         progress: &Progress,
     ) -> Result<Vec<Exported>, Error> {
         self.unless_cancelled(self.export_selections(selections, outlet.as_ref(), progress)).await
+    }
+
+    async fn merge_back(
+        &self,
+        pieces: &[Piece],
+        mode: MergeMode,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<MergedBack, Error> {
+        let _ = (pieces, mode, operation, progress);
+        Err(Error::Unsupported {
+            what: "merging on PostgreSQL".to_string(),
+            why: "it comes next".to_string(),
+        })
     }
 
     fn restore_script(&self, _taken: &Snapshot) -> String {

@@ -17,6 +17,7 @@ mod failure;
 mod findings;
 mod inventory;
 mod lock;
+mod merge;
 mod parts;
 mod preflight;
 mod raw;
@@ -37,8 +38,9 @@ mod tests;
 pub use session::assert_library;
 
 use super::{
-    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, Need, OtherWrites, Outlet,
-    Preflight, Proof, RehearsalCopy, Selection, Snapshot, Staged, Swapped, WriteMark,
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, MergeMode, MergedBack, Need,
+    OtherWrites, Outlet, Piece, Preflight, Proof, RehearsalCopy, Selection, Snapshot, Staged, Swapped,
+    WriteMark,
 };
 use crate::base::Cancel;
 use crate::catalog::{Catalog, DatabaseId, EngineKind};
@@ -286,6 +288,17 @@ impl Database for SqliteDatabase {
     ) -> Result<Vec<Exported>, Error> {
         let (selections, progress) = (selections.to_vec(), progress.clone());
         self.blocking(move |site| site.export(&selections, outlet.as_ref(), &progress)).await
+    }
+
+    async fn merge_back(
+        &self,
+        pieces: &[Piece],
+        mode: MergeMode,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<MergedBack, Error> {
+        let (pieces, operation, progress) = (pieces.to_vec(), operation.to_string(), progress.clone());
+        self.blocking(move |site| site.merge_back(&pieces, mode, &operation, &progress)).await
     }
 
     fn restore_script(&self, taken: &Snapshot) -> String {

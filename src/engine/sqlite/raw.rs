@@ -160,6 +160,17 @@ impl OpenFile<'_> {
     }
 }
 
+/// Tells whether keys that are checked only at the commit point nowhere at present.
+pub(super) fn has_deferred_keys_open(connection: &Connection) -> Result<bool> {
+    let (mut open, mut highest): (c_int, c_int) = (0, 0);
+    // SAFETY: the handle is open while the connection is borrowed, and SQLite writes one number to each place.
+    check(unsafe {
+        let (database, which) = (connection.handle(), ffi::SQLITE_DBSTATUS_DEFERRED_FKS);
+        ffi::sqlite3_db_status(database, which, &mut open, &mut highest, 0)
+    })?;
+    Ok(open != 0)
+}
+
 /// A statement that is stepped by hand.
 pub(super) struct Cursor<'c> {
     statement: NonNull<ffi::sqlite3_stmt>,

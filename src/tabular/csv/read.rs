@@ -1,5 +1,6 @@
 //! From bytes to records, and to the values that SQLite stores.
 
+use crate::engine::Value;
 use std::io::{self, BufRead};
 
 /// One field.
@@ -101,6 +102,16 @@ pub enum Cell {
 }
 
 impl Cell {
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Integer(number) => Value::Integer(*number),
+            Self::Real(number) => Value::Real(*number),
+            Self::Text(text) => Value::Text(text),
+            Self::Blob(bytes) => Value::Blob(bytes),
+        }
+    }
+
     /// Reads what the export of a SQLite database wrote; `None` when it cannot have been written by one.
     pub fn read(field: Field) -> Option<Self> {
         if field.quoted {

@@ -6,6 +6,7 @@ mod export;
 mod fidelity;
 mod fingerprint;
 mod looking;
+mod merge;
 mod present;
 mod restore;
 mod script;

@@ -121,6 +121,16 @@ impl Database for Fake {
         unsupported("export_rows")
     }
 
+    async fn merge_back(
+        &self,
+        _: &[crate::engine::Piece],
+        _: crate::engine::MergeMode,
+        _: &str,
+        _: &Progress,
+    ) -> Result<crate::engine::MergedBack, Error> {
+        unsupported("merge_back")
+    }
+
     async fn lock(&self, _: &str) -> Result<Box<dyn DatabaseLock>, Error> {
         unsupported("lock")
     }

@@ -1,0 +1,267 @@
+//! Merging salvage into the live database, row by row: SQLite runs in this process, so a row that is looked up, decided and
+//! written costs less than loading it into a table first.
+//!
+//! Triggers are silenced for this connection by a switch of SQLite's own (`SQLITE_DBCONFIG_ENABLE_TRIGGER`), so that none
+//! has to be dropped and made again. Foreign keys stay on: a row whose parent is not there is refused, kept aside and
+//! tried again at the end, like one that a UNIQUE column refuses.
+
+mod feed;
+mod proof;
+mod rows;
+mod side;
+mod target;
+mod unkeyed;
+mod values;
+
+use super::Site;
+use super::session::Session;
+use super::{catalog, failure, raw};
+use crate::base::checkpoint;
+use crate::catalog::{Catalog, TableName};
+use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
+use crate::ledger::SalvageKind;
+use crate::report::{Amount, Progress};
+use feed::Feed;
+use rusqlite::ErrorCode;
+use rusqlite::config::DbConfig;
+use side::Side;
+use std::collections::BTreeMap;
+use target::Target;
+
+const DOING: &str = "merging salvage";
+
+/// What became of a row that was written.
+#[derive(Debug, PartialEq, Eq)]
+enum Written {
+    Done,
+    /// A constraint refused it, and which.
+    Refused(String),
+}
+
+/// One piece on its way into the database.
+struct Job<'p> {
+    target: Target<'p>,
+    /// Where its rows come from.
+    feed: Feed<'p>,
+    merged: Vec<Merged>,
+    /// How many rows wait in the table of the refused ones.
+    refused: u64,
+}
+
+impl Site {
+    /// Merges all pieces, or nothing.
+    pub(super) fn merge_back(
+        &self,
+        pieces: &[Piece],
+        mode: MergeMode,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<MergedBack, Error> {
+        if self.options.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        self.forget_present();
+        self.with_writer(|writer| {
+            let session = &writer.session;
+            silence_triggers(session, true)?;
+            let outcome = in_one_transaction(session, pieces, mode, operation, progress);
+            session.end();
+            let restored = silence_triggers(session, false);
+            let merged = outcome?;
+            restored.map(|()| merged)
+        })
+    }
+}
+
+/// Silences the triggers of users for this connection; what foreign keys do is no trigger.
+pub(super) fn silence_triggers(session: &Session, silent: bool) -> Result<(), Error> {
+    let set = session.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, !silent);
+    set.map(|_| ()).map_err(|error| session.failed("silencing triggers", error))
+}
+
+fn in_one_transaction(
+    session: &Session,
+    pieces: &[Piece],
+    mode: MergeMode,
+    operation: &str,
+    progress: &Progress,
+) -> Result<MergedBack, Error> {
+    session.run(DOING, "BEGIN IMMEDIATE")?;
+    let catalog = catalog::read(session)?;
+    let mut side = Side::new(session, operation)?;
+    let mut skipped = Vec::new();
+    let mut jobs = Vec::new();
+    for index in in_order(pieces, &parents(session, &catalog)?) {
+        let piece = &pieces[index];
+        let (target, left_out) = Target::of(session, &catalog, piece, index)?;
+        skipped.extend(left_out);
+        let Some(target) = target else { continue };
+        let mut job = Job::prepare(session, target, &mut side)?;
+        job.run(session, &mut side, progress)?;
+        checkpoint::reached("a piece of salvage is merged");
+        jobs.push(job);
+    }
+    retry(session, &mut jobs, &mut side)?;
+    for job in &mut jobs {
+        job.give_up(session, &mut side)?;
+        proof::prove(session, job)?;
+    }
+    let (side_table, conflicts) = side.end();
+    let merged = jobs.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
+    let done = MergedBack { merged, conflicts, side_table };
+    let end = match mode {
+        // Nothing to keep is no reason to write.
+        MergeMode::Write if done.count() + done.conflicts() > 0 => "COMMIT",
+        _ => "ROLLBACK",
+    };
+    checkpoint::reached("before the commit of a merge");
+    session.run("committing the merge", end)?;
+    checkpoint::reached("after the commit of a merge");
+    Ok(done)
+}
+
+/// Tries what was refused again, as long as something gets in: a row may have waited for its parent, or for another row to
+/// give up a value that must be unique.
+fn retry(session: &Session, jobs: &mut [Job<'_>], side: &mut Side<'_>) -> Result<(), Error> {
+    for round in 1.. {
+        let mut progressed = false;
+        for job in jobs.iter_mut().filter(|job| job.refused > 0) {
+            let before = job.refused;
+            job.run_refused(session, side, round)?;
+            progressed |= job.refused < before;
+        }
+        if !progressed {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Returns which tables each table refers to.
+fn parents(session: &Session, catalog: &Catalog) -> Result<BTreeMap<TableName, Vec<TableName>>, Error> {
+    let failed = |error| session.failed("reading the catalog", error);
+    let mut statement =
+        session.prepare("SELECT DISTINCT \"table\" FROM pragma_foreign_key_list(?1)").map_err(failed)?;
+    let mut parents = BTreeMap::new();
+    for table in catalog.tables.keys() {
+        let rows = statement.query_map([&table.name], |row| row.get::<_, String>(0)).map_err(failed)?;
+        let named: Vec<String> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        // Text may name the table in another case than the table itself.
+        let found = named.iter().filter_map(|name| {
+            catalog.tables.keys().find(|other| other.name.eq_ignore_ascii_case(name)).cloned()
+        });
+        parents.insert(table.clone(), found.collect());
+    }
+    Ok(parents)
+}
+
+impl<'p> Job<'p> {
+    fn prepare(session: &Session, target: Target<'p>, side: &mut Side<'_>) -> Result<Self, Error> {
+        let piece = target.piece;
+        let mut merged: Vec<Merged> = match piece.salvage.what {
+            SalvageKind::Rows => vec![Merged::new(piece, None)],
+            SalvageKind::Values => {
+                target.columns.iter().map(|column| Merged::new(piece, Some(&column.name))).collect()
+            }
+        };
+        let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
+            (false, _) => (target, Feed::File(piece.source.as_ref())),
+            (true, SalvageKind::Values) => unkeyed::values(session, target, side, &mut merged)?,
+            (true, SalvageKind::Rows) => unkeyed::rows(session, target, side, &mut merged)?,
+        };
+        Ok(Self { target, feed, merged, refused: 0 })
+    }
+
+    fn run(&mut self, session: &Session, side: &mut Side<'_>, progress: &Progress) -> Result<(), Error> {
+        let aside = feed::Aside::create(session, &self.target, 0)?;
+        let what = self.target.table.to_string();
+        let total = Amount { rows: self.target.piece.rows, bytes: 0 };
+        let mut done = 0;
+        let feed = self.feed.clone();
+        let (target, merged) = (&self.target, &mut self.merged);
+        let mut hand = target.hand(session)?;
+        let mut refused = 0;
+        feed.each(session, &mut |values| {
+            done += 1;
+            if done % 8192 == 0 {
+                progress.at(&what, Amount { rows: done, bytes: 0 }, Some(total));
+            }
+            if let Written::Refused(why) = hand.row(values, merged, side)? {
+                refused += 1;
+                aside.keep(values, &why)?;
+            }
+            Ok(())
+        })?;
+        self.refused = refused;
+        Ok(())
+    }
+
+    fn run_refused(&mut self, session: &Session, side: &mut Side<'_>, round: u32) -> Result<(), Error> {
+        let from = Feed::Table(feed::Aside::name(&self.target, round - 1));
+        let aside = feed::Aside::create(session, &self.target, round)?;
+        let (target, merged) = (&self.target, &mut self.merged);
+        let mut hand = target.hand(session)?;
+        let mut refused = 0;
+        from.each(session, &mut |values| {
+            let values = &values[..values.len() - 1];
+            if let Written::Refused(why) = hand.row(values, merged, side)? {
+                refused += 1;
+                aside.keep(values, &why)?;
+            }
+            Ok(())
+        })?;
+        drop(hand);
+        self.refused = refused;
+        self.target.round = round;
+        Ok(())
+    }
+
+    /// Counts what is still refused as conflicts.
+    fn give_up(&mut self, session: &Session, side: &mut Side<'_>) -> Result<(), Error> {
+        if self.refused == 0 {
+            return Ok(());
+        }
+        let from = Feed::Table(feed::Aside::name(&self.target, self.target.round));
+        let (target, merged) = (&self.target, &mut self.merged);
+        let mut hand = target.hand(session)?;
+        from.each(session, &mut |values| {
+            let Some((why, values)) = values.split_last() else { return Ok(()) };
+            hand.give_up(values, &side::text(*why).unwrap_or_default(), merged, side)
+        })
+    }
+}
+
+/// Says whether a statement that writes was refused by a constraint: only that row is not written then.
+fn written(session: &Session, outcome: rusqlite::Result<usize>) -> Result<Written, Error> {
+    match outcome {
+        Ok(_) => Ok(Written::Done),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
+            Ok(Written::Refused(failure::detail(&error)))
+        }
+        Err(error) => Err(session.failed(DOING, error)),
+    }
+}
+
+/// Writes one row so that it is undone when it is refused after the statement: by a key that is checked only at the
+/// commit, which would then fail as a whole.
+fn guarded(
+    session: &Session,
+    target: &Target<'_>,
+    work: impl FnOnce() -> Result<Written, Error>,
+) -> Result<Written, Error> {
+    if !target.needs_savepoint() {
+        return work();
+    }
+    session.run(DOING, "SAVEPOINT ripcord_row")?;
+    let mut outcome = work()?;
+    if outcome == Written::Done
+        && raw::has_deferred_keys_open(session).map_err(|error| session.failed(DOING, error))?
+    {
+        outcome = Written::Refused("FOREIGN KEY constraint failed".to_string());
+    }
+    if outcome != Written::Done {
+        session.run(DOING, "ROLLBACK TO ripcord_row")?;
+    }
+    session.run(DOING, "RELEASE ripcord_row")?;
+    Ok(outcome)
+}

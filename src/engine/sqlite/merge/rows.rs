@@ -1,0 +1,120 @@
+//! Whole rows.
+
+use super::super::session::Session;
+use super::feed::{Bound, value};
+use super::side::{self, Side};
+use super::target::{Hand, Target};
+use super::{DOING, Written, guarded, written};
+use crate::catalog::quote;
+use crate::engine::{BOTH_CHANGED, Conflict, Error, Merged, Value};
+use rusqlite::Statement;
+
+/// Inserts the rows of one piece that are not there.
+pub(super) struct RowHand<'s> {
+    session: &'s Session,
+    target: &'s Target<'s>,
+    select: Statement<'s>,
+    insert: Statement<'s>,
+}
+
+/// The row that has the key now.
+enum Live {
+    Absent,
+    Same,
+    /// Another one, as a JSON object.
+    Other(String),
+}
+
+impl<'s> RowHand<'s> {
+    pub(super) fn new(session: &'s Session, target: &'s Target<'s>) -> Result<Self, Error> {
+        let failed = |error| session.failed(DOING, error);
+        let columns: Vec<String> = target.columns.iter().map(|column| quote(&column.name)).collect();
+        let (list, table) = (columns.join(", "), target.table.sql());
+        let select = format!("SELECT {list} FROM main.{table} WHERE {}", target.condition);
+        let marks = vec!["?"; columns.len()].join(", ");
+        let insert = format!("INSERT INTO main.{table} ({list}) VALUES ({marks})");
+        let (select, insert) =
+            (session.prepare(&select).map_err(failed)?, session.prepare(&insert).map_err(failed)?);
+        Ok(Self { session, target, select, insert })
+    }
+
+    fn look(&mut self, values: &[Value<'_>]) -> Result<Live, Error> {
+        if self.target.found_by.is_empty() {
+            // Without a key those that could be meant by a live row were taken out beforehand.
+            return Ok(Live::Absent);
+        }
+        let failed = |error| self.session.failed(DOING, error);
+        let found = rusqlite::params_from_iter(self.target.found(values).map(Bound));
+        let mut rows = self.select.query(found).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(Live::Absent) };
+        let mut theirs = Vec::with_capacity(self.target.columns.len());
+        for index in 0..self.target.columns.len() {
+            theirs.push(value(row.get_ref(index).map_err(failed)?));
+        }
+        let columns = || self.target.columns.iter();
+        if columns().zip(&theirs).all(|(column, theirs)| values[column.place].is_same(*theirs)) {
+            return Ok(Live::Same);
+        }
+        Ok(Live::Other(side::object(
+            columns().zip(theirs).map(|(column, value)| (column.name.as_str(), value)),
+        )))
+    }
+
+    fn conflict(
+        &self,
+        values: &[Value<'_>],
+        theirs: Option<String>,
+        reason: &str,
+        side: &mut Side<'_>,
+    ) -> Result<(), Error> {
+        let columns = self.target.columns.iter();
+        side.add(Conflict {
+            table: self.target.table.clone(),
+            key: side::key(self.target.piece, values),
+            column: None,
+            base: None,
+            ours: Some(side::object(columns.map(|column| (column.name.as_str(), values[column.place])))),
+            theirs,
+            reason: reason.to_string(),
+        })
+    }
+}
+
+impl Hand for RowHand<'_> {
+    fn row(
+        &mut self,
+        values: &[Value<'_>],
+        merged: &mut [Merged],
+        side: &mut Side<'_>,
+    ) -> Result<Written, Error> {
+        match self.look(values)? {
+            Live::Same => merged[0].already += 1,
+            Live::Other(theirs) => {
+                merged[0].conflicts += 1;
+                self.conflict(values, Some(theirs), BOTH_CHANGED, side)?;
+            }
+            Live::Absent => {
+                let (session, insert) = (self.session, &mut self.insert);
+                let ours = self.target.columns.iter().map(|column| Bound(values[column.place]));
+                let work = || written(session, insert.execute(rusqlite::params_from_iter(ours)));
+                let outcome = guarded(session, self.target, work)?;
+                if outcome != Written::Done {
+                    return Ok(outcome);
+                }
+                merged[0].merged += 1;
+            }
+        }
+        Ok(Written::Done)
+    }
+
+    fn give_up(
+        &mut self,
+        values: &[Value<'_>],
+        why: &str,
+        merged: &mut [Merged],
+        side: &mut Side<'_>,
+    ) -> Result<(), Error> {
+        merged[0].conflicts += 1;
+        self.conflict(values, None, why, side)
+    }
+}

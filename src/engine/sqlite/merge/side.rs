@@ -1,0 +1,90 @@
+//! Conflicts: written into a side table as they are found, the first few returned.
+
+use super::super::session::Session;
+use super::DOING;
+use crate::catalog::{TableName, quote};
+use crate::engine::{CONFLICTS_NAMED, Conflict, Error, Piece, Value, side_table_name};
+use rusqlite::params;
+
+/// The side table of one operation; made with the first conflict.
+pub(super) struct Side<'s> {
+    session: &'s Session,
+    name: String,
+    made: bool,
+    first: Vec<Conflict>,
+}
+
+impl<'s> Side<'s> {
+    /// Begins with nothing: what an earlier attempt of the same operation wrote is written again.
+    pub(super) fn new(session: &'s Session, operation: &str) -> Result<Self, Error> {
+        let name = side_table_name(operation);
+        session.run(DOING, &format!("DROP TABLE IF EXISTS main.{}", quote(&name)))?;
+        Ok(Self { session, name, made: false, first: Vec::new() })
+    }
+
+    pub(super) fn add(&mut self, conflict: Conflict) -> Result<(), Error> {
+        let name = quote(&self.name);
+        if !self.made {
+            let create = format!(
+                "CREATE TABLE main.{name} (\"table\" TEXT NOT NULL, \"key\" TEXT NOT NULL, \"column\" TEXT, \
+                 base TEXT, ours TEXT, theirs TEXT, reason TEXT NOT NULL)"
+            );
+            self.session.run("making the side table", &create)?;
+            self.made = true;
+        }
+        let sql = format!("INSERT INTO main.{name} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
+        let failed = |error| self.session.failed("writing down a conflict", error);
+        let values = params![
+            conflict.table.to_string(),
+            conflict.key,
+            conflict.column,
+            conflict.base,
+            conflict.ours,
+            conflict.theirs,
+            conflict.reason
+        ];
+        self.session.prepare_cached(&sql).and_then(|mut insert| insert.execute(values)).map_err(failed)?;
+        if self.first.len() < CONFLICTS_NAMED {
+            self.first.push(conflict);
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(self) -> (Option<TableName>, Vec<Conflict>) {
+        (self.made.then(|| TableName::plain(self.name)), self.first)
+    }
+}
+
+/// Returns a value as text, `None` for NULL; a blob in hexadecimal.
+pub(super) fn text(value: Value<'_>) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Real(number) => Some(format!("{number:?}")),
+        Value::Text(text) => Some(String::from_utf8_lossy(text).into_owned()),
+        Value::Blob(bytes) => {
+            Some(bytes.iter().fold("\\x".to_string(), |text, byte| text + &format!("{byte:02x}")))
+        }
+    }
+}
+
+/// Returns columns and their values as a JSON object.
+pub(super) fn object<'v>(columns: impl Iterator<Item = (&'v str, Value<'v>)>) -> String {
+    let json = |value: Value<'_>| match value {
+        Value::Integer(number) => serde_json::Value::from(number),
+        Value::Real(number) if number.is_finite() => serde_json::Value::from(number),
+        other => text(other).map_or(serde_json::Value::Null, serde_json::Value::from),
+    };
+    let object: serde_json::Map<_, _> =
+        columns.map(|(name, value)| (name.to_string(), json(value))).collect();
+    serde_json::Value::Object(object).to_string()
+}
+
+/// Returns what identifies a row of a piece.
+pub(super) fn key(piece: &Piece, values: &[Value<'_>]) -> String {
+    let found = piece.matched_by().iter().filter_map(|name| {
+        let place = piece.place_of(name)?;
+        Some((name.as_str(), *values.get(place)?))
+    });
+    object(found)
+}

@@ -1,0 +1,202 @@
+//! Where a piece goes: the live table, as far as it still has what the piece is about.
+
+use super::super::session::Session;
+use super::rows::RowHand;
+use super::side::Side;
+use super::values::ValueHand;
+use super::{DOING, Written};
+use crate::catalog::{Catalog, Column, Table, TableKind, TableName, quote};
+use crate::engine::{Base, Error, Merged, Piece, Scalar, Value};
+use crate::ledger::SalvageKind;
+
+/// The live table of a piece.
+pub(super) struct Target<'p> {
+    pub piece: &'p Piece,
+    /// The place of the piece, for names of temporary tables.
+    pub index: usize,
+    pub table: TableName,
+    /// How a row is found: a condition with parameters from `?1` on, and the places of their values.
+    pub condition: String,
+    pub found_by: Vec<usize>,
+    /// How many values each row of the feed has.
+    pub width: usize,
+    pub columns: Vec<TargetColumn>,
+    /// Whether a foreign key is checked only at the commit, so that each row must be asked about.
+    pub deferred: bool,
+    /// In which round the rows were refused that still are.
+    pub round: u32,
+}
+
+/// A column that is put back.
+pub(super) struct TargetColumn {
+    pub name: String,
+    /// Its place in the CSV.
+    pub place: usize,
+    pub base: Known,
+    /// Whether the live column has another type than the salvaged one had, so that it may turn a value into another.
+    pub retyped: bool,
+}
+
+/// The value that the way back left.
+pub(super) enum Known {
+    Constant(Scalar),
+    Column(usize),
+    /// Not known: NULL counts, and the default of the column if it is a constant.
+    Unknown(Option<Scalar>),
+}
+
+impl Known {
+    pub(super) fn matches(&self, theirs: Value<'_>, row: &[Value<'_>]) -> bool {
+        match self {
+            Self::Constant(value) => value.as_value().is_same(theirs),
+            Self::Column(place) => row.get(*place).is_some_and(|base| base.is_same(theirs)),
+            Self::Unknown(default) => {
+                let is_default = default.as_ref().is_some_and(|value| value.as_value().is_same(theirs));
+                matches!(theirs, Value::Null) || is_default
+            }
+        }
+    }
+
+    pub(super) fn value<'v>(&'v self, row: &[Value<'v>]) -> Value<'v> {
+        match self {
+            Self::Constant(value) => value.as_value(),
+            Self::Column(place) => row.get(*place).copied().unwrap_or(Value::Null),
+            Self::Unknown(_) => Value::Null,
+        }
+    }
+}
+
+/// Writes rows of a piece, one by one.
+pub(super) trait Hand {
+    /// Decides and writes; counts what is decided.
+    fn row(
+        &mut self,
+        values: &[Value<'_>],
+        merged: &mut [Merged],
+        side: &mut Side<'_>,
+    ) -> Result<Written, Error>;
+
+    /// Writes down as a conflict what a constraint refuses for good.
+    fn give_up(
+        &mut self,
+        values: &[Value<'_>],
+        why: &str,
+        merged: &mut [Merged],
+        side: &mut Side<'_>,
+    ) -> Result<(), Error>;
+}
+
+impl<'p> Target<'p> {
+    /// Finds what there is to merge into; and what is skipped, and why.
+    pub(super) fn of(
+        session: &Session,
+        catalog: &Catalog,
+        piece: &'p Piece,
+        index: usize,
+    ) -> Result<(Option<Self>, Vec<Merged>), Error> {
+        let skip = |why: &str| Ok((None, vec![Merged::skipped(piece, None, why)]));
+        let name = &piece.salvage.table;
+        let Some(table) = catalog.tables.get(name).filter(|table| table.kind == TableKind::Ordinary) else {
+            return skip("there is no such table now");
+        };
+        let find = |wanted: &str| table.columns.iter().find(|column| column.name == wanted);
+        let lacks = |wanted: &&String| find(wanted).is_none_or(|column| column.generated.is_some());
+        if !piece.salvage.key.is_empty() || piece.salvage.what == SalvageKind::Values {
+            if let Some(gone) = piece.matched_by().iter().find(|wanted| find(wanted).is_none()) {
+                return skip(&format!("column {gone}, by which rows are found, is not there now"));
+            }
+        } else if let Some(gone) = piece.salvage.columns.iter().find(lacks) {
+            return skip(&format!("column {gone}, by which rows are compared, is not there now"));
+        }
+        let mut skipped = Vec::new();
+        let mut columns = Vec::new();
+        for wanted in &piece.salvage.columns {
+            let Some(place) = piece.place_of(wanted) else { continue };
+            match find(wanted) {
+                None => skipped.push(Merged::skipped(piece, Some(wanted), "there is no such column now")),
+                Some(column) if column.generated.is_some() => {
+                    skipped.push(Merged::skipped(piece, Some(wanted), "the column is generated now"));
+                }
+                Some(column) => columns.push(TargetColumn {
+                    name: wanted.clone(),
+                    place,
+                    base: known(session, piece, column)?,
+                    retyped: !piece.columns[place].type_name.eq_ignore_ascii_case(&column.type_name),
+                }),
+            }
+        }
+        if columns.is_empty() {
+            return Ok((None, skipped));
+        }
+        let matched = piece.matched_by();
+        let conditions: Vec<String> =
+            (1..).zip(matched).map(|(at, name)| format!("{} = ?{at}", quote(name))).collect();
+        let target = Self {
+            piece,
+            index,
+            table: name.clone(),
+            condition: conditions.join(" AND "),
+            found_by: matched.iter().filter_map(|name| piece.place_of(name)).collect(),
+            width: piece.columns.len(),
+            columns,
+            deferred: has_deferred_keys(table),
+            round: 0,
+        };
+        Ok((Some(target), skipped))
+    }
+
+    /// Returns the hand that writes its rows.
+    pub(super) fn hand<'s>(&'s self, session: &'s Session) -> Result<Box<dyn Hand + 's>, Error> {
+        Ok(match self.piece.salvage.what {
+            SalvageKind::Values => Box::new(ValueHand::new(session, self)?),
+            SalvageKind::Rows => Box::new(RowHand::new(session, self)?),
+        })
+    }
+
+    /// Tells whether a row that was written can turn out to be refused.
+    pub(super) fn needs_savepoint(&self) -> bool {
+        self.deferred || self.columns.iter().any(|column| column.retyped)
+    }
+
+    /// Returns the values by which the row is found.
+    pub(super) fn found<'v>(&self, values: &[Value<'v>]) -> impl Iterator<Item = Value<'v>> {
+        self.found_by.iter().map(|place| values.get(*place).copied().unwrap_or(Value::Null))
+    }
+}
+
+fn has_deferred_keys(table: &Table) -> bool {
+    table.constraints.values().any(|text| text.to_ascii_uppercase().contains("DEFERRED"))
+}
+
+fn known(session: &Session, piece: &Piece, column: &Column) -> Result<Known, Error> {
+    Ok(match piece.base(&column.name) {
+        Base::Column(place) => Known::Column(place),
+        Base::Constant(None) => Known::Constant(Scalar::Null),
+        Base::Constant(Some((text, quoted))) => match piece.source.value(&text, quoted) {
+            Some(value) => Known::Constant(value),
+            None => Known::Unknown(None),
+        },
+        Base::Unknown => Known::Unknown(default(session, column)?),
+    })
+}
+
+/// Returns the default of a column as it would be stored; none when it is an expression.
+fn default(session: &Session, column: &Column) -> Result<Option<Scalar>, Error> {
+    let Some(text) = column.default.as_deref() else { return Ok(None) };
+    let is_expression = text.starts_with('(') || text.to_ascii_uppercase().starts_with("CURRENT_");
+    if is_expression {
+        return Ok(None);
+    }
+    // A column of the same type turns the text into what is stored.
+    let table = "temp.ripcord_default";
+    session
+        .run(DOING, &format!("CREATE TABLE {table} (c {} DEFAULT {text}, d)", quote(&column.type_name)))?;
+    session.run(DOING, &format!("INSERT INTO {table} (d) VALUES (1)"))?;
+    let value = session
+        .query_row(&format!("SELECT c FROM {table}"), [], |row| {
+            row.get_ref(0).map(|value| super::feed::value(value).to_scalar())
+        })
+        .map_err(|error| session.failed(DOING, error))?;
+    session.run(DOING, &format!("DROP TABLE {table}"))?;
+    Ok(Some(value))
+}

@@ -1,0 +1,176 @@
+//! Tables without a key: rows are found again by everything that is the same on both sides, in groups of rows that are
+//! alike. What cannot be told apart is merged only where nothing has to be told apart.
+
+use super::super::scan::rowid_name;
+use super::super::{catalog, session::Session};
+use super::DOING;
+use super::feed::{Bound, Feed, fill};
+use super::side::{self, Side};
+use super::target::Target;
+use crate::catalog::quote;
+use crate::engine::{Conflict, Error, Merged, NOT_AS_MANY, Value};
+
+/// Why rows without a key are not inserted where such rows are.
+const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
+
+/// Returns the same piece with each live row that a salvaged value is for, found by its rowid. The groups that do not
+/// match are counted and written down here.
+pub(super) fn values<'p>(
+    session: &Session,
+    mut target: Target<'p>,
+    side: &mut Side<'_>,
+    merged: &mut [Merged],
+) -> Result<(Target<'p>, Feed<'p>), Error> {
+    let (piece, groups, pairs, due) = load(session, &target)?;
+    let table = catalog::read(session)?.tables.remove(&target.table).unwrap_or_default();
+    let Some(rowid) = rowid_name(&table) else {
+        for merged in merged.iter_mut() {
+            merged.skipped = Some("without a key and without a name for the rowid".to_string());
+        }
+        session.run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0 FROM temp.{piece} WHERE 0"))?;
+        return Ok((target, Feed::Table(due)));
+    };
+    let by: Vec<String> = target.found_by.iter().map(|place| format!("v{place}")).collect();
+    // min = max compares 1 and 1.0 as the same, so that the types are compared as well.
+    let same = target.columns.iter().map(|column| {
+        let v = format!("v{}", column.place);
+        format!(
+            "(count({v}) IN (0, count(*)) AND min({v} COLLATE BINARY) IS max({v} COLLATE BINARY) \
+             AND min(typeof({v})) = max(typeof({v})))"
+        )
+    });
+    let same: Vec<String> = same.collect();
+    let group = by.iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})")).collect::<Vec<_>>().join(", ");
+    session.run(
+        DOING,
+        &format!(
+            "CREATE TEMP TABLE {groups} AS SELECT min(rowid) AS first, count(*) AS n, {} AS uniform \
+             FROM temp.{piece} GROUP BY {group}",
+            same.join(" AND ")
+        ),
+    )?;
+    let on = alike(&target, "p", "t");
+    session.run(
+        DOING,
+        &format!(
+            "CREATE TEMP TABLE {pairs} AS SELECT g.first, t.{rowid} AS live FROM temp.{groups} g \
+             JOIN temp.{piece} p ON p.rowid = g.first JOIN main.{} t ON {on}",
+            target.table.sql()
+        ),
+    )?;
+    session.run(DOING, &format!("CREATE INDEX temp.{pairs}_first ON {pairs} (first)"))?;
+    let live = format!("(SELECT count(*) FROM temp.{pairs} x WHERE x.first = g.first)");
+    session.run(
+        DOING,
+        &format!(
+            "CREATE TEMP TABLE {due} AS SELECT p.*, x.live FROM temp.{groups} g \
+             JOIN temp.{piece} p ON p.rowid = g.first JOIN temp.{pairs} x ON x.first = g.first \
+             WHERE g.uniform AND g.n = {live}"
+        ),
+    )?;
+    let deleted: i64 =
+        session.one(DOING, &format!("SELECT coalesce(sum(n), 0) FROM temp.{groups} g WHERE {live} = 0"))?;
+    merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
+    let others = format!("{piece}_others",);
+    let by_group = by.iter().map(|v| format!("p.{v} IS q.{v} AND typeof(p.{v}) = typeof(q.{v})"));
+    session.run(
+        DOING,
+        &format!(
+            "CREATE TEMP TABLE {others} AS SELECT p.* FROM temp.{groups} g JOIN temp.{piece} q ON q.rowid = g.first \
+             JOIN temp.{piece} p ON {} WHERE {live} > 0 AND NOT (g.uniform AND g.n = {live})",
+            by_group.collect::<Vec<_>>().join(" AND ")
+        ),
+    )?;
+    Feed::Table(others).each(session, &mut |values| {
+        for (column, merged) in target.columns.iter().zip(merged.iter_mut()) {
+            merged.conflicts += 1;
+            side.add(Conflict {
+                table: target.table.clone(),
+                key: side::key(target.piece, values),
+                column: Some(column.name.clone()),
+                base: side::text(column.base.value(values)),
+                ours: side::text(values[column.place]),
+                theirs: None,
+                reason: NOT_AS_MANY.to_string(),
+            })?;
+        }
+        Ok(())
+    })?;
+    // From here on a row is found by its rowid, which stands behind the columns of the CSV.
+    target.condition = format!("{rowid} = ?1");
+    target.found_by = vec![target.width];
+    target.width += 1;
+    Ok((target, Feed::Table(due)))
+}
+
+/// Returns the rows that may be inserted: those like which there is none. The others are written down here.
+pub(super) fn rows<'p>(
+    session: &Session,
+    mut target: Target<'p>,
+    side: &mut Side<'_>,
+    merged: &mut [Merged],
+) -> Result<(Target<'p>, Feed<'p>), Error> {
+    let (piece, clash, there, due) = load(session, &target)?;
+    let on = alike(&target, "p", "t");
+    session.run(
+        DOING,
+        &format!(
+            "CREATE TEMP TABLE {clash} AS SELECT DISTINCT p.rowid AS first FROM temp.{piece} p \
+             JOIN main.{} t ON {on}",
+            target.table.sql()
+        ),
+    )?;
+    let is_there = format!("rowid IN (SELECT first FROM temp.{clash})");
+    session.run(
+        DOING,
+        &format!(
+            "CREATE TEMP TABLE {there} AS SELECT * FROM temp.{piece} WHERE {is_there}; \
+             CREATE TEMP TABLE {due} AS SELECT * FROM temp.{piece} WHERE NOT {is_there}"
+        ),
+    )?;
+    Feed::Table(there).each(session, &mut |values| {
+        merged[0].conflicts += 1;
+        let columns = target.columns.iter();
+        let row = side::object(columns.map(|column| (column.name.as_str(), values[column.place])));
+        side.add(Conflict {
+            table: target.table.clone(),
+            key: side::key(target.piece, values),
+            column: None,
+            base: None,
+            ours: Some(row.clone()),
+            theirs: Some(row),
+            reason: THERE_ARE_SUCH.to_string(),
+        })
+    })?;
+    target.condition = "0".to_string();
+    target.found_by = Vec::new();
+    Ok((target, Feed::Table(due)))
+}
+
+/// Loads the file into a temporary table, and returns its name and three more that are free.
+fn load(session: &Session, target: &Target<'_>) -> Result<(String, String, String, String), Error> {
+    let name = |what: &str| format!("ripcord_{what}_{}", target.index);
+    let names = (name("piece"), name("groups"), name("pairs"), name("due"));
+    for table in [&names.1, &names.2, &names.3, &format!("{}_others", names.0)] {
+        session.run(DOING, &format!("DROP TABLE IF EXISTS temp.{table}"))?;
+    }
+    let mut insert = fill(session, &names.0, target.width)?;
+    let failed = |error| session.failed(DOING, error);
+    target.piece.source.each(&mut |values: &[Value<'_>]| {
+        let all = values.iter().copied().map(Bound);
+        insert.execute(rusqlite::params_from_iter(all)).map(|_| ()).map_err(failed)
+    })?;
+    Ok(names)
+}
+
+/// Returns the condition that a loaded row and a live one hold the same, by type and bytes.
+fn alike(target: &Target<'_>, loaded: &str, live: &str) -> String {
+    let piece = target.piece;
+    let parts = piece.matched_by().iter().filter_map(|name| {
+        let (one, other) =
+            (format!("{loaded}.v{}", piece.place_of(name)?), format!("{live}.{}", quote(name)));
+        Some(format!("{one} COLLATE BINARY IS {other} AND typeof({one}) = typeof({other})"))
+    });
+    let parts: Vec<String> = parts.collect();
+    if parts.is_empty() { "1".to_string() } else { parts.join(" AND ") }
+}

@@ -1,0 +1,211 @@
+//! Values of rows that are found by their key.
+
+use super::super::session::Session;
+use super::feed::{Bound, value};
+use super::side::{self, Side};
+use super::target::{Hand, Target};
+use super::{DOING, Written, guarded, written};
+use crate::catalog::quote;
+use crate::engine::{AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, Merged, Scalar, Value, decide};
+use rusqlite::Statement;
+use std::collections::BTreeMap;
+
+/// Writes values of one piece.
+pub(super) struct ValueHand<'s> {
+    session: &'s Session,
+    target: &'s Target<'s>,
+    select: Statement<'s>,
+    /// By which of the columns are set.
+    updates: BTreeMap<Vec<bool>, Statement<'s>>,
+    set: Vec<bool>,
+}
+
+/// The live values of a row.
+enum Live {
+    Absent,
+    One(Vec<Decision>),
+    Several,
+}
+
+impl<'s> ValueHand<'s> {
+    pub(super) fn new(session: &'s Session, target: &'s Target<'s>) -> Result<Self, Error> {
+        let columns: Vec<String> = target.columns.iter().map(|column| quote(&column.name)).collect();
+        let sql = format!(
+            "SELECT {} FROM main.{} WHERE {}",
+            columns.join(", "),
+            target.table.sql(),
+            target.condition
+        );
+        let select = session.prepare(&sql).map_err(|error| session.failed(DOING, error))?;
+        let set = vec![false; target.columns.len()];
+        Ok(Self { session, target, select, updates: BTreeMap::new(), set })
+    }
+
+    /// Looks at the live row and decides for each column; counts what needs no writing.
+    fn look(&mut self, values: &[Value<'_>]) -> Result<Live, Error> {
+        let failed = |error| self.session.failed(DOING, error);
+        let mut rows = self
+            .select
+            .query(rusqlite::params_from_iter(self.target.found(values).map(Bound)))
+            .map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(Live::Absent) };
+        let mut decisions = Vec::with_capacity(self.target.columns.len());
+        for (index, column) in self.target.columns.iter().enumerate() {
+            let theirs = value(row.get_ref(index).map_err(failed)?);
+            decisions.push(decide(column.base.matches(theirs, values), values[column.place], theirs));
+        }
+        match rows.next().map_err(failed)? {
+            None => Ok(Live::One(decisions)),
+            Some(_) => Ok(Live::Several),
+        }
+    }
+
+    /// Sets the columns that are marked.
+    fn put(&mut self, values: &[Value<'_>]) -> Result<Written, Error> {
+        let (session, target) = (self.session, self.target);
+        if !self.updates.contains_key(&self.set) {
+            let first = target.found_by.len() + 1;
+            let chosen = target.columns.iter().zip(&self.set).filter(|(_, set)| **set);
+            let set: Vec<String> = (first..)
+                .zip(chosen)
+                .map(|(at, (column, _))| format!("{} = ?{at}", quote(&column.name)))
+                .collect();
+            let sql = format!(
+                "UPDATE main.{} SET {} WHERE {}",
+                target.table.sql(),
+                set.join(", "),
+                target.condition
+            );
+            let statement = session.prepare(&sql).map_err(|error| session.failed(DOING, error))?;
+            self.updates.insert(self.set.clone(), statement);
+        }
+        let Some(update) = self.updates.get_mut(&self.set) else { return Ok(Written::Done) };
+        let chosen = target.columns.iter().zip(&self.set).filter(|(_, set)| **set);
+        let ours = chosen.map(|(column, _)| values[column.place]);
+        let all = target.found(values).chain(ours).map(Bound);
+        let written = written(session, update.execute(rusqlite::params_from_iter(all)))?;
+        let retyped = target.columns.iter().zip(&self.set).any(|(column, set)| *set && column.retyped);
+        if retyped && written == Written::Done { self.hold_to_it(values) } else { Ok(written) }
+    }
+
+    /// Makes sure that the columns, which have another type than they had, hold what was salvaged; otherwise undoes it.
+    fn hold_to_it(&mut self, values: &[Value<'_>]) -> Result<Written, Error> {
+        let Live::One(now) = self.look(values)? else { return Ok(Written::Done) };
+        let turned = now.iter().zip(&self.set).any(|(decision, set)| *set && *decision != Decision::Already);
+        if turned {
+            return Ok(Written::Refused(
+                "the column has another type now, and would hold another value".to_string(),
+            ));
+        }
+        Ok(Written::Done)
+    }
+
+    fn conflict(
+        &mut self,
+        values: &[Value<'_>],
+        index: usize,
+        reason: &str,
+        side: &mut Side<'_>,
+    ) -> Result<(), Error> {
+        let column = &self.target.columns[index];
+        let theirs = self.theirs(values, index)?;
+        side.add(Conflict {
+            table: self.target.table.clone(),
+            key: side::key(self.target.piece, values),
+            column: Some(column.name.clone()),
+            base: side::text(column.base.value(values)),
+            ours: side::text(values[column.place]),
+            theirs: side::text(theirs.as_value()),
+            reason: reason.to_string(),
+        })
+    }
+
+    fn theirs(&mut self, values: &[Value<'_>], index: usize) -> Result<Scalar, Error> {
+        let failed = |error| self.session.failed(DOING, error);
+        let found = rusqlite::params_from_iter(self.target.found(values).map(Bound));
+        let mut rows = self.select.query(found).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(Scalar::Null) };
+        Ok(value(row.get_ref(index).map_err(failed)?).to_scalar())
+    }
+}
+
+impl Hand for ValueHand<'_> {
+    fn row(
+        &mut self,
+        values: &[Value<'_>],
+        merged: &mut [Merged],
+        side: &mut Side<'_>,
+    ) -> Result<Written, Error> {
+        let decisions = match self.look(values)? {
+            Live::One(decisions) => decisions,
+            Live::Absent => {
+                merged.iter_mut().for_each(|merged| merged.deleted += 1);
+                return Ok(Written::Done);
+            }
+            Live::Several => {
+                for (index, merged) in merged.iter_mut().enumerate() {
+                    merged.conflicts += 1;
+                    self.conflict(values, index, AMBIGUOUS, side)?;
+                }
+                return Ok(Written::Done);
+            }
+        };
+        for (set, decision) in self.set.iter_mut().zip(&decisions) {
+            *set = *decision == Decision::Put;
+        }
+        if self.set.contains(&true) {
+            let put = guarded(self.session, self.target, || self.put(values))?;
+            if put != Written::Done {
+                return Ok(put);
+            }
+        }
+        for (index, decision) in decisions.iter().enumerate() {
+            match decision {
+                Decision::Put => merged[index].merged += 1,
+                Decision::Already => merged[index].already += 1,
+                Decision::Conflict => {
+                    merged[index].conflicts += 1;
+                    self.conflict(values, index, BOTH_CHANGED, side)?;
+                }
+            }
+        }
+        Ok(Written::Done)
+    }
+
+    fn give_up(
+        &mut self,
+        values: &[Value<'_>],
+        _: &str,
+        merged: &mut [Merged],
+        side: &mut Side<'_>,
+    ) -> Result<(), Error> {
+        let decisions = match self.look(values)? {
+            Live::One(decisions) => decisions,
+            // Its row was there when it was refused, and nothing here deletes rows.
+            Live::Absent | Live::Several => return Ok(()),
+        };
+        for (index, decision) in decisions.iter().enumerate() {
+            let reason = match decision {
+                Decision::Already => {
+                    merged[index].already += 1;
+                    continue;
+                }
+                Decision::Conflict => BOTH_CHANGED.to_string(),
+                // Each by itself, so that one column does not keep the others from getting what is theirs.
+                Decision::Put => {
+                    self.set.iter_mut().enumerate().for_each(|(at, set)| *set = at == index);
+                    match guarded(self.session, self.target, || self.put(values))? {
+                        Written::Done => {
+                            merged[index].merged += 1;
+                            continue;
+                        }
+                        Written::Refused(reason) => reason,
+                    }
+                }
+            };
+            merged[index].conflicts += 1;
+            self.conflict(values, index, &reason, side)?;
+        }
+        Ok(())
+    }
+}
