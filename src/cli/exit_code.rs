@@ -94,6 +94,7 @@ fn of_engine(error: &engine::Error) -> ExitCode {
         | Error::ToolMissing { .. }
         | Error::NoSpace { .. }
         | Error::DamagedSnapshot { .. }
+        | Error::BeyondCopy { .. }
         | Error::Unsupported { .. } => ExitCode::Refused,
         Error::Journal(error) => of_journal(error),
         Error::NotBegun { cause } => of_engine(cause),

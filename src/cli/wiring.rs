@@ -95,6 +95,7 @@ async fn database(
                 lock_timeout: config.lock_timeout,
                 workers: 0,
                 create: may_create,
+                is_copy: false,
             };
             Arc::new(SqliteDatabase::open(path, options).map_err(Failure::refused)?)
         }

@@ -83,6 +83,9 @@ pub enum Error {
     /// A statement of a migration failed.
     #[error("{place}, line {line}: {detail}")]
     Statement { place: String, line: usize, statement: String, detail: String },
+    /// On the copy of a rehearsal: a statement that would change what lies beside the copy. It was not run, or undone.
+    #[error("{place}, line {line}: it cannot be rehearsed, because on the copy it would change {what}")]
+    BeyondCopy { place: String, line: usize, what: String },
     /// A transaction was undone because keys would be broken.
     #[error("{count} foreign keys would point nowhere, the first: {first}")]
     ForeignKeys { count: usize, first: String },

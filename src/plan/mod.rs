@@ -78,6 +78,25 @@ pub enum TransactionMode {
     None,
 }
 
+impl Statement {
+    /// Returns the words that it begins with, in upper case, comments before them left out.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        let mut text = self.text.trim_start();
+        while let Some(rest) = after_comment(text) {
+            text = rest.trim_start();
+        }
+        text.split(|character: char| character.is_whitespace() || character == ';')
+            .filter(|word| !word.is_empty())
+            .map(str::to_ascii_uppercase)
+    }
+}
+
+fn after_comment(text: &str) -> Option<&str> {
+    let (opening, closing) = if text.starts_with("--") { ("--", "\n") } else { ("/*", "*/") };
+    let inside = text.strip_prefix(opening)?;
+    Some(inside.split_once(closing).map_or("", |(_, rest)| rest))
+}
+
 impl Plan {
     /// Tells whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
@@ -93,5 +112,26 @@ impl Plan {
     /// Tells whether every script undoes itself when it fails.
     pub fn is_transactional(&self) -> bool {
         self.scripts.iter().all(|script| script.transaction == TransactionMode::One)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_words_of_a_statement_are_found_behind_comments() {
+        let words = |text: &str| {
+            let statement = Statement {
+                text: text.to_string(),
+                line: 1,
+                sha256: String::new(),
+                touches: Touches::default(),
+            };
+            statement.words().take(2).collect::<Vec<_>>()
+        };
+        assert_eq!(words("-- why\n /* how */create\trole app;"), ["CREATE", "ROLE"]);
+        assert_eq!(words("VACUUM;"), ["VACUUM"]);
+        assert_eq!(words("-- nothing"), [""; 0]);
     }
 }

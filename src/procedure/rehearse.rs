@@ -87,7 +87,7 @@ async fn on_a_snapshot(
     let mut taken = op.step(Step::Snapshot, snapshot::take(ports, place)).await?.what;
     taken.facts.insert("proof.level".to_string(), level.word().to_string());
     let (_, rehearsal) = legs::prove_and_rehearse(ports, op, plan, place, &taken, None).await?;
-    Ok(rehearsal.ledger)
+    Ok(rehearsal.map_err(|beyond| beyond.0)?.ledger)
 }
 
 fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {

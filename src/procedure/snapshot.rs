@@ -107,7 +107,11 @@ async fn restored(
         (_, Some(plan)) => {
             let keep = Some(draft.folder.as_path());
             let (proof, rehearsal) = prove_and_rehearse(ports, op, plan, &place, taken, keep).await?;
-            Ok((Some(proof), Some(rehearsal)))
+            let rehearsal = rehearsal.map_err(|beyond| {
+                let text = format!("{beyond}: nobody knows beforehand what it loses", beyond = beyond.0);
+                ports.observer.event(&Event::Note { text });
+            });
+            Ok((Some(proof), rehearsal.ok()))
         }
     }
 }

@@ -77,7 +77,7 @@ both_engines! {
     fn a_failure_tells_its_three_parts_as_data(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.revision("ffff00000001", &[ADD_PROCESS_RANK], "INSERT INTO nowhere VALUES (1);", "");
-        let run = sandbox.ripcord(&["upgrade", "--format", "json"]);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--format", "json"]);
         run.expect_code(4);
         let error = &keeps_the_contract(&run, "upgrade")["error"];
         assert!(error["fact"].as_str().unwrap().contains("nowhere"), "{error}");
@@ -87,6 +87,17 @@ both_engines! {
         assert_eq!(error["backup"]["proven"], true, "{error}");
         let failed = run.json().into_iter().find(|line| line["event"] == "step-failed").unwrap();
         assert_eq!(failed["step"], "migrate");
+    }
+
+    fn a_failure_on_the_copy_is_told_as_data(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.revision("ffff00000001", &[ADD_PROCESS_RANK], "INSERT INTO nowhere VALUES (1);", "");
+        let run = sandbox.ripcord(&["upgrade", "--format", "json"]);
+        run.expect_code(4);
+        let error = &keeps_the_contract(&run, "upgrade")["error"];
+        assert!(error["fact"].as_str().unwrap().contains("nowhere"), "{error}");
+        assert_eq!((error["aftermath"].as_str(), error["step"].as_str()), (Some("unchanged"), Some("rehearse")), "{error}");
+        assert!(!error["next"].as_array().unwrap().is_empty() && error["backup"].is_null(), "{error}");
     }
 
     fn a_report_names_the_undo_command_and_what_changed(db: &TestDatabase) {
@@ -116,6 +127,8 @@ both_engines! {
         assert_eq!(told, [
             "target", "step-started preflight", "step-finished preflight", "planned", "begun",
             "step-started snapshot", "step-finished snapshot", "step-started prove", "step-finished prove",
+            "step-started rehearse", "step-finished rehearse", "step-started rehearse-back", "step-finished rehearse-back",
+            "step-started rehearse-again", "step-finished rehearse-again",
             "step-started publish", "step-finished publish", "step-started migrate",
             "applied 1975ea83b712", "applied 5f2c81d0a3be", "step-finished migrate",
             "step-started verify", "step-finished verify", "step-started finish", "step-finished finish", "report",

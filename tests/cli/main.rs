@@ -28,4 +28,5 @@ mod rows_of_others;
 mod support_works;
 mod upgrade_keeps_data;
 mod upgrade_refuses;
+mod upgrade_rehearses;
 mod verify_finds;

@@ -84,6 +84,7 @@ fn failures_on_sqlite_read_as_ever() {
     sandbox.revision("ffff00000001", &[ADD_PROCESS_RANK], "INSERT INTO nowhere VALUES (1);", "");
     at(&sandbox, 1);
     terminal.run(&["upgrade"]);
+    terminal.run(&["upgrade", "--no-rehearsal"]);
     terminal.run(&["upgrade", "5f2c81d0a3bf"]);
     terminal.run(&["restore", "nowhere"]);
     terminal.run(&["--database-url", "mysql://localhost/app", "upgrade"]);

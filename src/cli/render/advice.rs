@@ -65,6 +65,9 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         }
         Error::Exists { .. } => "name a database that does not exist yet",
         Error::Statement { .. } => "mend the revision file and run the same command again",
+        Error::BeyondCopy { .. } => {
+            "put that statement into a revision of its own, and rehearse the others up to it by name"
+        }
         Error::ForeignKeys { .. } => {
             "mend the revision so that every key has its row, and run the same command again"
         }

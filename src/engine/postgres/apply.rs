@@ -1,6 +1,7 @@
 //! Running scripts on the live database, with the user's own settings.
 
 use super::PostgresDatabase;
+use super::beyond;
 use super::bookkeeping::Tables;
 use super::effects;
 use super::errors::{self, code};
@@ -83,6 +84,9 @@ impl PostgresDatabase {
         }
         tables.write(session, script, book).await?;
         let now = definitions(session).await?;
+        if self.is_copy {
+            beyond::refuse_shared_writes(session, script).await?;
+        }
         let applied = Applied {
             rows_written: rows_written(session, &before, &now).await?,
             locks: Some(effects::locks(session, &before).await?),
@@ -155,6 +159,9 @@ impl PostgresDatabase {
         let mut session = self.migrating_session().await?;
         let tables = Tables::find(&mut session).await?;
         for (index, statement) in script.statements.iter().enumerate() {
+            if self.is_copy {
+                beyond::refuse_by_words(script, statement)?;
+            }
             log.statement_started(&script.revision, index, &statement.sha256)?;
             let mut tries = self.retries();
             loop {

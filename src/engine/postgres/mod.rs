@@ -6,6 +6,7 @@
 //! something is done, and to the vendor's own programs the dump and its restore.
 
 mod apply;
+mod beyond;
 mod blockers;
 mod bookkeeping;
 mod catalog;
@@ -103,6 +104,8 @@ pub struct PostgresDatabase {
     own_settings: OnceCell<Vec<(&'static str, String)>>,
     /// The programs for this server; chosen once.
     tools: OnceCell<Tools>,
+    /// True of the copy of a rehearsal: scripts must not reach beyond it.
+    is_copy: bool,
 }
 
 impl PostgresDatabase {
@@ -141,6 +144,7 @@ impl PostgresDatabase {
             own_transactions: Mutex::default(),
             watch: Mutex::default(),
             own_settings: OnceCell::new(),
+            is_copy: false,
             tools: OnceCell::new(),
         })
     }

@@ -70,11 +70,19 @@ pub struct OpenOptions {
     pub workers: usize,
     /// Whether a file that is not there counts as an empty database, which the first script creates.
     pub create: bool,
+    /// Whether it is the copy of a rehearsal: scripts then must not write to any other file.
+    pub is_copy: bool,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cancel: Cancel::new(), lock_timeout: Duration::from_secs(3), workers: 0, create: false }
+        Self {
+            cancel: Cancel::new(),
+            lock_timeout: Duration::from_secs(3),
+            workers: 0,
+            create: false,
+            is_copy: false,
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub(in crate::procedure) struct Rehearsal {
 }
 
 /// Restores the snapshot in `place`, compares it, and rehearses the plan on what was restored. A way there that fails
-/// is a failure of the whole: the real run would fail as well.
+/// is a failure of the whole: the real run would fail as well. One that would reach beyond the copy is none: it was not
+/// run, and why is what comes back.
 ///
 /// What the rehearsal keeps of the data goes into `draft`, the folder of a backup to come; without one nothing is kept.
 pub(in crate::procedure) async fn prove_and_rehearse(
@@ -36,16 +37,28 @@ pub(in crate::procedure) async fn prove_and_rehearse(
     place: &Path,
     taken: &Snapshot,
     draft: Option<&Path>,
-) -> Result<(Proof, Rehearsal), Failure> {
+) -> Result<(Proof, Result<Rehearsal, Beyond>), Failure> {
     let id = op.id().to_string();
     let copy = op.step(Step::Prove, open(ports, place, taken, &id)).await?.what;
     let outcome = there_and_back(ports, op, plan, taken, copy.as_ref(), draft).await;
     let proof = copy.proof().clone();
     // Whatever happened: the copy holds all data and must not stay.
     let removed = copy.remove().await;
-    let rehearsal = outcome?;
+    let rehearsal = match outcome {
+        Err(failure) if reaches_beyond(&failure) => Err(Beyond(failure)),
+        outcome => Ok(outcome?),
+    };
     removed.map_err(refused)?;
     Ok((proof, rehearsal))
+}
+
+/// Why a plan cannot be rehearsed: it would change what lies beside the copy.
+pub(in crate::procedure) struct Beyond(pub Failure);
+
+fn reaches_beyond(failure: &Failure) -> bool {
+    use crate::{engine, runner};
+    let cause = failure.source.downcast_ref::<runner::Error>();
+    matches!(cause, Some(runner::Error::Engine(engine::Error::BeyondCopy { .. })))
 }
 
 async fn open(
@@ -202,9 +215,10 @@ fn or_why(leg: Result<Done<Leg>, Failure>) -> Result<(Option<Leg>, Option<String
             };
             use crate::engine::Error;
             match engine {
-                Error::Statement { .. } | Error::ForeignKeys { .. } | Error::VersionRows { .. } => {
-                    Ok((None, Some(engine.to_string())))
-                }
+                Error::Statement { .. }
+                | Error::ForeignKeys { .. }
+                | Error::VersionRows { .. }
+                | Error::BeyondCopy { .. } => Ok((None, Some(engine.to_string()))),
                 _ => Err(failure),
             }
         }

@@ -90,7 +90,7 @@ both_engines! {
             "UPDATE training_config SET model_type = 'gone';\nALTER TABLE training_config ADD COLUMN extra INTEGER;\nINSERT INTO nowhere VALUES (1);",
             "",
         );
-        let run = refuses(&sandbox, db, &["upgrade"], 4, "nowhere");
+        let run = refuses(&sandbox, db, &["upgrade", "--no-rehearsal"], 4, "nowhere");
         // The file and the line of the statement are what a person needs to mend it.
         run.stderr_has("aaaa00000001_revision_aaaa00000001.sql").stderr_has("line 10");
         assert_eq!(sandbox.backups().len(), 2, "the proven way back is kept");
@@ -103,7 +103,7 @@ both_engines! {
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
         sandbox.revision("aaaa00000002", &[DROP_WARMUP_STEPS], "INSERT INTO nowhere VALUES (1);", "");
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
         run.expect_code(4);
         says_three_parts(&run, "nowhere");
         run.stderr_has("state: the snapshot was put back");
@@ -118,7 +118,7 @@ both_engines! {
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
         sandbox.revision("aaaa00000002", &[DROP_WARMUP_STEPS], "INSERT INTO nowhere VALUES (1);", "");
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade", "--on-failure", "stop"]);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--on-failure", "stop"]);
         run.expect_code(5);
         says_three_parts(&run, "nowhere");
         assert_eq!(db.version(), DROP_WARMUP_STEPS);

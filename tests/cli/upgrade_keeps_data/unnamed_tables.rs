@@ -152,7 +152,7 @@ psql -q -X -h {socket} -U app -d app -c "INSERT INTO audit SELECT coalesce(max(i
 exec "$REAL" "$@""#
         ),
     );
-    let run = sandbox.ripcord(&["upgrade"]);
+    let run = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
     run.expect_code(5).stderr_has("next: ripcord restore");
     assert_ne!(db.query("SELECT count(*) FROM audit WHERE what = 'meanwhile';"), "0");
     assert_eq!(db.version(), DROP_WARMUP_STEPS);

@@ -101,6 +101,7 @@ impl PostgresDatabase {
             own_transactions: Mutex::default(),
             watch: Mutex::<writes::Watch>::default(),
             own_settings: OnceCell::new(),
+            is_copy: true,
             tools: OnceCell::new(),
         };
         if level == ProofLevel::Schema {

@@ -36,6 +36,9 @@ impl Site {
             let session = &writer.session;
             let before = roots(session)?;
             session.run("preparing a migration", "PRAGMA foreign_keys = OFF")?;
+            if self.options.is_copy {
+                refuse_other_files(script)?;
+            }
             let outcome = match script.transaction {
                 TransactionMode::One => in_one_transaction(session, script, book),
                 TransactionMode::None => one_by_one(session, script, book, log),
@@ -74,6 +77,23 @@ fn in_one_transaction(session: &Session, script: &Script, book: &Bookkeeping<'_>
     session.authorizer(None::<Guard>).map_err(|error| session.failed("preparing", error))?;
     ran?;
     finish(session, script, book)
+}
+
+/// A rehearsal writes to nothing but its copy: a file that a script attaches, or copies itself to, is another one.
+fn refuse_other_files(script: &Script) -> Result<(), Error> {
+    let reaches = |statement: &&Statement| {
+        let words: Vec<String> = statement.words().take(3).collect();
+        let into = words.iter().skip(1).any(|word| word == "INTO");
+        words.first().is_some_and(|first| first == "ATTACH" || first == "VACUUM" && into)
+    };
+    match script.statements.iter().find(reaches) {
+        Some(statement) => Err(Error::BeyondCopy {
+            place: script.place.clone(),
+            line: statement.line,
+            what: "another file".to_string(),
+        }),
+        None => Ok(()),
+    }
 }
 
 type Guard = fn(AuthContext<'_>) -> Authorization;

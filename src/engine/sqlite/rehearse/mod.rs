@@ -48,7 +48,7 @@ impl Site {
             if schema_only { self.copy_schema(&before, &file) } else { self.copy_whole(&before, &file) };
         let opened = made.and_then(|()| {
             checkpoint::reached("the copy for a rehearsal is made");
-            let options = OpenOptions { create: false, ..self.options.clone() };
+            let options = OpenOptions { create: false, is_copy: true, ..self.options.clone() };
             SqliteDatabase::open(&file, options)
         });
         let database = opened.inspect_err(|_| {
