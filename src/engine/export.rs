@@ -7,7 +7,9 @@
 use super::Error;
 use crate::catalog::TableName;
 use crate::fingerprint::Digest;
+use crate::ledger::{Keep, Returned, Salvage, SalvageKind};
 use crate::report::{Amount, Progress};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -84,6 +86,50 @@ pub struct Exported {
     pub rows: u64,
     /// Of whole rows, as in a fingerprint, over the columns of the export.
     pub digest: Digest,
+}
+
+/// What was salvaged of one table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Salvaged {
+    pub exported: Exported,
+    pub salvage: Salvage,
+}
+
+impl Salvaged {
+    /// Describes what an engine has exported for `keep`, and what there-and-back left in its columns.
+    pub fn of(keep: &Keep, exported: Exported, returned: BTreeMap<String, Returned>) -> Self {
+        let salvage = Salvage {
+            what: keep.what,
+            table: keep.table.clone(),
+            key: keep.key.iter().map(|(old, _)| old.clone()).collect(),
+            // Of whole rows all columns are there, whichever told them apart.
+            identity: if keep.what == SalvageKind::Values { keep.identity.clone() } else { Vec::new() },
+            columns: keep.columns.iter().map(|column| column.name.clone()).collect(),
+            returned,
+        };
+        Self { exported, salvage }
+    }
+}
+
+/// Returns the columns of a salvaged CSV by their names: what identifies a row, what is kept of it, and of the columns in
+/// `left` what there-and-back left there. The names of the last are free ones.
+pub fn salvage_columns(keep: &Keep, left: &[String]) -> (Vec<String>, Vec<(String, String)>) {
+    let mut names: Vec<String> = match keep.what {
+        SalvageKind::Rows => Vec::new(),
+        SalvageKind::Values => {
+            keep.key.iter().map(|(old, _)| old.clone()).chain(keep.identity.iter().cloned()).collect()
+        }
+    };
+    names.extend(keep.columns.iter().map(|column| column.name.clone()));
+    let mut named: Vec<(String, String)> = Vec::new();
+    for column in left {
+        let mut free = format!("returned {column}");
+        while names.contains(&free) || named.iter().any(|(_, taken)| *taken == free) {
+            free.insert_str(0, "returned ");
+        }
+        named.push((column.clone(), free));
+    }
+    (names, named)
 }
 
 /// A value on its way into an export; text in UTF-8, as far as it is valid at all.

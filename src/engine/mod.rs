@@ -21,7 +21,7 @@ use crate::catalog::{Catalog, DatabaseId, Finding, TableName};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::ScriptLog;
-use crate::ledger::{Answers, Question};
+use crate::ledger::{Answers, Keep, Question};
 use crate::plan::Script;
 use crate::report::Progress;
 use crate::store::ToolFact;
@@ -180,6 +180,15 @@ pub trait RehearsalCopy: Send + Sync {
 
     /// Compares the rows of the database with those it had at the beginning.
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error>;
+
+    /// Hands to the outlet what is to be kept of the rows that the database had at the beginning, compared with what it
+    /// holds now. Returns what was handed over, in the order of `keeps`; some of it may turn out to be no row at all.
+    async fn salvage(
+        &self,
+        keeps: &[Keep],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Salvaged>, Error>;
 
     /// Removes everything; also when an operation was cancelled.
     async fn remove(self: Box<Self>) -> Result<(), Error>;

@@ -42,7 +42,7 @@ fn answers(before: &Inventory, after: &Inventory, old: &Values, new: &Values, na
 fn kept(old: &Values, new: &Values, dropped: &[&str]) -> Vec<Keep> {
     let before = inventory(&[("t", table(["a", "b"], old))]);
     let mut now = table(["a", "b"], new);
-    dropped.iter().for_each(|column| drop(now.columns.remove(*column)));
+    now.columns.retain(|column, _| !dropped.contains(&column.as_str()));
     let back = inventory(&[("t", now)]);
     let rows = answers(&before, &back, old, new, ["a", "b"]);
     keeps(&before, (&back, &rows), Some((&back, &rows)))
@@ -100,7 +100,7 @@ fn a_table_that_comes_back_empty_or_not_at_all_is_kept_whole() {
 fn keyless(rows: &Values, dropped: &[&str]) -> TableFingerprint {
     let mut without = table(["a", "b"], rows);
     without.key.clear();
-    dropped.iter().for_each(|column| drop(without.columns.remove(*column)));
+    without.columns.retain(|column, _| !dropped.contains(&column.as_str()));
     without
 }
 

@@ -3,7 +3,7 @@
 use super::{Ports, refused};
 use crate::engine::Selection;
 use crate::report::{Event, Failure, Step};
-use crate::tabular::{Draft, Sidecar};
+use crate::tabular::{Draft, Made, Sidecar};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ pub async fn export(
 ) -> Result<Vec<Export>, Failure> {
     ports.database.must_exist().await.map_err(refused)?;
     // Before anything is read: a name that is taken must not be found after an hour.
-    let draft = Arc::new(Draft::begin(folder, selections).map_err(refused)?);
+    let names = selections.iter().map(|selection| selection.name().to_string()).collect();
+    let draft = Arc::new(Draft::begin(folder, names).map_err(refused)?);
     ports.observer.event(&Event::StepStarted { step: Step::Export });
     let done = write(ports, selections, &draft).await;
     ports.observer.event(&match &done {
@@ -45,7 +46,9 @@ async fn write(
     let exported = ports.database.export_rows(selections, draft.clone(), &progress).await.map_err(refused)?;
     // The last moment at which stopping leaves nothing behind.
     ports.go_on().map_err(refused)?;
-    let published = draft.publish(&exported, ports.identity(), at).map_err(refused)?;
+    let made: Vec<Made> =
+        selections.iter().zip(exported).map(|(selection, exported)| Made::of(selection, exported)).collect();
+    let published = draft.publish(&made, ports.identity(), at).map_err(refused)?;
     Ok(published.into_iter().map(|(place, facts)| Export { place, facts }).collect())
 }
 

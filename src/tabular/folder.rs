@@ -2,10 +2,10 @@
 
 use super::Error;
 use super::gzip::GzipFile;
-use super::sidecar::{CsvFile, Sidecar};
+use super::sidecar::{CsvFile, Made, Sidecar};
 use crate::base::{fs, hash};
 use crate::catalog::DatabaseId;
-use crate::engine::{self, Exported, Outlet, RowSink, Selection, Shape};
+use crate::engine::{self, Outlet, RowSink, Shape};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ pub struct Draft {
     folder: PathBuf,
     /// Whether the folder was made for this.
     made: bool,
-    selections: Vec<Selection>,
+    names: Vec<String>,
     open: Mutex<Vec<Option<Open>>>,
 }
 
@@ -33,10 +33,10 @@ struct Open {
 
 impl Draft {
     /// Makes the folder (0700) if it is not there. Fails if a file of any of these names is.
-    pub fn begin(folder: &Path, selections: &[Selection]) -> Result<Self, Error> {
+    pub fn begin(folder: &Path, names: Vec<String>) -> Result<Self, Error> {
         let mut stems = BTreeSet::new();
-        for selection in selections {
-            let stem = file_stem(selection.name());
+        for name in &names {
+            let stem = file_stem(name);
             for place in [csv_path(folder, &stem), json_path(folder, &stem)] {
                 if place.symlink_metadata().is_ok() {
                     return Err(Error::Taken { place });
@@ -51,8 +51,8 @@ impl Draft {
         Ok(Self {
             folder: folder.to_path_buf(),
             made,
-            selections: selections.to_vec(),
-            open: Mutex::new(selections.iter().map(|_| None).collect()),
+            open: Mutex::new(names.iter().map(|_| None).collect()),
+            names,
         })
     }
 
@@ -60,20 +60,23 @@ impl Draft {
     /// what it has named when one of them fails. Returns what was published, with the paths of the CSV files.
     pub fn publish(
         &self,
-        exported: &[Exported],
+        made: &[Made],
         database: &DatabaseId,
         at: DateTime<Utc>,
     ) -> Result<Vec<(PathBuf, Sidecar)>, Error> {
         let open = std::mem::take(&mut *self.open.lock().unwrap_or_else(PoisonError::into_inner));
         let mut ready = Vec::new();
-        for ((selection, exported), open) in self.selections.iter().zip(exported).zip(open) {
+        for ((name, made), open) in self.names.iter().zip(made).zip(open) {
+            if made.salvage.is_some() && made.exported.rows == 0 {
+                continue;
+            }
             // An engine that returns opened what it returns.
             let open = open.ok_or(engine::Error::Interrupted)?;
-            let stem = file_stem(selection.name());
+            let stem = file_stem(name);
             let target = csv_path(&self.folder, &stem);
             let sealed = open.gzip.seal()?;
             let file = CsvFile { name: format!("{stem}.csv.gz"), size: sealed.size, sha256: sealed.sha256 };
-            let sidecar = Sidecar::new(selection, exported, database, at, file);
+            let sidecar = Sidecar::new(name, made, database, at, file);
             let json = self.written(&sidecar)?;
             ready.push((open.path, target, json, json_path(&self.folder, &stem), sidecar));
         }

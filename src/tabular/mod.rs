@@ -13,7 +13,7 @@ mod sidecar;
 pub use crate::ledger::{Returned, Salvage, SalvageKind};
 pub use folder::{Draft, file_stem};
 pub use salvaged::salvaged;
-pub use sidecar::{Sidecar, SidecarColumn};
+pub use sidecar::{Made, Sidecar, SidecarColumn};
 
 use std::path::PathBuf;
 

@@ -1,7 +1,7 @@
 //! The JSON beside an export: what the CSV cannot say itself.
 
 use crate::catalog::{DatabaseId, TableName};
-use crate::engine::{Exported, Selection};
+use crate::engine::{Exported, Salvaged, Selection};
 use crate::fingerprint::{ALGORITHM, Digest};
 use crate::ledger::Salvage;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -56,25 +56,47 @@ pub(super) struct CsvFile {
     pub sha256: String,
 }
 
-impl Sidecar {
-    pub(super) fn new(
-        selection: &Selection,
-        exported: &Exported,
-        database: &DatabaseId,
-        at: DateTime<Utc>,
-        file: CsvFile,
-    ) -> Self {
+/// One export that an engine has handed over.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The statement, if it is the answer to one.
+    pub query: Option<String>,
+    pub exported: Exported,
+    pub salvage: Option<Salvage>,
+}
+
+impl Made {
+    /// Describes an export by hand.
+    pub fn of(selection: &Selection, exported: Exported) -> Self {
         let query = match selection {
             Selection::Table(_) => None,
             Selection::Query { sql, .. } => Some(sql.clone()),
         };
-        let shape = exported.shape.clone();
+        Self { query, exported, salvage: None }
+    }
+}
+
+impl From<Salvaged> for Made {
+    fn from(salvaged: Salvaged) -> Self {
+        Self { query: None, exported: salvaged.exported, salvage: Some(salvaged.salvage) }
+    }
+}
+
+impl Sidecar {
+    pub(super) fn new(
+        name: &str,
+        made: &Made,
+        database: &DatabaseId,
+        at: DateTime<Utc>,
+        file: CsvFile,
+    ) -> Self {
+        let shape = made.exported.shape.clone();
         let columns = shape.columns.into_iter();
         Self {
             format: FORMAT,
-            name: selection.name().to_string(),
+            name: name.to_string(),
             table: shape.table,
-            query,
+            query: made.query.clone(),
             database: database.clone(),
             exported: at.to_rfc3339_opts(SecondsFormat::Secs, true),
             ripcord: env!("CARGO_PKG_VERSION").to_string(),
@@ -87,10 +109,10 @@ impl Sidecar {
             key: shape.key,
             left_out: shape.left_out,
             encoding: shape.encoding,
-            rows: exported.rows,
+            rows: made.exported.rows,
             algorithm: ALGORITHM.to_string(),
-            digest: exported.digest,
-            salvage: None,
+            digest: made.exported.digest,
+            salvage: made.salvage.clone(),
         }
     }
 }

@@ -40,6 +40,11 @@ impl View {
         Ok(Self { sessions: sessions.collect::<Result<_, _>>()?, wal: None })
     }
 
+    /// Looks through a connection that sees one instant already.
+    pub(super) fn of_session(session: Session) -> Self {
+        Self { sessions: vec![session], wal: None }
+    }
+
     /// Looks at the live database, with fewer connections than asked for where somebody commits without a pause.
     pub(super) fn of_live(site: &Site, workers: usize) -> Result<Self, Error> {
         let wal_was_there = site.has_wal();

@@ -13,7 +13,7 @@ use super::session::{Purpose, Session};
 use crate::catalog::TableName;
 use crate::engine::{Error, Exported, Outlet, Selection, Tally};
 use crate::report::Progress;
-use shape::Plan;
+pub(super) use shape::Plan;
 
 const DOING: &str = "opening a snapshot";
 
@@ -42,16 +42,28 @@ impl PostgresDatabase {
         }
         let mut exported = Vec::new();
         for (place, plan) in plans.into_iter().enumerate() {
-            let sink = outlet.open(place, &plan.shape)?;
             let tally = Tally::new(selections[place].name(), progress);
-            let hasher = self.copy(&mut session, &plan, &sink, &tally).await?;
-            tally.finish();
-            let print = hasher.finish(&[], &[]);
-            exported.push(Exported { shape: plan.shape, rows: print.rows, digest: print.digest });
+            exported.push(self.export_plan(&mut session, plan, place, outlet, tally).await?);
         }
         session.run("closing a snapshot", "ROLLBACK").await?;
         session.close().await;
         Ok(exported)
+    }
+
+    /// Hands the rows of one plan to the outlet.
+    pub(super) async fn export_plan(
+        &self,
+        session: &mut Session,
+        plan: Plan,
+        place: usize,
+        outlet: &dyn Outlet,
+        tally: Tally<'_>,
+    ) -> Result<Exported, Error> {
+        let sink = outlet.open(place, &plan.shape)?;
+        let hasher = self.copy(session, &plan, &sink, &tally).await?;
+        tally.finish();
+        let print = hasher.finish(&[], &[]);
+        Ok(Exported { shape: plan.shape, rows: print.rows, digest: print.digest })
     }
 
     /// Opens a session with a transaction that sees one instant, and finds what the selections name.

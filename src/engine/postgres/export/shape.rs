@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Column as _, Executor as _, SqlSafeStr as _, Statement
 use std::collections::BTreeSet;
 
 /// How one selection is read.
-pub(super) struct Plan {
+pub(in super::super) struct Plan {
     pub shape: Shape,
     /// The statement that sends its rows.
     pub sql: String,
@@ -32,6 +32,21 @@ impl Plan {
             (_, Some(relation)) => Self::of_relation(session, relation).await,
             (Selection::Table(_), None) => Err(selection.refuse("it was not looked for")),
         }
+    }
+
+    /// Reads a table in a session that sees one state of it anyway.
+    pub(in super::super) async fn of_table(
+        session: &mut Session,
+        selection: &Selection,
+    ) -> Result<Self, Error> {
+        let relation = super::find(session, selection, selection.name()).await?;
+        Self::of_relation(session, relation).await
+    }
+
+    /// Reads what a query of ours gives, under pinned settings.
+    pub(in super::super) async fn of_known(session: &mut Session, sql: &str) -> Result<Self, Error> {
+        let selection = Selection::Query { name: "salvage".to_string(), sql: sql.to_string() };
+        Ok(Self { path: PINNED_PATH, ..Self::of_query(session, &selection, sql).await? })
     }
 
     async fn of_relation(session: &mut Session, relation: Relation) -> Result<Self, Error> {

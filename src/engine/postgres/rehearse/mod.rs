@@ -2,6 +2,7 @@
 //! second one is made from it by the server, which copies files and is many times faster than another restore.
 
 mod rows;
+mod salvage;
 
 use super::names::{self, identifier};
 use super::prove::{LEVEL, proof_level};
@@ -11,8 +12,8 @@ use super::session::Purpose;
 use super::{PostgresDatabase, bookkeeping, system_of, writes};
 use crate::base::checkpoint;
 use crate::catalog::{DatabaseId, EngineKind};
-use crate::engine::{Database, Error, Proof, ProofLevel, RehearsalCopy, Snapshot};
-use crate::ledger::{Answers, Question};
+use crate::engine::{Database, Error, Outlet, Proof, ProofLevel, RehearsalCopy, Salvaged, Snapshot};
+use crate::ledger::{Answers, Keep, Question};
 use crate::report::Progress;
 use async_trait::async_trait;
 use std::path::Path;
@@ -132,6 +133,17 @@ impl RehearsalCopy for PostgresCopy {
 
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
         self.database.unless_cancelled(rows::changes(&self.database, &self.before, questions)).await
+    }
+
+    async fn salvage(
+        &self,
+        keeps: &[Keep],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Salvaged>, Error> {
+        let before = (&self.database.server, self.before.as_str());
+        let work = salvage::salvage(&self.database, before, keeps, outlet.as_ref(), progress);
+        self.database.unless_cancelled(work).await
     }
 
     async fn remove(self: Box<Self>) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use futures_util::StreamExt;
 
 const DOING: &str = "comparing rows";
 /// The temporary table; its columns are k0, k1 … for the key, c0, c1 … for the columns.
-const AFTER: &str = "pg_temp.ripcord_after";
+pub(super) const AFTER: &str = "pg_temp.ripcord_after";
 /// How much is sent at once; the server sends a message for each row.
 const BLOCK: usize = 256 * 1024;
 
@@ -47,7 +47,7 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
             } else {
                 by_key(old, question).await
             };
-            old.run(DOING, &format!("DROP TABLE {AFTER}")).await?;
+            drop_after(old).await?;
             found?
         }
     };
@@ -70,12 +70,28 @@ async fn bring(
     let key = question.key.iter().enumerate().map(|(index, (_, name))| (format!("k{index}"), name));
     let columns = question.columns.iter().enumerate().map(|(index, (_, name))| (format!("c{index}"), name));
     let parts: Vec<(String, &String)> = key.chain(columns).collect();
-    let made: Vec<String> = parts.iter().map(|(made, _)| format!("{made} text COLLATE \"C\"")).collect();
-    old.run(DOING, &format!("CREATE TEMPORARY TABLE ripcord_after ({})", made.join(", "))).await?;
+    let made: Vec<String> = parts.iter().map(|(made, _)| made.clone()).collect();
     let read: Vec<String> = parts.iter().map(|(_, name)| format!("{}::text", identifier(name))).collect();
     let out = format!("COPY (SELECT {} FROM ONLY {}) TO STDOUT", read.join(", "), now.sql());
-    pour(old, new, &out).await.map_err(|error| new.failed(&error, DOING))?;
+    pour_into(old, new, &made, &out).await
+}
+
+/// Makes the temporary table with these columns and fills it with what `out` sends in the other session.
+pub(super) async fn pour_into(
+    old: &mut Session,
+    new: &mut Session,
+    columns: &[String],
+    out: &str,
+) -> Result<(), Error> {
+    let columns: Vec<String> = columns.iter().map(|made| format!("{made} text COLLATE \"C\"")).collect();
+    old.run(DOING, &format!("CREATE TEMPORARY TABLE ripcord_after ({})", columns.join(", "))).await?;
+    pour(old, new, out).await.map_err(|error| new.failed(&error, DOING))?;
     old.run(DOING, &format!("ANALYZE {AFTER}")).await
+}
+
+/// Removes the temporary table.
+pub(super) async fn drop_after(old: &mut Session) -> Result<(), Error> {
+    old.run(DOING, &format!("DROP TABLE {AFTER}")).await
 }
 
 async fn pour(old: &mut Session, new: &mut Session, out: &str) -> Result<(), sqlx::Error> {
@@ -95,7 +111,7 @@ async fn pour(old: &mut Session, new: &mut Session, out: &str) -> Result<(), sql
 }
 
 /// Returns the name of a column of the table before as the text that is compared.
-fn text(name: &str) -> String {
+pub(super) fn text(name: &str) -> String {
     format!("(a.{}::text COLLATE \"C\")", identifier(name))
 }
 

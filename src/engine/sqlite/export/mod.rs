@@ -13,7 +13,7 @@ use super::Site;
 use super::view::View;
 use crate::engine::{Error, Exported, MOST_WORKERS, Outlet, Selection, Tally};
 use crate::report::Progress;
-use plan::Plan;
+pub(super) use plan::Plan;
 
 impl Site {
     /// Exports each selection, all as of one instant.
@@ -30,17 +30,29 @@ impl Site {
         let plans: Vec<Plan> = plans.collect::<Result<_, _>>()?;
         let mut exported = Vec::new();
         for (place, plan) in plans.into_iter().enumerate() {
-            let sink = outlet.open(place, &plan.shape)?;
             let tally = Tally::new(selections[place].name(), progress);
-            let hasher = if plan.rowid.is_some() {
-                ranges::read(&mut view, &plan, sink.as_ref(), &tally)?
-            } else {
-                stream::read(&view, &plan, self.workers().min(MOST_WORKERS), sink.as_ref(), &tally)?
-            };
-            tally.finish();
-            let print = hasher.finish(&[], &[]);
-            exported.push(Exported { shape: plan.shape, rows: print.rows, digest: print.digest });
+            exported.push(self.export_plan(&mut view, plan, place, outlet, tally)?);
         }
         Ok(exported)
+    }
+
+    /// Hands the rows of one plan to the outlet.
+    pub(super) fn export_plan(
+        &self,
+        view: &mut View,
+        plan: Plan,
+        place: usize,
+        outlet: &dyn Outlet,
+        tally: Tally<'_>,
+    ) -> Result<Exported, Error> {
+        let sink = outlet.open(place, &plan.shape)?;
+        let hasher = if plan.rowid.is_some() {
+            ranges::read(view, &plan, sink.as_ref(), &tally)?
+        } else {
+            stream::read(view, &plan, self.workers().min(MOST_WORKERS), sink.as_ref(), &tally)?
+        };
+        tally.finish();
+        let print = hasher.finish(&[], &[]);
+        Ok(Exported { shape: plan.shape, rows: print.rows, digest: print.digest })
     }
 }

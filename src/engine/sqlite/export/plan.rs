@@ -9,7 +9,7 @@ use crate::catalog::{Catalog, Table, TableKind, TableName, quote};
 use crate::engine::{Error, Selection, Shape, ShapeColumn};
 
 /// What is read, and how.
-pub(super) struct Plan {
+pub(in super::super) struct Plan {
     pub shape: Shape,
     /// What names the rowid, where rows are read by its ranges.
     pub rowid: Option<String>,
@@ -25,7 +25,11 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Decides how to read a selection.
-    pub(super) fn of(session: &Session, catalog: &Catalog, selection: &Selection) -> Result<Self, Error> {
+    pub(in super::super) fn of(
+        session: &Session,
+        catalog: &Catalog,
+        selection: &Selection,
+    ) -> Result<Self, Error> {
         match selection {
             Selection::Query { sql, .. } => Self::of_query(session, selection, sql),
             Selection::Table(asked) => {
@@ -111,6 +115,21 @@ impl Plan {
             list: String::new(),
             from: String::new(),
             query: Some(sql.to_string()),
+            shape,
+        })
+    }
+
+    /// Reads what a query of ours gives, whose columns are known.
+    pub(in super::super) fn of_known(session: &Session, sql: String, shape: Shape) -> Result<Self, Error> {
+        let encoding = Encoding::of(session)?;
+        let shape = Shape { encoding: encoding.name().to_string(), ..shape };
+        Ok(Self {
+            rowid: None,
+            encoding,
+            by_name: shape.by_name(),
+            list: String::new(),
+            from: String::new(),
+            query: Some(sql),
             shape,
         })
     }

@@ -4,6 +4,7 @@
 //! folder of the snapshot, which goes as a whole when a crash leaves it.
 
 mod rows;
+mod salvage;
 
 use super::catalog::SHADOWS;
 use super::failure::io_failed;
@@ -12,8 +13,9 @@ use super::snapshot::file_in;
 use super::{OpenOptions, Site, SqliteDatabase};
 use crate::base::{checkpoint, fs};
 use crate::catalog::quote;
-use crate::engine::{Database, Error, Proof, RehearsalCopy, Snapshot};
-use crate::ledger::{Answers, Question};
+use crate::engine::{Database, Error, Outlet, Proof, RehearsalCopy, Salvaged, Snapshot};
+use crate::ledger::{Answers, Keep, Question};
+use crate::report::Progress;
 use async_trait::async_trait;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -150,6 +152,19 @@ impl RehearsalCopy for SqliteCopy {
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
         let (before, questions) = (self.before.clone(), questions.to_vec());
         self.database.blocking(move |site| rows::changes(site, &before, &questions)).await
+    }
+
+    async fn salvage(
+        &self,
+        keeps: &[Keep],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Salvaged>, Error> {
+        let (before, keeps, progress) = (self.before.clone(), keeps.to_vec(), progress.clone());
+        let work = self
+            .database
+            .blocking(move |site| salvage::salvage(site, &before, &keeps, outlet.as_ref(), &progress));
+        work.await
     }
 
     async fn remove(self: Box<Self>) -> Result<(), Error> {

@@ -1,0 +1,214 @@
+//! Salvage: what of the snapshot's rows is not there, or not the same, in the copy that was migrated there and back.
+//!
+//! Values are compared by type and bytes, as everywhere in a rehearsal. Nothing is held in memory but a block of rows:
+//! what has to be sorted is sorted by SQLite, in its temporary files.
+
+use super::super::Site;
+use super::super::catalog;
+use super::super::export::Plan;
+use super::super::raw::Cursor;
+use super::super::session::Session;
+use super::super::view::View;
+use super::{BEFORE, attach};
+use crate::catalog::quote;
+use crate::engine::{
+    Error, Exported, MOST_WORKERS, Outlet, Salvaged, Selection, Shape, ShapeColumn, Tally, Value,
+    salvage_columns,
+};
+use crate::ledger::{Keep, Returned, SalvageKind};
+use crate::report::Progress;
+use rusqlite::OpenFlags;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Hands over what is to be kept.
+pub(super) fn salvage(
+    site: &Site,
+    before: &Path,
+    keeps: &[Keep],
+    outlet: &dyn Outlet,
+    progress: &Progress,
+) -> Result<Vec<Salvaged>, Error> {
+    let session = site.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI)?;
+    session.run("opening", "PRAGMA query_only = ON")?;
+    attach(&session, before)?;
+    let mut both = View::of_session(session);
+    // Whole tables are read by several threads, in ranges of their rowids.
+    let mut old = View::of_copy(before, site.workers().min(MOST_WORKERS), &site.options.cancel)?;
+    let tables = catalog::read(old.first())?;
+    let mut salvaged = Vec::new();
+    for (place, keep) in keeps.iter().enumerate() {
+        let name = keep.name();
+        let tally = Tally::new(&name, progress);
+        let is_whole = keep.what == SalvageKind::Rows && keep.now.is_none();
+        let (exported, returned) = if is_whole {
+            let plan = Plan::of(old.first(), &tables, &Selection::Table(keep.table.name.clone()))?;
+            (site.export_plan(&mut old, plan, place, outlet, tally)?, BTreeMap::new())
+        } else {
+            compared(site, &mut both, keep, place, outlet, tally)?
+        };
+        salvaged.push(Salvaged::of(keep, exported, returned));
+    }
+    Ok(salvaged)
+}
+
+type Left = BTreeMap<String, Returned>;
+
+fn compared(
+    site: &Site,
+    both: &mut View,
+    keep: &Keep,
+    place: usize,
+    outlet: &dyn Outlet,
+    tally: Tally<'_>,
+) -> Result<(Exported, Left), Error> {
+    let mut returned = constants(both.first(), keep)?;
+    let is_open = |name: &String| !returned.contains_key(name);
+    let left: Vec<String> = match keep.key.is_empty() {
+        // A row without a key has no one row that it came back as.
+        true => Vec::new(),
+        false => compared_names(keep).filter(|name| keep.returned && is_open(name)).collect(),
+    };
+    let (names, left) = salvage_columns(keep, &left);
+    let sql = statement(keep, &names, &left);
+    let types = names.iter().map(|name| (name.clone(), keep.type_of(name)));
+    let types = types.chain(left.iter().map(|(column, name)| (name.clone(), keep.type_of(column))));
+    let shape = Shape {
+        table: Some(keep.table.clone()),
+        columns: types.map(|(name, type_name)| ShapeColumn { name, type_name }).collect(),
+        key: keep.key.iter().map(|(old, _)| old.clone()).collect(),
+        left_out: keep.left_out.clone(),
+        encoding: String::new(),
+    };
+    let plan = Plan::of_known(both.first(), sql, shape)?;
+    let exported = site.export_plan(both, plan, place, outlet, tally)?;
+    returned.extend(left.into_iter().map(|(column, name)| (column, Returned::In(name))));
+    Ok((exported, returned))
+}
+
+fn compared_names(keep: &Keep) -> impl Iterator<Item = String> + '_ {
+    let values = keep.what == SalvageKind::Values;
+    keep.columns.iter().filter(move |column| values && column.compared).map(|column| column.name.clone())
+}
+
+/// Returns what the whole column holds now, where that is one value and one that needs no care to be written: NULL, an
+/// integer or a text.
+fn constants(session: &Session, keep: &Keep) -> Result<Left, Error> {
+    let mut found = Left::new();
+    let Some(now) = keep.now.as_ref().filter(|_| keep.returned) else { return Ok(found) };
+    for name in compared_names(keep) {
+        let column = quote(&name);
+        let sql = format!(
+            "SELECT min({column} COLLATE BINARY) IS max({column} COLLATE BINARY) AND count({column}) IN (0, count(*))
+            AND coalesce(min(typeof({column})) = max(typeof({column})), 1), min({column} COLLATE BINARY)
+            FROM main.{}",
+            now.sql()
+        );
+        let failed = |error| session.failed("comparing rows", error);
+        let mut cursor = Cursor::prepare(session, &sql, session.is_wide()?).map_err(failed)?;
+        if !cursor.step().map_err(failed)? || cursor.integer(0) != 1 {
+            continue;
+        }
+        let field = match cursor.value(1) {
+            Value::Null => None,
+            Value::Integer(number) => Some(number.to_string()),
+            Value::Text(text) if !session.is_wide()? => match std::str::from_utf8(text) {
+                Ok(text) => Some(format!("\"{}\"", text.replace('"', "\"\""))),
+                Err(_) => continue,
+            },
+            _ => continue,
+        };
+        found.insert(name, Returned::Constant(field));
+    }
+    Ok(found)
+}
+
+fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String {
+    let old = format!("{BEFORE}.{}", quote(&keep.table.name));
+    let list = |side: &str| {
+        let names = names.iter().map(|name| format!("{side}.{0} AS {0}", quote(name)));
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let Some(now) = &keep.now else {
+        let held = keep.columns.iter().map(|column| format!("a.{} IS NOT NULL", quote(&column.name)));
+        let held = held.collect::<Vec<_>>().join(" OR ");
+        let filter = if keep.key.is_empty() { "1".to_string() } else { held };
+        return format!("SELECT {} FROM {old} AS a WHERE {filter}", list("a"));
+    };
+    let now = format!("main.{}", now.sql());
+    if keep.key.is_empty() {
+        return without_key(keep, &old, &now, &list("x"));
+    }
+    let on = keep.key.iter().map(|(one, other)| format!("a.{} IS b.{}", quote(one), quote(other)));
+    let on = on.collect::<Vec<_>>().join(" AND ");
+    match keep.what {
+        SalvageKind::Rows => format!(
+            "SELECT {} FROM {old} AS a WHERE NOT EXISTS (SELECT 1 FROM {now} AS b WHERE {on})",
+            list("a")
+        ),
+        SalvageKind::Values => {
+            let left = left.iter().map(|(column, name)| format!(", b.{} AS {}", quote(column), quote(name)));
+            let differs = keep.columns.iter().map(|column| {
+                let (one, other) =
+                    (format!("a.{}", quote(&column.name)), format!("b.{}", quote(&column.name)));
+                match column.compared {
+                    true => {
+                        format!("+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other})")
+                    }
+                    false => format!("{one} IS NOT NULL"),
+                }
+            });
+            format!(
+                "SELECT {}{} FROM {old} AS a JOIN {now} AS b ON {on} WHERE {}",
+                list("a"),
+                left.collect::<String>(),
+                differs.collect::<Vec<_>>().join(" OR ")
+            )
+        }
+    }
+}
+
+/// Rows of both sides are sorted together; within those that are alike, how many there are on each side decides.
+fn without_key(keep: &Keep, old: &str, now: &str, list: &str) -> String {
+    let compared: Vec<String> = compared_names(keep).collect();
+    let of_kept = |name: &String| keep.columns.iter().any(|column| column.name == *name);
+    let mut names: Vec<&String> = keep.identity.iter().filter(|name| !of_kept(name)).collect();
+    names.extend(keep.columns.iter().map(|column| &column.name));
+    let is_there = |name: &str| keep.identity.iter().chain(&compared).any(|other| other == name);
+    let (mut before, mut after) = (String::new(), String::new());
+    for name in names {
+        let column = quote(name);
+        before.push_str(&format!(", {column}"));
+        let there = if is_there(name) { format!(", {column}") } else { format!(", NULL AS {column}") };
+        after.push_str(&there);
+    }
+    let alike = |names: &mut dyn Iterator<Item = &String>| {
+        let parts: Vec<String> =
+            names.map(|name| format!("{0} COLLATE BINARY, typeof({0})", quote(name))).collect();
+        if parts.is_empty() {
+            "PARTITION BY 0".to_string()
+        } else {
+            format!("PARTITION BY {}", parts.join(", "))
+        }
+    };
+    let group = alike(&mut keep.identity.iter());
+    let whole = alike(&mut keep.identity.iter().chain(&compared));
+    let gone: Vec<String> =
+        keep.columns.iter().map(|column| column.name.clone()).filter(|name| !is_there(name)).collect();
+    let order = gone.iter().map(|name| format!(", {}", quote(name))).collect::<String>();
+    let held: String = gone.iter().map(|name| format!(" OR {} IS NOT NULL", quote(name))).collect();
+    // Rows of which fewer are there now are in the export of rows.
+    let stays = if compared.is_empty() { "ripcord_place <= ripcord_now" } else { "1" };
+    let chosen = match keep.what {
+        SalvageKind::Rows => "ripcord_place > ripcord_now".to_string(),
+        SalvageKind::Values => format!("ripcord_hit AND {stays}"),
+    };
+    format!(
+        "WITH ripcord_both AS (SELECT 0 AS ripcord_side{before} FROM {old} UNION ALL SELECT 1{after} FROM {now}),
+        ripcord_counted AS (SELECT *, sum(ripcord_side) OVER ({group}) AS ripcord_now,
+        row_number() OVER ({group}, ripcord_side ORDER BY 0{order}) AS ripcord_place,
+        sum(1 - 2 * ripcord_side) OVER ({whole}) AS ripcord_more FROM ripcord_both),
+        ripcord_marked AS (SELECT *, max(ripcord_more <> 0{held}) OVER ({group}) AS ripcord_hit FROM ripcord_counted)
+        SELECT {list} FROM ripcord_marked AS x WHERE ripcord_side = 0 AND {chosen}"
+    )
+}
