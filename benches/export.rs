@@ -67,11 +67,18 @@ fn beside(
             }),
             Contestant::new("ripcord, with digest and SHA-256, synced", || {
                 let selections = [Selection::Table(table.to_string())];
-                let draft = Arc::new(Draft::begin(&folder, &selections).expect("a draft"));
+                let draft =
+                    Arc::new(Draft::begin(&folder, vec![selections[0].name().to_string()]).expect("a draft"));
                 let exported = runtime
                     .block_on(database.export_rows(&selections, draft.clone(), &Progress::silent()))
                     .expect("exported");
-                draft.publish(&exported, database.identity(), SystemClock.now()).expect("published");
+                draft
+                    .publish(
+                        &ripcord::tabular::Made::all(&selections, exported),
+                        database.identity(),
+                        SystemClock.now(),
+                    )
+                    .expect("published");
             })
             .prepared(|| {
                 data::fresh(&folder);

@@ -1,9 +1,10 @@
 //! Facts without wording: what happens while it happens ([`Event`]), how it ended ([`Report`], [`Failure`]) and what
 //! is true of the data now ([`Aftermath`]). The wording is made in `cli::render`.
 
-use crate::catalog::{Change, DatabaseId, Finding};
+use crate::catalog::{Change, DatabaseId, Finding, TableName};
 use crate::fingerprint::Comparison;
 use crate::history::RevisionId;
+use crate::ledger::SalvageKind;
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -65,6 +66,8 @@ pub enum Step {
     RehearseBack,
     /// Run it there once more.
     RehearseAgain,
+    /// Keep what the migration destroys and its way back does not bring back.
+    Salvage,
     Finish,
 }
 
@@ -237,6 +240,21 @@ pub struct BackupFacts {
     pub place: PathBuf,
     pub bytes: u64,
     pub proven: bool,
+    /// What of the migration's losses it holds as files by themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub salvage: Vec<SalvageFacts>,
+}
+
+/// One salvaged file of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SalvageFacts {
+    /// The CSV, relative to the backup's folder.
+    pub file: String,
+    pub what: SalvageKind,
+    pub table: TableName,
+    /// The columns whose values were salvaged.
+    pub columns: Vec<String>,
+    pub rows: u64,
 }
 
 /// What verification saw after a change.

@@ -46,9 +46,7 @@ async fn write(
     let exported = ports.database.export_rows(selections, draft.clone(), &progress).await.map_err(refused)?;
     // The last moment at which stopping leaves nothing behind.
     ports.go_on().map_err(refused)?;
-    let made: Vec<Made> =
-        selections.iter().zip(exported).map(|(selection, exported)| Made::of(selection, exported)).collect();
-    let published = draft.publish(&made, ports.identity(), at).map_err(refused)?;
+    let published = draft.publish(&Made::all(selections, exported), ports.identity(), at).map_err(refused)?;
     Ok(published.into_iter().map(|(place, facts)| Export { place, facts }).collect())
 }
 

@@ -13,6 +13,7 @@ mod judge;
 pub mod recover;
 pub mod rehearse;
 pub mod restore;
+pub mod salvage;
 mod settle;
 mod snapshot;
 pub mod stamp;

@@ -8,7 +8,7 @@ mod after_restore;
 pub(super) use after_restore::took_place;
 
 use super::snapshot::{self, Saved, read_inventory, read_plan};
-use super::{Ports, Refusal, SnapshotPolicy, refused, rows_text, settle, verify};
+use super::{Ports, Refusal, SnapshotPolicy, refused, rows_text, salvage, settle, verify};
 use crate::engine::{Applied, Bookkeeping, OtherWrites};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
@@ -313,7 +313,8 @@ async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failu
     let id = state.backup.clone().unwrap_or_else(|| state.operation.clone());
     let backup = super::restore::whole(ports, &id).await?;
     let inventory = read_inventory(&backup, "before.json").map_err(refused)?;
-    Ok(Saved { backup, inventory, rehearsal: None })
+    let salvage = salvage::of(&backup);
+    Ok(Saved { backup, inventory, rehearsal: None, salvage })
 }
 
 fn report(ports: &Ports<'_>, state: &OperationState) -> Report {

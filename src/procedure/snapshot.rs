@@ -1,15 +1,14 @@
 //! Taking a snapshot, proving it, publishing it: one backup, three steps.
 
 use super::rehearse::{Rehearsal, prove_and_rehearse};
-use super::{Ports, Refusal, SnapshotPolicy, facts::Done, rows_text, settle};
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done, rows_text, salvage, settle};
 use crate::base::fs;
 use crate::catalog::Severity;
 use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
-use crate::ledger::Ledger;
 use crate::plan::Plan;
-use crate::report::{BackupFacts, Event, Failure, Kind, Step};
+use crate::report::{BackupFacts, Event, Failure, Kind, SalvageFacts, Step};
 use crate::runbook::RunbookFacts;
 use crate::store::{Backup, Draft, FORMAT, Manifest, ProofFacts};
 use chrono::{DateTime, Utc};
@@ -21,6 +20,8 @@ pub(super) struct Saved {
     pub inventory: Inventory,
     /// What the rehearsal on the restored snapshot found out, if there was one.
     pub rehearsal: Option<Rehearsal>,
+    /// What of the migration's losses is in it as files by themselves.
+    pub salvage: Vec<SalvageFacts>,
 }
 
 impl Saved {
@@ -30,6 +31,7 @@ impl Saved {
             place: self.backup.folder.clone(),
             bytes: self.backup.bytes(),
             proven: self.backup.manifest.proof.proven,
+            salvage: self.salvage.clone(),
         }
     }
 }
@@ -77,18 +79,19 @@ pub(super) async fn keep(
         Ok(restored) => restored,
         Err(failure) => return Err(discard(ports, draft, failure).await),
     };
-    let ledger = rehearsal.as_ref().map(|rehearsal| &rehearsal.ledger);
 
     // ---- Consent has its place here (`procedure/consent.rs`), with the ledger, or without one where nothing was
     // rehearsed. Refused: `return Err(discard(ports, draft, failure).await)`.
     // ----
 
     let inventory = taken.inventory.clone();
-    let published = publish(ports, draft, taken, proof.as_ref(), purpose, began, ledger);
+    let salvaged = rehearsal.iter().flat_map(|rehearsal| &rehearsal.salvage);
+    let salvage = salvaged.filter_map(salvage::facts).collect();
+    let published = publish(ports, draft, taken, proof.as_ref(), purpose, began, rehearsal.as_ref());
     let backup = op.step(Step::Publish, published).await?;
     op.write(Entry::Published { backup: backup.manifest.id.clone() })
         .map_err(|error| failed(op, Step::Publish, error))?;
-    Ok(Saved { backup, inventory, rehearsal })
+    Ok(Saved { backup, inventory, rehearsal, salvage })
 }
 
 /// Reads the snapshot back, as far as it is asked for, and rehearses the plan on what that restores.
@@ -193,7 +196,7 @@ async fn publish(
     proof: Option<&Proof>,
     purpose: &Purpose<'_>,
     began: DateTime<Utc>,
-    ledger: Option<&Ledger>,
+    rehearsal: Option<&Rehearsal>,
 ) -> Result<Backup, Box<dyn std::error::Error + Send + Sync>> {
     let manifest = Manifest { created: began, ..manifest(ports, &taken, proof, purpose, &draft)? };
     let write = |name: &str, bytes: &[u8], mode: u32| {
@@ -206,12 +209,14 @@ async fn publish(
     };
     write("before.json", &serde_json::to_vec_pretty(&taken.inventory)?, 0o600)?;
     write("RESTORE.sh", ports.database.restore_script(&taken).as_bytes(), 0o700)?;
-    write("RUNBOOK.md", crate::runbook::text(&RunbookFacts::of(&manifest)).as_bytes(), 0o600)?;
+    let salvage = rehearsal.map(|rehearsal| rehearsal.salvage.clone()).unwrap_or_default();
+    let facts = RunbookFacts { salvage, ..RunbookFacts::of(&manifest) };
+    write("RUNBOOK.md", crate::runbook::text(&facts).as_bytes(), 0o600)?;
     if let Some(plan) = purpose.plan {
         // After a crash `recover` judges by what was planned, not by what the project's files say then.
         write("plan.json", &serde_json::to_vec_pretty(plan)?, 0o600)?;
     }
-    if let Some(ledger) = ledger {
+    if let Some(Rehearsal { ledger, .. }) = rehearsal {
         write("ledger.json", &serde_json::to_vec_pretty(ledger)?, 0o600)?;
     }
     keep_migrations(ports, &draft, purpose.plan)?;

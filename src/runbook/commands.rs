@@ -92,16 +92,16 @@ fn url(place: &str, name: &str) -> String {
     }
 }
 
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     crate::catalog::TableName::plain(name).sql()
 }
 
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 /// Returns a word that a shell reads as it is written here.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let harmless = |c: char| c.is_ascii_alphanumeric() || "/._-:@+=,".contains(c);
     if !word.is_empty() && word.chars().all(harmless) {
         return word.to_string();

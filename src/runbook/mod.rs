@@ -5,12 +5,14 @@
 //! says where to look. Leaves `RESTORE.sh`, the same way back as a script, to the engine.
 
 mod commands;
+mod salvage;
 
 use crate::catalog::{DatabaseId, EngineKind};
 use crate::fingerprint::NotCompared;
 use crate::history::RevisionId;
 use crate::report::Kind;
 use crate::store::{Manifest, ProofFacts};
+use crate::tabular::Sidecar;
 use chrono::{DateTime, Utc};
 use commands::Commands;
 
@@ -37,6 +39,8 @@ pub struct RunbookFacts {
     pub rows: u64,
     /// What was not read for the fingerprint, and why.
     pub not_compared: Vec<NotCompared>,
+    /// What the migration takes away for good, as files by themselves.
+    pub salvage: Vec<Sidecar>,
 }
 
 impl RunbookFacts {
@@ -56,6 +60,7 @@ impl RunbookFacts {
             tables: manifest.fingerprint.tables.len(),
             rows: manifest.fingerprint.rows(),
             not_compared: manifest.fingerprint.not_compared.clone(),
+            salvage: Vec::new(),
         }
     }
 }
@@ -71,8 +76,12 @@ pub fn text(facts: &RunbookFacts) -> String {
         with_ripcord(facts, &commands),
         without_ripcord(&commands),
         ask(facts),
+        salvage::section(facts),
     ]
     .join("\n")
+    .trim_end()
+    .to_string()
+        + "\n"
 }
 
 fn heading(facts: &RunbookFacts) -> String {

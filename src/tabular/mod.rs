@@ -15,7 +15,35 @@ pub use folder::{Draft, file_stem};
 pub use salvaged::salvaged;
 pub use sidecar::{Made, Sidecar, SidecarColumn};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The folder for exports in that of a backup.
+pub const EXPORTS: &str = "exports";
+
+/// Returns the salvage in the folder of a backup, by name: the JSON of each file, and where the CSV is. Empty when there is
+/// none. What else lies there is passed over.
+pub fn salvage_in(backup: &Path) -> std::io::Result<Vec<(PathBuf, Sidecar)>> {
+    let folder = backup.join(EXPORTS);
+    let entries = match std::fs::read_dir(&folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let place = entry?.path();
+        let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with('.') || !name.ends_with(".json") {
+            continue;
+        }
+        let sidecar: Sidecar = serde_json::from_slice(&std::fs::read(&place)?)?;
+        // The name is a part of the data: it must not lead out of the folder.
+        if sidecar.salvage.is_some() && !sidecar.file.contains('/') {
+            found.push((folder.join(&sidecar.file), sidecar));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(found)
+}
 
 /// Why files could not be made of an export.
 #[derive(Debug, thiserror::Error)]

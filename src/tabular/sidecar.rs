@@ -66,13 +66,16 @@ pub struct Made {
 }
 
 impl Made {
-    /// Describes an export by hand.
-    pub fn of(selection: &Selection, exported: Exported) -> Self {
-        let query = match selection {
-            Selection::Table(_) => None,
-            Selection::Query { sql, .. } => Some(sql.clone()),
-        };
-        Self { query, exported, salvage: None }
+    /// Describes exports by hand, in the order of their selections.
+    pub fn all(selections: &[Selection], exported: Vec<Exported>) -> Vec<Self> {
+        let made = selections.iter().zip(exported).map(|(selection, exported)| {
+            let query = match selection {
+                Selection::Table(_) => None,
+                Selection::Query { sql, .. } => Some(sql.clone()),
+            };
+            Self { query, exported, salvage: None }
+        });
+        made.collect()
     }
 }
 

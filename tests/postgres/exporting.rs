@@ -19,10 +19,15 @@ async fn try_export(
     folder: &Path,
     selections: &[Selection],
 ) -> Result<Vec<(PathBuf, Sidecar)>, Error> {
-    let draft = Arc::new(Draft::begin(folder, selections).expect("a draft"));
+    let draft = Arc::new(
+        Draft::begin(folder, selections.iter().map(|asked| asked.name().to_string()).collect())
+            .expect("a draft"),
+    );
     let exported = database.export_rows(selections, draft.clone(), &Progress::silent()).await?;
     let at = "2026-11-23T18:15:00Z".parse().expect("a time");
-    Ok(draft.publish(&exported, database.identity(), at).expect("published"))
+    Ok(draft
+        .publish(&ripcord::tabular::Made::all(selections, exported), database.identity(), at)
+        .expect("published"))
 }
 
 fn export(bench: &Bench, folder: &str, selections: &[Selection]) -> Vec<(PathBuf, Sidecar)> {

@@ -6,7 +6,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::render::{self, Ending};
 use crate::cli::wiring;
 use crate::engine::Selection;
-use crate::procedure::{backup, export};
+use crate::procedure::{backup, export, salvage};
 use crate::report::{Failure, Progress, Step};
 use crate::store::{BackupStore, Damage, Listed};
 use serde_json::json;
@@ -27,7 +27,9 @@ pub(super) async fn run(context: &Context<'_>, args: &Backup) -> Result<Ending, 
         Backup::Show { backup } => {
             let store = wiring::store(&context.config, context.cancel);
             let backup = store.open(backup).await.map_err(Failure::refused)?;
-            Ok(Ending::said(render::show_backup(&backup), json!({ "backup": backup })))
+            let salvage = salvage::of(&backup);
+            let human = render::show_backup(&backup, &salvage);
+            Ok(Ending::said(human, json!({ "backup": backup, "salvage": salvage })))
         }
         Backup::Verify { backup, chain } => verify(context, backup.as_deref(), *chain).await,
         Backup::Export { tables, query, out } => export_to(context, tables, query, out).await,

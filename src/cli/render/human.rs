@@ -117,6 +117,7 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
             backup.place.display(),
             words::bytes(backup.bytes)
         ));
+        lines.extend(backup.salvage.iter().map(|file| format!("salvaged   {}", words::salvage(file))));
     }
     if let Some(undo) = &report.undo {
         lines.push(format!("undo       {}", output.command(undo)));

@@ -4,6 +4,7 @@ use super::words;
 use crate::journal::OperationState;
 use crate::procedure::export::Export;
 use crate::procedure::rows_text;
+use crate::report::SalvageFacts;
 use crate::store::{Backup, Listed};
 use comfy_table::{Table, presets};
 
@@ -51,7 +52,7 @@ pub fn exports(all: &[Export]) -> String {
 }
 
 /// Returns everything worth knowing of one backup.
-pub fn show_backup(backup: &Backup) -> String {
+pub fn show_backup(backup: &Backup, salvage: &[SalvageFacts]) -> String {
     let manifest = &backup.manifest;
     let mut lines = vec![
         format!("backup     {}", manifest.id),
@@ -73,6 +74,7 @@ pub fn show_backup(backup: &Backup) -> String {
             words::count(manifest.artifacts.len(), "file")
         ),
     ];
+    lines.extend(salvage.iter().map(|file| format!("salvaged   {}", words::salvage(file))));
     for (name, table) in &manifest.fingerprint.tables {
         lines.push(format!("  {name}: {} rows", table.rows));
     }

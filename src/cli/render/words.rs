@@ -1,6 +1,7 @@
 //! Words and figures for people.
 
-use crate::report::{Aftermath, Kind, Step};
+use crate::ledger::SalvageKind;
+use crate::report::{Aftermath, Kind, SalvageFacts, Step};
 
 /// Returns the name of a step as it stands at the beginning of a line.
 pub(super) fn step(step: Step) -> &'static str {
@@ -20,12 +21,27 @@ pub(super) fn step(step: Step) -> &'static str {
         Step::Rehearse => "rehearse",
         Step::RehearseBack => "go back",
         Step::RehearseAgain => "again",
+        Step::Salvage => "salvage",
         Step::Finish => "finish",
     }
 }
 
 pub(super) fn kind(kind: Kind) -> &'static str {
     kind.word()
+}
+
+/// Says what one salvaged file holds.
+pub(super) fn salvage(file: &SalvageFacts) -> String {
+    let rows = count(usize::try_from(file.rows).unwrap_or(usize::MAX), "row");
+    let what = match file.what {
+        SalvageKind::Rows => format!("{rows} of {}", file.table),
+        SalvageKind::Values => {
+            let columns: Vec<String> =
+                file.columns.iter().map(|column| format!("{}.{column}", file.table)).collect();
+            format!("{} in {rows}", columns.join(", "))
+        }
+    };
+    format!("{what}: {}", file.file)
 }
 
 /// Says what is true of the data now: the one line an operator looks for.

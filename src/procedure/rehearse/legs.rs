@@ -4,15 +4,16 @@
 //! is gone when it ends, however it ends.
 
 use super::super::facts::Done;
-use super::super::{Ports, Refusal, refused};
+use super::super::{Ports, Refusal, refused, salvage, settle};
 use crate::engine::{Bookkeeping, Proof, RehearsalCopy, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Operation, ScriptLog};
-use crate::ledger::{self, Answers, Ledger, Run, Seen, WayBack};
+use crate::ledger::{self, Answers, Keep, Ledger, Run, Seen, WayBack};
 use crate::plan::Plan;
 use crate::report::{Failure, Step};
 use crate::runner::{MigrationRunner, Reverse};
+use crate::tabular::Sidecar;
 use std::path::Path;
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ pub(in crate::procedure) struct Rehearsal {
     pub ledger: Ledger,
     /// The copy at the end of the way there: how the real run must end as well.
     pub end: Inventory,
+    /// What was kept of what would be lost.
+    pub salvage: Vec<Sidecar>,
 }
 
 /// Restores the snapshot in `place`, compares it, and rehearses the plan on what was restored. A way there that fails
@@ -106,11 +109,13 @@ async fn there_and_back(
         (back, back_failed) = or_why(leg)?;
     }
 
-    // ---- Salvage has its place here, when there is a draft to keep it in (`procedure/salvage.rs`). `copy` holds the
-    // database as it was beside the one that went there and back; what is known of the three states is in `before`,
-    // `there` and `back` (each leg: `inventory`, and `answers` about its rows against those before).
-    if let Some(_draft) = draft {}
-    // ----
+    // Before the way there again: what is missing now is what a way back of the real database would leave missing.
+    let mut salvage = Vec::new();
+    if let Some(draft) = draft.filter(|_| rows_seen) {
+        let ends = (&there, back.as_ref());
+        let stands = back_failed.is_none() || stays_there(copy, plan, back_plan.as_ref()).await;
+        salvage = salvage::take(ports, op, &keeps(&before, ends, stands), copy, draft).await?;
+    }
 
     if back.is_some() {
         let leg = op.step(Step::RehearseAgain, stage.leg(plan, Step::RehearseAgain)).await;
@@ -134,7 +139,20 @@ async fn there_and_back(
         ways_back: ways_back(plan, back.as_ref(), copy),
         revisions: runs(&there, back.as_ref(), again.as_ref()),
     });
-    Ok(Rehearsal { ledger, end: there.inventory })
+    Ok(Rehearsal { ledger, end: there.inventory, salvage })
+}
+
+/// Returns what must be kept. Where a way back broke off in between, what is there now is not to be compared with.
+fn keeps(before: &Inventory, (there, back): (&Leg, Option<&Leg>), stands: bool) -> Vec<Keep> {
+    let back = back.map(|leg| (&leg.inventory, &leg.answers));
+    let keeps = ledger::keeps(before, (&there.inventory, &there.answers), back);
+    if stands { keeps } else { keeps.into_iter().map(Keep::uncompared).collect() }
+}
+
+/// Tells whether a way back that failed has undone itself, so that the copy is at the end of the way there.
+async fn stays_there(copy: &dyn RehearsalCopy, plan: &Plan, back: Option<&Plan>) -> bool {
+    let rows = copy.database().version_rows().await.unwrap_or_default();
+    settle::same(&rows, &plan.to) && back.is_some_and(Plan::is_transactional)
 }
 
 /// What each leg of the way needs.

@@ -13,7 +13,7 @@ pub(in super::super) struct Plan {
     pub shape: Shape,
     /// What names the rowid, where rows are read by its ranges.
     pub rowid: Option<String>,
-    pub encoding: Encoding,
+    pub(super) encoding: Encoding,
     /// The columns in the order of their names, by their places.
     pub by_name: Vec<usize>,
     /// The columns as SQL, and what they are selected from.

@@ -30,10 +30,15 @@ async fn export_with(
     selections: &[Selection],
 ) -> Result<Vec<(PathBuf, Sidecar)>, Error> {
     let database = scratch.open_with(options);
-    let draft = Arc::new(Draft::begin(folder, selections).expect("a draft"));
+    let draft = Arc::new(
+        Draft::begin(folder, selections.iter().map(|asked| asked.name().to_string()).collect())
+            .expect("a draft"),
+    );
     let exported = database.export_rows(selections, draft.clone(), &silent()).await?;
     let at = super::support::clock().0;
-    Ok(draft.publish(&exported, database.identity(), at).expect("published"))
+    Ok(draft
+        .publish(&crate::tabular::Made::all(selections, exported), database.identity(), at)
+        .expect("published"))
 }
 
 async fn export(scratch: &Scratch, name: &str, selections: &[Selection]) -> Vec<(PathBuf, Sidecar)> {
