@@ -14,7 +14,13 @@ use std::sync::Arc;
 pub struct Journal {
     folder: PathBuf,
     clock: Arc<dyn Clock>,
+    #[cfg(test)]
+    disk: Disk,
 }
+
+/// Hears every entry before it is written, and tells whether the disk takes it: no test can fill a real one in time.
+#[cfg(test)]
+pub(crate) type Disk = Arc<dyn Fn(&Entry) -> bool + Send + Sync>;
 
 /// Why a journal could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +38,19 @@ pub enum JournalError {
 impl Journal {
     /// Returns the journals below a backup folder. Creates nothing: reading commands must not leave traces.
     pub fn open(backups: &Path, clock: Arc<dyn Clock>) -> Self {
-        Self { folder: backups.join(".operations"), clock }
+        let folder = backups.join(".operations");
+        Self {
+            folder,
+            clock,
+            #[cfg(test)]
+            disk: Arc::new(|_| true),
+        }
+    }
+
+    /// Returns the same journals on another disk.
+    #[cfg(test)]
+    pub(crate) fn on_disk(self, disk: Disk) -> Self {
+        Self { disk, ..self }
     }
 
     /// Returns a name for a new operation that sorts behind every other: two operations of the same second, or a clock
@@ -58,8 +76,7 @@ impl Journal {
         let is_first = !self.folder.exists();
         fs::create_private_dir(&self.folder).map_err(doing("created"))?;
         let file = fs::create_private_file(&place).map_err(doing("created"))?;
-        let mut writer =
-            Writer { file, place: place.clone(), clock: self.clock.clone(), whole: 0, torn: false };
+        let mut writer = self.writer(file, &place, 0);
         writer.append(begun)?;
         // The name must survive a power cut as well as the line, and so must the names of the folders above it.
         let above = if is_first { 3 } else { 1 };
@@ -79,7 +96,7 @@ impl Journal {
         let whole = whole_lines(&std::fs::read(&place).map_err(failed)?).len() as u64;
         let file = fs::append_private(&place).map_err(failed)?;
         // What follows the last whole line was cut off by the crash: it goes before the next line comes.
-        let writer = Writer { file, place: place.clone(), clock: self.clock.clone(), whole, torn: true };
+        let writer = Writer { torn: true, ..self.writer(file, &place, whole) };
         Ok(Operation::new(operation.to_string(), writer))
     }
 
@@ -132,6 +149,18 @@ impl Journal {
     fn place(&self, operation: &str) -> PathBuf {
         self.folder.join(format!("{operation}.jsonl"))
     }
+
+    fn writer(&self, file: File, place: &Path, whole: u64) -> Writer {
+        Writer {
+            file,
+            place: place.to_path_buf(),
+            clock: self.clock.clone(),
+            whole,
+            torn: false,
+            #[cfg(test)]
+            disk: self.disk.clone(),
+        }
+    }
 }
 
 /// Appends lines to one journal.
@@ -143,6 +172,8 @@ pub struct Writer {
     whole: u64,
     /// Whether something may follow them that is not a whole line.
     torn: bool,
+    #[cfg(test)]
+    disk: Disk,
 }
 
 impl Writer {
@@ -161,6 +192,10 @@ impl Writer {
     }
 
     fn append_line(&mut self, line: &Line) -> io::Result<()> {
+        #[cfg(test)]
+        if !(self.disk)(&line.entry) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let mut text = serde_json::to_string(line)?;
         text.push('\n');
         if self.torn {

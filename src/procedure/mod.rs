@@ -20,6 +20,8 @@ pub mod stamp;
 pub mod verify;
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;
 
 pub use judge::{Circumstances, judge};

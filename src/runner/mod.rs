@@ -2,6 +2,8 @@
 
 pub mod sql;
 
+#[cfg(test)]
+pub(crate) mod contract;
 mod error;
 
 pub use error::Error;

@@ -7,7 +7,7 @@ use ripcord::engine::postgres::{Options, PostgresDatabase, tool_folders};
 use ripcord::engine::{Database, DatabaseUrl, Error, PostgresUrl, Snapshot, Staged};
 use ripcord::journal::{Entry, Journal, Operation, OperationState};
 use ripcord::report::{Kind, Progress};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -31,17 +31,7 @@ impl Bench {
     }
 
     pub fn options(&self) -> Options {
-        Options {
-            cancel: self.cancel.clone(),
-            lock_timeout: Duration::from_millis(300),
-            statement_timeout: None,
-            retries: 0,
-            jobs: 2,
-            tools_path: tool_folders(&[self.server.bin_dir().to_path_buf()]),
-            tool_timeout: None,
-            scratch_url: None,
-            work_dir: self.folder.path().to_path_buf(),
-        }
+        options(&self.server, self.folder.path(), &self.cancel)
     }
 
     /// The engine on the database `app`, as the role that owns it.
@@ -83,37 +73,58 @@ impl Bench {
 
     /// A journal for what an operation writes down.
     pub fn journal(&self) -> Journal {
-        let clock = FixedClock("2026-11-23T18:15:00Z".parse().expect("a time"));
-        Journal::open(self.folder.path(), Arc::new(clock))
+        journal(self.folder.path())
     }
 
     /// Begins an operation.
     pub fn operation(&self, id: &str) -> Operation {
-        let database = DatabaseId {
-            engine: EngineKind::Postgresql,
-            place: "here".into(),
-            name: "app".into(),
-            system: None,
-        };
-        let begun = Entry::Begun {
-            operation: id.to_string(),
-            kind: Kind::Upgrade,
-            database,
-            direction: None,
-            target: None,
-            from: Vec::new(),
-            to: Vec::new(),
-            who: "a test".into(),
-            process: 1,
-            version: "0".into(),
-        };
-        self.journal().begin(id, begun).expect("begun")
+        operation(&self.journal(), id)
     }
 
     /// What the journal knows of the only operation.
     pub fn state(&self) -> OperationState {
         self.journal().operations().expect("journals").remove(0)
     }
+}
+
+/// How the engine works with this server in tests.
+pub fn options(server: &Postgres, work_dir: &Path, cancel: &Cancel) -> Options {
+    Options {
+        cancel: cancel.clone(),
+        lock_timeout: Duration::from_millis(300),
+        statement_timeout: None,
+        retries: 0,
+        jobs: 2,
+        tools_path: tool_folders(&[server.bin_dir().to_path_buf()]),
+        tool_timeout: None,
+        scratch_url: None,
+        work_dir: work_dir.to_path_buf(),
+    }
+}
+
+/// The journals below a folder for backups.
+pub fn journal(backups: &Path) -> Journal {
+    let clock = FixedClock("2026-11-23T18:15:00Z".parse().expect("a time"));
+    Journal::open(backups, Arc::new(clock))
+}
+
+/// Begins an operation.
+pub fn operation(journal: &Journal, id: &str) -> Operation {
+    let database =
+        DatabaseId { engine: EngineKind::Postgresql, place: "here".into(), name: "app".into(), system: None };
+    let begun = Entry::Begun {
+        operation: id.to_string(),
+        kind: Kind::Upgrade,
+        database,
+        direction: None,
+        target: None,
+        from: Vec::new(),
+        to: Vec::new(),
+        who: "a test".into(),
+        process: 1,
+        version: "0".into(),
+    };
+    journal.begin(id, begun).expect("begun")
 }
 
 pub fn parse(url: &str) -> PostgresUrl {

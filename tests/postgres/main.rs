@@ -1,4 +1,5 @@
-//! What the PostgreSQL engine promises, on a private server, through the library.
+//! What the PostgreSQL engine promises, on a private server, through the library; and what every engine promises
+//! (`contract`), on both.
 
 #![allow(clippy::disallowed_methods, reason = "tests may start tools and write files as they like")]
 
@@ -8,6 +9,7 @@ mod support;
 mod applying;
 mod bench;
 mod broken_commit;
+mod contract;
 mod exporting;
 mod faults;
 mod killed;

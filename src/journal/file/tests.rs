@@ -138,7 +138,7 @@ fn writer_that_fails(journal: &Journal) -> Writer {
     let place = journal.place(OPERATION);
     let file = File::open(&place).expect("opened for reading only");
     let whole = file.metadata().expect("facts").len();
-    Writer { file, place, clock: journal.clock.clone(), whole, torn: false }
+    journal.writer(file, &place, whole)
 }
 
 #[tokio::test]

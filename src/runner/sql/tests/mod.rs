@@ -1,5 +1,6 @@
 //! The runner against a database in memory, and the sample project against SQLite itself.
 
+mod contract;
 mod fake;
 mod new_revisions;
 
@@ -195,14 +196,6 @@ async fn a_revision_applied_by_another_tool_needs_no_memory() {
 }
 
 #[tokio::test]
-async fn a_version_row_without_a_file_is_refused() {
-    let bench = linear();
-    bench.database.with(|content| content.rows = [RevisionId::new("gone").expect("an identifier")].into());
-    let refused = bench.plan(Direction::Up, "head").await.expect_err("refused");
-    assert!(matches!(refused, Error::History(HistoryError::UnknownRow { .. })), "{refused}");
-}
-
-#[tokio::test]
 async fn a_step_without_a_section_for_the_engine_is_refused_with_its_reason() {
     let body = "-- ripcord:irreversible \"rows were merged\"\n-- ripcord:upgrade sqlite\nSELECT 1;\n";
     let bench = Bench::new(&[("aaaa", "", body)]);
@@ -242,19 +235,6 @@ async fn a_failing_script_stops_the_run_and_is_journalled_as_begun() {
 }
 
 #[tokio::test]
-async fn a_wish_to_stop_is_heard_between_scripts() {
-    let bench = Bench::new(&[("aaaa", "", "-- ripcord:upgrade\nCANCEL;\n"), ("bbbb", "aaaa", &up_down("b"))]);
-    let (outcome, journal) = bench.migrate(Direction::Up, "head").await;
-    assert!(matches!(outcome, Err(Error::Engine(engine::Error::Interrupted))), "{outcome:?}");
-    assert_eq!(bench.rows(), ["aaaa"]);
-    assert_eq!(
-        journal.last().map(|line| line["event"] == "script-finished"),
-        Some(true),
-        "the first one is whole"
-    );
-}
-
-#[tokio::test]
 async fn a_database_that_does_not_exist_yet_can_be_planned_for() {
     let bench = linear();
     bench.database.with(|content| content.missing = true);
@@ -270,19 +250,6 @@ async fn a_folder_without_versions_is_told_as_no_project() {
     let runner = SqlRunner::new(Project::new(folder.path()), database.clone(), Cancel::new());
     assert!(matches!(runner.plan(Direction::Up, "head").await, Err(Error::NoProject { .. })));
     assert!(matches!(runner.files(), Err(Error::NoProject { .. })));
-}
-
-#[test]
-fn a_backup_is_told_every_revision_file() {
-    let bench = linear();
-    let names: Vec<_> = bench
-        .runner
-        .files()
-        .expect("files")
-        .iter()
-        .map(|path| path.file_name().map(ToOwned::to_owned))
-        .collect();
-    assert_eq!(names, ["aaaa.sql", "bbbb.sql", "cccc.sql"].map(|name| Some(name.into())));
 }
 
 #[test]
