@@ -220,6 +220,15 @@ impl Database for ToldDatabase {
         told!(self, "tidy", self.inner.tidy(operation, facts))
     }
 
+    async fn export_rows(
+        &self,
+        selections: &[Selection],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Exported>, Error> {
+        told!(self, "export rows", self.inner.export_rows(selections, outlet, progress))
+    }
+
     fn restore_script(&self, taken: &Snapshot) -> String {
         self.inner.restore_script(taken)
     }
@@ -241,9 +250,14 @@ impl BackupStore for ToldStore {
         self.inner.draft(id).await
     }
 
-    async fn publish(&self, draft: Draft, manifest: Manifest) -> Result<Backup, store::Error> {
+    async fn publish(
+        &self,
+        draft: Draft,
+        manifest: Manifest,
+        progress: &Progress,
+    ) -> Result<Backup, store::Error> {
         self.told.before("publish").map_err(no_room)?;
-        self.inner.publish(draft, manifest).await
+        self.inner.publish(draft, manifest, progress).await
     }
 
     async fn discard(&self, draft: Draft) -> Result<(), store::Error> {
@@ -264,9 +278,9 @@ impl BackupStore for ToldStore {
         self.inner.open(id).await
     }
 
-    async fn verify(&self, backup: &Backup) -> Result<Vec<Damage>, store::Error> {
+    async fn verify(&self, backup: &Backup, progress: &Progress) -> Result<Vec<Damage>, store::Error> {
         self.told.before("verify backup").map_err(no_room)?;
-        self.inner.verify(backup).await
+        self.inner.verify(backup, progress).await
     }
 
     async fn verify_chain(&self) -> Result<Vec<(String, Damage)>, store::Error> {
