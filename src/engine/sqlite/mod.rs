@@ -145,6 +145,17 @@ impl SqliteDatabase {
             },
         }
     }
+
+    /// Does blocking work that can take long: a wish to stop that came before it is heard here, however short it is.
+    async fn long<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Site) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        if self.site.options.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        self.blocking(work).await
+    }
 }
 
 fn canonical(path: &Path) -> Result<PathBuf, Error> {
@@ -188,7 +199,7 @@ impl Database for SqliteDatabase {
 
     async fn inventory(&self, progress: &Progress) -> Result<Inventory, Error> {
         let progress = progress.clone();
-        self.blocking(move |site| {
+        self.long(move |site| {
             let mut view = View::of_live(site, site.workers())?;
             inventory::take(&mut view, Depth::Full, &progress)
         })
@@ -202,12 +213,12 @@ impl Database for SqliteDatabase {
         progress: &Progress,
     ) -> Result<Inventory, Error> {
         let (before, folder, progress) = (before.clone(), folder.to_path_buf(), progress.clone());
-        self.blocking(move |site| site.inventory_after(&before, &folder, &progress)).await
+        self.long(move |site| site.inventory_after(&before, &folder, &progress)).await
     }
 
     async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
         let (folder, progress) = (folder.to_path_buf(), progress.clone());
-        self.blocking(move |site| site.snapshot(&folder, &progress)).await
+        self.long(move |site| site.snapshot(&folder, &progress)).await
     }
 
     async fn prove(
@@ -218,7 +229,7 @@ impl Database for SqliteDatabase {
         progress: &Progress,
     ) -> Result<Proof, Error> {
         let (folder, taken, progress) = (folder.to_path_buf(), taken.clone(), progress.clone());
-        self.blocking(move |site| site.prove(&folder, &taken, &progress)).await
+        self.long(move |site| site.prove(&folder, &taken, &progress)).await
     }
 
     async fn rehearsal(
@@ -252,7 +263,7 @@ impl Database for SqliteDatabase {
     ) -> Result<Applied, Error> {
         let (script, log) = (script.clone(), log.clone());
         let (operation, at, known) = (book.operation.to_string(), book.at, book.known.to_vec());
-        self.blocking(move |site| {
+        self.long(move |site| {
             site.apply(&script, &Bookkeeping { operation: &operation, at, known: &known }, &log)
         })
         .await
@@ -275,7 +286,7 @@ impl Database for SqliteDatabase {
         _progress: &Progress,
     ) -> Result<Staged, Error> {
         let (folder, expected) = (folder.to_path_buf(), expected.clone());
-        self.blocking(move |site| site.stage(&folder, &expected)).await
+        self.long(move |site| site.stage(&folder, &expected)).await
     }
 
     async fn swap(&self, staged: &Staged, operation: &str, log: &ScriptLog) -> Result<Swapped, Error> {

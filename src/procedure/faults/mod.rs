@@ -18,6 +18,7 @@ use crate::runner::sql::{Project, SqlRunner};
 use crate::store::BackupStore;
 use crate::store::local::LocalStore;
 use rusqlite::Connection;
+use rusqlite::types::Value;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
@@ -79,6 +80,7 @@ impl Bench {
     }
 
     async fn fill(&self) {
+        fs::create_private_dir(&self.folder.path().join("migrations/versions")).expect("a folder");
         for (id, parent, up, down) in REVISIONS {
             let text = format!(
                 "-- Make {id}\n--\n-- ripcord:revision {id}\n-- ripcord:revises {parent}\n-- ripcord:upgrade\n{up}\n-- ripcord:downgrade\n{down}\n"
@@ -110,8 +112,9 @@ impl Bench {
 
     async fn upgrade_to(&self, target: &str, on_failure: OnFailure) -> Result<Report, Failure> {
         let (direction, policy) = (Direction::Up, SnapshotPolicy::default());
-        change(&self.ports(), &ChangeRequest { direction, target: target.to_string(), policy, on_failure })
-            .await
+        let request =
+            ChangeRequest { direction, target: target.to_string(), policy, rehearse: false, on_failure };
+        change(&self.ports(), &request).await
     }
 
     async fn recover(&self) -> Result<Option<Report>, Failure> {
@@ -157,7 +160,8 @@ impl Bench {
             let columns = query.column_count();
             let mut rows = query.query([]).expect("rows");
             while let Some(row) = rows.next().expect("a row") {
-                let values = (0..columns).map(|at| format!("{:?}", row.get_ref(at).expect("a value")));
+                let values =
+                    (0..columns).map(|at| format!("{:?}", row.get::<_, Value>(at).expect("a value")));
                 lines.push(values.collect::<Vec<_>>().join(" "));
             }
         }

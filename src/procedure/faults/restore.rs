@@ -93,7 +93,7 @@ async fn a_swap_that_failed_and_took_place_all_the_same_is_found_out_by_recovery
 async fn a_failed_swap_that_nobody_could_look_at_is_unknown() {
     let (bench, _) = moved_on().await;
     let before = bench.content();
-    bench.told.fails("swap").fails("inventory");
+    bench.told.fails("swap").fails("inventory after");
     let failure = bench.restore().await.expect_err("as told");
     assert_eq!(failure.aftermath, Aftermath::Unknown);
     bench.mend();

@@ -177,6 +177,16 @@ impl Database for ToldDatabase {
         told!(self, "prove", self.inner.prove(folder, taken, operation, progress))
     }
 
+    async fn rehearsal(
+        &self,
+        folder: &Path,
+        taken: &Snapshot,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Box<dyn RehearsalCopy>, Error> {
+        told!(self, "rehearsal", self.inner.rehearsal(folder, taken, operation, progress))
+    }
+
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {
         told!(self, "version rows", self.inner.version_rows())
     }

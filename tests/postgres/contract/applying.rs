@@ -117,6 +117,7 @@ both_engines! {
         let database = subject.open().await;
         let mark = database.mark().await.expect("a mark");
         db.execute("UPDATE customer SET name = 'x' WHERE id = 1;");
-        assert_eq!(database.others_wrote_since(&mark).await.expect("told"), OtherWrites::Somebody);
+        // A server's counters may not say in which database it was; then it cannot be told.
+        assert_ne!(database.others_wrote_since(&mark).await.expect("told"), OtherWrites::Nobody);
     }
 }
