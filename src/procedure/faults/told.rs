@@ -230,6 +230,16 @@ impl Database for ToldDatabase {
         told!(self, "tidy", self.inner.tidy(operation, facts))
     }
 
+    async fn merge_back(
+        &self,
+        pieces: &[Piece],
+        mode: MergeMode,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<MergedBack, Error> {
+        told!(self, "merge back", self.inner.merge_back(pieces, mode, operation, progress))
+    }
+
     async fn export_rows(
         &self,
         selections: &[Selection],
