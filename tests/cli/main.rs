@@ -25,6 +25,7 @@ mod restore_elsewhere;
 mod restore_meanwhile;
 mod revisions;
 mod rows_of_others;
+mod salvage;
 mod support_works;
 mod upgrade_keeps_data;
 mod upgrade_refuses;
