@@ -275,7 +275,8 @@ pub struct Check {
 /// One thing that verification holds against a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wrong {
-    /// A stable word: `untouched-table-changed`, `untouched-table-removed`, `version-rows`, `new-finding`, `catalog`,
+    /// A stable word: `not-as-rehearsed`, `kept-column-changed`, `more-lost-than-rehearsed` (where there was a rehearsal),
+    /// `untouched-table-changed`, `untouched-table-removed`, `untouched-table-schema`, `version-rows`, `new-finding`, `catalog`,
     /// `rows`, `digest`.
     pub code: String,
     pub subject: String,

@@ -2,7 +2,15 @@
 //!
 //! The rule is simple because it must be trusted at three in the morning: what the migration names may change, the
 //! rest must not. Where other sessions can have written meanwhile, the rest is told apart by what the migration's own
-//! transactions wrote, and where even that is unknown the check says that it cannot tell.
+//! transactions wrote, and where even that is unknown the check says that it cannot tell. What the migration names is held
+//! against its rehearsal.
+
+mod rehearsed;
+
+#[cfg(test)]
+mod tests;
+
+pub use rehearsed::Rehearsed;
 
 use crate::catalog::{Change, Finding, Severity, Table, TableKind, TableName, diff};
 use crate::engine::{Applied, OtherWrites};
@@ -19,6 +27,8 @@ pub struct Circumstances<'a> {
     pub others: &'a OtherWrites,
     pub rows_expected: &'a [RevisionId],
     pub rows_found: &'a [RevisionId],
+    /// What the rehearsal saw, if there was one.
+    pub rehearsed: Option<Rehearsed<'a>>,
 }
 
 /// Compares the database before and after a migration and says what is wrong, and what cannot be told.
@@ -43,6 +53,9 @@ pub fn judge(before: &Inventory, after: &Inventory, around: &Circumstances<'_>) 
         blame(&name, &table, around, &mut check);
     }
     schema(around.touches, &untouched, &mut check);
+    if let Some(rehearsed) = &around.rehearsed {
+        rehearsed.hold(before, after, around, &untouched, &mut check);
+    }
     for finding in check.new_findings.iter().filter(|finding| finding.severity == Severity::Error) {
         check.wrong.push(wrong("new-finding", &finding.subject, &finding.detail));
     }
@@ -172,197 +185,4 @@ fn new_findings(before: &[Finding], after: &[Finding]) -> Vec<Finding> {
 
 fn wrong(code: &str, subject: &str, detail: &str) -> Wrong {
     Wrong { code: code.to_string(), subject: subject.to_string(), detail: detail.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::catalog::{Catalog, Column, EngineKind, Table};
-    use crate::fingerprint::{Digest, Fingerprint, TableFingerprint};
-    use std::collections::BTreeSet;
-
-    fn inventory(tables: &[(&str, u64)]) -> Inventory {
-        let mut fingerprint = Fingerprint::new();
-        let mut catalog = Catalog::default();
-        for (name, rows) in tables {
-            let name = TableName::plain(*name);
-            let print = TableFingerprint { rows: *rows, digest: Digest(*rows as u128), ..Default::default() };
-            fingerprint.tables.insert(name.clone(), print);
-            let column = Column { name: "id".into(), ..Column::default() };
-            catalog.tables.insert(name, Table { columns: vec![column], ..Table::default() });
-        }
-        Inventory {
-            engine: EngineKind::Sqlite,
-            version: "1".into(),
-            facts: BTreeMap::new(),
-            catalog,
-            fingerprint,
-            findings: Vec::new(),
-        }
-    }
-
-    fn names(names: &[&str]) -> Touches {
-        Touches::Names(names.iter().map(ToString::to_string).collect::<BTreeSet<_>>())
-    }
-
-    fn judged(before: &Inventory, after: &Inventory, applied: &Applied, others: &OtherWrites) -> Check {
-        let touches = names(&["users"]);
-        judge(
-            before,
-            after,
-            &Circumstances { touches: &touches, applied, others, rows_expected: &[], rows_found: &[] },
-        )
-    }
-
-    fn codes(check: &Check) -> Vec<&str> {
-        check.wrong.iter().map(|wrong| wrong.code.as_str()).collect()
-    }
-
-    fn somebody() -> OtherWrites {
-        OtherWrites::Somebody
-    }
-
-    #[test]
-    fn a_table_that_the_migration_names_may_change() {
-        let check = judged(
-            &inventory(&[("users", 2)]),
-            &inventory(&[("users", 3)]),
-            &Applied::default(),
-            &OtherWrites::Nobody,
-        );
-        assert_eq!(codes(&check), [""; 0]);
-    }
-
-    #[test]
-    fn a_table_that_no_migration_names_must_not_change_when_nobody_else_wrote() {
-        let (before, after) =
-            (inventory(&[("users", 2), ("orders", 5)]), inventory(&[("users", 2), ("orders", 0)]));
-        let check = judged(&before, &after, &Applied::default(), &OtherWrites::Nobody);
-        assert_eq!(codes(&check), ["untouched-table-changed"]);
-        assert_eq!(check.wrong[0].detail, "no migration names it, and it has 0 rows, before 5");
-    }
-
-    #[test]
-    fn rows_of_other_sessions_are_told_apart_from_those_of_the_migration() {
-        let (before, after) = (inventory(&[("orders", 5)]), inventory(&[("orders", 6)]));
-        let wrote = |rows| Applied {
-            rows_written: Some(BTreeMap::from([(TableName::plain("orders"), rows)])),
-            ..Applied::default()
-        };
-        assert_eq!(codes(&judged(&before, &after, &wrote(1), &somebody())), ["untouched-table-changed"]);
-        let check = judged(&before, &after, &Applied::nothing(), &somebody());
-        assert_eq!((codes(&check).len(), check.unsure.len()), (0, 1));
-        assert!(check.unsure[0].contains("written by other sessions"), "{:?}", check.unsure);
-    }
-
-    #[test]
-    fn what_cannot_be_told_is_said() {
-        let (before, after) = (inventory(&[("orders", 5)]), inventory(&[("orders", 6)]));
-        let check = judged(&before, &after, &Applied::default(), &somebody());
-        assert!(check.wrong.is_empty() && check.unsure[0].contains("it cannot be told"), "{check:?}");
-    }
-
-    #[test]
-    fn a_dropped_table_that_no_migration_names_is_wrong() {
-        let check =
-            judged(&inventory(&[("orders", 5)]), &inventory(&[]), &Applied::default(), &OtherWrites::Nobody);
-        assert_eq!(codes(&check), ["untouched-table-removed"]);
-    }
-
-    #[test]
-    fn a_changed_definition_is_wrong_unless_it_speaks_of_what_the_migration_names() {
-        let before = inventory(&[("orders", 5)]);
-        let mut renamed = before.clone();
-        let mut dropped = before.clone();
-        let orders = |inventory: &mut Inventory, text: &str| {
-            let table = inventory.catalog.tables.get_mut(&TableName::plain("orders")).expect("there");
-            table.constraints.insert("fk".into(), text.into());
-        };
-        orders(&mut renamed, "FOREIGN KEY (user_id) REFERENCES users(id)");
-        orders(&mut dropped, "CHECK (amount > 0)");
-        let nobody = &OtherWrites::Nobody;
-        assert_eq!(codes(&judged(&before, &renamed, &Applied::default(), nobody)), [""; 0]);
-        assert_eq!(
-            codes(&judged(&before, &dropped, &Applied::default(), nobody)),
-            ["untouched-table-schema"]
-        );
-    }
-
-    #[test]
-    fn a_partition_changes_with_its_parent() {
-        let mut before = inventory(&[("users_2026", 5)]);
-        let table = before.catalog.tables.get_mut(&TableName::plain("users_2026")).expect("there");
-        table.options.insert("partition of".into(), "public.users FOR VALUES IN (2026)".into());
-        let mut after = before.clone();
-        if let Some(print) = after.fingerprint.tables.get_mut(&TableName::plain("users_2026")) {
-            print.digest = Digest(77);
-        }
-        assert_eq!(codes(&judged(&before, &after, &Applied::default(), &OtherWrites::Nobody)), [""; 0]);
-    }
-
-    #[test]
-    fn a_partition_of_a_partition_changes_with_the_first_ancestor() {
-        let mut before = inventory(&[("users", 0), ("users_2026", 0), ("users_2026_01", 5)]);
-        for (child, parent) in [("users_2026", "users"), ("users_2026_01", "users_2026")] {
-            let table = before.catalog.tables.get_mut(&TableName::plain(child)).expect("there");
-            table.options.insert("inherits".into(), parent.into());
-        }
-        let mut after = before.clone();
-        if let Some(print) = after.fingerprint.tables.get_mut(&TableName::plain("users_2026_01")) {
-            print.digest = Digest(77);
-        }
-        assert_eq!(codes(&judged(&before, &after, &Applied::default(), &OtherWrites::Nobody)), [""; 0]);
-    }
-
-    #[test]
-    fn a_shadow_table_changes_with_its_virtual_table() {
-        let mut before = inventory(&[("users", 0), ("users_data", 5), ("orders_data", 5)]);
-        for (name, table) in &mut before.catalog.tables {
-            table.kind = if name.name == "users" { TableKind::Virtual } else { TableKind::Shadow };
-        }
-        let mut after = before.clone();
-        for print in after.fingerprint.tables.values_mut() {
-            print.digest = Digest(77);
-        }
-        let check = judged(&before, &after, &Applied::default(), &OtherWrites::Nobody);
-        let subjects: Vec<_> = check.wrong.iter().map(|wrong| wrong.subject.as_str()).collect();
-        assert_eq!(subjects, ["orders_data"]);
-    }
-
-    #[test]
-    fn a_table_that_is_gone_is_never_laid_to_other_sessions() {
-        let check = judged(&inventory(&[("orders", 5)]), &inventory(&[]), &Applied::nothing(), &somebody());
-        assert_eq!(codes(&check), [""; 0]);
-        assert!(check.unsure[0].contains("it cannot be told"), "{:?}", check.unsure);
-    }
-
-    #[test]
-    fn only_findings_that_were_not_there_before_count() {
-        let finding = |subject: &str| Finding {
-            severity: Severity::Error,
-            code: "foreign-key".into(),
-            subject: subject.into(),
-            detail: "points nowhere".into(),
-        };
-        let mut before = inventory(&[]);
-        before.findings.push(finding("old"));
-        let mut after = before.clone();
-        after.findings.push(finding("new"));
-        let check = judged(&before, &after, &Applied::default(), &OtherWrites::Nobody);
-        assert_eq!((check.new_findings.len(), codes(&check)), (1, vec!["new-finding"]));
-    }
-
-    #[test]
-    fn version_rows_other_than_the_planned_ones_are_wrong() {
-        let row = [RevisionId::new("abcd").expect("an id")];
-        let (touches, applied) = (names(&[]), Applied::default());
-        let around = Circumstances {
-            touches: &touches,
-            applied: &applied,
-            others: &OtherWrites::Nobody,
-            rows_expected: &row,
-            rows_found: &[],
-        };
-        assert_eq!(codes(&judge(&inventory(&[]), &inventory(&[]), &around)), ["version-rows"]);
-    }
 }

@@ -24,7 +24,7 @@ mod faults;
 #[cfg(test)]
 mod tests;
 
-pub use judge::{Circumstances, judge};
+pub use judge::{Circumstances, Rehearsed, judge};
 pub use snapshot::read_inventory;
 
 use crate::base::{Cancel, Clock};

@@ -184,6 +184,8 @@ async fn verified(
     let unknown_others = OtherWrites::Unknown("the process that counted them died".to_string());
     op.set_aftermath(Aftermath::Changed);
     let touches = plan.touches();
+    // A backup without one is of a change that was not rehearsed.
+    let ledger = snapshot::read_ledger(&saved.backup).map_err(|error| unknown(state, saved, error))?;
     let work = async {
         let progress = ports.progress(Step::Verify);
         let after =
@@ -195,6 +197,7 @@ async fn verified(
             others: &unknown_others,
             rows_expected: &plan.to,
             rows_found: &rows,
+            rehearsed: ledger.as_ref().map(|ledger| super::Rehearsed { ledger, copy: None }),
         };
         let check = super::judge(&saved.inventory, &after, &around);
         let bytes = serde_json::to_vec_pretty(&after).unwrap_or_default();

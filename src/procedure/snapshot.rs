@@ -7,6 +7,7 @@ use crate::catalog::Severity;
 use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
+use crate::ledger::Ledger;
 use crate::plan::Plan;
 use crate::report::{BackupFacts, Event, Failure, Kind, SalvageFacts, Step};
 use crate::runbook::RunbookFacts;
@@ -286,6 +287,14 @@ fn manifest(
 /// Reads the plan of the operation that a backup was taken for.
 pub(super) fn read_plan(backup: &Backup) -> Result<Plan, Refusal> {
     read_json(backup, "plan.json")
+}
+
+/// Reads what the rehearsal of the operation saw that a backup was taken for, if there was one.
+pub(super) fn read_ledger(backup: &Backup) -> Result<Option<Ledger>, Refusal> {
+    if !backup.folder.join("ledger.json").exists() {
+        return Ok(None);
+    }
+    read_json(backup, "ledger.json").map(Some)
 }
 
 /// Reads `before.json` or `after.json` of a backup.

@@ -1,5 +1,6 @@
 //! Comparing what is there with what should be there.
 
+use super::rehearse::Rehearsal;
 use super::snapshot::{Saved, read_inventory};
 use super::{Circumstances, Ports, judge, refused};
 use crate::catalog::diff;
@@ -42,6 +43,7 @@ pub(super) async fn after(
         others,
         rows_expected: &plan.to,
         rows_found: &rows,
+        rehearsed: saved.rehearsal.as_ref().map(Rehearsal::as_rehearsed),
     };
     let check = judge(&saved.inventory, &after, &around);
     Ok(Verified { after, check })

@@ -1,4 +1,6 @@
-//! Every guarded change is rehearsed first, on what the proof has restored.
+//! Every guarded change is rehearsed first, on what the proof has restored, and held against that afterwards.
+
+mod held_against;
 
 use crate::promise::*;
 use crate::support::*;

@@ -4,7 +4,8 @@
 //! is gone when it ends, however it ends.
 
 use super::super::facts::Done;
-use super::super::{Ports, Refusal, refused, salvage, settle};
+use super::super::{Ports, Refusal, Rehearsed, refused, salvage, settle};
+use crate::catalog::Catalog;
 use crate::engine::{Bookkeeping, Proof, RehearsalCopy, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
@@ -22,10 +23,19 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// What a rehearsal found out.
 pub(in crate::procedure) struct Rehearsal {
     pub ledger: Ledger,
+    /// The copy's definitions before: on another server, or without the roles of this one, they are not the database's.
+    pub beginning: Catalog,
     /// The copy at the end of the way there: how the real run must end as well.
     pub end: Inventory,
     /// What was kept of what would be lost.
     pub salvage: Vec<Sidecar>,
+}
+
+impl Rehearsal {
+    /// Returns what a real run is held against.
+    pub fn as_rehearsed(&self) -> Rehearsed<'_> {
+        Rehearsed { ledger: &self.ledger, copy: Some((&self.beginning, &self.end)) }
+    }
 }
 
 /// Restores the snapshot in `place`, compares it, and rehearses the plan on what was restored. A way there that fails
@@ -139,7 +149,7 @@ async fn there_and_back(
         ways_back: ways_back(plan, back.as_ref(), copy),
         revisions: runs(&there, back.as_ref(), again.as_ref()),
     });
-    Ok(Rehearsal { ledger, end: there.inventory, salvage })
+    Ok(Rehearsal { ledger, beginning: before.catalog, end: there.inventory, salvage })
 }
 
 /// Returns what must be kept. Where a way back broke off in between, what is there now is not to be compared with.
