@@ -99,7 +99,7 @@ impl PostgresDatabase {
     }
 
     /// Commits, and finds out what became of it when the server did not say.
-    async fn commit(&self, session: &mut Session, transaction: u64) -> Result<(), Error> {
+    pub(super) async fn commit(&self, session: &mut Session, transaction: u64) -> Result<(), Error> {
         let pid = session.pid().await?;
         let Err(error) = session.execute("COMMIT").await else { return Ok(()) };
         let failed = session.failed(&error, "committing the migration");
@@ -198,7 +198,7 @@ impl PostgresDatabase {
     }
 
     /// Gives the session's transaction its number, and remembers it as ours.
-    async fn own_transaction(&self, session: &mut Session) -> Result<u64, Error> {
+    pub(super) async fn own_transaction(&self, session: &mut Session) -> Result<u64, Error> {
         let number = session.value(DOING, "SELECT pg_catalog.pg_current_xact_id()").await?;
         let number = number.and_then(|text| text.parse().ok()).unwrap_or_default();
         self.remember_own(number);

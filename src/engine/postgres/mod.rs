@@ -22,6 +22,7 @@ mod findings;
 mod fingerprint;
 mod in_place;
 mod lock;
+mod merge;
 mod names;
 mod own_settings;
 mod parts;
@@ -315,11 +316,7 @@ impl Database for PostgresDatabase {
         operation: &str,
         progress: &Progress,
     ) -> Result<MergedBack, Error> {
-        let _ = (pieces, mode, operation, progress);
-        Err(Error::Unsupported {
-            what: "merging on PostgreSQL".to_string(),
-            why: "it comes next".to_string(),
-        })
+        self.naming_blockers(self.merge_pieces(pieces, mode, operation, progress).await).await
     }
 
     fn restore_script(&self, _taken: &Snapshot) -> String {

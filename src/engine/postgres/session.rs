@@ -99,9 +99,13 @@ impl Session {
 
     /// Returns the rows of a query.
     pub(super) async fn rows(&mut self, doing: &str, sql: &str) -> Result<Vec<Row>, Error> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_string())).fetch_all(&mut self.connection).await;
-        let rows = rows.map_err(|error| errors::doing(&error, doing, &self.place))?;
-        rows.iter().map(|row| Row::read(row, doing)).collect()
+        self.query(sql).await.map_err(|error| errors::doing(&error, doing, &self.place))
+    }
+
+    /// Returns the rows of a query, and leaves its error as the driver reports it.
+    pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<Row>, sqlx::Error> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_string())).fetch_all(&mut self.connection).await?;
+        rows.iter().map(Row::read).collect()
     }
 
     /// Returns the first value of the first row.
@@ -142,10 +146,8 @@ impl Session {
 }
 
 impl Row {
-    fn read(row: &PgRow, doing: &str) -> Result<Self, Error> {
-        let failed =
-            |error: sqlx::Error| Error::Driver { doing: doing.to_string(), detail: error.to_string() };
-        let values = (0..row.len()).map(|index| row.try_get_unchecked(index).map_err(failed));
+    fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let values = (0..row.len()).map(|index| row.try_get_unchecked(index));
         Ok(Self(values.collect::<Result<_, _>>()?))
     }
 

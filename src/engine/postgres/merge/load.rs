@@ -1,0 +1,150 @@
+//! Loading a file into a temporary table of the live column types.
+
+use super::super::names::{identifier, literal};
+use super::super::session::Session;
+use super::DOING;
+use super::target::LiveColumn;
+use crate::catalog::TableName;
+use crate::engine::{Base, Error, Piece};
+use crate::report::{Amount, Progress};
+use std::io::Read;
+
+/// How much is sent at once.
+const BLOCK: usize = 256 << 10;
+
+/// Makes the table and fills it. A column whose type has changed is loaded as text.
+pub(super) async fn load(
+    session: &mut Session,
+    piece: &Piece,
+    table: &TableName,
+    live: &[LiveColumn],
+    loaded: &str,
+    progress: &Progress,
+) -> Result<(), Error> {
+    let columns = piece.columns.iter().enumerate().map(|(place, _)| match column_of(piece, live, place) {
+        Some(column) if !is_retyped(piece, column) => format!("t.{} AS v{place}", identifier(&column.name)),
+        _ => format!("NULL::text AS v{place}"),
+    });
+    let columns: Vec<String> = columns.collect();
+    let create = format!(
+        "CREATE TEMPORARY TABLE {loaded} ON COMMIT DROP AS SELECT {} FROM ONLY {} AS t WITH NO DATA",
+        columns.join(", "),
+        table.sql()
+    );
+    session.run(DOING, &create).await?;
+    let copy = format!("COPY pg_temp.{loaded} FROM STDIN (FORMAT csv, HEADER true)");
+    let sent = send(session, piece, &copy, &table.to_string(), progress).await;
+    match sent {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(session.failed(&error, DOING)),
+        Err(error) => return Err(error),
+    }
+    session.run(DOING, &format!("ANALYZE pg_temp.{loaded}")).await
+}
+
+/// Sends the file as it is; the server reads it. Reading and decompressing take place on a thread beside.
+async fn send(
+    session: &mut Session,
+    piece: &Piece,
+    copy: &str,
+    what: &str,
+    progress: &Progress,
+) -> Result<Result<(), sqlx::Error>, Error> {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(2);
+    let source = piece.source.clone();
+    let reader = tokio::task::spawn_blocking(move || {
+        let mut input = source.open()?;
+        loop {
+            let mut block = Vec::with_capacity(BLOCK);
+            let read = input.by_ref().take(BLOCK as u64).read_to_end(&mut block);
+            let read =
+                read.map_err(|error| Error::Driver { doing: DOING.to_string(), detail: error.to_string() })?;
+            // Nobody takes it any more: whoever stopped says why.
+            if read == 0 || sender.blocking_send(block).is_err() {
+                return Ok(());
+            }
+        }
+    });
+    let mut done = 0;
+    let sent = async {
+        let mut sink = session.connection.copy_in_raw(copy).await?;
+        while let Some(block) = receiver.recv().await {
+            done += block.len() as u64;
+            progress.at(what, Amount { rows: 0, bytes: done }, None);
+            sink.send(block).await?;
+        }
+        Ok::<_, sqlx::Error>(sink)
+    };
+    let sent = sent.await;
+    drop(receiver);
+    let read = reader.await.unwrap_or(Err(Error::Interrupted));
+    match (sent, read) {
+        (Ok(sink), Ok(())) => Ok(sink.finish().await.map(|_| ())),
+        (Ok(sink), Err(error)) => {
+            // What was sent so far must not be taken for all of it.
+            let _ = sink.abort("the file cannot be read").await;
+            Err(error)
+        }
+        (Err(error), _) => Ok(Err(error)),
+    }
+}
+
+/// Returns the live column whose values stand at this place of the CSV: its own, or what the way back left in it.
+fn column_of<'l>(piece: &Piece, live: &'l [LiveColumn], place: usize) -> Option<&'l LiveColumn> {
+    let own = live.iter().find(|column| piece.columns[place].name == column.name);
+    let left_in = || live.iter().find(|column| piece.base(&column.name) == Base::Column(place));
+    own.filter(|column| {
+        piece.salvage.columns.contains(&column.name) || piece.matched_by().contains(&column.name)
+    })
+    .or_else(left_in)
+}
+
+fn is_retyped(piece: &Piece, column: &LiveColumn) -> bool {
+    let before = piece.place_of(&column.name).map(|place| piece.columns[place].type_name.as_str());
+    before.is_some_and(|before| before != column.type_name)
+}
+
+/// Returns the columns whose type has changed since.
+pub(super) fn retyped(piece: &Piece, live: &[LiveColumn]) -> Vec<String> {
+    let names = piece.salvage.columns.iter().chain(piece.matched_by());
+    let mut found: Vec<String> = names
+        .filter(|name| live.iter().any(|column| column.name == **name && is_retyped(piece, column)))
+        .cloned()
+        .collect();
+    found.dedup();
+    found
+}
+
+/// Turns the loaded values of a column into its present type; false when that would make others of them.
+pub(super) async fn retype(
+    session: &mut Session,
+    piece: &Piece,
+    live: &[LiveColumn],
+    loaded: &str,
+    name: &str,
+) -> Result<bool, Error> {
+    let Some(column) = live.iter().find(|column| column.name == name) else { return Ok(false) };
+    let places = (0..piece.columns.len())
+        .filter(|place| column_of(piece, live, *place).is_some_and(|other| other.name == name));
+    for place in places {
+        session.run(DOING, "SAVEPOINT ripcord_retype").await?;
+        let kind = &column.type_name;
+        let differs = format!(
+            "SELECT EXISTS (SELECT FROM pg_temp.{loaded} WHERE v{place}::{kind}::text COLLATE \"C\" \
+             IS DISTINCT FROM v{place} COLLATE \"C\")"
+        );
+        let same = session.value(DOING, &differs).await;
+        if same.as_ref().is_ok_and(|differs| differs.as_deref() == Some("f")) {
+            let alter =
+                format!("ALTER TABLE pg_temp.{loaded} ALTER v{place} TYPE {kind} USING v{place}::{kind}");
+            session.run(DOING, &alter).await?;
+            session.run(DOING, "RELEASE ripcord_retype").await?;
+        } else {
+            // Values that the type does not take end in an error, which is an answer as well.
+            tracing::debug!(name, detail = %literal(kind), "a salvaged column is of another type now");
+            session.run(DOING, "ROLLBACK TO ripcord_retype").await?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,250 @@
+//! Merging salvage into the live database: each file is loaded into a temporary table of the live column types, and the
+//! server does the rest, a statement for each file.
+//!
+//! Triggers of users are disabled one by one inside the transaction and set back to what each was. A statement that a
+//! constraint refuses is undone and tried in halves, down to the rows that are refused; these are tried again at the end
+//! and then written down as conflicts.
+
+mod load;
+mod parts;
+mod rows;
+mod sequences;
+mod side;
+mod target;
+mod triggers;
+mod unkeyed;
+mod values;
+
+use super::PostgresDatabase;
+use super::session::{Purpose, Session};
+use crate::base::checkpoint;
+use crate::catalog::TableName;
+use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
+use crate::ledger::SalvageKind;
+use crate::report::Progress;
+use side::Side;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use target::Target;
+
+pub(super) const DOING: &str = "merging salvage";
+
+/// One piece on its way into the database.
+struct Job<'p> {
+    target: Target<'p>,
+    merged: Vec<Merged>,
+    /// Whether rows are left that a constraint refused.
+    unfinished: bool,
+}
+
+impl PostgresDatabase {
+    pub(super) async fn merge_pieces(
+        &self,
+        pieces: &[Piece],
+        mode: MergeMode,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<MergedBack, Error> {
+        self.move_mark().await?;
+        let mut tries = self.retries();
+        loop {
+            match self.try_merge(pieces, mode, operation, progress).await {
+                Err(Error::Busy { .. }) if tries.wait().await? => {}
+                other => return other,
+            }
+        }
+    }
+
+    async fn try_merge(
+        &self,
+        pieces: &[Piece],
+        mode: MergeMode,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<MergedBack, Error> {
+        let mut session = self.server.open(&self.id.name, Purpose::Reading, &self.application()).await?;
+        self.limit_waiting(&mut session).await?;
+        let pid = session.pid().await?;
+        let merged = {
+            let work = self.in_transaction(&mut session, pieces, mode, operation, progress);
+            let mut work = std::pin::pin!(work);
+            tokio::select! {
+                done = &mut work => done,
+                () = self.options.cancel.cancelled() => Err(Error::Interrupted),
+            }
+        };
+        if matches!(merged, Err(Error::Interrupted)) {
+            // A statement may be under way: only when its process has gone are its locks free.
+            self.end_backend(pid).await?;
+            return Err(Error::Interrupted);
+        }
+        let (own, merged) = match merged {
+            Ok(merged) => merged,
+            Err(error) => {
+                let _ = session.execute("ROLLBACK").await;
+                session.close().await;
+                return Err(error);
+            }
+        };
+        checkpoint::reached("before the commit of a merge");
+        // Nothing to keep is no reason to write.
+        match mode {
+            MergeMode::Write if merged.count() + merged.conflicts() > 0 => {
+                self.commit(&mut session, own).await?;
+            }
+            _ => session.run(DOING, "ROLLBACK").await?,
+        }
+        checkpoint::reached("after the commit of a merge");
+        session.close().await;
+        Ok(merged)
+    }
+
+    async fn in_transaction(
+        &self,
+        session: &mut Session,
+        pieces: &[Piece],
+        mode: MergeMode,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<(u64, MergedBack), Error> {
+        session.run(DOING, "BEGIN").await?;
+        let own = self.own_transaction(session).await?;
+        let tables: BTreeSet<TableName> = pieces.iter().map(|piece| piece.salvage.table.clone()).collect();
+        lock(session, &tables).await?;
+        // A key that is checked at the commit would make all of it fail there.
+        session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
+        let silenced = triggers::silence(session, &tables).await?;
+        let mut side = Side::new(session, operation, pieces).await?;
+        let (mut jobs, mut skipped) = (Vec::new(), Vec::new());
+        for index in in_order(pieces, &parents(session).await?) {
+            let (target, left_out) = Target::load(session, &pieces[index], index, progress).await?;
+            skipped.extend(left_out);
+            let Some(target) = target else { continue };
+            let mut job = Job::prepare(session, target, &mut side).await?;
+            job.unfinished = job.run(session).await? > 0;
+            checkpoint::reached("a piece of salvage is merged");
+            jobs.push(job);
+        }
+        retry(session, &mut jobs).await?;
+        for job in &mut jobs {
+            job.finish(session, &mut side).await?;
+        }
+        session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
+        triggers::restore(session, &silenced).await?;
+        if mode == MergeMode::Write {
+            let merged = jobs.iter().filter(|job| job.merged.iter().any(|merged| merged.merged > 0));
+            let written: BTreeSet<&TableName> = merged.map(|job| &job.target.table).collect();
+            for table in written {
+                sequences::follow(session, table).await?;
+            }
+        }
+        let (side_table, conflicts) = side.end(session).await?;
+        let merged = jobs.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
+        Ok((own, MergedBack { merged, conflicts, side_table }))
+    }
+
+    /// Ends one of our own sessions, and waits until it is gone.
+    pub(super) async fn end_backend(&self, pid: i32) -> Result<(), Error> {
+        let doing = "stopping a statement";
+        let mut other = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        other.value(doing, &format!("SELECT pg_terminate_backend({pid})")).await?;
+        let gone = format!("SELECT count(*) FROM pg_stat_activity WHERE pid = {pid}");
+        while other.value(doing, &gone).await?.as_deref() != Some("0") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        other.close().await;
+        Ok(())
+    }
+}
+
+/// Keeps others from writing to the tables while their rows are decided on; reading goes on.
+pub(super) async fn lock(session: &mut Session, tables: &BTreeSet<TableName>) -> Result<(), Error> {
+    let names: Vec<String> =
+        tables.iter().map(|table| format!("({})", super::names::literal(&table.sql()))).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT format('%I.%I', n.nspname, c.relname) FROM (VALUES {}) AS x(name) \
+         JOIN pg_class c ON c.oid = to_regclass(x.name) JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind = 'r'",
+        names.join(", ")
+    );
+    let rows = session.rows(DOING, &sql).await?;
+    let there: Vec<String> = rows.iter().map(|row| format!("ONLY {}", row.text(0))).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    session.run(DOING, &format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", there.join(", "))).await
+}
+
+/// Returns which tables each table refers to.
+async fn parents(session: &mut Session) -> Result<BTreeMap<TableName, Vec<TableName>>, Error> {
+    let sql = "SELECT n.nspname, c.relname, pn.nspname, p.relname FROM pg_constraint k \
+         JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace \
+         WHERE k.contype = 'f'";
+    let mut parents: BTreeMap<TableName, Vec<TableName>> = BTreeMap::new();
+    for row in session.rows(DOING, sql).await? {
+        let child = TableName::qualified(row.text(0), row.text(1));
+        parents.entry(child).or_default().push(TableName::qualified(row.text(2), row.text(3)));
+    }
+    Ok(parents)
+}
+
+/// Tries what was refused again, as long as something gets in: a row may have waited for its parent, or for another row to
+/// give up a value that must be unique.
+async fn retry(session: &mut Session, jobs: &mut [Job<'_>]) -> Result<(), Error> {
+    loop {
+        let mut progressed = false;
+        for job in jobs.iter_mut().filter(|job| job.unfinished) {
+            let before: u64 = job.merged.iter().map(|merged| merged.merged).sum();
+            job.unfinished = job.run(session).await? > 0;
+            progressed |= job.merged.iter().map(|merged| merged.merged).sum::<u64>() > before;
+        }
+        if !progressed {
+            return Ok(());
+        }
+    }
+}
+
+impl<'p> Job<'p> {
+    async fn prepare(session: &mut Session, mut target: Target<'p>, side: &mut Side) -> Result<Self, Error> {
+        let piece = target.piece;
+        let mut merged: Vec<Merged> = match piece.salvage.what {
+            SalvageKind::Rows => vec![Merged::new(piece, None)],
+            SalvageKind::Values => {
+                target.columns.iter().map(|column| Merged::new(piece, Some(&column.name))).collect()
+            }
+        };
+        match (piece.salvage.key.is_empty(), piece.salvage.what) {
+            (false, SalvageKind::Values) => {
+                unkeyed::take_out_ambiguous(session, &target, side, &mut merged).await?;
+            }
+            (false, SalvageKind::Rows) => {}
+            (true, SalvageKind::Values) => {
+                unkeyed::values(session, &mut target, side, &mut merged).await?;
+            }
+            (true, SalvageKind::Rows) => unkeyed::rows(session, &mut target, side, &mut merged).await?,
+        }
+        Ok(Self { target, merged, unfinished: false })
+    }
+
+    /// Writes what can be written; returns how many rows are left that could not.
+    async fn run(&mut self, session: &mut Session) -> Result<u64, Error> {
+        match self.target.piece.salvage.what {
+            SalvageKind::Values => values::run(session, &self.target, &mut self.merged).await,
+            SalvageKind::Rows => rows::run(session, &self.target, &mut self.merged).await,
+        }
+    }
+
+    /// Counts, writes down conflicts, and proves that what was merged is there.
+    async fn finish(&mut self, session: &mut Session, side: &mut Side) -> Result<(), Error> {
+        match self.target.piece.salvage.what {
+            SalvageKind::Values => {
+                values::finish(session, &self.target, &mut self.merged, self.unfinished, side).await
+            }
+            SalvageKind::Rows => rows::finish(session, &self.target, &mut self.merged, side).await,
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The side table of conflicts; made with the first one.
+
+use super::super::names::literal;
+use super::super::session::Session;
+use super::DOING;
+use crate::catalog::TableName;
+use crate::engine::{CONFLICTS_NAMED, Conflict, Error, Piece, side_table_name};
+
+/// The side table of one operation, in the schema of the first table that is merged into.
+pub(super) struct Side {
+    table: TableName,
+    made: bool,
+}
+
+impl Side {
+    /// Begins with nothing: what an earlier attempt of the same operation wrote is written again.
+    pub(super) async fn new(session: &mut Session, operation: &str, pieces: &[Piece]) -> Result<Self, Error> {
+        let first = pieces.first().and_then(|piece| piece.salvage.table.schema.clone());
+        let schema = first.unwrap_or_else(|| "public".to_string());
+        let table = TableName::qualified(schema, side_table_name(operation));
+        let there = format!("SELECT to_regclass({}) IS NOT NULL", literal(&table.sql()));
+        if session.value(DOING, &there).await?.as_deref() == Some("t") {
+            session.run(DOING, &format!("DROP TABLE {}", table.sql())).await?;
+        }
+        Ok(Self { table, made: false })
+    }
+
+    /// Makes the table if it is not there.
+    pub(super) async fn open(&mut self, session: &mut Session) -> Result<(), Error> {
+        if self.made {
+            return Ok(());
+        }
+        self.made = true;
+        let create = format!(
+            "CREATE TABLE {} (\"table\" text NOT NULL, \"key\" text NOT NULL, \"column\" text, base text, ours text, \
+             theirs text, reason text NOT NULL)",
+            self.table.sql()
+        );
+        session.run("making the side table", &create).await
+    }
+
+    pub(super) fn table(&self) -> String {
+        self.table.sql()
+    }
+
+    /// Returns the table, if there is one, and the first conflicts.
+    pub(super) async fn end(
+        self,
+        session: &mut Session,
+    ) -> Result<(Option<TableName>, Vec<Conflict>), Error> {
+        if !self.made {
+            return Ok((None, Vec::new()));
+        }
+        let sql = format!(
+            "SELECT \"table\", \"key\", \"column\", base, ours, theirs, reason FROM {} LIMIT {CONFLICTS_NAMED}",
+            self.table.sql()
+        );
+        let rows = session.rows("reading the conflicts", &sql).await?;
+        let own = |text: Option<&str>| text.map(str::to_string);
+        let conflicts = rows.iter().map(|row| Conflict {
+            table: TableName::parse(row.text(0)).unwrap_or_else(|| TableName::plain(row.text(0))),
+            key: row.text(1).to_string(),
+            column: own(row.maybe(2)),
+            base: own(row.maybe(3)),
+            ours: own(row.maybe(4)),
+            theirs: own(row.maybe(5)),
+            reason: row.text(6).to_string(),
+        });
+        Ok((Some(self.table), conflicts.collect()))
+    }
+}

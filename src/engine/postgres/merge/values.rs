@@ -1,0 +1,188 @@
+//! Values of rows that are found by their key.
+
+use super::super::names::identifier;
+use super::super::session::Session;
+use super::side::Side;
+use super::target::{Target, TargetColumn};
+use super::{DOING, parts};
+use crate::engine::{BOTH_CHANGED, Error, Merged};
+
+/// Puts everything where nobody has written since; returns how many values are left that a constraint refused.
+pub(super) async fn run(
+    session: &mut Session,
+    target: &Target<'_>,
+    merged: &mut [Merged],
+) -> Result<u64, Error> {
+    allow_identity(session, target, true).await?;
+    let columns: Vec<&TargetColumn> = target.columns.iter().collect();
+    // Of one column the update itself tells how many there were; of several it has to be asked beforehand.
+    let planned =
+        if columns.len() > 1 { counts(session, target, TargetColumn::put).await? } else { Vec::new() };
+    let (found, refused) = parts::attempt(session, target, 2, |rows| update(target, &columns, rows)).await?;
+    hold(target, &found)?;
+    if columns.len() == 1 {
+        merged[0].merged += found[0];
+    }
+    let left = if refused || columns.len() > 1 {
+        counts(session, target, TargetColumn::put).await?
+    } else {
+        vec![0]
+    };
+    for ((merged, planned), left) in merged.iter_mut().zip(&planned).zip(&left) {
+        merged.merged += planned.saturating_sub(*left);
+    }
+    allow_identity(session, target, false).await?;
+    Ok(if refused { left.iter().sum() } else { 0 })
+}
+
+/// Sets these columns in these rows, and counts rows: how many, and in how many the first column is now what it should be.
+fn update(target: &Target<'_>, columns: &[&TargetColumn], rows: &str) -> String {
+    let set = columns.iter().map(|column| {
+        let (name, ours) = (identifier(&column.name), format!("s.v{}", column.place));
+        match columns.len() {
+            1 => format!("{name} = {ours}"),
+            _ => format!("{name} = CASE WHEN {} THEN {ours} ELSE t.{name} END", column.put()),
+        }
+    });
+    let put: Vec<String> = columns.iter().map(|column| column.put()).collect();
+    // RETURNING shows the new row as it is stored.
+    let same = if columns.len() == 1 { columns[0].same.as_str() } else { "true" };
+    format!(
+        "WITH u AS (UPDATE ONLY {} AS t SET {} FROM pg_temp.{} AS s WHERE {} AND ({}) AND {rows} RETURNING {same} AS same) \
+         SELECT count(*), count(*) FILTER (WHERE same) FROM u",
+        target.table.sql(),
+        set.collect::<Vec<_>>().join(", "),
+        target.loaded,
+        target.matches,
+        put.join(" OR ")
+    )
+}
+
+/// Fails when a row that was written does not hold what was written.
+fn hold(target: &Target<'_>, found: &[u64]) -> Result<(), Error> {
+    if found[0] == found[1] {
+        return Ok(());
+    }
+    Err(Error::NotMerged { what: target.table.to_string(), expected: found[0], found: found[1] })
+}
+
+/// Counts, for each column, the pairs of rows for which a condition holds.
+async fn counts(
+    session: &mut Session,
+    target: &Target<'_>,
+    condition: impl Fn(&TargetColumn) -> String,
+) -> Result<Vec<u64>, Error> {
+    let counts: Vec<String> = target
+        .columns
+        .iter()
+        .map(|column| format!("count(*) FILTER (WHERE {})", condition(column)))
+        .collect();
+    let sql = format!("SELECT {} FROM {}", counts.join(", "), target.joined());
+    let rows = session.rows(DOING, &sql).await?;
+    Ok(rows.first().map(|row| (0..row.len()).map(|at| row.number(at)).collect()).unwrap_or_default())
+}
+
+/// Identity columns that are always generated may be set only while they are not.
+async fn allow_identity(session: &mut Session, target: &Target<'_>, allow: bool) -> Result<(), Error> {
+    for column in target.columns.iter().filter(|column| column.always_identity) {
+        let how = if allow { "BY DEFAULT" } else { "ALWAYS" };
+        let sql = format!(
+            "ALTER TABLE ONLY {} ALTER COLUMN {} SET GENERATED {how}",
+            target.table.sql(),
+            identifier(&column.name)
+        );
+        session.run(DOING, &sql).await?;
+    }
+    Ok(())
+}
+
+/// Reads everything once more: what was merged must be there, and what is not there is a conflict, which is written down.
+pub(super) async fn finish(
+    session: &mut Session,
+    target: &Target<'_>,
+    merged: &mut [Merged],
+    unfinished: bool,
+    side: &mut Side,
+) -> Result<(), Error> {
+    if unfinished && target.columns.len() > 1 {
+        each_by_itself(session, target, merged).await?;
+    }
+    let per_column = |column: &TargetColumn| {
+        format!(", count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {})", column.same, column.put())
+    };
+    let lists: String = target.columns.iter().map(per_column).collect();
+    let sql = format!("SELECT count(*){lists} FROM {}", target.joined());
+    let rows = session.rows(DOING, &sql).await?;
+    let Some(row) = rows.first() else { return Ok(()) };
+    let pairs: u64 = row.number(0);
+    // Without a key those that are gone were counted when the groups were made.
+    let gone = match target.piece.salvage.key.is_empty() {
+        true => 0,
+        false => {
+            let total =
+                session.value(DOING, &format!("SELECT count(*) FROM pg_temp.{}", target.loaded)).await?;
+            total.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default().saturating_sub(pairs)
+        }
+    };
+    for (index, (column, merged)) in target.columns.iter().zip(merged.iter_mut()).enumerate() {
+        let (same, left): (u64, u64) = (row.number(1 + 2 * index), row.number(2 + 2 * index));
+        if same < merged.merged || (left > 0 && !unfinished) {
+            let what = format!("{}.{}", merged.table, column.name);
+            return Err(Error::NotMerged { what, expected: merged.merged + left, found: same });
+        }
+        merged.already += same - merged.merged;
+        merged.deleted += gone;
+        let conflicts = pairs - same;
+        if conflicts > 0 {
+            merged.conflicts += conflicts;
+            side.open(session).await?;
+            write_down(session, target, column, side).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts each column by itself, so that one that is refused does not keep the others from getting what is theirs.
+async fn each_by_itself(
+    session: &mut Session,
+    target: &Target<'_>,
+    merged: &mut [Merged],
+) -> Result<(), Error> {
+    allow_identity(session, target, true).await?;
+    for (column, merged) in target.columns.iter().zip(merged.iter_mut()) {
+        let (found, _) = parts::attempt(session, target, 2, |rows| update(target, &[column], rows)).await?;
+        hold(target, &found)?;
+        merged.merged += found[0];
+    }
+    allow_identity(session, target, false).await
+}
+
+async fn write_down(
+    session: &mut Session,
+    target: &Target<'_>,
+    column: &TargetColumn,
+    side: &Side,
+) -> Result<(), Error> {
+    let reason = format!(
+        "CASE WHEN NOT {} THEN {} WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
+         ELSE coalesce(r.reason, 'a constraint forbids it') END",
+        column.is_base,
+        super::super::names::literal(BOTH_CHANGED),
+        column.fits
+    );
+    let sql = format!(
+        "INSERT INTO {} SELECT {}, {}, {}, {}, s.v{}::text, t.{}::text, {reason} FROM {} \
+         LEFT JOIN pg_temp.{} AS r ON r.place = s.ctid WHERE NOT {}",
+        side.table(),
+        super::super::names::literal(&target.table.to_string()),
+        target.key(),
+        super::super::names::literal(&column.name),
+        column.base,
+        column.place,
+        identifier(&column.name),
+        target.joined(),
+        target.refused,
+        column.same
+    );
+    session.run("writing down a conflict", &sql).await
+}
