@@ -4,7 +4,7 @@
 use crate::catalog::{Change, DatabaseId, Finding, TableName};
 use crate::fingerprint::Comparison;
 use crate::history::RevisionId;
-use crate::ledger::SalvageKind;
+use crate::ledger::{Conflict, Merged, SalvageKind};
 use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub enum Kind {
     Stamp,
     /// A migration run on a copy; the database is only read.
     Rehearse,
+    /// Salvage put back into the live tables.
+    MergeBack,
 }
 
 impl Kind {
@@ -35,6 +37,7 @@ impl Kind {
             Self::Restore => "restore",
             Self::Stamp => "stamp",
             Self::Rehearse => "rehearse",
+            Self::MergeBack => "merge-back",
         }
     }
 }
@@ -68,6 +71,8 @@ pub enum Step {
     RehearseAgain,
     /// Keep what the migration destroys and its way back does not bring back.
     Salvage,
+    /// Put salvage back into the live tables.
+    MergeBack,
     Finish,
 }
 
@@ -225,6 +230,9 @@ pub struct Report {
     pub backup: Option<BackupFacts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// What was merged back, if anything was to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merge: Option<MergeFacts>,
     /// The command that undoes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,
@@ -255,6 +263,30 @@ pub struct SalvageFacts {
     /// The columns whose values were salvaged.
     pub columns: Vec<String>,
     pub rows: u64,
+}
+
+/// What was merged back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MergeFacts {
+    /// The backups whose salvage it was.
+    pub from: Vec<String>,
+    pub merged: Vec<Merged>,
+    pub conflict_count: u64,
+    /// The first conflicts.
+    pub conflicts: Vec<Conflict>,
+    /// Where all conflicts are in the database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side_table: Option<TableName>,
+    /// Where they are in the backup of this operation.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<String>,
+}
+
+impl MergeFacts {
+    /// Returns how many values and rows were put back.
+    pub fn count(&self) -> u64 {
+        self.merged.iter().map(|merged| merged.merged).sum()
+    }
 }
 
 /// What verification saw after a change.

@@ -205,6 +205,9 @@ pub struct Downgrade {
     /// The revision to go back to: an id or its beginning, base, -N, label@base …
     #[arg(default_value = "-1", allow_negative_numbers = true)]
     pub revision: String,
+    /// Do not put back what the upgrades that are undone had destroyed; the command that does it later is printed
+    #[arg(long)]
+    pub no_merge: bool,
     #[command(flatten)]
     pub guarding: Guarding,
 }
@@ -263,6 +266,25 @@ pub enum Backup {
         /// Check as well that each manifest follows the one before it
         #[arg(long)]
         chain: bool,
+    },
+    /// Put what an upgrade had destroyed back into the live tables, out of the salvage in its backup
+    ///
+    /// By key: rows written since stay, rows deleted since stay deleted. What was changed on both sides is a conflict: it
+    /// stays as it is, and is listed, kept in a side table and in a CSV. The present state is saved first; all of it is one
+    /// transaction, in which the triggers of users are silent. A downgrade does this by itself, unless it is told
+    /// --no-merge.
+    MergeBack {
+        /// Its id, an unambiguous part of it, or latest
+        backup: String,
+        /// Only this table; can be given several times
+        #[arg(long, value_name = "TABLE")]
+        table: Vec<String>,
+        /// Say what would be merged, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// How far the snapshot before it is proven [default: proof.level, else full]
+        #[arg(long, value_enum)]
+        proof: Option<Proof>,
     },
     /// Write tables, views and queries into NAME.csv.gz, each with its NAME.json; the database is only read
     ///

@@ -149,6 +149,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         | Refusal::AnotherDatabase { .. }
         | Refusal::AnotherEngine { .. }
         | Refusal::Unreadable { .. }
+        | Refusal::NoSalvage { .. }
         | Refusal::RowsMoved { .. }
         | Refusal::SchemaMoved
         | Refusal::TooLargeToProve { .. } => ExitCode::Refused,

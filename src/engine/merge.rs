@@ -4,10 +4,11 @@
 //! place, *theirs* what is live now. Nothing is ever guessed: what is neither ours nor base is a conflict, which stays as
 //! it is and is written down.
 
+pub use crate::ledger::{Conflict, Merged, MergedBack};
+
 use super::{Error, ShapeColumn, Value};
 use crate::catalog::TableName;
 use crate::ledger::{Returned, Salvage, SalvageKind};
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
@@ -130,82 +131,6 @@ pub enum MergeMode {
     Write,
     /// Does everything in a transaction that is undone: the answer says what a merge would do now.
     Look,
-}
-
-/// What became of one column of one table, or of whole rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Merged {
-    pub table: TableName,
-    pub what: SalvageKind,
-    /// The column; none for whole rows.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub column: Option<String>,
-    /// How many values (rows) were put back.
-    pub merged: u64,
-    /// How many were there already.
-    pub already: u64,
-    /// How many belong to rows that were deleted since, which stay deleted.
-    pub deleted: u64,
-    pub conflicts: u64,
-    /// Why nothing of it was merged.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub skipped: Option<String>,
-}
-
-impl Merged {
-    pub fn new(piece: &Piece, column: Option<&str>) -> Self {
-        Self {
-            table: piece.salvage.table.clone(),
-            what: piece.salvage.what,
-            column: column.map(str::to_string),
-            merged: 0,
-            already: 0,
-            deleted: 0,
-            conflicts: 0,
-            skipped: None,
-        }
-    }
-
-    pub fn skipped(piece: &Piece, column: Option<&str>, why: &str) -> Self {
-        Self { skipped: Some(why.to_string()), ..Self::new(piece, column) }
-    }
-}
-
-/// A value or row on which both sides differ; values as text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Conflict {
-    pub table: TableName,
-    /// The key (or what stands for it) as a JSON object.
-    pub key: String,
-    /// The column; none for whole rows, whose values are JSON objects.
-    pub column: Option<String>,
-    pub base: Option<String>,
-    pub ours: Option<String>,
-    pub theirs: Option<String>,
-    pub reason: String,
-}
-
-/// What a merge did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct MergedBack {
-    pub merged: Vec<Merged>,
-    /// The first of them; all are in `side_table`.
-    pub conflicts: Vec<Conflict>,
-    /// Where all conflicts are kept in the database; none when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub side_table: Option<TableName>,
-}
-
-impl MergedBack {
-    /// Returns how many values and rows were put back.
-    pub fn count(&self) -> u64 {
-        self.merged.iter().map(|merged| merged.merged).sum()
-    }
-
-    /// Returns how many conflicts there are.
-    pub fn conflicts(&self) -> u64 {
-        self.merged.iter().map(|merged| merged.conflicts).sum()
-    }
 }
 
 /// What is to be done with a value.

@@ -6,6 +6,7 @@
 
 mod fates;
 mod keep;
+mod merged;
 mod pairs;
 mod questions;
 mod rule;
@@ -17,6 +18,7 @@ mod keep_tests;
 mod tests;
 
 pub use keep::{Keep, Kept, keeps};
+pub use merged::{Conflict, Merged, MergedBack};
 pub use questions::{Answers, Question, RowChanges, questions};
 pub use rule::{Seen, draw_up};
 pub use salvage::{Returned, Salvage, SalvageKind};

@@ -27,6 +27,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
         to: saved.backup.manifest.to.clone(),
         backup: Some(saved.facts()),
         check: None,
+        merge: None,
         undo: None,
         notes: Vec::new(),
     });

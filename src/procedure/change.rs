@@ -1,10 +1,10 @@
 //! The guarded change: an upgrade or a downgrade that keeps a proven way back.
 
-use super::{Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, refused, settle, snapshot, verify};
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, merge, refused, settle, snapshot, verify};
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
 use crate::history::Direction;
-use crate::journal::Operation;
+use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
 use crate::report::{Aftermath, BackupFacts, Check, Event, Failure, Report, Step};
 
@@ -17,6 +17,8 @@ pub struct ChangeRequest {
     pub policy: SnapshotPolicy,
     /// Whether it is rehearsed on the restored snapshot first; without a proof there is nothing to rehearse on.
     pub rehearse: bool,
+    /// Whether a downgrade puts back what the upgrades that it undoes had destroyed.
+    pub merge: bool,
     pub on_failure: OnFailure,
 }
 
@@ -58,6 +60,10 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     ports.observer.event(&Event::Planned { plan: plan.clone() });
 
     let mut op = ports.begin(&id, kind, Some(&plan), (&plan.from, &plan.to)).map_err(refused)?;
+    if request.direction == Direction::Down && !request.merge {
+        let left = Entry::Fact { name: merge::LEFT.to_string(), value: "yes".to_string() };
+        op.write(left).map_err(refused)?;
+    }
     let changed = guarded(ports, request, &plan, &mut op).await;
     settle::end(ports, &op, changed).await
 }
@@ -112,7 +118,12 @@ async fn guarded(
         }
     });
     match checked.await {
-        Ok(verified) => finish(ports, op, request, plan, saved.facts(), verified).await,
+        Ok(verified) => {
+            let verify::Verified { after, check } = verified;
+            let wanted = request.merge;
+            let ended = merge::after_downgrade(ports, op, plan, &saved, after, wanted).await?;
+            finish(ports, op, request, plan, saved.facts(), (ended, check)).await
+        }
         Err(cause) => {
             let cause = Failure { check: held_against, ..cause };
             Err(settle::after_verify(ports, op, request, plan, &saved, &mark, cause).await)
@@ -160,9 +171,9 @@ async fn finish(
     request: &ChangeRequest,
     plan: &Plan,
     backup: BackupFacts,
-    verified: verify::Verified,
+    (ended, check): (merge::After, Check),
 ) -> Result<Report, Failure> {
-    let after = serde_json::to_vec_pretty(&verified.after).unwrap_or_default();
+    let after = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
     let keep = async {
         ports.store.add(&backup.id, "after.json", &after).await?;
         Ok::<_, crate::store::Error>(())
@@ -176,9 +187,10 @@ async fn finish(
         from: plan.from.clone(),
         to: plan.to.clone(),
         undo: Some(undo(plan, &backup)),
-        notes: notes(plan, &backup, &verified.check),
+        notes: notes(plan, &backup, &check).into_iter().chain(ended.notes).collect(),
         backup: Some(backup),
-        check: Some(verified.check),
+        check: Some(check),
+        merge: ended.merge,
     })
 }
 
@@ -210,6 +222,7 @@ fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
         to: plan.to.clone(),
         backup: None,
         check: None,
+        merge: None,
         undo: None,
         notes: Vec::new(),
     }

@@ -2,6 +2,7 @@
 //!
 //! [`change`] guards an upgrade or a downgrade, [`rehearse`] tries one on a copy, [`backup`] takes a backup by hand, [`mod@export`] writes
 //! tables and queries into files, [`restore`] puts one back,
+//! [`merge`] puts salvage into the live tables,
 //! [`recover`] finishes or undoes what a crash interrupted, [`stamp`] sets version rows, [`verify`] compares at any time. They know traits, never an
 //! engine, a file format or a word of output; each step is in the journal before it starts.
 
@@ -10,6 +11,7 @@ pub mod change;
 pub mod export;
 mod facts;
 mod judge;
+pub mod merge;
 pub mod recover;
 pub mod rehearse;
 pub mod restore;
@@ -139,6 +141,8 @@ pub enum Refusal {
     AnotherDatabase { backup: String, found: DatabaseId, expected: DatabaseId },
     #[error("backup {backup} is of a {found} database and cannot become a {wanted} one")]
     AnotherEngine { backup: String, found: EngineKind, wanted: EngineKind },
+    #[error("backup {backup} holds no salvage{}", table.as_ref().map(|table| format!(" of table {table}")).unwrap_or_default())]
+    NoSalvage { backup: String, table: Option<String> },
     #[error("backup {backup} has no usable {name}: {detail}")]
     Unreadable { backup: String, name: String, detail: String },
     #[error(

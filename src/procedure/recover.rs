@@ -8,7 +8,7 @@ mod after_restore;
 pub(super) use after_restore::took_place;
 
 use super::snapshot::{self, Saved, read_inventory, read_plan};
-use super::{Ports, Refusal, SnapshotPolicy, refused, rows_text, salvage, settle, verify};
+use super::{Ports, Refusal, SnapshotPolicy, merge, refused, rows_text, salvage, settle, verify};
 use crate::engine::{Applied, Bookkeeping, OtherWrites};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
@@ -51,6 +51,9 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
         _ if !state.may_have_changed() => Ok(unchanged(ports, &state)),
         Kind::Restore => after_restore::look(ports, &mut op, &state, request).await,
         Kind::Stamp => after_stamp(ports, &state).await,
+        Kind::MergeBack if !request.undo && !state.started.contains(&Step::PutBack) => {
+            merge::recover(ports, &state).await
+        }
         _ => after_change(ports, &mut op, &state, request).await,
     };
     let outcome = outcome.map_err(cannot_look).map(|mut report| {
@@ -215,10 +218,18 @@ async fn verified(
             ..unknown(state, saved, Refusal::Verification { count })
         });
     }
+    // Merging is one transaction, and doing it twice is doing it once.
+    let wanted = !state.facts.contains_key(merge::LEFT);
+    let ended = merge::after_downgrade(ports, op, &plan, saved, verified.after, wanted).await?;
+    let bytes = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
+    let kept = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
+    kept.map_err(|error| Failure { aftermath: Aftermath::Changed, ..unknown(state, saved, error) })?;
     Ok(Report {
         aftermath: Aftermath::Changed,
         backup: Some(saved.facts()),
         check: Some(verified.check),
+        merge: ended.merge,
+        notes: ended.notes,
         undo: Some(format!("ripcord restore {}", saved.backup.manifest.id)),
         ..report(ports, state)
     })
@@ -330,6 +341,7 @@ fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
         to: state.to.clone(),
         backup: None,
         check: None,
+        merge: None,
         undo: None,
         notes: Vec::new(),
     }

@@ -101,6 +101,7 @@ fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
         to: plan.from.clone(),
         backup: None,
         check: None,
+        merge: None,
         undo: None,
         notes: Vec::new(),
     }

@@ -123,6 +123,7 @@ async fn put_in_place(
         undo: saved.as_ref().map(|saved| format!("ripcord restore {}", saved.id)),
         backup: saved,
         check: None,
+        merge: None,
         notes: notes(&swapped, &written.what),
     })
 }

@@ -225,6 +225,7 @@ fn report(ports: &Ports<'_>, wanted: &Rewrite, aftermath: Aftermath, operation: 
         to: wanted.to.clone(),
         backup: None,
         check: None,
+        merge: None,
         undo: None,
         notes: Vec::new(),
     }

@@ -59,6 +59,7 @@ impl Bench {
             target: target.to_string(),
             policy: SnapshotPolicy::default(),
             rehearse: true,
+            merge: true,
             on_failure: OnFailure::Restore,
         };
         let parts = Parts::new(self);

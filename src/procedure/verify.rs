@@ -3,13 +3,14 @@
 use super::rehearse::Rehearsal;
 use super::snapshot::{Saved, read_inventory};
 use super::{Circumstances, Ports, judge, refused};
-use crate::catalog::diff;
+use crate::catalog::{TableName, diff};
 use crate::engine::{Applied, OtherWrites};
 use crate::fingerprint::{Inventory, TableVerdict, compare};
 use crate::journal::Facts;
 use crate::plan::Plan;
 use crate::report::{Check, Failure, Step, Wrong};
 use crate::store::Backup;
+use std::borrow::Cow;
 
 /// The database after a change, and what verification says of it.
 pub(super) struct Verified {
@@ -97,6 +98,7 @@ async fn newest(ports: &Ports<'_>) -> Result<Backup, Failure> {
 
 /// Compares two inventories without any allowance: every difference is wrong.
 pub(super) fn strict(expected: &Inventory, found: &Inventory) -> Check {
+    let (expected, found) = (&*without_side_tables(expected), &*without_side_tables(found));
     let comparison = compare(&expected.fingerprint, &found.fingerprint);
     let catalog = diff(&expected.catalog, &found.catalog);
     let mut wrong: Vec<Wrong> = catalog
@@ -129,6 +131,17 @@ pub(super) fn strict(expected: &Inventory, found: &Inventory) -> Check {
         wrong.push(Wrong { code: "sequence".to_string(), subject: name.clone(), detail });
     }
     Check { catalog, comparison, wrong, ..Check::default() }
+}
+
+/// Leaves out the tables in which conflicts of a merge are kept: whoever has looked at them may drop them.
+fn without_side_tables(inventory: &Inventory) -> Cow<'_, Inventory> {
+    if !inventory.catalog.tables.keys().any(TableName::is_side_table) {
+        return Cow::Borrowed(inventory);
+    }
+    let mut rest = inventory.clone();
+    rest.catalog.tables.retain(|name, _| !name.is_side_table());
+    rest.fingerprint.tables.retain(|name, _| !name.is_side_table());
+    Cow::Owned(rest)
 }
 
 /// Returns the differences as sentences, for a refusal.

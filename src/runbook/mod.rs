@@ -92,6 +92,7 @@ fn heading(facts: &RunbookFacts) -> String {
         Kind::Backup => "by hand",
         Kind::Stamp => "right before a stamp",
         Kind::Rehearse => "for a rehearsal",
+        Kind::MergeBack => "before salvage was merged back",
     };
     format!(
         "# Backup {id}\n\nTaken {purpose} of {database}, by ripcord {ripcord}.\nRun the commands below in the folder \

@@ -16,7 +16,8 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 pub(super) const JOURNAL: &str = "journal.jsonl";
 
 /// The files that come after the manifest is written, and so are not in it: `SHA256SUMS` alone vouches for them.
-pub(super) const LATER: [&str; 4] = [JOURNAL, "after.json", "outcome.json", "report.html"];
+pub(super) const LATER: [&str; 6] =
+    [JOURNAL, "after.json", "outcome.json", "report.html", "conflicts.csv.gz", "conflicts.json"];
 
 /// How the temporary files of a durable write begin; a crash can leave one behind.
 pub(super) const TEMPORARY: &str = ".ripcord-";

@@ -1,4 +1,4 @@
-//! `backup create`, `list`, `show`, `verify`, `export`.
+//! `backup create`, `list`, `show`, `verify`, `merge-back`, `export`.
 
 use super::Context;
 use crate::cli::args::Backup;
@@ -6,6 +6,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::cli::render::{self, Ending};
 use crate::cli::wiring;
 use crate::engine::Selection;
+use crate::procedure::merge::{MergeRequest, merge_back};
 use crate::procedure::{backup, export, salvage};
 use crate::report::{Failure, Progress, Step};
 use crate::store::{BackupStore, Damage, Listed};
@@ -32,6 +33,17 @@ pub(super) async fn run(context: &Context<'_>, args: &Backup) -> Result<Ending, 
             Ok(Ending::said(human, json!({ "backup": backup, "salvage": salvage })))
         }
         Backup::Verify { backup, chain } => verify(context, backup.as_deref(), *chain).await,
+        Backup::MergeBack { backup, table, dry_run, proof } => {
+            let request = MergeRequest {
+                backup: backup.clone(),
+                tables: table.clone(),
+                look: *dry_run,
+                policy: context.policy(*proof),
+            };
+            let assembled = context.assemble().await?;
+            let report = merge_back(&assembled.ports(), &request).await?;
+            Ok(Ending::report(&report, context.output))
+        }
         Backup::Export { tables, query, out } => export_to(context, tables, query, out).await,
     }
 }

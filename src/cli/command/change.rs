@@ -8,11 +8,11 @@ use crate::procedure::change::{self, ChangeRequest};
 use crate::report::Failure;
 
 pub(super) async fn upgrade(context: &Context<'_>, args: &Upgrade) -> Result<Ending, Failure> {
-    run(context, Direction::Up, &args.revision, &args.guarding).await
+    run(context, Direction::Up, &args.revision, &args.guarding, false).await
 }
 
 pub(super) async fn downgrade(context: &Context<'_>, args: &Downgrade) -> Result<Ending, Failure> {
-    run(context, Direction::Down, &args.revision, &args.guarding).await
+    run(context, Direction::Down, &args.revision, &args.guarding, !args.no_merge).await
 }
 
 async fn run(
@@ -20,6 +20,7 @@ async fn run(
     direction: Direction,
     target: &str,
     guarding: &Guarding,
+    merge: bool,
 ) -> Result<Ending, Failure> {
     if guarding.sql {
         return offline::run(context, direction, target).await;
@@ -30,6 +31,7 @@ async fn run(
         target: target.to_string(),
         policy: context.policy(guarding.proof),
         rehearse: context.config.rehearsal && !guarding.no_rehearsal,
+        merge,
         on_failure: match guarding.on_failure {
             OnFailure::Restore => change::OnFailure::Restore,
             OnFailure::Stop => change::OnFailure::Stop,

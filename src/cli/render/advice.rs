@@ -167,6 +167,7 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
         Refusal::DamagedBackup { .. } | Refusal::Unreadable { .. } => {
             "choose another one from \"ripcord backup list\"; the runbook is runbooks/damaged-backup.md"
         }
+        Refusal::NoSalvage { .. } => "see what each backup holds with \"ripcord backup show BACKUP\"",
         Refusal::AnotherDatabase { .. } => "restore it beside: ripcord restore BACKUP --to URL",
         Refusal::AnotherEngine { .. } => {
             "restore it into a database of its own kind: sqlite:///new.db or postgresql://…"

@@ -105,6 +105,9 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
     if let (Some(check), false) = (&report.check, output.quiet) {
         lines.extend(changes(check, output.verbose));
     }
+    if let Some(merge) = &report.merge {
+        lines.extend(super::merge::lines(merge, output));
+    }
     lines.push(format!("{:<10} {}", output.paint("32", "done"), end_state(report)));
     if let Some(backup) = &report.backup {
         let proven = if backup.proven {
@@ -144,6 +147,13 @@ fn end_state(report: &Report) -> String {
         (Kind::Restore, Aftermath::PutBack) => {
             format!("the database holds the snapshot again, at {}", rows_text(&report.to))
         }
+        (Kind::MergeBack, Aftermath::Unchanged) if report.operation.is_none() => {
+            "nothing was changed: this is what a merge would do".to_string()
+        }
+        (Kind::MergeBack, Aftermath::Changed) => {
+            "the salvage is merged, everything else is as it was".to_string()
+        }
+        (Kind::MergeBack, Aftermath::Unchanged) => "there was nothing to merge".to_string(),
         (_, Aftermath::Unchanged) if report.operation.is_none() => {
             format!("nothing to do: the database is at {} already", rows_text(&report.to))
         }

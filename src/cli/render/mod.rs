@@ -5,6 +5,7 @@ mod human;
 mod json;
 mod ledger;
 mod lists;
+mod merge;
 mod progress;
 pub mod revisions;
 mod words;

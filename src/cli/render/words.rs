@@ -22,6 +22,7 @@ pub(super) fn step(step: Step) -> &'static str {
         Step::RehearseBack => "go back",
         Step::RehearseAgain => "again",
         Step::Salvage => "salvage",
+        Step::MergeBack => "merge back",
         Step::Finish => "finish",
     }
 }

@@ -112,8 +112,8 @@ impl Bench {
 
     async fn upgrade_to(&self, target: &str, on_failure: OnFailure) -> Result<Report, Failure> {
         let (direction, policy) = (Direction::Up, SnapshotPolicy::default());
-        let request =
-            ChangeRequest { direction, target: target.to_string(), policy, rehearse: false, on_failure };
+        let target = target.to_string();
+        let request = ChangeRequest { direction, target, policy, rehearse: false, merge: true, on_failure };
         change(&self.ports(), &request).await
     }
 

@@ -212,9 +212,9 @@ impl<'p> Job<'p> {
     async fn prepare(session: &mut Session, mut target: Target<'p>, side: &mut Side) -> Result<Self, Error> {
         let piece = target.piece;
         let mut merged: Vec<Merged> = match piece.salvage.what {
-            SalvageKind::Rows => vec![Merged::new(piece, None)],
+            SalvageKind::Rows => vec![Merged::new(&piece.salvage, None)],
             SalvageKind::Values => {
-                target.columns.iter().map(|column| Merged::new(piece, Some(&column.name))).collect()
+                target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
         match (piece.salvage.key.is_empty(), piece.salvage.what) {

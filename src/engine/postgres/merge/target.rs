@@ -118,7 +118,7 @@ impl<'p> Target<'p> {
         index: usize,
         progress: &Progress,
     ) -> Result<(Option<Self>, Vec<Merged>), Error> {
-        let skip = |why: &str| Ok((None, vec![Merged::skipped(piece, None, why)]));
+        let skip = |why: &str| Ok((None, vec![Merged::skipped(&piece.salvage, None, why)]));
         let table = piece.salvage.table.clone();
         let live = live_columns(session, &table).await?;
         if live.is_empty() {
@@ -138,9 +138,11 @@ impl<'p> Target<'p> {
         let mut wanted = Vec::new();
         for name in &piece.salvage.columns {
             match find(name) {
-                None => skipped.push(Merged::skipped(piece, Some(name), "there is no such column now")),
+                None => {
+                    skipped.push(Merged::skipped(&piece.salvage, Some(name), "there is no such column now"))
+                }
                 Some(column) if column.generated => {
-                    skipped.push(Merged::skipped(piece, Some(name), "the column is generated now"));
+                    skipped.push(Merged::skipped(&piece.salvage, Some(name), "the column is generated now"));
                 }
                 Some(column) => wanted.push(column),
             }
@@ -158,7 +160,7 @@ impl<'p> Target<'p> {
         }
         let why = "the column has another type now, which cannot hold the values";
         for name in unfit.iter().filter(|name| wanted.iter().any(|column| column.name == **name)) {
-            skipped.push(Merged::skipped(piece, Some(name), why));
+            skipped.push(Merged::skipped(&piece.salvage, Some(name), why));
         }
         let keys = foreign_keys(session, &table).await?;
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));

@@ -159,9 +159,9 @@ impl<'p> Job<'p> {
     fn prepare(session: &Session, target: Target<'p>, side: &mut Side<'_>) -> Result<Self, Error> {
         let piece = target.piece;
         let mut merged: Vec<Merged> = match piece.salvage.what {
-            SalvageKind::Rows => vec![Merged::new(piece, None)],
+            SalvageKind::Rows => vec![Merged::new(&piece.salvage, None)],
             SalvageKind::Values => {
-                target.columns.iter().map(|column| Merged::new(piece, Some(&column.name))).collect()
+                target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {

@@ -94,7 +94,7 @@ impl<'p> Target<'p> {
         piece: &'p Piece,
         index: usize,
     ) -> Result<(Option<Self>, Vec<Merged>), Error> {
-        let skip = |why: &str| Ok((None, vec![Merged::skipped(piece, None, why)]));
+        let skip = |why: &str| Ok((None, vec![Merged::skipped(&piece.salvage, None, why)]));
         let name = &piece.salvage.table;
         let Some(table) = catalog.tables.get(name).filter(|table| table.kind == TableKind::Ordinary) else {
             return skip("there is no such table now");
@@ -113,9 +113,15 @@ impl<'p> Target<'p> {
         for wanted in &piece.salvage.columns {
             let Some(place) = piece.place_of(wanted) else { continue };
             match find(wanted) {
-                None => skipped.push(Merged::skipped(piece, Some(wanted), "there is no such column now")),
+                None => {
+                    skipped.push(Merged::skipped(&piece.salvage, Some(wanted), "there is no such column now"))
+                }
                 Some(column) if column.generated.is_some() => {
-                    skipped.push(Merged::skipped(piece, Some(wanted), "the column is generated now"));
+                    skipped.push(Merged::skipped(
+                        &piece.salvage,
+                        Some(wanted),
+                        "the column is generated now",
+                    ));
                 }
                 Some(column) => columns.push(TargetColumn {
                     name: wanted.clone(),

@@ -1,0 +1,81 @@
+//! What a merge of salvage did, as facts.
+
+use super::{Salvage, SalvageKind};
+use crate::catalog::TableName;
+use serde::Serialize;
+
+/// What became of one column of one table, or of whole rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Merged {
+    pub table: TableName,
+    pub what: SalvageKind,
+    /// The column; none for whole rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// How many values (rows) were put back.
+    pub merged: u64,
+    /// How many were there already.
+    pub already: u64,
+    /// How many belong to rows that were deleted since, which stay deleted.
+    pub deleted: u64,
+    pub conflicts: u64,
+    /// Why nothing of it was merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<String>,
+}
+
+impl Merged {
+    pub fn new(salvage: &Salvage, column: Option<&str>) -> Self {
+        Self {
+            table: salvage.table.clone(),
+            what: salvage.what,
+            column: column.map(str::to_string),
+            merged: 0,
+            already: 0,
+            deleted: 0,
+            conflicts: 0,
+            skipped: None,
+        }
+    }
+
+    pub fn skipped(salvage: &Salvage, column: Option<&str>, why: &str) -> Self {
+        Self { skipped: Some(why.to_string()), ..Self::new(salvage, column) }
+    }
+}
+
+/// A value or row on which both sides differ; values as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Conflict {
+    pub table: TableName,
+    /// The key (or what stands for it) as a JSON object.
+    pub key: String,
+    /// The column; none for whole rows, whose values are JSON objects.
+    pub column: Option<String>,
+    pub base: Option<String>,
+    pub ours: Option<String>,
+    pub theirs: Option<String>,
+    pub reason: String,
+}
+
+/// What a merge did.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct MergedBack {
+    pub merged: Vec<Merged>,
+    /// The first of them; all are in `side_table`.
+    pub conflicts: Vec<Conflict>,
+    /// Where all conflicts are kept in the database; none when there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub side_table: Option<TableName>,
+}
+
+impl MergedBack {
+    /// Returns how many values and rows were put back.
+    pub fn count(&self) -> u64 {
+        self.merged.iter().map(|merged| merged.merged).sum()
+    }
+
+    /// Returns how many conflicts there are.
+    pub fn conflicts(&self) -> u64 {
+        self.merged.iter().map(|merged| merged.conflicts).sum()
+    }
+}
