@@ -1,0 +1,79 @@
+//! `backup merge-back`.
+
+use super::*;
+
+/// The backup of the newest upgrade.
+#[track_caller]
+pub(super) fn upgrade_backup(sandbox: &Sandbox) -> String {
+    let run = sandbox.ripcord(&["backup", "list", "--format", "json"]);
+    let backups = report(&run)["result"]["backups"].clone();
+    let ids = backups.as_array().expect("a list").iter();
+    let ids: Vec<String> = ids
+        .filter_map(|listed| listed["backup"]["manifest"]["id"].as_str().map(str::to_owned))
+        .filter(|id| id.contains("-upgrade-"))
+        .collect();
+    ids.last().expect("an upgrade").clone()
+}
+
+const TWO: &str = "CREATE TABLE one (id INTEGER PRIMARY KEY, a INTEGER); CREATE TABLE two (id INTEGER PRIMARY KEY, b INTEGER);";
+const ROWS: &str = "INSERT INTO one VALUES (1, 10); INSERT INTO two VALUES (1, 20);";
+const EMPTIED: &str = "UPDATE one SET a = NULL; UPDATE two SET b = NULL;";
+
+both_engines! {
+    fn one_table_can_be_merged_alone_and_a_dry_run_changes_nothing(db: &TestDatabase) {
+        let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
+        upgrade(&sandbox);
+        let backup = upgrade_backup(&sandbox);
+        let before = db.dump();
+        let run = sandbox.ripcord(&["backup", "merge-back", &backup, "--dry-run"]);
+        run.expect_code(0).stdout_has("one.a: 1 put back").stdout_has("two.b: 1 put back").stdout_has("nothing was changed");
+        assert_same(&before, &db.dump(), &run);
+        let run = sandbox.ripcord(&["backup", "merge-back", &backup, "--table", "two"]);
+        run.expect_code(0).stdout_has("two.b: 1 put back").stdout_lacks("one.a");
+        assert_eq!(db.query("SELECT a FROM one; SELECT b FROM two;"), "\n20");
+        follow(&sandbox, &undo_of(&run)).expect_code(0);
+        assert_same(&before, &db.dump(), &run);
+    }
+
+    fn merging_twice_is_merging_once(db: &TestDatabase) {
+        let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
+        upgrade(&sandbox);
+        let backup = upgrade_backup(&sandbox);
+        sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0);
+        let before = db.dump();
+        let run = sandbox.ripcord(&["backup", "merge-back", &backup]);
+        run.expect_code(0).stdout_has("0 put back, 1 there already").stdout_has("nothing to merge");
+        assert_same(&before, &db.dump(), &run);
+    }
+
+    fn a_backup_without_salvage_and_a_table_without_any_are_refused(db: &TestDatabase) {
+        let sandbox = project(db, TWO, ROWS, "UPDATE one SET a = NULL;", "SELECT 1;");
+        sandbox.ripcord(&["backup", "create"]).expect_code(0);
+        let run = sandbox.ripcord(&["backup", "merge-back", "latest"]);
+        run.expect_code(3).stderr_has("holds no salvage").stderr_has("nothing was changed").stderr_has("next: ");
+        at(&sandbox, 1);
+        upgrade(&sandbox);
+        let run = sandbox.ripcord(&["backup", "merge-back", &upgrade_backup(&sandbox), "--table", "two"]);
+        run.expect_code(3).stderr_has("holds no salvage of table two");
+    }
+
+    fn salvage_that_was_tampered_with_is_refused_before_anything_is_touched(db: &TestDatabase) {
+        let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
+        upgrade(&sandbox);
+        let backup = upgrade_backup(&sandbox);
+        let exports = sandbox.path("backups").join(&backup).join("exports");
+        let csv = std::fs::read_dir(&exports).unwrap().map(|entry| entry.unwrap().path());
+        let csv = csv.into_iter().find(|path| path.extension().is_some_and(|kind| kind == "gz")).expect("a CSV");
+        let mut bytes = std::fs::read(&csv).unwrap();
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        std::fs::write(&csv, bytes).unwrap();
+        let before = db.dump();
+        let run = sandbox.ripcord(&["backup", "merge-back", &backup]);
+        run.expect_code(3).stderr_has("cannot be used");
+        assert_same(&before, &db.dump(), &run);
+        // A downgrade goes through, and says what it could not merge.
+        at(&sandbox, 1);
+        sandbox.ripcord(&["downgrade"]).expect_code(0).stdout_has("was not merged");
+    }
+}

@@ -1,0 +1,71 @@
+//! Random edits in between: what was there then and is there now holds what it held.
+
+use super::*;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+#[derive(Debug, Clone)]
+enum Edit {
+    Insert(u32),
+    Delete(u32),
+    Name(u32),
+    Phone(u32),
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let id = || 1..30u32;
+    let edit = prop_oneof![
+        id().prop_map(Edit::Insert),
+        id().prop_map(Edit::Delete),
+        id().prop_map(Edit::Name),
+        id().prop_map(Edit::Phone),
+    ];
+    proptest::collection::vec(edit, 0..12)
+}
+
+fn sql(edits: &[Edit]) -> String {
+    let one = |edit: &Edit| match edit {
+        Edit::Insert(id) => format!(
+            "INSERT INTO person (id, name) SELECT {id} + 100, 'new' WHERE NOT EXISTS (SELECT 1 FROM person WHERE id = {id} + 100);"
+        ),
+        Edit::Delete(id) => format!("DELETE FROM person WHERE id = {id};"),
+        Edit::Name(id) => format!("UPDATE person SET name = 'changed' WHERE id = {id};"),
+        Edit::Phone(id) => format!("UPDATE person SET phone = 'theirs' WHERE id = {id};"),
+    };
+    edits.iter().map(one).collect::<Vec<_>>().join("\n")
+}
+
+both_engines! {
+    fn every_row_of_then_that_is_still_there_holds_its_value_or_is_a_conflict(db: &TestDatabase) {
+        let values: Vec<String> = (1..30).map(|id| match id % 4 { 0 => format!("({id}, 'n', NULL)"), _ => format!("({id}, 'n', '{id}{id}')") }).collect();
+        let filled = format!("INSERT INTO person VALUES {};", values.join(", "));
+        let sandbox = project(db, PEOPLE, &filled, "UPDATE person SET phone = 'gone';", "SELECT 1;");
+        sandbox.write("ripcord.toml", "[proof]\nmax_size = \"1GB\"\n");
+        let minute = std::cell::Cell::new(1);
+        let runner = Config { cases: 4, failure_persistence: None, ..Config::default() };
+        TestRunner::new(runner).run(&edits(), |edits| {
+            db.execute(&format!("DELETE FROM person; {filled}"));
+            at(&sandbox, minute.get());
+            upgrade(&sandbox);
+            db.execute(&sql(&edits));
+            let theirs = db.query("SELECT id, phone FROM person ORDER BY id;");
+            at(&sandbox, minute.get() + 1);
+            minute.set(minute.get() + 2);
+            let result = downgrade(&sandbox);
+            let now = db.query("SELECT id, phone FROM person ORDER BY id;");
+            let expected: Vec<String> = theirs.lines().map(|line| {
+                let (id, phone) = line.split_once('|').expect("two values");
+                let number: u32 = id.parse().expect("a number");
+                match (number < 30, phone, number % 4) {
+                    (true, "gone", 0) => format!("{id}|"),
+                    (true, "gone", _) => format!("{id}|{id}{id}"),
+                    _ => line.to_owned(),
+                }
+            }).collect();
+            prop_assert_eq!(now, expected.join("\n"));
+            let conflicts = theirs.lines().filter(|line| line.ends_with("|theirs") && line.split('|').next().is_some_and(|id| id.parse::<u32>().is_ok_and(|id| id < 30))).count();
+            prop_assert_eq!(counts(&result, db, "person", Some("phone"))[3], conflicts as u64);
+            Ok(())
+        }).unwrap();
+    }
+}
