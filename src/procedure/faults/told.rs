@@ -249,16 +249,6 @@ impl Database for ToldDatabase {
         told!(self, "export rows", self.inner.export_rows(selections, outlet, progress))
     }
 
-    async fn merge_back(
-        &self,
-        pieces: &[crate::engine::Piece],
-        mode: crate::engine::MergeMode,
-        operation: &str,
-        progress: &Progress,
-    ) -> Result<crate::engine::MergedBack, Error> {
-        told!(self, "merge back", self.inner.merge_back(pieces, mode, operation, progress))
-    }
-
     fn restore_script(&self, taken: &Snapshot) -> String {
         self.inner.restore_script(taken)
     }
