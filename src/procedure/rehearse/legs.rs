@@ -53,7 +53,7 @@ pub(in crate::procedure) async fn prove_and_rehearse(
 ) -> Result<(Proof, Result<Rehearsal, Beyond>), Failure> {
     let id = op.id().to_string();
     let copy = op.step(Step::Prove, open(ports, place, taken, &id)).await?.what;
-    let outcome = there_and_back(ports, op, plan, taken, copy.as_ref(), draft).await;
+    let outcome = there_and_back(ports, op, plan, (place, taken), copy.as_ref(), draft).await;
     let proof = copy.proof().clone();
     // Whatever happened: the copy holds all data and must not stay.
     let removed = copy.remove().await;
@@ -96,7 +96,7 @@ async fn there_and_back(
     ports: &Ports<'_>,
     op: &mut Operation,
     plan: &Plan,
-    taken: &Snapshot,
+    (place, taken): (&Path, &Snapshot),
     copy: &dyn RehearsalCopy,
     draft: Option<&Path>,
 ) -> Result<Rehearsal, Failure> {
@@ -104,7 +104,7 @@ async fn there_and_back(
     let reverse = ports.runner.reverse(plan).map_err(refused)?;
     let rows_seen = copy.holds_rows();
     let before = beginning(ports, taken, copy, rows_seen).await.map_err(refused)?;
-    let stage = Stage { ports, runner: runner.as_ref(), copy, id: &id, taken, before: &before };
+    let stage = Stage { ports, runner: runner.as_ref(), copy, id: &id, place, taken, before: &before };
 
     let there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse)).await?.what;
     let (back_plan, irreversible) = match reverse {
@@ -171,6 +171,8 @@ struct Stage<'a> {
     runner: &'a dyn MigrationRunner,
     copy: &'a dyn RehearsalCopy,
     id: &'a str,
+    /// The folder of the snapshot.
+    place: &'a Path,
     taken: &'a Snapshot,
     before: &'a Inventory,
 }
@@ -183,6 +185,15 @@ struct Leg {
 }
 
 impl Stage<'_> {
+    /// Reads the copy; what can be seen to be as it is in the snapshot beside it need not be read.
+    async fn look(&self, step: Step) -> Result<Inventory, crate::engine::Error> {
+        let (database, progress) = (self.copy.database(), self.ports.progress(step));
+        match self.copy.holds_rows() {
+            true => database.inventory_after(self.before, self.place, &progress).await,
+            false => database.inventory(&progress).await,
+        }
+    }
+
     /// Runs a plan on the copy, revision by revision, and looks at what there is then.
     async fn leg(&self, plan: &Plan, step: Step) -> Result<Done<Leg>, Cause> {
         let at = self.ports.clock.now();
@@ -205,7 +216,7 @@ impl Stage<'_> {
             });
         }
         self.ports.go_on()?;
-        let inventory = self.copy.database().inventory(&self.ports.progress(step)).await?;
+        let inventory = self.look(step).await?;
         let asked = ledger::questions(&self.before.fingerprint, &inventory.fingerprint);
         // The second way there is compared with the first one, by fingerprints alone.
         let answers = match step {
