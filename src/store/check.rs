@@ -1,6 +1,6 @@
 //! Verifying a backup: every byte that the manifest and `SHA256SUMS` vouch for is read and compared.
 
-use super::folder::{self, Entry, LATER, MANIFEST, SUMS, TEMPORARY};
+use super::folder::{self, Entry, MANIFEST, SUMS, TEMPORARY, may_come_later};
 use super::seal::{Hashed, hash_all, io_error};
 use super::sums::{self, Sums};
 use super::{Damage, Error, Manifest};
@@ -28,7 +28,7 @@ pub(super) fn check(
     match read_sums(folder) {
         Ok(sums) => {
             wrong.extend(disagreements(&manifest, &listed, &sums));
-            wrong.extend(outside_of_manifest(folder, &sums, cancel));
+            wrong.extend(outside_of_manifest(folder, &listed, &sums, cancel));
         }
         Err(damage) => wrong.push(damage),
     }
@@ -78,7 +78,7 @@ pub(super) fn read_sums(folder: &Path) -> Result<Sums, Damage> {
 fn disagreements(manifest: &Manifest, listed: &BTreeSet<&str>, sums: &Sums) -> Vec<Damage> {
     let differing =
         manifest.artifacts.iter().filter(|artifact| sums.get(&artifact.path) != Some(&artifact.sha256));
-    let is_known = |name: &&str| listed.contains(name) || LATER.contains(name) || *name == MANIFEST;
+    let is_known = |name: &&str| listed.contains(name) || may_come_later(name) || *name == MANIFEST;
     let unknown = sums.keys().map(String::as_str).filter(|name| !is_known(name));
     let absent = (!sums.contains_key(MANIFEST)).then_some(MANIFEST);
     let names = differing.map(|artifact| artifact.path.as_str()).chain(unknown).chain(absent);
@@ -86,10 +86,12 @@ fn disagreements(manifest: &Manifest, listed: &BTreeSet<&str>, sums: &Sums) -> V
 }
 
 /// Checks the files that only `SHA256SUMS` vouches for: the manifest itself and what came after it.
-fn outside_of_manifest(folder: &Path, sums: &Sums, cancel: &Cancel) -> Vec<Damage> {
+fn outside_of_manifest(folder: &Path, listed: &BTreeSet<&str>, sums: &Sums, cancel: &Cancel) -> Vec<Damage> {
     let (mut wrong, mut readable) = (Vec::new(), Vec::new());
-    for name in LATER.into_iter().chain([MANIFEST]) {
-        let Some(sha256) = sums.get(name) else { continue };
+    let later = sums
+        .iter()
+        .filter(|(name, _)| *name == MANIFEST || (may_come_later(name) && !listed.contains(name.as_str())));
+    for (name, sha256) in later {
         match folder::resolve(folder, name) {
             Ok(_) => readable.push((name.to_string(), sha256.clone())),
             Err(damage) => wrong.push(damage),
@@ -105,7 +107,7 @@ fn outside_of_manifest(folder: &Path, sums: &Sums, cancel: &Cancel) -> Vec<Damag
 fn unlisted(folder: &Path, listed: &BTreeSet<&str>) -> Result<Vec<Damage>, Error> {
     let is_ours = |name: &str| {
         [MANIFEST, SUMS].contains(&name)
-            || LATER.contains(&name)
+            || may_come_later(name)
             || (name.starts_with(TEMPORARY) && !name.contains('/'))
     };
     let mut wrong = Vec::new();

@@ -23,6 +23,7 @@ pub(crate) async fn check(make: impl Fn() -> Box<dyn BackupStore>) {
     the_list_is_sorted_by_id(&*make()).await;
     what_comes_later_is_listed_and_verified(&*make()).await;
     nothing_else_is_added_to_a_published_backup(&*make()).await;
+    what_is_salvaged_after_the_fact_is_moved_in_and_verified(&*make()).await;
     an_id_is_used_once(&*make()).await;
     each_backup_names_the_one_before(&*make()).await;
     a_changed_manifest_breaks_the_chain(&*make()).await;
@@ -179,6 +180,25 @@ async fn nothing_else_is_added_to_a_published_backup(store: &dyn BackupStore) {
     let nowhere = store.add(SECOND, "after.json", b"{}").await;
     assert!(matches!(nowhere, Err(Error::NotFound { .. })), "{nowhere:?}");
     assert_eq!(store.verify(&backup, &Progress::silent()).await.expect("looked"), []);
+}
+
+async fn what_is_salvaged_after_the_fact_is_moved_in_and_verified(store: &dyn BackupStore) {
+    let backup = published(store, FIRST).await;
+    let draft = store.draft(SECOND).await.expect("a draft");
+    let from = draft.folder.join("t.rows.csv.gz");
+    fs::write_durable(&from, b"rows").expect("written");
+    for name in ["exports/", "exports/.hidden", "exports/a/b", "exports/../RUNBOOK.md", "RUNBOOK.md", DUMP] {
+        let refused = store.add_file(FIRST, name, &from).await;
+        assert!(matches!(refused, Err(Error::NotAllowed { .. })), "{name}: {refused:?}");
+    }
+    store.add_file(FIRST, "exports/t.rows.csv.gz", &from).await.expect("added");
+    store.discard(draft).await.expect("discarded");
+    let place = backup.folder.join("exports/t.rows.csv.gz");
+    assert!(!from.exists() && place.is_file());
+    assert_eq!(store.verify(&backup, &Progress::silent()).await.expect("looked"), []);
+    fs::write_durable(&place, b"others").expect("written");
+    let path = "exports/t.rows.csv.gz".to_string();
+    assert_eq!(store.verify(&backup, &Progress::silent()).await.expect("looked"), [Damage::Digest { path }]);
 }
 
 async fn an_id_is_used_once(store: &dyn BackupStore) {

@@ -19,6 +19,15 @@ pub(super) const JOURNAL: &str = "journal.jsonl";
 pub(super) const LATER: [&str; 6] =
     [JOURNAL, "after.json", "outcome.json", "report.html", "conflicts.csv.gz", "conflicts.json"];
 
+/// Tells whether a file may come after the manifest is written: those above, and what is salvaged after the fact.
+pub(super) fn may_come_later(path: &str) -> bool {
+    let is_name = |name: &str| !name.contains('/') && !name.starts_with('.') && stays_inside(name);
+    LATER.contains(&path) || path.strip_prefix(EXPORTS).is_some_and(is_name)
+}
+
+/// The folder of exports.
+const EXPORTS: &str = "exports/";
+
 /// How the temporary files of a durable write begin; a crash can leave one behind.
 pub(super) const TEMPORARY: &str = ".ripcord-";
 

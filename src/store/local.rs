@@ -3,7 +3,7 @@
 //! Promises that a backup is listed only once it is whole on disk, that nothing is created by reading, and that a
 //! draft is private from its first byte. Leaves retention to whoever removes backups.
 
-use super::folder::{self, LATER, MANIFEST, SUMS, TEMPORARY};
+use super::folder::{self, MANIFEST, SUMS, TEMPORARY, may_come_later};
 use super::seal::{io_error, seal};
 use super::sums::{self, Sums};
 use super::{Backup, BackupStore, Damage, Draft, Error, Listed, Manifest, Previous, check};
@@ -111,13 +111,39 @@ impl LocalStore {
     }
 
     fn add_later(&self, id: &str, name: &str, bytes: &[u8]) -> Result<(), Error> {
-        if !LATER.contains(&name) {
+        self.add_by(id, name, |place| fs::write_durable(place, bytes).map(|()| hash::sha256_hex(bytes)))
+    }
+
+    /// Adds a file by giving it its new name.
+    fn move_later(&self, id: &str, name: &str, from: &Path) -> Result<(), Error> {
+        let (_, sha256) = hash::file_sha256(from).map_err(io_error(from, "read"))?;
+        self.add_by(id, name, |place| {
+            let above = fs::parent(place);
+            fs::create_private_dir(&above)?;
+            std::fs::rename(from, place)?;
+            fs::sync_dir(&above)?;
+            fs::sync_dir(&fs::parent(&above)).map(|()| sha256)
+        })
+    }
+
+    /// Adds what comes later; `write` puts it in its place, durably, and returns its SHA-256.
+    fn add_by(
+        &self,
+        id: &str,
+        name: &str,
+        write: impl FnOnce(&Path) -> io::Result<String>,
+    ) -> Result<(), Error> {
+        if !may_come_later(name) {
             return Err(Error::NotAllowed { name: name.to_string() });
         }
         let id = self.exactly(id)?;
         let folder = self.folder(&id);
-        let mut sums =
-            check::read_sums(&folder).map_err(|damage| Error::Unusable { id: id.clone(), damage })?;
+        let unusable = |damage| Error::Unusable { id: id.clone(), damage };
+        let manifest = folder::read_manifest(&folder, &id).map_err(unusable)?;
+        if manifest.artifacts.iter().any(|artifact| artifact.path == name) {
+            return Err(Error::NotAllowed { name: name.to_string() });
+        }
+        let mut sums = check::read_sums(&folder).map_err(unusable)?;
         // Forget the old checksum first, write the file, then list the new one: a crash at any instant leaves at
         // worst a file without a checksum, never a file that contradicts its checksum.
         if sums.remove(name).is_some() {
@@ -125,9 +151,9 @@ impl LocalStore {
             checkpoint::reached("the old checksum is forgotten");
         }
         let place = folder.join(name);
-        fs::write_durable(&place, bytes).map_err(io_error(&place, "written"))?;
+        let sha256 = write(&place).map_err(io_error(&place, "written"))?;
         checkpoint::reached("a later file is written and not listed");
-        sums.insert(name.to_string(), hash::sha256_hex(bytes));
+        sums.insert(name.to_string(), sha256);
         write_sums(&folder, &sums)
     }
 
@@ -236,6 +262,11 @@ impl BackupStore for LocalStore {
     async fn add(&self, id: &str, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let (id, name, bytes) = (id.to_string(), name.to_string(), bytes.to_vec());
         self.blocking(move |store| store.add_later(&id, &name, &bytes)).await
+    }
+
+    async fn add_file(&self, id: &str, name: &str, from: &Path) -> Result<(), Error> {
+        let (id, name, from) = (id.to_string(), name.to_string(), from.to_path_buf());
+        self.blocking(move |store| store.move_later(&id, &name, &from)).await
     }
 
     async fn list(&self) -> Result<Vec<Listed>, Error> {

@@ -53,6 +53,10 @@ pub trait BackupStore: Send + Sync {
     /// Adds a small file to a published backup and lists it in `SHA256SUMS`; replaces one of the same name.
     async fn add(&self, id: &str, name: &str, bytes: &[u8]) -> Result<(), Error>;
 
+    /// Adds a file of any size to the `exports/` of a published backup, as [`BackupStore::add`] does: what was salvaged after
+    /// the fact. `from` lies in a draft of this store and is no longer there afterwards.
+    async fn add_file(&self, id: &str, name: &str, from: &Path) -> Result<(), Error>;
+
     /// Returns every backup, oldest first: whole, or damaged and why. Drafts are not listed.
     async fn list(&self) -> Result<Vec<Listed>, Error>;
 

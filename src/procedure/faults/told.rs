@@ -290,6 +290,11 @@ impl BackupStore for ToldStore {
         self.inner.add(id, name, bytes).await
     }
 
+    async fn add_file(&self, id: &str, name: &str, from: &Path) -> Result<(), store::Error> {
+        self.told.before(&format!("add {name}")).map_err(no_room)?;
+        self.inner.add_file(id, name, from).await
+    }
+
     async fn list(&self) -> Result<Vec<Listed>, store::Error> {
         self.inner.list().await
     }
