@@ -107,6 +107,9 @@ impl Salvaged {
             columns: keep.columns.iter().map(|column| column.name.clone()).collect(),
             returned,
         };
+        let mut exported = exported;
+        // The restored table need not have the constraint any more.
+        exported.shape.key.clone_from(&salvage.key);
         Self { exported, salvage }
     }
 }

@@ -102,6 +102,16 @@ pub trait Database: Send + Sync {
         progress: &Progress,
     ) -> Result<Box<dyn RehearsalCopy>, Error>;
 
+    /// Opens the snapshot in `folder` beside the live database, with the rows of these tables at least. After an error
+    /// nothing is left; what a crash leaves is removed by [`Database::tidy`].
+    async fn earlier(
+        &self,
+        folder: &Path,
+        tables: &[TableName],
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Box<dyn Earlier>, Error>;
+
     /// Reads the version rows, sorted. Empty when there is no table; never creates it.
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error>;
 
@@ -166,18 +176,9 @@ pub trait Database: Send + Sync {
     fn restore_script(&self, taken: &Snapshot) -> String;
 }
 
-/// A restored snapshot on which a migration is rehearsed: one database to migrate, and beside it the same as it was.
+/// The rows of a database as they were in a snapshot, beside those that it holds now.
 #[async_trait]
-pub trait RehearsalCopy: Send + Sync {
-    /// Returns the database in which the migration runs.
-    fn database(&self) -> Arc<dyn Database>;
-
-    /// Returns what the proof saw. The copy is of use only when it has no differences.
-    fn proof(&self) -> &Proof;
-
-    /// Tells whether the copy has the rows of the database, or its definitions and version rows alone.
-    fn holds_rows(&self) -> bool;
-
+pub trait Beside: Send + Sync {
     /// Compares the rows of the database with those it had at the beginning.
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error>;
 
@@ -189,6 +190,26 @@ pub trait RehearsalCopy: Send + Sync {
         outlet: Arc<dyn Outlet>,
         progress: &Progress,
     ) -> Result<Vec<Salvaged>, Error>;
+}
+
+/// The snapshot beside the live database, after the fact.
+#[async_trait]
+pub trait Earlier: Beside {
+    /// Removes what was restored for it; also when an operation was cancelled.
+    async fn close(self: Box<Self>) -> Result<(), Error>;
+}
+
+/// A restored snapshot on which a migration is rehearsed: one database to migrate, and beside it the same as it was.
+#[async_trait]
+pub trait RehearsalCopy: Beside {
+    /// Returns the database in which the migration runs.
+    fn database(&self) -> Arc<dyn Database>;
+
+    /// Returns what the proof saw. The copy is of use only when it has no differences.
+    fn proof(&self) -> &Proof;
+
+    /// Tells whether the copy has the rows of the database, or its definitions and version rows alone.
+    fn holds_rows(&self) -> bool;
 
     /// Removes everything; also when an operation was cancelled.
     async fn remove(self: Box<Self>) -> Result<(), Error>;

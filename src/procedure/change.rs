@@ -1,6 +1,8 @@
 //! The guarded change: an upgrade or a downgrade that keeps a proven way back.
 
-use super::{Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, merge, refused, settle, snapshot, verify};
+use super::{
+    Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, merge, refused, salvage, settle, snapshot, verify,
+};
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
 use crate::history::Direction;
@@ -119,10 +121,16 @@ async fn guarded(
     });
     match checked.await {
         Ok(verified) => {
+            let ran = salvage::Ran { plan, after: &verified.after, applied: &applied, others: &others };
+            let mut backup = saved.facts();
+            // Before salvage of others comes back: what is missing now is what the migration took away.
+            let late = salvage::after_the_fact(ports, op, &saved, &ran).await;
+            let note = late.map(|files| backup.salvage.extend(files)).err();
             let verify::Verified { after, check } = verified;
-            let wanted = request.merge;
-            let ended = merge::after_downgrade(ports, op, plan, &saved, after, wanted).await?;
-            finish(ports, op, request, plan, saved.facts(), (ended, check)).await
+            let ended = merge::after_downgrade(ports, op, plan, &saved, after, request.merge).await?;
+            let mut report = finish(ports, op, request, plan, backup, (ended, check)).await?;
+            report.notes.extend(note);
+            Ok(report)
         }
         Err(cause) => {
             let cause = Failure { check: held_against, ..cause };

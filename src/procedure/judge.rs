@@ -137,7 +137,7 @@ fn speaks_of_touched(touches: &Touches, change: &Change) -> bool {
 
 /// A table may change when it is mentioned, or a table that it belongs to: a partition changes with its parent and all
 /// ancestors, a shadow table with its virtual table.
-fn is_touched(touches: &Touches, tables: &BTreeMap<&TableName, &Table>, name: &TableName) -> bool {
+pub(super) fn is_touched(touches: &Touches, tables: &BTreeMap<&TableName, &Table>, name: &TableName) -> bool {
     let mut open = vec![name.clone()];
     let mut seen = BTreeSet::new();
     while let Some(name) = open.pop() {

@@ -4,13 +4,18 @@
 //! the backup that the change is about to publish. What must be kept is the ledger's to say ([`crate::ledger::keeps`]).
 
 use super::facts::Done;
-use super::{Ports, rows_of};
-use crate::engine::RehearsalCopy;
+use super::snapshot::Saved;
+use super::{Ports, judge, rows_of};
+use crate::catalog::{Table, TableName};
+use crate::engine::{Applied, Beside, Earlier, OtherWrites};
+use crate::fingerprint::Inventory;
 use crate::journal::Operation;
-use crate::ledger::Keep;
+use crate::ledger::{self, Answers, Keep, Question};
+use crate::plan::Plan;
 use crate::report::{Failure, SalvageFacts, Step};
 use crate::store::Backup;
 use crate::tabular::{Draft, EXPORTS, Made, Sidecar};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,7 +26,7 @@ pub(super) async fn take(
     ports: &Ports<'_>,
     op: &mut Operation,
     keeps: &[Keep],
-    copy: &dyn RehearsalCopy,
+    copy: &dyn Beside,
     folder: &Path,
 ) -> Result<Vec<Sidecar>, Failure> {
     if keeps.is_empty() {
@@ -33,11 +38,22 @@ pub(super) async fn take(
 async fn write(
     ports: &Ports<'_>,
     keeps: &[Keep],
-    copy: &dyn RehearsalCopy,
+    copy: &dyn Beside,
+    folder: &Path,
+) -> Result<Done<Vec<Sidecar>>, Cause> {
+    let names = keeps.iter().map(Keep::name).collect();
+    write_as(ports, keeps, names, copy, folder).await
+}
+
+async fn write_as(
+    ports: &Ports<'_>,
+    keeps: &[Keep],
+    names: Vec<String>,
+    copy: &dyn Beside,
     folder: &Path,
 ) -> Result<Done<Vec<Sidecar>>, Cause> {
     ports.go_on()?;
-    let draft = Arc::new(Draft::begin(folder, keeps.iter().map(Keep::name).collect())?);
+    let draft = Arc::new(Draft::begin(folder, names)?);
     let at = ports.clock.now();
     let salvaged = copy.salvage(keeps, draft.clone(), &ports.progress(Step::Salvage)).await?;
     ports.go_on()?;
@@ -69,4 +85,135 @@ pub fn facts(sidecar: &Sidecar) -> Option<SalvageFacts> {
 pub fn of(backup: &Backup) -> Vec<SalvageFacts> {
     let found = crate::tabular::salvage_in(&backup.folder).unwrap_or_default();
     found.iter().filter_map(|(_, sidecar)| facts(sidecar)).collect()
+}
+
+/// What a real run did, and what it can have been.
+pub(super) struct Ran<'a> {
+    pub plan: &'a Plan,
+    pub after: &'a Inventory,
+    pub applied: &'a Applied,
+    pub others: &'a OtherWrites,
+}
+
+/// Adds to the published backup what the migration has destroyed and no rehearsal has kept: where nothing was rehearsed
+/// on data, or the real run went further. The snapshot is opened beside the live database and compared with it.
+///
+/// The change stands whatever becomes of this: a failure is a remark, and the snapshot holds everything all the same.
+pub(super) async fn after_the_fact(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    saved: &Saved,
+    ran: &Ran<'_>,
+) -> Result<Vec<SalvageFacts>, String> {
+    let asked = in_question(saved, ran);
+    let virtual_ones = ledger::keeps(&saved.inventory, (ran.after, &Answers::new()), None);
+    let virtual_ones = virtual_ones.iter().any(|keep| !ran.after.catalog.tables.contains_key(&keep.table));
+    if asked.is_empty() && (!virtual_ones || saved.rehearsed_rows()) {
+        return Ok(Vec::new());
+    }
+    let id = op.id().to_string();
+    let done = op.step(Step::Salvage, late(ports, &id, saved, ran, &asked)).await;
+    match done {
+        Ok(done) => Ok(done.what.iter().filter_map(facts).collect()),
+        Err(failure) => {
+            ports.cancel.heard();
+            let backup = &saved.backup.manifest.id;
+            Err(format!(
+                "what the migration took away could not be kept by itself ({failure}); the snapshot has it: {backup}"
+            ))
+        }
+    }
+}
+
+/// Returns what to ask about tables that are not as they were, by the migration's doing as far as that can be told.
+fn in_question(saved: &Saved, ran: &Ran<'_>) -> Vec<Question> {
+    let before = &saved.inventory;
+    let expected =
+        saved.rehearsal.as_ref().filter(|_| saved.rehearsed_rows()).map(|rehearsal| &rehearsal.end);
+    let tables: BTreeMap<&TableName, &Table> =
+        before.catalog.tables.iter().chain(&ran.after.catalog.tables).collect();
+    let touches = ran.plan.touches();
+    let nobody = *ran.others == OtherWrites::Nobody;
+    let is_ours = |name: &TableName| {
+        let written =
+            ran.applied.rows_written.as_ref().is_none_or(|rows| rows.get(name).is_some_and(|rows| *rows > 0));
+        let redefined = before.catalog.tables.get(name) != ran.after.catalog.tables.get(name);
+        judge::is_touched(&touches, &tables, name) && (nobody || written || redefined)
+    };
+    let goes_on = |name: &TableName| match expected {
+        None => true,
+        // What differs from the rehearsal's end is the migration's doing only if nobody else wrote.
+        Some(end) => nobody && end.fingerprint.tables.get(name) != ran.after.fingerprint.tables.get(name),
+    };
+    let asked = ledger::questions(&before.fingerprint, &ran.after.fingerprint).into_iter();
+    asked.filter(|question| is_ours(&question.before) && goes_on(&question.before)).collect()
+}
+
+async fn late(
+    ports: &Ports<'_>,
+    operation: &str,
+    saved: &Saved,
+    ran: &Ran<'_>,
+    asked: &[Question],
+) -> Result<Done<Vec<Sidecar>>, Cause> {
+    ports.go_on()?;
+    let tables: Vec<TableName> = asked.iter().map(|question| question.before.clone()).collect();
+    let progress = ports.progress(Step::Salvage);
+    let earlier = ports.database.earlier(&saved.backup.snapshot(), &tables, operation, &progress).await?;
+    let outcome = compare(ports, operation, saved, ran, asked, earlier.as_ref()).await;
+    // Whatever happened: it may hold all data and must not stay.
+    let closed = earlier.close().await;
+    let done = outcome?;
+    closed?;
+    Ok(done)
+}
+
+async fn compare(
+    ports: &Ports<'_>,
+    operation: &str,
+    saved: &Saved,
+    ran: &Ran<'_>,
+    asked: &[Question],
+    earlier: &dyn Earlier,
+) -> Result<Done<Vec<Sidecar>>, Cause> {
+    let answers = earlier.row_changes(asked).await?;
+    let kept = crate::tabular::salvage_in(&saved.backup.folder)?;
+    let has_more = |keep: &Keep| {
+        let of = |sidecar: &&Sidecar| sidecar.salvage.as_ref().is_some_and(|kept| keep.is_in(kept));
+        let rows = answers.get(&keep.table).map_or(0, |rows| rows.deleted);
+        // Values that were kept are all there were in those columns; of rows there can be more now.
+        match kept.iter().map(|(_, sidecar)| sidecar).find(of) {
+            Some(sidecar) => keep.what == ledger::SalvageKind::Rows && rows > sidecar.rows,
+            None => true,
+        }
+    };
+    let is_asked = |keep: &Keep| {
+        answers.contains_key(&keep.table) || !saved.inventory.fingerprint.tables.contains_key(&keep.table)
+    };
+    let keeps = ledger::keeps(&saved.inventory, (ran.after, &answers), None).into_iter();
+    let keeps: Vec<Keep> = keeps.filter(|keep| is_asked(keep) && has_more(keep)).collect();
+    let taken = |name: &String| kept.iter().any(|(_, sidecar)| sidecar.name == *name);
+    let names =
+        keeps.iter().map(Keep::name).map(|name| if taken(&name) { format!("{name}.later") } else { name });
+    // Written where `tidy` finds it, and moved into the backup when it is whole.
+    let draft = ports.store.draft(&format!("{operation}-salvage")).await?;
+    let written = write_as(ports, &keeps, names.collect(), earlier, &draft.folder.join(EXPORTS)).await;
+    let moved = match written {
+        Ok(done) => move_in(ports, saved, &draft.folder.join(EXPORTS), &done.what).await.map(|()| done),
+        Err(error) => Err(error),
+    };
+    ports.store.discard(draft).await?;
+    moved
+}
+
+async fn move_in(ports: &Ports<'_>, saved: &Saved, from: &Path, what: &[Sidecar]) -> Result<(), Cause> {
+    for sidecar in what {
+        let stem = sidecar.file.strip_suffix(".csv.gz").unwrap_or(&sidecar.file);
+        // The JSON vouches for the CSV: it comes second.
+        for name in [sidecar.file.clone(), format!("{stem}.json")] {
+            let id = &saved.backup.manifest.id;
+            ports.store.add_file(id, &format!("{EXPORTS}/{name}"), &from.join(&name)).await?;
+        }
+    }
+    Ok(())
 }

@@ -26,6 +26,11 @@ pub(super) struct Saved {
 }
 
 impl Saved {
+    /// Tells whether the migration was rehearsed on the rows of the snapshot.
+    pub(super) fn rehearsed_rows(&self) -> bool {
+        self.rehearsal.as_ref().is_some_and(|rehearsal| rehearsal.ledger.rows_seen)
+    }
+
     pub(super) fn facts(&self) -> BackupFacts {
         BackupFacts {
             id: self.backup.manifest.id.clone(),

@@ -45,12 +45,12 @@ mod writes;
 pub use tools::tool_folders;
 
 use super::{
-    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, MergeMode, MergedBack, Need,
-    OtherWrites, Outlet, Piece, PostgresUrl, Preflight, Proof, RehearsalCopy, Selection, Snapshot, Staged,
-    Swapped, WriteMark,
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Earlier, Error, Exported, MergeMode,
+    MergedBack, Need, OtherWrites, Outlet, Piece, PostgresUrl, Preflight, Proof, RehearsalCopy, Selection,
+    Snapshot, Staged, Swapped, WriteMark,
 };
 use crate::base::Cancel;
-use crate::catalog::{Catalog, DatabaseId, EngineKind};
+use crate::catalog::{Catalog, DatabaseId, EngineKind, TableName};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::ScriptLog;
@@ -255,6 +255,16 @@ impl Database for PostgresDatabase {
         progress: &Progress,
     ) -> Result<Box<dyn RehearsalCopy>, Error> {
         Ok(Box::new(self.open_rehearsal(folder, taken, operation, progress).await?))
+    }
+
+    async fn earlier(
+        &self,
+        folder: &Path,
+        tables: &[TableName],
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Box<dyn Earlier>, Error> {
+        Ok(Box::new(self.open_earlier(folder, tables, operation, progress).await?))
     }
 
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {

@@ -67,6 +67,7 @@ impl PostgresDatabase {
             name: &name,
             folder,
             schema_only: level == ProofLevel::Schema,
+            only: None,
             scratch: true,
             roles: fit.missing_roles.is_empty(),
             same_cluster: fit.same_cluster,

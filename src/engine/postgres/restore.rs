@@ -4,11 +4,13 @@ use super::PostgresDatabase;
 use super::child::Children;
 use super::database_level::{self, DatabaseLevel};
 use super::errors::{self, code};
-use super::names::{identifier, literal};
+use super::names::{self, identifier, literal};
+use super::private::{PrivateFolder, RESTORE};
 use super::server::Server;
 use super::session::{Purpose, Session};
 use super::tools::Tools;
-use crate::base::{ToolError, checkpoint};
+use crate::base::{ToolError, checkpoint, fs};
+use crate::catalog::TableName;
 use crate::engine::Error;
 use crate::report::{Amount, Progress};
 use std::path::Path;
@@ -20,6 +22,8 @@ pub(super) struct Build<'a> {
     /// The snapshot's folder.
     pub(super) folder: &'a Path,
     pub(super) schema_only: bool,
+    /// The tables whose rows are restored, when it is not for all; then without indexes and constraints as well.
+    pub(super) only: Option<&'a [TableName]>,
     /// A database that is thrown away again takes up no subscription.
     pub(super) scratch: bool,
     /// Whether the server has the roles that the dump names.
@@ -121,6 +125,18 @@ impl PostgresDatabase {
         if !build.same_cluster {
             tool = tool.arg("--no-tablespaces");
         }
+        let mut list = None;
+        if let Some(tables) = build.only {
+            let chosen = self.contents(&children, build, tables).await?;
+            let work_dir = &self.options.work_dir;
+            let failed = |source| Error::Io { place: work_dir.clone(), doing: "written to", source };
+            let folder = PrivateFolder::new(work_dir, RESTORE, names::operation(name)).map_err(failed)?;
+            let place = folder.path().join("list");
+            fs::write_durable(&place, chosen.as_bytes()).map_err(failed)?;
+            tool = tool.args(["--section=pre-data", "--section=data"]).arg("--use-list").arg(place);
+            // Removed when the program has read it.
+            list = Some(folder);
+        }
         if let Some(limit) = self.options.tool_timeout {
             tool = tool.timeout(limit);
         }
@@ -134,7 +150,9 @@ impl PostgresDatabase {
                 wrong.push(line.to_string());
             }
         });
-        match run.await {
+        let ended = run.await;
+        drop(list);
+        match ended {
             Ok(_) => Ok(()),
             Err(ToolError::Failed { .. }) if newer && only_about_unknown_parameters(&wrong) => Ok(()),
             Err(error) if self.options.cancel.is_cancelled() => {
@@ -143,6 +161,24 @@ impl PostgresDatabase {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Returns the table of contents of the dump without the rows of other tables, for `--use-list`
+    /// (<https://www.postgresql.org/docs/current/app-pgrestore.html>).
+    async fn contents(
+        &self,
+        children: &Children<'_>,
+        build: &Build<'_>,
+        tables: &[TableName],
+    ) -> Result<String, Error> {
+        let tool = children.tool("pg_restore", build.name).arg("--list").arg(build.folder.join("dump"));
+        let listed = tool.run(&self.options.cancel).await?;
+        Ok(listed
+            .stdout
+            .lines()
+            .filter(|line| is_wanted(line, tables))
+            .map(|line| format!("{line}\n"))
+            .collect())
     }
 
     /// Drops a database that we made, whoever is connected to it.
@@ -205,9 +241,46 @@ async fn prepare(session: &mut Session, level: &DatabaseLevel) -> Result<(), Err
     Ok(())
 }
 
+/// Tells whether a line of the contents is no row of another table: `3217; 0 16386 TABLE DATA public t owner`. Names stand
+/// there as they are, line breaks turned into spaces: two tables that look alike are both wanted.
+fn is_wanted(line: &str, tables: &[TableName]) -> bool {
+    let Some(entry) = line.split_once("; ").and_then(|(_, rest)| rest.splitn(3, ' ').nth(2)) else {
+        return true;
+    };
+    let plain = |name: &str| name.replace(['\n', '\r'], " ");
+    let named = |rows: &str, table: &TableName| {
+        let schema = table.schema.as_deref().map(plain).unwrap_or_default();
+        rows.starts_with(&format!("{schema} {} ", plain(&table.name)))
+    };
+    match entry.strip_prefix("TABLE DATA ") {
+        Some(rows) => tables.iter().any(|table| named(rows, table)),
+        None => !entry.starts_with("BLOB") && !entry.starts_with("SEQUENCE SET "),
+    }
+}
+
 fn only_about_unknown_parameters(errors: &[String]) -> bool {
     let harmless = |line: &String| {
         line.contains("unrecognized configuration parameter") || line.contains("errors ignored on restore")
     };
     !errors.is_empty() && errors.iter().all(harmless)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_rows_only_those_of_the_tables_that_are_asked_for_are_wanted() {
+        let tables = [TableName::qualified("public", "a b"), TableName::qualified("s", "t")];
+        let wanted = |line: &str| is_wanted(line, &tables);
+        assert!(wanted("3217; 0 16386 TABLE DATA public a b app"));
+        assert!(wanted("3218; 0 16387 TABLE DATA s t app"));
+        assert!(!wanted("3219; 0 16388 TABLE DATA public t app"));
+        assert!(!wanted("3220; 0 16389 TABLE DATA public a app"));
+        assert!(!wanted("3221; 0 0 SEQUENCE SET public t_id_seq app"));
+        assert!(!wanted("3222; 2613 16400 BLOB - 16400 app"));
+        assert!(wanted("215; 1259 16386 TABLE public t app"));
+        assert!(wanted(";     Archive created at 2026-11-24 04:20:38 UTC"));
+        assert!(wanted(""));
+    }
 }

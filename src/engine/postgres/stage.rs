@@ -49,6 +49,7 @@ impl PostgresDatabase {
             name: &side,
             folder,
             schema_only: false,
+            only: None,
             scratch: false,
             roles: fit.missing_roles.is_empty(),
             same_cluster: fit.same_cluster,

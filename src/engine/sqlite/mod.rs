@@ -38,12 +38,12 @@ mod tests;
 pub use session::assert_library;
 
 use super::{
-    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Error, Exported, MergeMode, MergedBack, Need,
-    OtherWrites, Outlet, Piece, Preflight, Proof, RehearsalCopy, Selection, Snapshot, Staged, Swapped,
-    WriteMark,
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Earlier, Error, Exported, MergeMode,
+    MergedBack, Need, OtherWrites, Outlet, Piece, Preflight, Proof, RehearsalCopy, Selection, Snapshot,
+    Staged, Swapped, WriteMark,
 };
 use crate::base::Cancel;
-use crate::catalog::{Catalog, DatabaseId, EngineKind};
+use crate::catalog::{Catalog, DatabaseId, EngineKind, TableName};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::ScriptLog;
@@ -245,6 +245,16 @@ impl Database for SqliteDatabase {
             site.rehearsal(&folder, &taken, proof)
         });
         Ok(Box::new(made.await?))
+    }
+
+    async fn earlier(
+        &self,
+        folder: &Path,
+        _tables: &[TableName],
+        _operation: &str,
+        _progress: &Progress,
+    ) -> Result<Box<dyn Earlier>, Error> {
+        Ok(Box::new(self.site.earlier(folder)?))
     }
 
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! They add nothing of their own: what is not told is what a real SQLite database and a real folder of backups do.
 
-use crate::catalog::{Catalog, DatabaseId};
+use crate::catalog::{Catalog, DatabaseId, TableName};
 use crate::engine::{self, *};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
@@ -185,6 +185,16 @@ impl Database for ToldDatabase {
         progress: &Progress,
     ) -> Result<Box<dyn RehearsalCopy>, Error> {
         told!(self, "rehearsal", self.inner.rehearsal(folder, taken, operation, progress))
+    }
+
+    async fn earlier(
+        &self,
+        folder: &Path,
+        tables: &[TableName],
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Box<dyn Earlier>, Error> {
+        told!(self, "earlier", self.inner.earlier(folder, tables, operation, progress))
     }
 
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {

@@ -1,6 +1,7 @@
 //! The copy on which a migration is rehearsed: the scratch database that the proof was made in stays as it is, and a
 //! second one is made from it by the server, which copies files and is many times faster than another restore.
 
+mod earlier;
 mod rows;
 mod salvage;
 
@@ -12,7 +13,7 @@ use super::session::Purpose;
 use super::{PostgresDatabase, bookkeeping, system_of, writes};
 use crate::base::checkpoint;
 use crate::catalog::{DatabaseId, EngineKind};
-use crate::engine::{Database, Error, Outlet, Proof, ProofLevel, RehearsalCopy, Salvaged, Snapshot};
+use crate::engine::{Beside, Database, Error, Outlet, Proof, ProofLevel, RehearsalCopy, Salvaged, Snapshot};
 use crate::ledger::{Answers, Keep, Question};
 use crate::report::Progress;
 use async_trait::async_trait;
@@ -62,6 +63,29 @@ impl PostgresDatabase {
         }
     }
 
+    /// Returns a database of its own for the rest: no state of this one goes over.
+    pub(super) fn another(
+        &self,
+        server: Server,
+        id: DatabaseId,
+        version: u32,
+        operation: &str,
+    ) -> PostgresDatabase {
+        PostgresDatabase {
+            server,
+            id,
+            options: super::Options { scratch_url: None, ..self.options.clone() },
+            version,
+            operation: Mutex::new(operation.to_string()),
+            lock: Mutex::new(Weak::new()),
+            own_transactions: Mutex::default(),
+            watch: Mutex::<writes::Watch>::default(),
+            own_settings: OnceCell::new(),
+            tools: OnceCell::new(),
+            is_copy: false,
+        }
+    }
+
     /// Makes the second database and gives it what belongs to a database and not to its content.
     async fn second(
         &self,
@@ -92,19 +116,8 @@ impl PostgresDatabase {
         outside.close().await;
         let place = server.place.clone();
         let id = DatabaseId { engine: EngineKind::Postgresql, place, name, system };
-        let copy = PostgresDatabase {
-            server: server.clone(),
-            id,
-            options: super::Options { scratch_url: None, ..self.options.clone() },
-            version,
-            operation: Mutex::new(operation.to_string()),
-            lock: Mutex::new(Weak::new()),
-            own_transactions: Mutex::default(),
-            watch: Mutex::<writes::Watch>::default(),
-            own_settings: OnceCell::new(),
-            is_copy: true,
-            tools: OnceCell::new(),
-        };
+        let another = self.another(server.clone(), id, version, operation);
+        let copy = PostgresDatabase { is_copy: true, ..another };
         if level == ProofLevel::Schema {
             // A migration counts on its version rows, whatever else is empty.
             let rows = self.read_version_rows().await?;
@@ -114,6 +127,26 @@ impl PostgresDatabase {
             filled?;
         }
         Ok(copy)
+    }
+}
+
+#[async_trait]
+impl Beside for PostgresCopy {
+    async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
+        self.database
+            .unless_cancelled(rows::changes(&self.database, (&self.database.server, &self.before), questions))
+            .await
+    }
+
+    async fn salvage(
+        &self,
+        keeps: &[Keep],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Salvaged>, Error> {
+        let before = (&self.database.server, self.before.as_str());
+        let work = salvage::salvage(&self.database, before, keeps, outlet.as_ref(), progress);
+        self.database.unless_cancelled(work).await
     }
 }
 
@@ -129,21 +162,6 @@ impl RehearsalCopy for PostgresCopy {
 
     fn holds_rows(&self) -> bool {
         self.proof.level == ProofLevel::Full
-    }
-
-    async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
-        self.database.unless_cancelled(rows::changes(&self.database, &self.before, questions)).await
-    }
-
-    async fn salvage(
-        &self,
-        keeps: &[Keep],
-        outlet: Arc<dyn Outlet>,
-        progress: &Progress,
-    ) -> Result<Vec<Salvaged>, Error> {
-        let before = (&self.database.server, self.before.as_str());
-        let work = salvage::salvage(&self.database, before, keeps, outlet.as_ref(), progress);
-        self.database.unless_cancelled(work).await
     }
 
     async fn remove(self: Box<Self>) -> Result<(), Error> {

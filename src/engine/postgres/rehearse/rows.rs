@@ -3,6 +3,7 @@
 
 use super::super::PostgresDatabase;
 use super::super::names::identifier;
+use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use crate::catalog::TableName;
 use crate::engine::Error;
@@ -15,10 +16,10 @@ pub(super) const AFTER: &str = "pg_temp.ripcord_after";
 /// How much is sent at once; the server sends a message for each row.
 const BLOCK: usize = 256 * 1024;
 
-/// Answers the questions about the migrated database and the one that stayed as it was.
+/// Answers the questions about the migrated database and `before`, which stayed as it was.
 pub(super) async fn changes(
     copy: &PostgresDatabase,
-    before: &str,
+    (server, before): (&Server, &str),
     questions: &[Question],
 ) -> Result<Answers, Error> {
     let mut answers = Answers::new();
@@ -26,7 +27,7 @@ pub(super) async fn changes(
         return Ok(answers);
     }
     let name = copy.application();
-    let mut old = copy.server.open(before, Purpose::Reading, &name).await?;
+    let mut old = server.open(before, Purpose::Reading, &name).await?;
     let mut new = copy.server.open(&copy.id.name, Purpose::Reading, &name).await?;
     for question in questions {
         let changes = answer(&mut old, &mut new, question).await?;

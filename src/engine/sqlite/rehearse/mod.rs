@@ -13,7 +13,7 @@ use super::snapshot::file_in;
 use super::{OpenOptions, Site, SqliteDatabase};
 use crate::base::{checkpoint, fs};
 use crate::catalog::quote;
-use crate::engine::{Database, Error, Outlet, Proof, RehearsalCopy, Salvaged, Snapshot};
+use crate::engine::{Beside, Database, Earlier, Error, Outlet, Proof, RehearsalCopy, Salvaged, Snapshot};
 use crate::ledger::{Answers, Keep, Question};
 use crate::report::Progress;
 use async_trait::async_trait;
@@ -136,19 +136,7 @@ fn remove(file: &Path) -> Result<(), Error> {
 }
 
 #[async_trait]
-impl RehearsalCopy for SqliteCopy {
-    fn database(&self) -> Arc<dyn Database> {
-        self.database.clone()
-    }
-
-    fn proof(&self) -> &Proof {
-        &self.proof
-    }
-
-    fn holds_rows(&self) -> bool {
-        self.holds_rows
-    }
-
+impl Beside for SqliteCopy {
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
         let (before, questions) = (self.before.clone(), questions.to_vec());
         self.database.blocking(move |site| rows::changes(site, &before, &questions)).await
@@ -166,6 +154,21 @@ impl RehearsalCopy for SqliteCopy {
             .blocking(move |site| salvage::salvage(site, &before, &keeps, outlet.as_ref(), &progress));
         work.await
     }
+}
+
+#[async_trait]
+impl RehearsalCopy for SqliteCopy {
+    fn database(&self) -> Arc<dyn Database> {
+        self.database.clone()
+    }
+
+    fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    fn holds_rows(&self) -> bool {
+        self.holds_rows
+    }
 
     async fn remove(self: Box<Self>) -> Result<(), Error> {
         let blocking = self.database.blocking(|site| {
@@ -174,5 +177,46 @@ impl RehearsalCopy for SqliteCopy {
             remove(&site.path)
         });
         blocking.await
+    }
+}
+
+/// The snapshot's own file beside the live database: nothing is restored, and nothing need be removed.
+pub(super) struct SqliteEarlier {
+    before: PathBuf,
+    live: SqliteDatabase,
+}
+
+impl Site {
+    pub(super) fn earlier(&self, folder: &Path) -> Result<SqliteEarlier, Error> {
+        let options = OpenOptions { create: false, ..self.options.clone() };
+        Ok(SqliteEarlier { before: file_in(folder), live: SqliteDatabase::open(&self.path, options)? })
+    }
+}
+
+#[async_trait]
+impl Beside for SqliteEarlier {
+    async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error> {
+        let (before, questions) = (self.before.clone(), questions.to_vec());
+        self.live.blocking(move |site| rows::changes(site, &before, &questions)).await
+    }
+
+    async fn salvage(
+        &self,
+        keeps: &[Keep],
+        outlet: Arc<dyn Outlet>,
+        progress: &Progress,
+    ) -> Result<Vec<Salvaged>, Error> {
+        let (before, keeps, progress) = (self.before.clone(), keeps.to_vec(), progress.clone());
+        let work = self
+            .live
+            .blocking(move |site| salvage::salvage(site, &before, &keeps, outlet.as_ref(), &progress));
+        work.await
+    }
+}
+
+#[async_trait]
+impl Earlier for SqliteEarlier {
+    async fn close(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 
 use crate::base::Cancel;
-use crate::catalog::{Catalog, DatabaseId, EngineKind};
+use crate::catalog::{Catalog, DatabaseId, EngineKind, TableName};
 use crate::engine::*;
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId, RowChange};
@@ -69,6 +69,16 @@ impl Database for Fake {
 
     async fn exists(&self) -> Result<bool, Error> {
         Ok(self.with(|content| !content.missing))
+    }
+
+    async fn earlier(
+        &self,
+        _: &Path,
+        _: &[TableName],
+        _: &str,
+        _: &Progress,
+    ) -> Result<Box<dyn Earlier>, Error> {
+        unsupported("earlier")
     }
 
     async fn version_rows(&self) -> Result<Vec<RevisionId>, Error> {
