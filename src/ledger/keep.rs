@@ -5,7 +5,7 @@
 
 use super::fates::Look;
 use super::pairs::{self, key_pairs, keys_match, same};
-use super::{Answers, Fate, RowChanges, Salvage, SalvageKind, Seen, TableEntry};
+use super::{Answers, Fate, RowChanges, SalvageKind, Seen, TableEntry};
 use crate::catalog::{Table, TableKind, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
@@ -58,15 +58,6 @@ impl Keep {
     /// Returns the type of a column; empty where there is none.
     pub fn type_of(&self, column: &str) -> String {
         self.types.get(column).cloned().unwrap_or_default()
-    }
-}
-
-impl Keep {
-    /// Tells whether what was kept of the same table before is all of this one, as far as columns go.
-    pub fn is_in(&self, kept: &Salvage) -> bool {
-        self.what == kept.what
-            && self.table == kept.table
-            && self.columns.iter().all(|column| kept.columns.contains(&column.name))
     }
 }
 

@@ -178,20 +178,12 @@ async fn compare(
 ) -> Result<Done<Vec<Sidecar>>, Cause> {
     let answers = earlier.row_changes(asked).await?;
     let kept = crate::tabular::salvage_in(&saved.backup.folder)?;
-    let has_more = |keep: &Keep| {
-        let of = |sidecar: &&Sidecar| sidecar.salvage.as_ref().is_some_and(|kept| keep.is_in(kept));
-        let rows = answers.get(&keep.table).map_or(0, |rows| rows.deleted);
-        // Values that were kept are all there were in those columns; of rows there can be more now.
-        match kept.iter().map(|(_, sidecar)| sidecar).find(of) {
-            Some(sidecar) => keep.what == ledger::SalvageKind::Rows && rows > sidecar.rows,
-            None => true,
-        }
-    };
     let is_asked = |keep: &Keep| {
         answers.contains_key(&keep.table) || !saved.inventory.fingerprint.tables.contains_key(&keep.table)
     };
     let keeps = ledger::keeps(&saved.inventory, (ran.after, &answers), None).into_iter();
-    let keeps: Vec<Keep> = keeps.filter(|keep| is_asked(keep) && has_more(keep)).collect();
+    let keeps: Vec<Keep> = keeps.filter(is_asked).collect();
+    // Of a table that ended otherwise than on the copy nobody knows how far the two losses are the same: it is kept again.
     let taken = |name: &String| kept.iter().any(|(_, sidecar)| sidecar.name == *name);
     let names =
         keeps.iter().map(Keep::name).map(|name| if taken(&name) { format!("{name}.later") } else { name });

@@ -1,5 +1,6 @@
 //! What a migration destroys, and its way back does not bring back, is in the backup as files of their own.
 
+mod after_the_fact;
 mod by_hand;
 mod values;
 
@@ -33,6 +34,16 @@ fn accepting(sandbox: &Sandbox, arguments: &[&str]) -> Run {
     let run = sandbox.ripcord(&all);
     run.expect_code(0);
     run
+}
+
+/// Accepts a hazard in the file of the revision to come.
+fn accepts(sandbox: &Sandbox, hazard: &str) {
+    let file = sandbox.files("migrations/versions").into_iter().find(|file| file.starts_with(NEXT)).unwrap();
+    let text = sandbox.read(format!("migrations/versions/{file}"));
+    let accept = format!("-- ripcord:accept {hazard} \"it is kept\"");
+    let text = text.replacen("\n\n-- ripcord:upgrade", &format!("\n{accept}\n\n-- ripcord:upgrade"), 1);
+    assert!(text.contains(&accept), "{text}");
+    sandbox.write(format!("migrations/versions/{file}"), text);
 }
 
 /// The backup of the last change.
@@ -186,17 +197,7 @@ UPDATE training_metric SET process_rank = 3 WHERE id = 1;");
         let mut writer = db.session();
         writer.execute(if db.backend() == Backend::Sqlite { "BEGIN IMMEDIATE;" } else { "BEGIN;" });
         writer.execute("UPDATE training_metric SET process_rank = 99 WHERE id <= 3;");
-        let file = sandbox.files("migrations/versions").into_iter().find(|file| file.starts_with(NEXT)).unwrap();
-        let text = sandbox.read(format!("migrations/versions/{file}"));
-        let accept = "-- ripcord:accept drops-column:training_metric.process_rank \"it is kept\"";
-        let text = text.replacen("
-
--- ripcord:upgrade", &format!("
-{accept}
-
--- ripcord:upgrade"), 1);
-        assert!(text.contains(accept), "{text}");
-        sandbox.write(format!("migrations/versions/{file}"), text);
+        accepts(&sandbox, "drops-column:training_metric.process_rank");
         let mut running = sandbox.spawn(&["upgrade"]);
         // The rows change after they were salvaged and before the migration can begin, which needs the table for itself.
         running.wait_for_line("publish ");
