@@ -289,6 +289,18 @@ impl MergeFacts {
     }
 }
 
+/// A table whose rows were put back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RestoredTable {
+    pub table: TableName,
+    /// Whether it was not there and was made.
+    pub created: bool,
+    /// How many rows it had before.
+    pub rows_before: u64,
+    /// How many it has now.
+    pub rows: u64,
+}
+
 /// What verification saw after a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {

@@ -1,7 +1,7 @@
 //! What can go wrong with a database, as facts.
 
 use crate::base::ToolError;
-use crate::catalog::{DatabaseId, EngineKind};
+use crate::catalog::{DatabaseId, EngineKind, TableName};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -106,6 +106,12 @@ pub enum Error {
         "{what} does not hold what was merged into it: {found} of {expected} values; the merge was undone"
     )]
     NotMerged { what: String, expected: u64, found: u64 },
+    /// A table cannot be put back alone, because it is another one now.
+    #[error("table {table} is not as it was in the backup: {detail}")]
+    TableDiffers { table: TableName, detail: String },
+    /// A table cannot be put back alone, because of what refers to it.
+    #[error("{rows} of table {by} refer to rows of table {table} that are not in the backup")]
+    ReferredTo { table: TableName, by: TableName, rows: String },
     #[error("{what} is not possible: {why}")]
     Unsupported { what: String, why: String },
     #[error("the operation was interrupted")]

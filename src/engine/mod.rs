@@ -14,6 +14,7 @@ mod url;
 
 pub use error::{Blocker, Error};
 pub use export::*;
+pub use crate::report::RestoredTable;
 pub use merge::*;
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 
@@ -170,6 +171,19 @@ pub trait Database: Send + Sync {
         operation: &str,
         progress: &Progress,
     ) -> Result<MergedBack, Error>;
+
+    /// Puts the rows of tables back as the snapshot in `folder` has them, in one transaction, triggers of users silent; a
+    /// table that is not there is made as it was. The tables are ordinary ones of the snapshot, whose catalog is
+    /// `expected`. Fails with [`Error::TableDiffers`] when one has other columns now, and with [`Error::ReferredTo`] when rows
+    /// of other tables refer to what would go; then, as after any error, nothing was changed.
+    async fn restore_tables(
+        &self,
+        folder: &Path,
+        tables: &[TableName],
+        expected: &Catalog,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Vec<RestoredTable>, Error>;
 
     /// Returns the body of `RESTORE.sh` for a snapshot of this database: a POSIX shell script that needs only stock
     /// tools (`psql`, `pg_restore`, `sqlite3`, `sha256sum`).

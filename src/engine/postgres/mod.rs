@@ -38,6 +38,7 @@ mod session;
 mod snapshot;
 mod stage;
 mod swap;
+mod table;
 mod tidy;
 mod tools;
 mod writes;
@@ -317,6 +318,18 @@ impl Database for PostgresDatabase {
         progress: &Progress,
     ) -> Result<Vec<Exported>, Error> {
         self.unless_cancelled(self.export_selections(selections, outlet.as_ref(), progress)).await
+    }
+
+    async fn restore_tables(
+        &self,
+        folder: &Path,
+        tables: &[crate::catalog::TableName],
+        expected: &Catalog,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Vec<crate::engine::RestoredTable>, Error> {
+        let put_back = self.put_tables_back(folder, tables, expected, operation, progress).await;
+        self.naming_blockers(put_back).await
     }
 
     async fn merge_back(

@@ -28,6 +28,7 @@ mod session;
 mod sink;
 mod snapshot;
 mod swap;
+mod table;
 mod view;
 mod wal;
 mod writer;
@@ -317,6 +318,19 @@ impl Database for SqliteDatabase {
     ) -> Result<Vec<Exported>, Error> {
         let (selections, progress) = (selections.to_vec(), progress.clone());
         self.blocking(move |site| site.export(&selections, outlet.as_ref(), &progress)).await
+    }
+
+    async fn restore_tables(
+        &self,
+        folder: &Path,
+        tables: &[crate::catalog::TableName],
+        expected: &Catalog,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Vec<crate::engine::RestoredTable>, Error> {
+        let (folder, tables, expected) = (folder.to_path_buf(), tables.to_vec(), expected.clone());
+        let (_, progress) = (operation, progress.clone());
+        self.blocking(move |site| site.restore_tables(&folder, &tables, &expected, &progress)).await
     }
 
     async fn merge_back(

@@ -182,7 +182,8 @@ impl Site {
 
     /// Opens the live database for writing, creating it if that was allowed.
     pub(super) fn open_for_writing(&self) -> Result<Session, Error> {
-        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+        // An absolute path is never read as a URI; what is attached may be one.
+        let mut flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI;
         if self.options.create {
             flags |= OpenFlags::SQLITE_OPEN_CREATE;
         } else if !self.path.exists() {

@@ -240,6 +240,18 @@ impl Database for ToldDatabase {
         told!(self, "tidy", self.inner.tidy(operation, facts))
     }
 
+    async fn restore_tables(
+        &self,
+        folder: &Path,
+        tables: &[crate::catalog::TableName],
+        expected: &Catalog,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Vec<crate::engine::RestoredTable>, Error> {
+        let done = self.inner.restore_tables(folder, tables, expected, operation, progress);
+        told!(self, "restore tables", done)
+    }
+
     async fn merge_back(
         &self,
         pieces: &[Piece],

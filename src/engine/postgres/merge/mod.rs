@@ -8,10 +8,10 @@
 mod load;
 mod parts;
 mod rows;
-mod sequences;
+pub(super) mod sequences;
 mod side;
 mod target;
-mod triggers;
+pub(super) mod triggers;
 mod unkeyed;
 mod values;
 

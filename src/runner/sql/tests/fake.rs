@@ -131,6 +131,18 @@ impl Database for Fake {
         unsupported("export_rows")
     }
 
+    async fn restore_tables(
+        &self,
+        folder: &Path,
+        tables: &[crate::catalog::TableName],
+        expected: &Catalog,
+        operation: &str,
+        progress: &Progress,
+    ) -> Result<Vec<crate::engine::RestoredTable>, Error> {
+        let _ = (folder, tables, expected, operation, progress);
+        unsupported("restore_tables")
+    }
+
     async fn merge_back(
         &self,
         _: &[crate::engine::Piece],

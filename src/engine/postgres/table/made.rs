@@ -1,0 +1,159 @@
+//! The statements that make a table that is not there, as `pg_restore` has them: those before the rows, and those after.
+
+use super::super::PostgresDatabase;
+use super::super::child::Children;
+use super::super::names::literal;
+use super::super::restore::Build;
+use super::super::session::Session;
+use super::super::tools::Tools;
+use crate::base::fs;
+use crate::catalog::{Catalog, TableName};
+use crate::engine::Error;
+use std::collections::BTreeSet;
+
+/// SQL; empty when nothing is missing.
+#[derive(Default)]
+pub(super) struct Scripts {
+    /// Tables, sequences, defaults.
+    pub before: String,
+    /// Indexes, constraints, triggers.
+    pub after: String,
+}
+
+impl PostgresDatabase {
+    /// Returns the statements for these tables and what belongs to them alone.
+    pub(super) async fn scripts(
+        &self,
+        build: &Build<'_>,
+        scratch: &mut Session,
+        missing: &[&TableName],
+        expected: &Catalog,
+    ) -> Result<Scripts, Error> {
+        if missing.is_empty() {
+            return Ok(Scripts::default());
+        }
+        let mut wanted = BTreeSet::new();
+        for table in missing {
+            let sequences = owned_sequences(scratch, table).await?;
+            wanted.extend(labels(table, expected, &sequences));
+        }
+        let major = scratch.major();
+        let tools = Tools::choose(&self.options.tools_path, major, &self.options.cancel).await?;
+        let application = self.application();
+        let children = Children::new(build.server, &tools, &self.options.work_dir, &application)?;
+        let dump = build.folder.join("dump");
+        let listed = children.tool("pg_restore", build.name).arg("--list").arg(&dump);
+        let listed = listed.run(&self.options.cancel).await?.stdout;
+        let chosen: Vec<&str> = listed.lines().filter(|line| is_wanted(line, &wanted)).collect();
+        let io = |source| Error::Io { place: self.options.work_dir.clone(), doing: "written to", source };
+        fs::create_private_dir(&self.options.work_dir).map_err(io)?;
+        let list = tempfile::Builder::new().prefix(".ripcord-list-").tempfile_in(&self.options.work_dir).map_err(io)?;
+        std::io::Write::write_all(&mut list.as_file(), (chosen.join("\n") + "\n").as_bytes()).map_err(io)?;
+        let mut scripts = Scripts::default();
+        for (section, into) in [("pre-data", &mut scripts.before), ("post-data", &mut scripts.after)] {
+            let mut tool = children.tool("pg_restore", build.name).arg("--section").arg(section);
+            tool = tool.arg("--use-list").arg(list.path()).args(["--file", "-"]);
+            if !build.roles {
+                tool = tool.args(["--no-owner", "--no-privileges"]);
+            }
+            let text = tool.arg(&dump).run(&self.options.cancel).await?.stdout;
+            *into = statements(&text);
+        }
+        Ok(scripts)
+    }
+}
+
+/// Leaves out what is for psql alone, and the limits that pg_restore switches off: ours are shorter.
+fn statements(text: &str) -> String {
+    let ours = |line: &&str| !line.starts_with('\\') && !line.starts_with("SET lock_timeout");
+    text.lines().filter(ours).collect::<Vec<_>>().join("\n")
+}
+
+/// What stands for a table's parts in the list of a dump: kind, schema and tag.
+fn labels(table: &TableName, expected: &Catalog, sequences: &[(String, String)]) -> Vec<String> {
+    let schema = table.schema.clone().unwrap_or_default();
+    let name = &table.name;
+    let mut labels = Vec::new();
+    let mut add = |kind: &str, schema: &str, tag: &str| labels.push(format!("{kind} {schema} {tag}"));
+    add("TABLE", &schema, name);
+    add("ROW SECURITY", &schema, name);
+    add("ACL", &schema, &format!("TABLE {name}"));
+    add("COMMENT", &schema, &format!("TABLE {name}"));
+    for (schema, sequence) in sequences {
+        for kind in ["SEQUENCE", "SEQUENCE OWNED BY"] {
+            add(kind, schema, sequence);
+        }
+        add("ACL", schema, &format!("SEQUENCE {sequence}"));
+    }
+    let Some(known) = expected.tables.get(table) else { return labels };
+    for column in &known.columns {
+        add("DEFAULT", &schema, &format!("{name} {}", column.name));
+        add("COMMENT", &schema, &format!("COLUMN {name}.{}", column.name));
+        add("ACL", &schema, &format!("COLUMN {name}.{}", column.name));
+    }
+    for constraint in known.constraints.keys() {
+        for kind in ["CONSTRAINT", "FK CONSTRAINT", "CHECK CONSTRAINT"] {
+            add(kind, &schema, &format!("{name} {constraint}"));
+        }
+        add("COMMENT", &schema, &format!("CONSTRAINT {constraint} ON {name}"));
+    }
+    for index in known.indexes.keys() {
+        add("INDEX", &schema, index);
+        add("COMMENT", &schema, &format!("INDEX {index}"));
+    }
+    for trigger in known.triggers.keys() {
+        add("TRIGGER", &schema, &format!("{name} {trigger}"));
+        add("COMMENT", &schema, &format!("TRIGGER {trigger} ON {name}"));
+    }
+    for policy in known.policies.keys() {
+        add("POLICY", &schema, &format!("{name} {policy}"));
+    }
+    labels
+}
+
+/// Tells whether a line of the list is of one of these. After the numbers come kind, schema, tag and owner; names are
+/// printed as they are, so that the line is compared as a whole.
+fn is_wanted(line: &str, wanted: &BTreeSet<String>) -> bool {
+    // `215; 1259 16386 TABLE public person app`
+    let Some((_, rest)) = line.split_once("; ") else { return false };
+    let Some(entry) = rest.splitn(3, ' ').nth(2) else { return false };
+    wanted.iter().any(|label| {
+        entry.strip_prefix(label.as_str()).is_some_and(|owner| {
+            // A longer name begins alike: `t` and `t big`. An owner is one word, unless somebody made it difficult.
+            owner.is_empty() || (owner.starts_with(' ') && !owner[1..].contains(' '))
+        })
+    })
+}
+
+/// Returns the sequences that belong to columns of a table and to nothing else; those of identity columns are made with it.
+async fn owned_sequences(scratch: &mut Session, table: &TableName) -> Result<Vec<(String, String)>, Error> {
+    let sql = format!(
+        "SELECT n.nspname, c.relname FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' \
+         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE d.classid = 'pg_class'::regclass \
+         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass({}) AND d.deptype = 'a'",
+        literal(&table.sql())
+    );
+    let rows = scratch.rows("reading the sequences", &sql).await?;
+    Ok(rows.iter().map(|row| (row.text(0).to_string(), row.text(1).to_string())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_belongs_to_the_table_is_chosen() {
+        let wanted = BTreeSet::from(["TABLE public t".to_string(), "INDEX public t_i".to_string()]);
+        assert!(is_wanted("215; 1259 16386 TABLE public t app", &wanted));
+        assert!(is_wanted("3300; 1259 16400 INDEX public t_i app", &wanted));
+        assert!(!is_wanted("216; 1259 16387 TABLE public t2 app", &wanted));
+        assert!(!is_wanted("217; 1259 16388 TABLE public t big app", &wanted));
+        assert!(!is_wanted("3301; 0 16386 TABLE DATA public t app", &wanted));
+        assert!(!is_wanted("; Archive created at 2026-11-23", &wanted));
+    }
+
+    #[test]
+    fn what_is_for_psql_alone_is_left_out() {
+        assert_eq!(statements("\\restrict x\nSET lock_timeout = 0;\nSELECT 1;"), "SELECT 1;");
+    }
+}

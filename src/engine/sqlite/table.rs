@@ -1,0 +1,183 @@
+//! Putting single tables back, out of the snapshot's file, in one transaction.
+//!
+//! Foreign keys are off meanwhile, because what goes comes back in the same transaction; they are asked about before and
+//! after, and a new broken one undoes everything.
+
+use super::Site;
+use super::merge::silence_triggers;
+use super::scan::rowid_name;
+use super::session::{Session, frozen_uri};
+use super::snapshot::file_in;
+use super::{catalog, findings};
+use crate::base::checkpoint;
+use crate::catalog::{Catalog, Finding, Table, TableName, quote};
+use crate::engine::{Error, RestoredTable};
+use crate::report::{Amount, Progress};
+use std::path::Path;
+
+const DOING: &str = "putting tables back";
+/// Under what name the snapshot's file is attached.
+const BEFORE: &str = "ripcord_before";
+
+impl Site {
+    /// Puts all of these tables back, or none.
+    pub(super) fn restore_tables(
+        &self,
+        folder: &Path,
+        tables: &[TableName],
+        expected: &Catalog,
+        progress: &Progress,
+    ) -> Result<Vec<RestoredTable>, Error> {
+        if self.options.cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        self.forget_present();
+        let uri = frozen_uri(&file_in(folder))?;
+        self.with_writer(|writer| {
+            let session = &writer.session;
+            let attached = session.execute(&format!("ATTACH ?1 AS {BEFORE}"), [uri]);
+            attached.map_err(|error| session.failed("opening the snapshot", error))?;
+            silence_triggers(session, true)?;
+            let outcome = session
+                .run(DOING, "PRAGMA foreign_keys = OFF")
+                .and_then(|()| in_one_transaction(session, tables, expected, progress));
+            session.end();
+            let keys = session.run(DOING, "PRAGMA foreign_keys = ON");
+            let triggers = silence_triggers(session, false);
+            let detached = session.run(DOING, &format!("DETACH {BEFORE}"));
+            let done = outcome?;
+            keys.and(triggers).and(detached).map(|()| done)
+        })
+    }
+}
+
+fn in_one_transaction(
+    session: &Session,
+    tables: &[TableName],
+    expected: &Catalog,
+    progress: &Progress,
+) -> Result<Vec<RestoredTable>, Error> {
+    session.run(DOING, "BEGIN IMMEDIATE")?;
+    let live = catalog::read(session)?;
+    for name in tables {
+        if let (Some(now), Some(then)) = (live.tables.get(name), expected.tables.get(name)) {
+            refuse_other_columns(name, then, now)?;
+        }
+    }
+    let known = findings::all_foreign_keys(session)?;
+    let mut done = Vec::new();
+    for name in tables {
+        let Some(table) = expected.tables.get(name) else { continue };
+        let is_there = live.tables.contains_key(name);
+        let rows_before = if is_there { count(session, name)? } else { 0 };
+        if is_there {
+            session.run(DOING, &format!("DELETE FROM main.{}", name.sql()))?;
+        } else {
+            make(session, name, "type = 'table'")?;
+        }
+        fill(session, name, table)?;
+        if !is_there {
+            make(session, name, "type <> 'table'")?;
+        }
+        let rows = count(session, name)?;
+        prove(session, name, table, rows)?;
+        progress.at(&name.to_string(), Amount { rows, bytes: 0 }, None);
+        checkpoint::reached("a table is put back");
+        done.push(RestoredTable { table: name.clone(), created: !is_there, rows_before, rows });
+    }
+    refuse_new_broken_keys(session, tables, &known)?;
+    checkpoint::reached("before the commit of tables");
+    session.run("committing the tables", "COMMIT")?;
+    checkpoint::reached("after the commit of tables");
+    Ok(done)
+}
+
+/// Fails when the columns are others, or of other types: what the rows mean then is nobody's to say.
+fn refuse_other_columns(name: &TableName, then: &Table, now: &Table) -> Result<(), Error> {
+    let said = |table: &Table| -> Vec<String> {
+        let columns = table.columns.iter();
+        columns.map(|column| format!("{} {}", quote(&column.name), column.type_name).trim().to_string()).collect()
+    };
+    let (then, now) = (said(then), said(now));
+    let gone: Vec<String> = then.iter().filter(|column| !now.contains(column)).map(|one| format!("{one} is gone")).collect();
+    let new = now.iter().filter(|column| !then.contains(column)).map(|one| format!("{one} is new"));
+    let differ: Vec<String> = gone.into_iter().chain(new).collect();
+    if differ.is_empty() {
+        return Ok(());
+    }
+    Err(Error::TableDiffers { table: name.clone(), detail: differ.join(", ") })
+}
+
+/// Makes what belongs to a table by the text that the snapshot has of it, in the order in which it was made there.
+fn make(session: &Session, name: &TableName, what: &str) -> Result<(), Error> {
+    let failed = |error| session.failed(DOING, error);
+    let sql = format!(
+        "SELECT sql FROM {BEFORE}.sqlite_schema WHERE tbl_name = ?1 COLLATE NOCASE AND {what} AND sql IS NOT NULL ORDER BY rowid"
+    );
+    let mut statement = session.prepare(&sql).map_err(failed)?;
+    let found = statement.query_map([&name.name], |row| row.get::<_, String>(0)).map_err(failed)?;
+    let texts: Vec<String> = found.collect::<Result<_, _>>().map_err(failed)?;
+    drop(statement);
+    texts.iter().try_for_each(|text| session.run(DOING, text))
+}
+
+/// Returns the columns of a table that hold something, with its rowid where it has one that is no column.
+fn stored(table: &Table) -> Vec<String> {
+    let columns = table.columns.iter().filter(|column| column.generated.is_none());
+    let columns = columns.map(|column| quote(&column.name));
+    let has_alias = matches!(table.key.as_slice(), [only] if table.columns.iter().any(|column| {
+        column.name == *only && column.type_name.eq_ignore_ascii_case("INTEGER")
+    }));
+    // What refers to a row by its rowid must find it there again.
+    let rowid = rowid_name(table).filter(|_| !has_alias);
+    rowid.into_iter().chain(columns).collect()
+}
+
+fn fill(session: &Session, name: &TableName, table: &Table) -> Result<(), Error> {
+    let (list, name) = (stored(table).join(", "), name.sql());
+    session.run(DOING, &format!("INSERT INTO main.{name} ({list}) SELECT {list} FROM {BEFORE}.{name}"))
+}
+
+fn count(session: &Session, name: &TableName) -> Result<u64, Error> {
+    let count: i64 = session.one(DOING, &format!("SELECT count(*) FROM main.{}", name.sql()))?;
+    Ok(count.unsigned_abs())
+}
+
+/// Makes sure that the rows are those of the snapshot: as many, and none that is not there as well.
+fn prove(session: &Session, name: &TableName, table: &Table, rows: u64) -> Result<(), Error> {
+    let typed = |column: &String| format!("{column} COLLATE BINARY, typeof({column})");
+    let (list, sql) = (stored(table).iter().map(typed).collect::<Vec<_>>().join(", "), name.sql());
+    let expected: i64 = session.one(DOING, &format!("SELECT count(*) FROM {BEFORE}.{sql}"))?;
+    let differ: i64 = session.one(
+        DOING,
+        &format!("SELECT count(*) FROM (SELECT {list} FROM {BEFORE}.{sql} EXCEPT SELECT {list} FROM main.{sql})"),
+    )?;
+    let expected = expected.unsigned_abs();
+    if rows == expected && differ == 0 {
+        return Ok(());
+    }
+    let found = rows.min(expected.saturating_sub(differ.unsigned_abs()));
+    Err(Error::NotMerged { what: name.to_string(), expected, found })
+}
+
+/// Fails when a key points nowhere that did not before.
+fn refuse_new_broken_keys(session: &Session, tables: &[TableName], known: &[Finding]) -> Result<(), Error> {
+    let mut broken = findings::all_foreign_keys(session)?;
+    broken.retain(|finding| !known.contains(finding));
+    let Some(first) = broken.first() else { return Ok(()) };
+    let failed = |error| session.failed(DOING, error);
+    let mut statement =
+        session.prepare("SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2").map_err(failed)?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))
+        .map_err(failed)?;
+    for row in rows {
+        let (child, parent, count) = row.map_err(failed)?;
+        let parent = tables.iter().find(|table| table.name.eq_ignore_ascii_case(&parent));
+        if let Some(table) = parent.filter(|_| !tables.iter().any(|own| own.name.eq_ignore_ascii_case(&child))) {
+            let rows = if count == 1 { "1 row".to_string() } else { format!("{count} rows") };
+            return Err(Error::ReferredTo { table: table.clone(), by: TableName::plain(child), rows });
+        }
+    }
+    Err(Error::ForeignKeys { count: broken.len(), first: format!("{}: {}", first.subject, first.detail) })
+}
