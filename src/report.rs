@@ -25,6 +25,8 @@ pub enum Kind {
     Rehearse,
     /// Salvage put back into the live tables.
     MergeBack,
+    /// The rows of single tables put back.
+    RestoreTable,
 }
 
 impl Kind {
@@ -38,6 +40,7 @@ impl Kind {
             Self::Stamp => "stamp",
             Self::Rehearse => "rehearse",
             Self::MergeBack => "merge-back",
+            Self::RestoreTable => "restore-table",
         }
     }
 }
@@ -73,6 +76,8 @@ pub enum Step {
     Salvage,
     /// Put salvage back into the live tables.
     MergeBack,
+    /// Put the rows of single tables back.
+    RestoreTables,
     Finish,
 }
 
@@ -233,6 +238,9 @@ pub struct Report {
     /// What was merged back, if anything was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeFacts>,
+    /// The tables whose rows were put back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restored: Vec<RestoredTable>,
     /// The command that undoes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,

@@ -321,6 +321,12 @@ pub struct Restore {
     /// Restore into this new database, which must not exist yet, instead of the live one
     #[arg(long, value_name = "URL")]
     pub to: Option<String>,
+    /// Put back the rows of this table only, everything else stays; can be given several times
+    ///
+    /// A table that is not there now is made as it was. Refused, and nothing changed, where the table has other columns
+    /// now, or rows of other tables refer to rows that would go.
+    #[arg(long, value_name = "TABLE", conflicts_with = "to")]
+    pub table: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -95,6 +95,8 @@ fn of_engine(error: &engine::Error) -> ExitCode {
         | Error::NoSpace { .. }
         | Error::DamagedSnapshot { .. }
         | Error::BeyondCopy { .. }
+        | Error::TableDiffers { .. }
+        | Error::ReferredTo { .. }
         | Error::Unsupported { .. } => ExitCode::Refused,
         Error::Journal(error) => of_journal(error),
         Error::NotBegun { cause } => of_engine(cause),
@@ -150,6 +152,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         | Refusal::AnotherEngine { .. }
         | Refusal::Unreadable { .. }
         | Refusal::NoSalvage { .. }
+        | Refusal::NoTable { .. }
         | Refusal::RowsMoved { .. }
         | Refusal::SchemaMoved
         | Refusal::TooLargeToProve { .. } => ExitCode::Refused,

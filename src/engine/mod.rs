@@ -12,9 +12,9 @@ mod export;
 mod merge;
 mod url;
 
+pub use crate::report::RestoredTable;
 pub use error::{Blocker, Error};
 pub use export::*;
-pub use crate::report::RestoredTable;
 pub use merge::*;
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 

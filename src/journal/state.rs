@@ -137,7 +137,15 @@ impl OperationState {
     /// Tells whether the real database can have been changed: a step that writes to it was begun.
     pub fn may_have_changed(&self) -> bool {
         self.started.iter().any(|step| {
-            matches!(step, Step::Migrate | Step::Stamp | Step::Swap | Step::PutBack | Step::MergeBack)
+            matches!(
+                step,
+                Step::Migrate
+                    | Step::Stamp
+                    | Step::Swap
+                    | Step::PutBack
+                    | Step::MergeBack
+                    | Step::RestoreTables
+            )
         })
     }
 }

@@ -28,6 +28,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
         backup: Some(saved.facts()),
         check: None,
         merge: None,
+        restored: Vec::new(),
         undo: None,
         notes: Vec::new(),
     });

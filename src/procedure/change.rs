@@ -199,6 +199,7 @@ async fn finish(
         backup: Some(backup),
         check: Some(check),
         merge: ended.merge,
+        restored: Vec::new(),
     })
 }
 
@@ -231,6 +232,7 @@ fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
         backup: None,
         check: None,
         merge: None,
+        restored: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

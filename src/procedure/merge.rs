@@ -8,7 +8,7 @@ mod verify;
 use super::change::{Wants, preflight};
 use super::facts::Done;
 use super::snapshot::{self, Purpose, Saved, read_plan};
-use super::{Ports, Refusal, SnapshotPolicy, refused, settle};
+use super::{Ports, Refusal, SnapshotPolicy, refused, restore, settle};
 use crate::catalog::TableName;
 use crate::engine::{self, MergeMode, OtherWrites, Piece, Selection};
 use crate::fingerprint::Inventory;
@@ -47,7 +47,7 @@ pub struct MergeRequest {
 /// Merges the salvage of one backup into the live database. The present state is saved first.
 pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Report, Failure> {
     let backup = ports.store.open(&request.backup).await.map_err(refused)?;
-    refuse_another(ports, &backup)?;
+    restore::refuse_another(ports, &backup)?;
     // Before anything is begun: salvage that is not as it was written must be known before a table is touched.
     let pieces = chosen(&backup, &request.tables)?;
     let id = ports.journal.new_id(Kind::MergeBack);
@@ -72,17 +72,6 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     }
     let outcome = by_hand(ports, &mut op, request, &backup, &pieces).await;
     settle::end(ports, &op, outcome).await
-}
-
-fn refuse_another(ports: &Ports<'_>, backup: &Backup) -> Result<(), Failure> {
-    if backup.manifest.database.is_same(ports.identity()) {
-        return Ok(());
-    }
-    Err(refused(Refusal::AnotherDatabase {
-        backup: backup.manifest.id.clone(),
-        found: backup.manifest.database.clone(),
-        expected: ports.identity().clone(),
-    }))
 }
 
 /// Returns the salvage of these tables in a backup; refuses when there is none.
@@ -443,6 +432,7 @@ fn report(
         backup: None,
         check: None,
         merge,
+        restored: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

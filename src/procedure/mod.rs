@@ -1,7 +1,7 @@
 //! The stories: what ripcord does, one linear function each.
 //!
 //! [`change`] guards an upgrade or a downgrade, [`rehearse`] tries one on a copy, [`backup`] takes a backup by hand, [`mod@export`] writes
-//! tables and queries into files, [`restore`] puts one back,
+//! tables and queries into files, [`restore`] puts one back, [`restore_table`] single tables of it,
 //! [`merge`] puts salvage into the live tables,
 //! [`recover`] finishes or undoes what a crash interrupted, [`stamp`] sets version rows, [`verify`] compares at any time. They know traits, never an
 //! engine, a file format or a word of output; each step is in the journal before it starts.
@@ -15,6 +15,7 @@ pub mod merge;
 pub mod recover;
 pub mod rehearse;
 pub mod restore;
+pub mod restore_table;
 pub mod salvage;
 mod settle;
 mod snapshot;
@@ -143,6 +144,8 @@ pub enum Refusal {
     AnotherEngine { backup: String, found: EngineKind, wanted: EngineKind },
     #[error("backup {backup} holds no salvage{}", table.as_ref().map(|table| format!(" of table {table}")).unwrap_or_default())]
     NoSalvage { backup: String, table: Option<String> },
+    #[error("table {table} of backup {backup} cannot be put back: {detail}")]
+    NoTable { backup: String, table: String, detail: String },
     #[error("backup {backup} has no usable {name}: {detail}")]
     Unreadable { backup: String, name: String, detail: String },
     #[error(

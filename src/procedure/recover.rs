@@ -8,7 +8,9 @@ mod after_restore;
 pub(super) use after_restore::took_place;
 
 use super::snapshot::{self, Saved, read_inventory, read_plan};
-use super::{Ports, Refusal, SnapshotPolicy, merge, refused, rows_text, salvage, settle, verify};
+use super::{
+    Ports, Refusal, SnapshotPolicy, merge, refused, restore_table, rows_text, salvage, settle, verify,
+};
 use crate::engine::{Applied, Bookkeeping, OtherWrites};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
@@ -51,6 +53,10 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
         _ if !state.may_have_changed() => Ok(unchanged(ports, &state)),
         Kind::Restore => after_restore::look(ports, &mut op, &state, request).await,
         Kind::Stamp => after_stamp(ports, &state).await,
+        Kind::RestoreTable if !request.undo && !state.started.contains(&Step::PutBack) => {
+            let saved = saved(ports, &state).await.map_err(&cannot_look)?;
+            restore_table::recover(ports, &state, &saved).await
+        }
         Kind::MergeBack if !request.undo && !state.started.contains(&Step::PutBack) => {
             merge::recover(ports, &state).await
         }
@@ -342,6 +348,7 @@ fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
         backup: None,
         check: None,
         merge: None,
+        restored: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

@@ -102,6 +102,7 @@ fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
         backup: None,
         check: None,
         merge: None,
+        restored: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

@@ -27,12 +27,8 @@ pub struct RestoreRequest {
 pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Report, Failure> {
     // Look at the backup before anything else: a damaged one must be known before the live database is touched.
     let backup = whole(ports, &request.backup).await?;
-    if !request.into_new && !backup.manifest.database.is_same(ports.identity()) {
-        return Err(refused(Refusal::AnotherDatabase {
-            backup: backup.manifest.id,
-            found: backup.manifest.database,
-            expected: ports.identity().clone(),
-        }));
+    if !request.into_new {
+        refuse_another(ports, &backup)?;
     }
     let (found, wanted) = (backup.manifest.database.engine, ports.identity().engine);
     if found != wanted {
@@ -58,6 +54,18 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
     let outcome = put_in_place(ports, &mut op, request, &backup, &expected, exists.then_some(from)).await;
     let outcome = tidied(ports, &op, outcome).await;
     settle::end(ports, &op, outcome).await
+}
+
+/// Refuses a backup of another database.
+pub(super) fn refuse_another(ports: &Ports<'_>, backup: &Backup) -> Result<(), Failure> {
+    if backup.manifest.database.is_same(ports.identity()) {
+        return Ok(());
+    }
+    Err(refused(Refusal::AnotherDatabase {
+        backup: backup.manifest.id.clone(),
+        found: backup.manifest.database.clone(),
+        expected: ports.identity().clone(),
+    }))
 }
 
 /// Opens a backup and checks every artifact of it.
@@ -124,6 +132,7 @@ async fn put_in_place(
         backup: saved,
         check: None,
         merge: None,
+        restored: Vec::new(),
         notes: notes(&swapped, &written.what),
     })
 }

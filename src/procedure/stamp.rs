@@ -226,6 +226,7 @@ fn report(ports: &Ports<'_>, wanted: &Rewrite, aftermath: Aftermath, operation: 
         backup: None,
         check: None,
         merge: None,
+        restored: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

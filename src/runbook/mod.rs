@@ -92,6 +92,7 @@ fn heading(facts: &RunbookFacts) -> String {
         Kind::Backup => "by hand",
         Kind::Stamp => "right before a stamp",
         Kind::Rehearse => "for a rehearsal",
+        Kind::RestoreTable => "before single tables were put back",
         Kind::MergeBack => "before salvage was merged back",
     };
     format!(

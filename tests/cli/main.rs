@@ -24,6 +24,7 @@ mod restore;
 mod restore_broken;
 mod restore_elsewhere;
 mod restore_meanwhile;
+mod restore_table;
 mod revisions;
 mod rows_of_others;
 mod salvage;

@@ -7,9 +7,13 @@ use crate::cli::wiring::Assembled;
 use crate::config::ConfigError;
 use crate::engine::DatabaseUrl;
 use crate::procedure::restore::{RestoreRequest, restore};
+use crate::procedure::restore_table::{TablesRequest, restore_tables};
 use crate::report::Failure;
 
 pub(super) async fn run(context: &Context<'_>, args: &Restore) -> Result<Ending, Failure> {
+    if !args.table.is_empty() {
+        return tables(context, args).await;
+    }
     let request = RestoreRequest {
         backup: args.backup.clone(),
         into_new: args.to.is_some(),
@@ -27,6 +31,26 @@ pub(super) async fn run(context: &Context<'_>, args: &Restore) -> Result<Ending,
         return Ok(Ending::said("nothing was changed", serde_json::json!({ "restored": null })));
     }
     let report = restore(&assembled.ports(), &request).await?;
+    Ok(Ending::report(&report, context.output))
+}
+
+async fn tables(context: &Context<'_>, args: &Restore) -> Result<Ending, Failure> {
+    let assembled = context.assemble().await?;
+    let database = assembled.database.identity();
+    let what = args.table.join(", ");
+    let question = format!(
+        "put the rows of {what} in {database} back as backup {} has them? The present state is saved as a backup first.",
+        args.backup
+    );
+    if !context.yes && !context.output.confirms(&question) {
+        return Ok(Ending::said("nothing was changed", serde_json::json!({ "restored": null })));
+    }
+    let request = TablesRequest {
+        backup: args.backup.clone(),
+        tables: args.table.clone(),
+        policy: context.policy(None),
+    };
+    let report = restore_tables(&assembled.ports(), &request).await?;
     Ok(Ending::report(&report, context.output))
 }
 

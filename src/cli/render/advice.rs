@@ -45,6 +45,10 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         Error::Malformed { .. } => {
             "put a backup in its place: ripcord restore latest; the damaged file is kept beside it"
         }
+        Error::TableDiffers { .. } => {
+            "restore the backup beside and take from there what fits: ripcord restore BACKUP --to URL"
+        }
+        Error::ReferredTo { .. } => "put that table back together with it: one --table for each",
         Error::WroteMeanwhile { .. } => {
             "run the same command again, which saves the new state first, or stop the application before"
         }
@@ -167,6 +171,7 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
         Refusal::DamagedBackup { .. } | Refusal::Unreadable { .. } => {
             "choose another one from \"ripcord backup list\"; the runbook is runbooks/damaged-backup.md"
         }
+        Refusal::NoTable { .. } => "see its tables with \"ripcord backup show BACKUP\"",
         Refusal::NoSalvage { .. } => "see what each backup holds with \"ripcord backup show BACKUP\"",
         Refusal::AnotherDatabase { .. } => "restore it beside: ripcord restore BACKUP --to URL",
         Refusal::AnotherEngine { .. } => {

@@ -105,6 +105,10 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
     if let (Some(check), false) = (&report.check, output.quiet) {
         lines.extend(changes(check, output.verbose));
     }
+    for table in &report.restored {
+        let made = if table.created { "made again, " } else { "" };
+        lines.push(format!("restored   {}: {made}{} -> {} rows", table.table, table.rows_before, table.rows));
+    }
     if let Some(merge) = &report.merge {
         lines.extend(super::merge::lines(merge, output));
     }
@@ -149,6 +153,9 @@ fn end_state(report: &Report) -> String {
         }
         (Kind::MergeBack, Aftermath::Unchanged) if report.operation.is_none() => {
             "nothing was changed: this is what a merge would do".to_string()
+        }
+        (Kind::RestoreTable, Aftermath::Changed) => {
+            "the tables are as the backup has them, everything else as it was".to_string()
         }
         (Kind::MergeBack, Aftermath::Changed) => {
             "the salvage is merged, everything else is as it was".to_string()

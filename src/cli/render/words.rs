@@ -23,6 +23,7 @@ pub(super) fn step(step: Step) -> &'static str {
         Step::RehearseAgain => "again",
         Step::Salvage => "salvage",
         Step::MergeBack => "merge back",
+        Step::RestoreTables => "tables",
         Step::Finish => "finish",
     }
 }

@@ -96,10 +96,13 @@ fn in_one_transaction(
 fn refuse_other_columns(name: &TableName, then: &Table, now: &Table) -> Result<(), Error> {
     let said = |table: &Table| -> Vec<String> {
         let columns = table.columns.iter();
-        columns.map(|column| format!("{} {}", quote(&column.name), column.type_name).trim().to_string()).collect()
+        columns
+            .map(|column| format!("{} {}", quote(&column.name), column.type_name).trim().to_string())
+            .collect()
     };
     let (then, now) = (said(then), said(now));
-    let gone: Vec<String> = then.iter().filter(|column| !now.contains(column)).map(|one| format!("{one} is gone")).collect();
+    let gone: Vec<String> =
+        then.iter().filter(|column| !now.contains(column)).map(|one| format!("{one} is gone")).collect();
     let new = now.iter().filter(|column| !then.contains(column)).map(|one| format!("{one} is new"));
     let differ: Vec<String> = gone.into_iter().chain(new).collect();
     if differ.is_empty() {
@@ -150,7 +153,9 @@ fn prove(session: &Session, name: &TableName, table: &Table, rows: u64) -> Resul
     let expected: i64 = session.one(DOING, &format!("SELECT count(*) FROM {BEFORE}.{sql}"))?;
     let differ: i64 = session.one(
         DOING,
-        &format!("SELECT count(*) FROM (SELECT {list} FROM {BEFORE}.{sql} EXCEPT SELECT {list} FROM main.{sql})"),
+        &format!(
+            "SELECT count(*) FROM (SELECT {list} FROM {BEFORE}.{sql} EXCEPT SELECT {list} FROM main.{sql})"
+        ),
     )?;
     let expected = expected.unsigned_abs();
     if rows == expected && differ == 0 {
@@ -166,15 +171,18 @@ fn refuse_new_broken_keys(session: &Session, tables: &[TableName], known: &[Find
     broken.retain(|finding| !known.contains(finding));
     let Some(first) = broken.first() else { return Ok(()) };
     let failed = |error| session.failed(DOING, error);
-    let mut statement =
-        session.prepare("SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2").map_err(failed)?;
+    let mut statement = session
+        .prepare("SELECT \"table\", parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2")
+        .map_err(failed)?;
     let rows = statement
         .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))
         .map_err(failed)?;
     for row in rows {
         let (child, parent, count) = row.map_err(failed)?;
         let parent = tables.iter().find(|table| table.name.eq_ignore_ascii_case(&parent));
-        if let Some(table) = parent.filter(|_| !tables.iter().any(|own| own.name.eq_ignore_ascii_case(&child))) {
+        if let Some(table) =
+            parent.filter(|_| !tables.iter().any(|own| own.name.eq_ignore_ascii_case(&child)))
+        {
             let rows = if count == 1 { "1 row".to_string() } else { format!("{count} rows") };
             return Err(Error::ReferredTo { table: table.clone(), by: TableName::plain(child), rows });
         }

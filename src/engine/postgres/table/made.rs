@@ -47,7 +47,10 @@ impl PostgresDatabase {
         let chosen: Vec<&str> = listed.lines().filter(|line| is_wanted(line, &wanted)).collect();
         let io = |source| Error::Io { place: self.options.work_dir.clone(), doing: "written to", source };
         fs::create_private_dir(&self.options.work_dir).map_err(io)?;
-        let list = tempfile::Builder::new().prefix(".ripcord-list-").tempfile_in(&self.options.work_dir).map_err(io)?;
+        let list = tempfile::Builder::new()
+            .prefix(".ripcord-list-")
+            .tempfile_in(&self.options.work_dir)
+            .map_err(io)?;
         std::io::Write::write_all(&mut list.as_file(), (chosen.join("\n") + "\n").as_bytes()).map_err(io)?;
         let mut scripts = Scripts::default();
         for (section, into) in [("pre-data", &mut scripts.before), ("post-data", &mut scripts.after)] {
@@ -125,12 +128,12 @@ fn is_wanted(line: &str, wanted: &BTreeSet<String>) -> bool {
     })
 }
 
-/// Returns the sequences that belong to columns of a table and to nothing else; those of identity columns are made with it.
+/// Returns the sequences that belong to columns of a table, also those of identity columns.
 async fn owned_sequences(scratch: &mut Session, table: &TableName) -> Result<Vec<(String, String)>, Error> {
     let sql = format!(
         "SELECT n.nspname, c.relname FROM pg_depend d JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S' \
          JOIN pg_namespace n ON n.oid = c.relnamespace WHERE d.classid = 'pg_class'::regclass \
-         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass({}) AND d.deptype = 'a'",
+         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass({}) AND d.deptype IN ('a', 'i')",
         literal(&table.sql())
     );
     let rows = scratch.rows("reading the sequences", &sql).await?;

@@ -7,12 +7,12 @@
 mod made;
 mod rows;
 
+use super::PostgresDatabase;
 use super::merge::{DOING, sequences, triggers};
 use super::names::{self, identifier, literal};
 use super::restore::Build;
 use super::server::Server;
 use super::session::{Purpose, Session};
-use super::PostgresDatabase;
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
 use crate::engine::{Error, RestoredTable};
@@ -102,7 +102,8 @@ impl PostgresDatabase {
             self.limit_waiting(&mut session).await?;
             let pid = session.pid().await?;
             let outcome = {
-                let work = self.in_one_transaction(build, &mut scratch, &mut session, tables, expected, progress);
+                let work =
+                    self.in_one_transaction(build, &mut scratch, &mut session, tables, expected, progress);
                 let mut work = std::pin::pin!(work);
                 tokio::select! {
                     done = &mut work => done,
@@ -235,13 +236,18 @@ async fn load(
     poured.map_err(|error| session.failed(&error, DOING))?;
     session.run(DOING, &format!("ANALYZE pg_temp.{loaded}")).await?;
     let key = expected.tables.get(table).map(|table| table.key.clone()).unwrap_or_default();
-    let key = if key.iter().all(|part| columns.iter().any(|column| column.name == *part)) { key } else { Vec::new() };
+    let key = if key.iter().all(|part| columns.iter().any(|column| column.name == *part)) {
+        key
+    } else {
+        Vec::new()
+    };
     let referred = referrers(session, table).await?;
     Ok(Job { table: table.clone(), columns, key, loaded, created, referred })
 }
 
 fn list(columns: &[Column], of: &str) -> String {
-    let names: Vec<String> = columns.iter().map(|column| format!("{of}{}", identifier(&column.name))).collect();
+    let names: Vec<String> =
+        columns.iter().map(|column| format!("{of}{}", identifier(&column.name))).collect();
     names.join(", ")
 }
 
@@ -268,7 +274,8 @@ fn refuse_other_columns(table: &TableName, then: &[Column], now: &[Column]) -> R
     };
     let (then, now) = (said(then), said(now));
     let gone = then.difference(&now).map(|column| format!("{column} is gone"));
-    let differ: Vec<String> = gone.chain(now.difference(&then).map(|column| format!("{column} is new"))).collect();
+    let differ: Vec<String> =
+        gone.chain(now.difference(&then).map(|column| format!("{column} is new"))).collect();
     if differ.is_empty() {
         return Ok(());
     }
@@ -288,7 +295,11 @@ async fn referrers(session: &mut Session, table: &TableName) -> Result<Vec<Refer
     let mut found: BTreeMap<u32, Referrer> = BTreeMap::new();
     for row in session.rows("reading the keys", &sql).await? {
         let child = TableName::qualified(row.text(1), row.text(2));
-        let entry = found.entry(row.number(0)).or_insert(Referrer { child, columns: Vec::new(), referred: Vec::new() });
+        let entry = found.entry(row.number(0)).or_insert(Referrer {
+            child,
+            columns: Vec::new(),
+            referred: Vec::new(),
+        });
         entry.columns.push(row.text(3).to_string());
         entry.referred.push(row.text(4).to_string());
     }

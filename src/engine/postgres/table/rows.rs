@@ -54,7 +54,9 @@ pub(super) async fn refuse_referred(session: &mut Session, jobs: &[Job]) -> Resu
                     "c" => format!("c.{}", identifier(own)),
                     of => format!("{of}.{}", identifier(referred)),
                 };
-                let pairs = both.map(|(own, referred)| format!("{} = {}", name(one, own, referred), name(other, own, referred)));
+                let pairs = both.map(|(own, referred)| {
+                    format!("{} = {}", name(one, own, referred), name(other, own, referred))
+                });
                 pairs.collect::<Vec<_>>().join(" AND ")
             };
             let sql = format!(
@@ -93,7 +95,11 @@ pub(super) async fn delete(session: &mut Session, job: &Job) -> Result<(), Error
     }
     let mut sql = format!("DELETE FROM ONLY {} AS t", job.table.sql());
     if by_difference(job) {
-        sql.push_str(&format!(" WHERE NOT EXISTS (SELECT FROM pg_temp.{} AS s WHERE {})", job.loaded, same_key(job)));
+        sql.push_str(&format!(
+            " WHERE NOT EXISTS (SELECT FROM pg_temp.{} AS s WHERE {})",
+            job.loaded,
+            same_key(job)
+        ));
     }
     session.run(DOING, &sql).await
 }
@@ -122,7 +128,8 @@ async fn update(session: &mut Session, job: &Job) -> Result<(), Error> {
     let identities: Vec<&&Column> = others.iter().filter(|column| column.always_identity).collect();
     for (how, when) in [("BY DEFAULT", true), ("ALWAYS", false)] {
         if !when {
-            let set: Vec<String> = others.iter().map(|column| format!("{0} = s.{0}", identifier(&column.name))).collect();
+            let set: Vec<String> =
+                others.iter().map(|column| format!("{0} = s.{0}", identifier(&column.name))).collect();
             let differs = others.iter().map(|column| {
                 let name = identifier(&column.name);
                 format!("t.{name}::text COLLATE \"C\" IS DISTINCT FROM s.{name}::text COLLATE \"C\"")
@@ -139,7 +146,9 @@ async fn update(session: &mut Session, job: &Job) -> Result<(), Error> {
         }
         for column in &identities {
             let (table, name) = (job.table.sql(), identifier(&column.name));
-            session.run(DOING, &format!("ALTER TABLE {table} ALTER COLUMN {name} SET GENERATED {how}")).await?;
+            session
+                .run(DOING, &format!("ALTER TABLE {table} ALTER COLUMN {name} SET GENERATED {how}"))
+                .await?;
         }
     }
     Ok(())

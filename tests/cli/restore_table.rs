@@ -1,0 +1,148 @@
+//! Single tables go back to what a backup has, and nothing else does.
+
+use crate::promise::*;
+use crate::support::*;
+
+const SHOP: &str = "CREATE TABLE customer (id INTEGER PRIMARY KEY, name VARCHAR(20) NOT NULL UNIQUE);
+CREATE TABLE purchase (id INTEGER PRIMARY KEY, customer_id INTEGER REFERENCES customer (id) ON DELETE CASCADE, amount INTEGER);
+CREATE INDEX purchase_amount ON purchase (amount);
+CREATE TABLE note (what VARCHAR(20));
+INSERT INTO customer VALUES (1, 'ada'), (2, 'bob'), (3, 'eve');
+INSERT INTO purchase VALUES (10, 1, 5), (11, 2, 6), (12, 2, NULL);
+INSERT INTO note VALUES ('a'), ('a'), (NULL);";
+
+/// A database that was backed up at this state.
+fn backed_up(db: &TestDatabase, sql: &str) -> Sandbox {
+    let sandbox = Sandbox::with(db);
+    if db.backend() == Backend::Postgres {
+        db.server().psql("postgres", "ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf();");
+    }
+    db.execute(sql);
+    sandbox.ripcord(&["backup", "create"]).expect_code(0);
+    at(&sandbox, 1);
+    sandbox
+}
+
+fn backup(sandbox: &Sandbox) -> String {
+    name_of(&sandbox.backups()[0])
+}
+
+fn all(db: &TestDatabase) -> String {
+    db.query("SELECT * FROM customer ORDER BY id; SELECT * FROM purchase ORDER BY id; SELECT * FROM note ORDER BY what;")
+}
+
+both_engines! {
+    fn the_rows_of_one_table_are_back_and_everything_else_stays(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        db.execute("UPDATE purchase SET amount = 99; DELETE FROM purchase WHERE id = 10; INSERT INTO purchase VALUES (13, 3, 1);
+INSERT INTO customer VALUES (4, 'new'); DELETE FROM note;");
+        let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "purchase"]);
+        run.expect_code(0).stdout_has("purchase: 3 -> 3 rows");
+        assert_eq!(all(db), "1|ada\n2|bob\n3|eve\n4|new\n10|1|5\n11|2|6\n12|2|");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+        leaves_nothing_behind(&sandbox, db);
+        // What was replaced is in the backup that was taken first.
+        follow(&sandbox, &undo_of(&run)).expect_code(0);
+        assert_eq!(db.query("SELECT id, amount FROM purchase ORDER BY id;"), "11|99\n12|99\n13|1");
+    }
+
+    fn rows_that_are_referred_to_are_written_where_they_differ_and_nothing_goes_with_them(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        db.execute("UPDATE customer SET name = 'changed' WHERE id = 2; DELETE FROM customer WHERE id = 3; INSERT INTO purchase VALUES (13, 1, 1);");
+        let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "customer", "--format", "json"]);
+        run.expect_code(0);
+        let restored = report(&run)["result"]["restored"].clone();
+        assert_eq!((restored[0]["rows_before"].as_u64(), restored[0]["rows"].as_u64()), (Some(2), Some(3)));
+        assert_eq!(db.query("SELECT * FROM customer ORDER BY id; SELECT id FROM purchase ORDER BY id;"), "1|ada\n2|bob\n3|eve\n10\n11\n12\n13");
+    }
+
+    fn a_table_to_whose_new_rows_others_refer_is_refused_and_nothing_is_changed(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        db.execute("INSERT INTO customer VALUES (4, 'new'); INSERT INTO purchase VALUES (13, 4, 1);");
+        let before = db.dump();
+        let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "customer"]);
+        run.expect_code(3);
+        says_three_parts(&run, "1 row of table");
+        run.stderr_has("purchase").stderr_has("customer");
+        assert_same(&before, &db.dump(), &run);
+        leaves_nothing_behind(&sandbox, db);
+        // Both together leave nobody alone.
+        at(&sandbox, 2);
+        sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "customer", "--table", "purchase"]).expect_code(0);
+        assert_eq!(db.query("SELECT count(*) FROM customer; SELECT count(*) FROM purchase;"), "3\n3");
+    }
+
+    fn a_table_with_other_columns_now_is_refused_and_nothing_is_changed(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        db.execute("ALTER TABLE note ADD COLUMN more INTEGER;");
+        let before = db.dump();
+        let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "note"]);
+        run.expect_code(3);
+        says_three_parts(&run, "is not as it was in the backup");
+        run.stderr_has("\"more\"").stderr_has("is new");
+        assert_same(&before, &db.dump(), &run);
+    }
+
+    fn a_table_that_is_gone_is_made_as_it_was(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        let (schema, rows) = (db.schema(), all(db));
+        db.execute("DROP TABLE purchase;");
+        let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "purchase"]);
+        run.expect_code(0).stdout_has("made again");
+        let sorted = |text: &str| { let mut lines: Vec<_> = text.lines().map(str::to_owned).collect(); lines.sort(); lines };
+        assert_eq!(sorted(&db.schema()), sorted(&schema));
+        assert_eq!(all(db), rows);
+        sandbox.ripcord(&["verify", &backup(&sandbox)]).expect_code(0);
+        leaves_nothing_behind(&sandbox, db);
+    }
+
+    fn a_table_without_a_key_has_each_row_as_often_as_then(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        db.execute("INSERT INTO note VALUES ('a'), ('b'); DELETE FROM note WHERE what IS NULL;");
+        sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "note"]).expect_code(0);
+        assert_eq!(db.query("SELECT coalesce(what, '-') FROM note ORDER BY 1;"), "-\na\na");
+    }
+
+    fn triggers_are_silent_and_as_before(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        db.execute(match db.backend() {
+            Backend::Sqlite => "CREATE TRIGGER told AFTER INSERT ON note BEGIN INSERT INTO customer VALUES (99, 'told'); END;",
+            Backend::Postgres => "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.customer VALUES (99, 'told'); RETURN NEW; END $$;
+CREATE TRIGGER told AFTER INSERT ON note FOR EACH ROW EXECUTE FUNCTION tell();",
+        });
+        let schema = db.schema();
+        sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "note"]).expect_code(0);
+        assert_eq!((db.query("SELECT count(*) FROM customer;").as_str(), db.schema()), ("3", schema));
+    }
+
+    fn what_cannot_be_meant_is_refused(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        let before = db.dump();
+        let backup = backup(&sandbox);
+        let run = sandbox.ripcord(&["restore", &backup, "--table", "nothing"]);
+        run.expect_code(3);
+        says_three_parts(&run, "it holds none of that name");
+        sandbox.ripcord(&["restore", &backup, "--table", "note", "--to", "sqlite:///new.db"]).expect_code(2).stderr_has("--to");
+        assert_same(&before, &db.dump(), &run);
+    }
+}
+
+#[test]
+fn a_table_with_a_sequence_an_identity_and_a_unique_value_that_moved_comes_back() {
+    let db = TestDatabase::postgres();
+    let sandbox = backed_up(&db, "CREATE TABLE item (id SERIAL PRIMARY KEY, place INTEGER UNIQUE, number INTEGER GENERATED ALWAYS AS IDENTITY);
+INSERT INTO item (place) VALUES (1), (2), (3); COMMENT ON TABLE item IS 'things'; GRANT SELECT ON item TO PUBLIC;");
+    let schema = db.schema();
+    // Each has the place of the next one: no order of single writes leads back.
+    db.execute("UPDATE item SET place = place + 10; UPDATE item SET place = (place - 10) % 3 + 1;");
+    sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "public.item"]).expect_code(0);
+    assert_eq!(db.query("SELECT id, place, number FROM item ORDER BY id;"), "1|1|1\n2|2|2\n3|3|3");
+    db.execute("DROP TABLE item;");
+    at(&sandbox, 2);
+    sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "item"]).expect_code(0);
+    assert_eq!(db.schema(), schema);
+    assert_eq!(
+        db.query("INSERT INTO item (place) VALUES (4) RETURNING id, number;").lines().next(),
+        Some("4|4")
+    );
+}
