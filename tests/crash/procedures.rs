@@ -27,6 +27,29 @@ both_engines! {
         Story::new(scene, &["downgrade", CREATE_TABLES]).dies_everywhere();
     }
 
+    fn a_downgrade_that_merges_and_dies_anywhere_ends_before_or_after(db: &TestDatabase) {
+        let scene = lossy(db).without_proof();
+        scene.keep();
+        let next = (vec!["backup", "create"], 0);
+        Story { next, ..Story::new(scene, &["downgrade"]) }.dies_everywhere();
+    }
+
+    fn a_merge_that_dies_anywhere_is_whole_or_did_not_take_place(db: &TestDatabase) {
+        let scene = lossy(db).without_proof();
+        scene.keep();
+        let next = (vec!["backup", "create"], 0);
+        Story { next, ..Story::new(scene, &["backup", "merge-back", "upgrade"]) }.dies_everywhere();
+    }
+
+    fn a_restore_of_tables_that_dies_anywhere_puts_back_all_or_none(db: &TestDatabase) {
+        let scene = filled(db).without_proof();
+        scene.sandbox.ripcord(&["backup", "create"]).expect_code(0);
+        db.execute("DELETE FROM training_metric WHERE step > 3; UPDATE training_config SET epochs = 99;");
+        scene.keep();
+        let command = ["restore", "backup", "--table", "training_config", "--table", "training_metric"];
+        Story::new(scene, &command).dies_everywhere();
+    }
+
     fn a_backup_that_dies_anywhere_is_whole_or_not_there(db: &TestDatabase) {
         let scene = filled(db);
         scene.keep();
@@ -134,6 +157,24 @@ mod postgres {
 /// The sample project at its first revision, with rows; its second one is still to come.
 pub fn filled(db: &TestDatabase) -> Scene<'_> {
     filled_at(db, &db.url())
+}
+
+/// At a revision that has destroyed values, with the salvage in its backup; one of them was written since, so that a merge
+/// has a conflict to keep.
+fn lossy(db: &TestDatabase) -> Scene<'_> {
+    let scene = filled(db);
+    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+    scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":16:"));
+    scene.sandbox.revision(
+        "abcd0000ab01",
+        &[ADD_PROCESS_RANK],
+        "UPDATE training_metric SET eval_loss = 0; DELETE FROM training_metric WHERE step = 2;",
+        "SELECT 1;",
+    );
+    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+    db.execute("UPDATE training_metric SET eval_loss = 9 WHERE id = 1;");
+    scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":17:"));
+    scene
 }
 
 pub fn filled_at<'a>(db: &'a TestDatabase, url: &str) -> Scene<'a> {

@@ -86,7 +86,8 @@ SELECT 'CREATE DATABASE app TEMPLATE {KEPT} OWNER app' FROM pg_database WHERE da
         }
     }
 
-    /// Runs ripcord; `URL` among the arguments stands for the database, `backup` after `restore` for the backup by hand.
+    /// Runs ripcord; `URL` among the arguments stands for the database, `backup` after `restore` for the backup by
+    /// hand, `upgrade` after `backup merge-back` for that of the newest upgrade.
     pub fn ripcord(&self, arguments: &[&str]) -> Run {
         self.spawn(arguments).wait()
     }
@@ -99,20 +100,21 @@ SELECT 'CREATE DATABASE app TEMPLATE {KEPT} OWNER app' FROM pg_database WHERE da
 
     fn spelt(&self, arguments: &[&str]) -> Vec<String> {
         let is_restore = arguments.first() == Some(&"restore");
+        let is_merge = arguments.get(1) == Some(&"merge-back");
         let spell = |argument: &&str| match *argument {
             "URL" => self.db.url(),
-            "backup" if is_restore => self.backup_by_hand(),
+            "backup" if is_restore => self.backup_of("-backup-"),
+            "upgrade" if is_merge => self.backup_of("-upgrade-"),
             other => other.to_owned(),
         };
         arguments.iter().map(spell).collect()
     }
 
-    fn backup_by_hand(&self) -> String {
+    fn backup_of(&self, what: &str) -> String {
         let names =
             leftovers::published(self).into_iter().filter_map(|path| path.file_name().map(|n| n.to_owned()));
-        let mut by_hand =
-            names.map(|name| name.to_string_lossy().into_owned()).filter(|n| n.contains("-backup-"));
-        by_hand.next().expect("a backup was taken by hand")
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        names.filter(|name| name.contains(what)).max().expect("there is such a backup")
     }
 
     /// Runs ripcord and lets it die at a checkpoint, by number or by a part of its name, if it gets that far.

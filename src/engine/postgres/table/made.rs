@@ -2,7 +2,8 @@
 
 use super::super::PostgresDatabase;
 use super::super::child::Children;
-use super::super::names::literal;
+use super::super::names::{self, literal};
+use super::super::private::{PrivateFolder, RESTORE};
 use super::super::restore::Build;
 use super::super::session::Session;
 use super::super::tools::Tools;
@@ -45,17 +46,15 @@ impl PostgresDatabase {
         let listed = children.tool("pg_restore", build.name).arg("--list").arg(&dump);
         let listed = listed.run(&self.options.cancel).await?.stdout;
         let chosen: Vec<&str> = listed.lines().filter(|line| is_wanted(line, &wanted)).collect();
-        let io = |source| Error::Io { place: self.options.work_dir.clone(), doing: "written to", source };
-        fs::create_private_dir(&self.options.work_dir).map_err(io)?;
-        let list = tempfile::Builder::new()
-            .prefix(".ripcord-list-")
-            .tempfile_in(&self.options.work_dir)
-            .map_err(io)?;
-        std::io::Write::write_all(&mut list.as_file(), (chosen.join("\n") + "\n").as_bytes()).map_err(io)?;
+        let work_dir = &self.options.work_dir;
+        let io = |source| Error::Io { place: work_dir.clone(), doing: "written to", source };
+        let private = PrivateFolder::new(work_dir, RESTORE, names::operation(&application)).map_err(io)?;
+        let list = private.path().join("list");
+        fs::write_durable(&list, (chosen.join("\n") + "\n").as_bytes()).map_err(io)?;
         let mut scripts = Scripts::default();
         for (section, into) in [("pre-data", &mut scripts.before), ("post-data", &mut scripts.after)] {
             let mut tool = children.tool("pg_restore", build.name).arg("--section").arg(section);
-            tool = tool.arg("--use-list").arg(list.path()).args(["--file", "-"]);
+            tool = tool.arg("--use-list").arg(&list).args(["--file", "-"]);
             if !build.roles {
                 tool = tool.args(["--no-owner", "--no-privileges"]);
             }
