@@ -8,7 +8,7 @@ mod file;
 
 pub use file::FileError;
 
-use crate::base::{Clock, FixedClock, SystemClock};
+use crate::base::{Clock, FixedClock, SystemClock, shell_word};
 use crate::engine::{DatabaseUrl, ProofLevel, UrlError};
 use file::File;
 use std::path::{Path, PathBuf};
@@ -162,11 +162,6 @@ fn context(flags: &Flags) -> String {
         text.push_str(&format!(" --database-url {}", shell_word(&url.to_string())));
     }
     text
-}
-
-fn shell_word(text: &str) -> String {
-    let plain = |character: char| character.is_ascii_alphanumeric() || "/._-:@%+=".contains(character);
-    if text.chars().all(plain) { text.to_string() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Tells whether colours may be used on a terminal (<https://no-color.org>).

@@ -5,7 +5,7 @@ use crate::catalog::{Change, DatabaseId, Finding, TableName};
 use crate::fingerprint::Comparison;
 use crate::history::RevisionId;
 use crate::ledger::{Conflict, Merged, SalvageKind};
-use crate::plan::Plan;
+use crate::plan::{Accepted, Plan};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,6 +66,8 @@ pub enum Step {
     Swap,
     /// Put the snapshot back after a failure.
     PutBack,
+    /// Have what the migration loses accepted, name by name.
+    Consent,
     /// Run the migration on a copy.
     Rehearse,
     /// Run it back there.
@@ -241,6 +243,9 @@ pub struct Report {
     /// The tables whose rows were put back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restored: Vec<RestoredTable>,
+    /// What it destroyed, and who accepted that.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accepted>,
     /// The command that undoes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,

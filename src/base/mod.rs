@@ -9,9 +9,11 @@ pub mod fs;
 pub mod hash;
 pub mod ids;
 pub mod secret;
+pub mod shell;
 pub mod tool;
 
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use secret::Secret;
+pub use shell::shell_word;
 pub use tool::{Tool, ToolError, ToolOutput};

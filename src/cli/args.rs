@@ -4,6 +4,7 @@ mod revisions;
 
 pub use revisions::*;
 
+use crate::plan::Hazard;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -38,7 +39,7 @@ pub struct Common {
     /// What to print: text for people, or one JSON event a line and a report object last
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub format: Format,
-    /// Answer yes to every question (a restore in place asks one, on a terminal only)
+    /// Answer yes to every question (a restore in place asks one, on a terminal only); accepts no hazard
     #[arg(long, global = true)]
     pub yes: bool,
     /// Print only the end state, warnings and errors
@@ -167,6 +168,13 @@ pub struct Guarding {
     /// rehearsal.enabled = false.
     #[arg(long)]
     pub no_rehearsal: bool,
+    /// Accept one hazard by its name: drops-column:TABLE.COLUMN, drops-table:TABLE, deletes-rows:TABLE …
+    ///
+    /// The rehearsal says what the change loses for good; each of it is accepted by this flag, by a line
+    /// "-- ripcord:accept HAZARD "why"" in the revision's file, or by a person who is asked on a terminal. Otherwise the
+    /// change is refused (exit code 3), with the flags it needs. Can be given several times; there is no word for all.
+    #[arg(long, value_name = "HAZARD")]
+    pub accept: Vec<Hazard>,
     /// What to do when the change failed and the database did not undo it by itself
     #[arg(long, value_enum, default_value_t = OnFailure::Restore)]
     pub on_failure: OnFailure,

@@ -155,6 +155,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         | Refusal::NoTable { .. }
         | Refusal::RowsMoved { .. }
         | Refusal::SchemaMoved
+        | Refusal::Hazards { .. }
         | Refusal::TooLargeToProve { .. } => ExitCode::Refused,
         Refusal::NotAtHeads { .. } => ExitCode::Difference,
         _ => ExitCode::Failed,

@@ -24,6 +24,7 @@ use crate::history::RevisionId;
 use crate::journal::ScriptLog;
 use crate::ledger::{Answers, Keep, Question};
 use crate::plan::Script;
+use crate::plan::hazard::{Sample, Sampled};
 use crate::report::Progress;
 use crate::store::ToolFact;
 use async_trait::async_trait;
@@ -224,6 +225,9 @@ pub trait RehearsalCopy: Beside {
 
     /// Tells whether the copy has the rows of the database, or its definitions and version rows alone.
     fn holds_rows(&self) -> bool;
+
+    /// Measures what a hazard holds, in the database as it was at the beginning, and returns the first rows of it.
+    async fn sample(&self, asked: &Sample) -> Result<Sampled, Error>;
 
     /// Removes everything; also when an operation was cancelled.
     async fn remove(self: Box<Self>) -> Result<(), Error>;

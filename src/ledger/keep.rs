@@ -255,6 +255,7 @@ fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec
         back: None,
         again: None,
         back_failed: None,
+        back_failed_at: None,
         empty: Vec::new(),
         irreversible: Vec::new(),
         revisions: Vec::new(),

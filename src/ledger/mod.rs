@@ -53,6 +53,9 @@ pub struct Ledger {
     /// Why the way back stopped, when it failed on the copy.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub back_failed: Option<String>,
+    /// The revision whose way back it was.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub back_failed_at: Option<RevisionId>,
     pub again: Again,
     pub revisions: Vec<Run>,
     /// How long each way back took on the copy.

@@ -24,6 +24,8 @@ pub struct Seen<'a> {
     /// After the second way there: what it ended with, or why it failed.
     pub again: Option<Result<&'a Inventory, String>>,
     pub back_failed: Option<String>,
+    /// The revision whose way back it was.
+    pub back_failed_at: Option<RevisionId>,
     /// Revisions whose way back has no statement although their way there has some.
     pub empty: Vec<RevisionId>,
     pub irreversible: Vec<Irreversible>,
@@ -52,6 +54,7 @@ pub fn draw_up(seen: Seen<'_>) -> Ledger {
         tables,
         irreversible: seen.irreversible,
         back_failed: seen.back_failed,
+        back_failed_at: seen.back_failed_at,
         revisions: seen.revisions,
         ways_back: seen.ways_back,
     }

@@ -46,6 +46,7 @@ fn seen<'a>(before: &'a Inventory, there: &'a Inventory, rows: &'a Answers) -> S
         back: None,
         again: None,
         back_failed: None,
+        back_failed_at: None,
         empty: Vec::new(),
         irreversible: Vec::new(),
         revisions: Vec::new(),

@@ -16,7 +16,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
     let rows = ports.database.version_rows().await.map_err(refused)?;
 
     let mut op = ports.begin(&id, Kind::Backup, None, (&rows, &rows)).map_err(refused)?;
-    let purpose = Purpose { id: id.clone(), kind: Kind::Backup, plan: None, rehearse: false };
+    let purpose = Purpose { id: id.clone(), kind: Kind::Backup, plan: None, rehearse: false, consent: None };
     let outcome = snapshot::keep(ports, &mut op, &purpose, policy).await.map(|saved| Report {
         operation: Some(id),
         kind: Kind::Backup,
@@ -29,6 +29,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
         check: None,
         merge: None,
         restored: Vec::new(),
+        accepted: Vec::new(),
         undo: None,
         notes: Vec::new(),
     });

@@ -1,5 +1,6 @@
 //! The guarded change: an upgrade or a downgrade that keeps a proven way back.
 
+use super::consent::{Consent, Given};
 use super::{
     Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, merge, refused, salvage, settle, snapshot, verify,
 };
@@ -22,6 +23,7 @@ pub struct ChangeRequest {
     /// Whether a downgrade puts back what the upgrades that it undoes had destroyed.
     pub merge: bool,
     pub on_failure: OnFailure,
+    pub consent: Consent,
 }
 
 /// What to do when the database was changed and the change did not pass.
@@ -83,6 +85,7 @@ async fn guarded(
         kind: kind_of(plan.direction),
         plan: Some(plan),
         rehearse: request.rehearse,
+        consent: Some(&request.consent),
     };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
 
@@ -128,7 +131,7 @@ async fn guarded(
             let note = late.map(|files| backup.salvage.extend(files)).err();
             let verify::Verified { after, check } = verified;
             let ended = merge::after_downgrade(ports, op, plan, &saved, after, request.merge).await?;
-            let mut report = finish(ports, op, request, plan, backup, (ended, check)).await?;
+            let mut report = finish(ports, op, request, plan, (backup, &saved.given), (ended, check)).await?;
             report.notes.extend(note);
             Ok(report)
         }
@@ -178,7 +181,7 @@ async fn finish(
     op: &mut Operation,
     request: &ChangeRequest,
     plan: &Plan,
-    backup: BackupFacts,
+    (backup, given): (BackupFacts, &Given),
     (ended, check): (merge::After, Check),
 ) -> Result<Report, Failure> {
     let after = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
@@ -194,28 +197,32 @@ async fn finish(
         aftermath: Aftermath::Changed,
         from: plan.from.clone(),
         to: plan.to.clone(),
-        undo: Some(undo(plan, &backup)),
-        notes: notes(plan, &backup, &check).into_iter().chain(ended.notes).collect(),
+        undo: Some(undo(plan, &backup, given)),
+        notes: notes(plan, &backup, given, &check).into_iter().chain(ended.notes).collect(),
         backup: Some(backup),
         check: Some(check),
         merge: ended.merge,
         restored: Vec::new(),
+        accepted: given.accepted.clone(),
     })
 }
 
 /// The command that undoes a change: an upgrade is undone by its downgrade, which keeps the rows written since; a
-/// downgrade by its snapshot, because an upgrade would not bring back what it dropped.
-fn undo(plan: &Plan, backup: &BackupFacts) -> String {
+/// downgrade by its snapshot, because an upgrade would not bring back what it dropped. So is an upgrade without a way
+/// back.
+fn undo(plan: &Plan, backup: &BackupFacts, given: &Given) -> String {
     match (plan.direction, plan.from.as_slice()) {
+        _ if given.is_irreversible() => format!("ripcord restore {}", backup.id),
         (Direction::Up, []) => "ripcord downgrade base".to_string(),
         (Direction::Up, [row]) => format!("ripcord downgrade {row}"),
         _ => format!("ripcord restore {}", backup.id),
     }
 }
 
-fn notes(plan: &Plan, backup: &BackupFacts, check: &Check) -> Vec<String> {
+fn notes(plan: &Plan, backup: &BackupFacts, given: &Given, check: &Check) -> Vec<String> {
     let mut notes = check.unsure.clone();
-    if plan.direction == Direction::Up && plan.from.len() < 2 {
+    notes.extend(given.notes());
+    if plan.direction == Direction::Up && plan.from.len() < 2 && !given.is_irreversible() {
         notes.push(format!("to put everything back as it was before: ripcord restore {}", backup.id));
     }
     notes
@@ -233,6 +240,7 @@ fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
         check: None,
         merge: None,
         restored: Vec::new(),
+        accepted: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

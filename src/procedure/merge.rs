@@ -109,7 +109,13 @@ async fn by_hand(
     pieces: &[Piece],
 ) -> Result<Report, Failure> {
     let mark = ports.database.mark().await.map_err(refused)?;
-    let purpose = Purpose { id: op.id().to_string(), kind: Kind::MergeBack, plan: None, rehearse: false };
+    let purpose = Purpose {
+        id: op.id().to_string(),
+        kind: Kind::MergeBack,
+        plan: None,
+        rehearse: false,
+        consent: None,
+    };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
     let with_backup = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
     ports.go_on().map_err(|error| with_backup(refused(error)))?;
@@ -431,6 +437,7 @@ fn report(
         to: rows,
         backup: None,
         check: None,
+        accepted: Vec::new(),
         merge,
         restored: Vec::new(),
         undo: None,

@@ -1,6 +1,6 @@
 //! The stories: what ripcord does, one linear function each.
 //!
-//! [`change`] guards an upgrade or a downgrade, [`rehearse`] tries one on a copy, [`backup`] takes a backup by hand, [`mod@export`] writes
+//! [`change`] guards an upgrade or a downgrade ([`consent`] is part of it), [`rehearse`] tries one on a copy, [`backup`] takes a backup by hand, [`mod@export`] writes
 //! tables and queries into files, [`restore`] puts one back, [`restore_table`] single tables of it,
 //! [`merge`] puts salvage into the live tables,
 //! [`recover`] finishes or undoes what a crash interrupted, [`stamp`] sets version rows, [`verify`] compares at any time. They know traits, never an
@@ -8,6 +8,7 @@
 
 pub mod backup;
 pub mod change;
+pub mod consent;
 pub mod export;
 mod facts;
 mod judge;
@@ -35,7 +36,8 @@ use crate::catalog::{DatabaseId, EngineKind, Finding};
 use crate::engine::{Database, ProofLevel};
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Entry, Journal, JournalError, Operation};
-use crate::plan::Plan;
+use crate::plan::hazard::Held;
+use crate::plan::{Hazard, Plan};
 use crate::report::{Event, Failure, Kind, Observer, Progress, Step};
 use crate::runner::MigrationRunner;
 use crate::store::{BackupStore, Damage};
@@ -164,6 +166,16 @@ pub enum Refusal {
     RowsMoved { planned: String, found: String },
     #[error("the schema of the database is not the one that this was planned for")]
     SchemaMoved,
+    #[error(
+        "{} not accepted: {}",
+        match open.len() { 1 => "1 hazard is".to_string(), count => format!("{count} hazards are") },
+        open.iter().map(|held| held.hazard.to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    Hazards {
+        open: Vec<Held>,
+        /// Those that a flag or a person has accepted.
+        accepted: Vec<Hazard>,
+    },
     #[error("operation {operation} stopped {at}, and going on by itself could lose data")]
     NeedsChoice { operation: String, at: String },
     #[error("the {what} is larger than proof.max_size: {bytes} bytes")]

@@ -7,6 +7,7 @@ mod after_restore;
 
 pub(super) use after_restore::took_place;
 
+use super::consent::Given;
 use super::snapshot::{self, Saved, read_inventory, read_plan};
 use super::{
     Ports, Refusal, SnapshotPolicy, merge, refused, restore_table, rows_text, salvage, settle, verify,
@@ -334,7 +335,7 @@ async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failu
     let backup = super::restore::whole(ports, &id).await?;
     let inventory = read_inventory(&backup, "before.json").map_err(refused)?;
     let salvage = salvage::of(&backup);
-    Ok(Saved { backup, inventory, rehearsal: None, salvage })
+    Ok(Saved { backup, inventory, rehearsal: None, salvage, given: Given::default() })
 }
 
 fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
@@ -349,6 +350,7 @@ fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
         check: None,
         merge: None,
         restored: Vec::new(),
+        accepted: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

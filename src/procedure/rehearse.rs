@@ -8,12 +8,14 @@ mod legs;
 pub(super) use legs::{Rehearsal, prove_and_rehearse};
 
 use super::change::{Wants, preflight};
-use super::{Ports, SnapshotPolicy, refused, settle, snapshot};
+use super::{Ports, SnapshotPolicy, consent, kind_of, refused, settle, snapshot};
+use crate::base::shell_word;
 use crate::engine::ProofLevel;
 use crate::history::Direction;
 use crate::journal::Operation;
 use crate::ledger::Ledger;
 use crate::plan::Plan;
+use crate::plan::hazard::{self, Held};
 use crate::report::{Aftermath, Event, Failure, Kind, Report, Step};
 use serde::Serialize;
 use std::path::Path;
@@ -34,6 +36,10 @@ pub struct Rehearsed {
     pub report: Report,
     /// None when there was nothing to rehearse.
     pub ledger: Option<Ledger>,
+    /// What it loses and nobody has accepted yet.
+    pub hazards: Vec<Held>,
+    /// The command that runs what was rehearsed and accepts these.
+    pub command: String,
 }
 
 /// Takes a snapshot, restores it, runs the migration there, back and there again on the copy, and draws up the ledger.
@@ -47,19 +53,33 @@ pub async fn rehearse(ports: &Ports<'_>, request: &RehearseRequest) -> Result<Re
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
     let plan = ports.plan(request.direction, &request.target).await?;
     if plan.is_empty() {
-        return Ok(Rehearsed { report: report(ports, None, &plan), ledger: None });
+        return Ok(Rehearsed {
+            report: report(ports, None, &plan),
+            ledger: None,
+            hazards: Vec::new(),
+            command: run(request, &[]),
+        });
     }
     preflight(ports, &request.policy, Wants { rehearsal: true, ..Wants::default() }).await?;
     ports.observer.event(&Event::Planned { plan: plan.clone() });
 
     let mut op = ports.begin(&id, Kind::Rehearse, Some(&plan), (&plan.from, &plan.from)).map_err(refused)?;
     let outcome = on_a_draft(ports, &mut op, &plan, request.policy.proof).await;
-    let (outcome, ledger) = match outcome {
-        Ok(ledger) => (Ok(report(ports, Some(id), &plan)), Some(ledger)),
+    let (outcome, rehearsal) = match outcome {
+        Ok(rehearsal) => (Ok(report(ports, Some(id), &plan)), Some(rehearsal)),
         Err(failure) => (Err(failure), None),
     };
     let report = settle::end(ports, &op, outcome).await?;
-    Ok(Rehearsed { report, ledger })
+    let (ledger, found) = rehearsal.map(|rehearsal| (rehearsal.ledger, rehearsal.hazards)).unzip();
+    let weighed = hazard::weigh(found.unwrap_or_default(), &plan.scripts, &[]);
+    let (hazards, report) = (weighed.open, Report { accepted: weighed.accepted, ..report });
+    let command = run(request, &hazards);
+    Ok(Rehearsed { report, ledger, hazards, command })
+}
+
+fn run(request: &RehearseRequest, hazards: &[Held]) -> String {
+    let base = format!("ripcord {} {}", kind_of(request.direction).word(), shell_word(&request.target));
+    consent::command(&base, hazards.iter().map(|held| &held.hazard))
 }
 
 /// Keeps the snapshot in a draft that is never published.
@@ -68,13 +88,13 @@ async fn on_a_draft(
     op: &mut Operation,
     plan: &Plan,
     level: ProofLevel,
-) -> Result<Ledger, Failure> {
+) -> Result<Rehearsal, Failure> {
     let draft = ports.store.draft(op.id()).await.map_err(refused)?;
     let outcome = on_a_snapshot(ports, op, plan, level, &draft.snapshot()).await;
     let discarded = ports.store.discard(draft).await;
-    let ledger = outcome?;
+    let rehearsal = outcome?;
     discarded.map_err(refused)?;
-    Ok(ledger)
+    Ok(rehearsal)
 }
 
 async fn on_a_snapshot(
@@ -83,11 +103,11 @@ async fn on_a_snapshot(
     plan: &Plan,
     level: ProofLevel,
     place: &Path,
-) -> Result<Ledger, Failure> {
+) -> Result<Rehearsal, Failure> {
     let mut taken = op.step(Step::Snapshot, snapshot::take(ports, place)).await?.what;
     taken.facts.insert("proof.level".to_string(), level.word().to_string());
     let (_, rehearsal) = legs::prove_and_rehearse(ports, op, plan, place, &taken, None).await?;
-    Ok(rehearsal.map_err(|beyond| beyond.0)?.ledger)
+    rehearsal.map_err(|beyond| beyond.0)
 }
 
 fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
@@ -103,6 +123,7 @@ fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
         check: None,
         merge: None,
         restored: Vec::new(),
+        accepted: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

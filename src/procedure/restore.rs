@@ -133,6 +133,7 @@ async fn put_in_place(
         check: None,
         merge: None,
         restored: Vec::new(),
+        accepted: Vec::new(),
         notes: notes(&swapped, &written.what),
     })
 }

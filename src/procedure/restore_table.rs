@@ -85,7 +85,13 @@ async fn put_back(
 ) -> Result<Report, Failure> {
     let mark = ports.database.mark().await.map_err(refused)?;
     // Save what is about to be replaced: it holds what was written since.
-    let purpose = Purpose { id: op.id().to_string(), kind: Kind::RestoreTable, plan: None, rehearse: false };
+    let purpose = Purpose {
+        id: op.id().to_string(),
+        kind: Kind::RestoreTable,
+        plan: None,
+        rehearse: false,
+        consent: None,
+    };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
     let with_backup = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
     ports.go_on().map_err(|error| with_backup(refused(error)))?;
@@ -278,6 +284,7 @@ fn report(ports: &Ports<'_>, operation: &str, rows: &[crate::history::RevisionId
         to: rows.to_vec(),
         backup: None,
         check: None,
+        accepted: Vec::new(),
         merge: None,
         restored: Vec::new(),
         undo: None,

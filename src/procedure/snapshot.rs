@@ -1,5 +1,6 @@
 //! Taking a snapshot, proving it, publishing it: one backup, three steps.
 
+use super::consent::{self, Consent, Given};
 use super::rehearse::{Rehearsal, prove_and_rehearse};
 use super::{Ports, Refusal, SnapshotPolicy, facts::Done, rows_text, salvage, settle};
 use crate::base::fs;
@@ -8,7 +9,8 @@ use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
 use crate::ledger::Ledger;
-use crate::plan::Plan;
+use crate::plan::hazard;
+use crate::plan::{Accepted, Plan};
 use crate::report::{BackupFacts, Event, Failure, Kind, SalvageFacts, Step};
 use crate::runbook::RunbookFacts;
 use crate::store::{Backup, Draft, FORMAT, Manifest, ProofFacts};
@@ -23,6 +25,7 @@ pub(super) struct Saved {
     pub rehearsal: Option<Rehearsal>,
     /// What of the migration's losses is in it as files by themselves.
     pub salvage: Vec<SalvageFacts>,
+    pub given: Given,
 }
 
 impl Saved {
@@ -50,6 +53,8 @@ pub(super) struct Purpose<'a> {
     pub plan: Option<&'a Plan>,
     /// Whether the plan is rehearsed on what the proof restores.
     pub rehearse: bool,
+    /// Who consents to what the plan loses.
+    pub consent: Option<&'a Consent>,
 }
 
 impl<'a> Purpose<'a> {
@@ -86,18 +91,37 @@ pub(super) async fn keep(
         Err(failure) => return Err(discard(ports, draft, failure).await),
     };
 
-    // ---- Consent has its place here (`procedure/consent.rs`), with the ledger, or without one where nothing was
-    // rehearsed. Refused: `return Err(discard(ports, draft, failure).await)`.
-    // ----
+    // Before it is published, and after the copy is gone: a person may take long to answer.
+    let given = match agreed(ports, op, purpose, rehearsal.as_ref(), &taken).await {
+        Ok(given) => given,
+        Err(failure) => return Err(discard(ports, draft, failure).await),
+    };
 
     let inventory = taken.inventory.clone();
     let salvaged = rehearsal.iter().flat_map(|rehearsal| &rehearsal.salvage);
     let salvage = salvaged.filter_map(salvage::facts).collect();
-    let published = publish(ports, draft, taken, proof.as_ref(), purpose, began, rehearsal.as_ref());
+    let published =
+        publish(ports, draft, taken, proof.as_ref(), purpose, began, (rehearsal.as_ref(), &given.accepted));
     let backup = op.step(Step::Publish, published).await?;
     op.write(Entry::Published { backup: backup.manifest.id.clone() })
         .map_err(|error| failed(op, Step::Publish, error))?;
-    Ok(Saved { backup, inventory, rehearsal, salvage })
+    Ok(Saved { backup, inventory, rehearsal, salvage, given })
+}
+
+/// Asks for consent to what the plan loses; to what nobody knows where it was not rehearsed.
+async fn agreed(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    purpose: &Purpose<'_>,
+    rehearsal: Option<&Rehearsal>,
+    taken: &Snapshot,
+) -> Result<Given, Failure> {
+    let (Some(plan), Some(consent)) = (purpose.plan, purpose.consent) else { return Ok(Given::default()) };
+    let found = match rehearsal {
+        Some(rehearsal) => rehearsal.hazards.clone(),
+        None => hazard::opaque(plan, &taken.inventory.fingerprint).into_iter().collect(),
+    };
+    consent::obtain(ports, op, plan, consent, found).await
 }
 
 /// Reads the snapshot back, as far as it is asked for, and rehearses the plan on what that restores.
@@ -144,7 +168,7 @@ pub(super) async fn keep_present(
     policy: &SnapshotPolicy,
 ) -> Result<Option<Saved>, Failure> {
     let note = |text: String| ports.observer.event(&Event::Note { text });
-    let purpose = Purpose { id, kind: Kind::Restore, plan: None, rehearse: false };
+    let purpose = Purpose { id, kind: Kind::Restore, plan: None, rehearse: false, consent: None };
     match keep(ports, op, &purpose, policy).await {
         Ok(saved) => {
             if let Some(worst) =
@@ -202,9 +226,13 @@ async fn publish(
     proof: Option<&Proof>,
     purpose: &Purpose<'_>,
     began: DateTime<Utc>,
-    rehearsal: Option<&Rehearsal>,
+    (rehearsal, accepted): (Option<&Rehearsal>, &[Accepted]),
 ) -> Result<Backup, Box<dyn std::error::Error + Send + Sync>> {
-    let manifest = Manifest { created: began, ..manifest(ports, &taken, proof, purpose, &draft)? };
+    let manifest = Manifest {
+        created: began,
+        accepted: accepted.to_vec(),
+        ..manifest(ports, &taken, proof, purpose, &draft)?
+    };
     let write = |name: &str, bytes: &[u8], mode: u32| {
         let place = draft.folder.join(name);
         fs::write_durable_mode(&place, bytes, mode).map_err(|source| Refusal::Io {
@@ -220,7 +248,8 @@ async fn publish(
     write("RUNBOOK.md", crate::runbook::text(&facts).as_bytes(), 0o600)?;
     if let Some(plan) = purpose.plan {
         // After a crash `recover` judges by what was planned, not by what the project's files say then.
-        write("plan.json", &serde_json::to_vec_pretty(plan)?, 0o600)?;
+        let plan = Plan { accepted: accepted.to_vec(), ..plan.clone() };
+        write("plan.json", &serde_json::to_vec_pretty(&plan)?, 0o600)?;
     }
     if let Some(Rehearsal { ledger, .. }) = rehearsal {
         write("ledger.json", &serde_json::to_vec_pretty(ledger)?, 0o600)?;
@@ -285,6 +314,7 @@ fn manifest(
         artifacts,
         fingerprint: taken.inventory.fingerprint.clone(),
         catalog_sha256: taken.inventory.catalog.sha256(),
+        accepted: Vec::new(),
         previous: None,
     })
 }

@@ -227,6 +227,7 @@ fn report(ports: &Ports<'_>, wanted: &Rewrite, aftermath: Aftermath, operation: 
         check: None,
         merge: None,
         restored: Vec::new(),
+        accepted: Vec::new(),
         undo: None,
         notes: Vec::new(),
     }

@@ -2,6 +2,7 @@
 
 use super::backup;
 use super::change::{ChangeRequest, OnFailure, change};
+use super::consent::{Consent, Nobody};
 use super::{Ports, Refusal, SnapshotPolicy};
 use crate::base::{Cancel, FixedClock};
 use crate::engine::Database;
@@ -61,6 +62,11 @@ impl Bench {
             rehearse: true,
             merge: true,
             on_failure: OnFailure::Restore,
+            consent: Consent {
+                accept: Vec::new(),
+                person: Arc::new(Nobody),
+                command: "ripcord upgrade".to_string(),
+            },
         };
         let parts = Parts::new(self);
         change(&parts.ports(when), &request).await

@@ -3,6 +3,7 @@
 use crate::catalog::DatabaseId;
 use crate::fingerprint::Fingerprint;
 use crate::history::RevisionId;
+use crate::plan::Accepted;
 use crate::report::Kind;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,9 @@ pub struct Manifest {
     pub fingerprint: Fingerprint,
     /// The SHA-256 of the catalog in the snapshot.
     pub catalog_sha256: String,
+    /// What the operation was to destroy, and who accepted it.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub accepted: Vec<Accepted>,
     /// The backup before this one, chained by its manifest's hash (tamper evidence).
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub previous: Option<Previous>,

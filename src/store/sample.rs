@@ -41,6 +41,7 @@ pub(crate) fn manifest(id: &str) -> Manifest {
         artifacts: Vec::new(),
         fingerprint: Fingerprint::new(),
         catalog_sha256: crate::base::hash::sha256_hex("catalog"),
+        accepted: Vec::new(),
         previous: None,
     }
 }

@@ -7,6 +7,7 @@ mod support;
 
 mod backup;
 mod backup_on_disk;
+mod consent;
 mod export;
 mod interrupts;
 mod json_contract;

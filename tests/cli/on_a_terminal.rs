@@ -6,7 +6,7 @@ use crate::promise::*;
 use crate::support::*;
 
 /// Runs ripcord on a terminal of its own and types an answer; returns everything the terminal showed.
-fn typed(sandbox: &Sandbox, arguments: &[&str], answer: &str) -> (i32, String) {
+pub fn typed(sandbox: &Sandbox, arguments: &[&str], answer: &str) -> (i32, String) {
     // script(1) makes the terminal; its own environment is that of the sandbox.
     let mut line = vec![ripcord_binary().display().to_string()];
     line.extend(arguments.iter().map(|argument| format!("'{argument}'")));
@@ -29,7 +29,7 @@ fn feed(command: &mut Command, answer: &str) -> std::process::Output {
 }
 
 /// The text without the sequences that steer a terminal.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let (mut kept, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('\u{1b}') {
         kept.push_str(before);

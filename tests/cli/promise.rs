@@ -86,6 +86,27 @@ pub fn next_of(run: &Run) -> Vec<String> {
     line.unwrap_or_else(|| panic!("no next command\n{run}")).split(' ').map(str::to_owned).collect()
 }
 
+/// Runs ripcord, and where hazards are not accepted the command that the refusal prints, as a shell takes it.
+#[track_caller]
+pub fn accepting(sandbox: &Sandbox, arguments: &[&str]) -> Run {
+    let refused = sandbox.ripcord(arguments);
+    if refused.code != 3 {
+        return refused;
+    }
+    let next = match arguments.contains(&"json") {
+        true => {
+            format!("{} --format json", report(&refused)["error"]["next"][0].as_str().unwrap_or_default())
+        }
+        false => {
+            let lines = refused.stderr.lines();
+            lines.filter_map(|line| line.strip_prefix("next: ")).next().unwrap_or_default().to_owned()
+        }
+    };
+    let flags = next.strip_prefix("ripcord ").filter(|next| next.contains(" --accept "));
+    let flags = flags.unwrap_or_else(|| panic!("no command that accepts\n{refused}"));
+    sandbox.run("sh", &["-c", &format!("exec '{}' {flags}", ripcord_binary().display())])
+}
+
 /// Runs a command that was printed as advice.
 #[track_caller]
 pub fn follow(sandbox: &Sandbox, words: &[String]) -> Run {

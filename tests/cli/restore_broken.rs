@@ -154,7 +154,7 @@ fn an_upgrade_that_died_and_whose_file_broke_then_is_undone_when_that_is_asked_f
     // Until it dies in the migration.
     for checkpoint in 1.. {
         sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", checkpoint.to_string());
-        let died = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
+        let died = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
         sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
         if died.stderr.contains("before line") {
             break;

@@ -128,7 +128,7 @@ CREATE TRIGGER sly AFTER UPDATE ON training_config FOR EACH STATEMENT EXECUTE FU
         let (db, sandbox, _) = without_createdb();
         with_a_sly_migration(&db, &sandbox);
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = sandbox.ripcord(&["upgrade", "--accept", "opaque"]);
         run.expect_code(4).stderr_has("state: the snapshot was put back");
         assert_same(&before, &db.dump(), &run);
         leaves_nothing_behind(&sandbox, &db);
@@ -153,7 +153,7 @@ CREATE TRIGGER sly AFTER UPDATE ON training_config FOR EACH STATEMENT EXECUTE FU
 
     #[track_caller]
     fn stands_with_the_rows_of_others(sandbox: &Sandbox, db: &TestDatabase) {
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = sandbox.ripcord(&["upgrade", "--accept", "opaque"]);
         run.expect_code(5);
         says_three_parts(&run, "that the migration does not explain");
         run.stderr_has("putting the snapshot back failed as well: other programs wrote to");

@@ -122,7 +122,7 @@ mod postgres {
             run.expect_code(0).stderr_has("nobody knows beforehand what it loses");
             assert_eq!(roles(), format!("{}\n", number + 1));
             leaves_nothing_behind(&sandbox, &db);
-            sandbox.ripcord(&["downgrade", "base", "--no-rehearsal"]).expect_code(0);
+            sandbox.ripcord(&["downgrade", "base", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
         }
     }
 }

@@ -16,15 +16,17 @@ both_engines! {
         let scene = filled(db).without_proof();
         scene.sandbox.add(&by_single_statements());
         scene.keep();
-        Story::new(scene, &["upgrade"]).dies_everywhere();
+        Story::new(scene, &["upgrade", "--accept", "opaque"]).dies_everywhere();
     }
 
     fn a_downgrade_that_dies_anywhere_ends_before_or_after(db: &TestDatabase) {
         let scene = filled(db).without_proof();
-        scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+        scene.sandbox.ripcord(&["upgrade", "--accept", "opaque"]).expect_code(0);
         db.execute("UPDATE training_metric SET process_rank = id;");
         scene.keep();
-        Story::new(scene, &["downgrade", CREATE_TABLES]).dies_everywhere();
+        let dropped = "drops-column:training_metric.process_rank";
+        let command = ["downgrade", CREATE_TABLES, "--accept", "opaque", "--accept", dropped];
+        Story::new(scene, &command).dies_everywhere();
     }
 
     fn a_downgrade_that_merges_and_dies_anywhere_ends_before_or_after(db: &TestDatabase) {
@@ -77,14 +79,15 @@ both_engines! {
 
     fn a_putting_back_that_dies_anywhere_can_be_finished(db: &TestDatabase) {
         let scene = filled(db).without_proof();
-        scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+        scene.sandbox.ripcord(&["upgrade", "--accept", "opaque"]).expect_code(0);
         db.execute(&a_trigger_that_no_migration_names(db.backend()));
         scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
         scene.keep();
         // With `stop` the failed change stands, which is the state in the middle.
-        scene.sandbox.ripcord(&["upgrade", "--on-failure", "stop"]).expect_code(5);
+        let command = ["upgrade", "--accept", "opaque", "--accept", "deletes-rows:training_metric"];
+        scene.sandbox.ripcord(&[&command[..], &["--on-failure", "stop"]].concat()).expect_code(5);
         let stands = scene.content();
-        let story = Story::new(scene, &["upgrade"]);
+        let story = Story::new(scene, &command);
         let next = (vec!["backup", "create"], 0);
         Story { code: 4, may_stand: Some(stands), next, ..story }.dies_everywhere();
     }
@@ -239,6 +242,8 @@ CREATE INDEX training_metric_epoch ON training_metric (epoch);";
         .revises(ADD_PROCESS_RANK)
         .message("Index training_metric")
         .directive("transaction", "none")
+        .directive("accept", "overwrites-values:training_config.epochs \"the count was wrong\"")
+        .directive("accept", "opaque \"it is tried elsewhere\"")
         .upgrade_on(
             "postgresql",
             &format!("CREATE INDEX CONCURRENTLY training_metric_step ON training_metric (step);\n{after}"),

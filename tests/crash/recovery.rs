@@ -10,7 +10,7 @@ both_engines! {
         let scene = filled(db).without_proof();
         scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
         let before = scene.content();
-        interrupt(&scene, "before {\"event\":\"script-started\",\"revision\":\"7c14e9a05fd2\"", &["upgrade"]);
+        interrupt(&scene, "before {\"event\":\"script-started\",\"revision\":\"7c14e9a05fd2\"", &["upgrade", "--accept", "opaque"]);
         let story = Story::new(scene, &["recover"]);
         Story { before: Some(before), stride: stride(db), ..story }.dies_everywhere();
     }
@@ -19,7 +19,7 @@ both_engines! {
         let scene = filled(db).without_proof();
         scene.sandbox.add(&by_single_statements());
         let before = scene.content();
-        interrupt(&scene, "before {\"event\":\"statement-finished\",\"revision\":\"e5a1c07d3f82\",\"index\":1", &["upgrade"]);
+        interrupt(&scene, "before {\"event\":\"statement-finished\",\"revision\":\"e5a1c07d3f82\",\"index\":1", &["upgrade", "--accept", "opaque"]);
         let story = Story::new(scene, &["recover", "--undo"]);
         Story { before: Some(before), stride: stride(db), ..story }.dies_everywhere();
     }

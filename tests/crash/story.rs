@@ -74,7 +74,7 @@ impl Drop for Witness<'_> {
 impl<'a> Story<'a> {
     /// A procedure that succeeds and after which an upgrade can run.
     pub fn new(scene: Scene<'a>, command: &[&'static str]) -> Story<'a> {
-        let next = (vec!["upgrade"], 0);
+        let next = (vec!["upgrade", "--accept", "opaque"], 0);
         let command = command.to_vec();
         let (code, may_stand, before, readable, stride) = (0, None, None, true, 1);
         Story { scene, command, code, may_stand, before, readable, stride, afterwards: |_, _| {}, next }

@@ -1,7 +1,7 @@
 //! For people: the plan before, one line a step, the end state and the undo command after.
 
 use super::progress::Bars;
-use super::{Output, complain, json, say, words};
+use super::{Output, complain, hazards, json, say, words};
 use crate::catalog::{Change, ChangeKind, Severity};
 use crate::cli::exit_code::ExitCode;
 use crate::fingerprint::{ColumnVerdict, TableVerdict};
@@ -36,6 +36,8 @@ impl Observer for Story {
             }
             Event::Begun { operation, .. } => self.line(&format!("operation  {operation}")),
             Event::Planned { plan } => self.line(&plan_text(plan, self.output.verbose)),
+            // A question is asked there: nothing may be painted over it.
+            Event::StepStarted { step: Step::Consent } => {}
             Event::StepStarted { step } => self.bars.start(words::step(*step)),
             Event::Progress { step, done, total, what } => {
                 self.bars.at(words::step(*step), *done, *total, what);
@@ -49,7 +51,8 @@ impl Observer for Story {
             }
             Event::StepFailed { step, .. } => {
                 self.bars.stop();
-                let failed = self.output.paint("31", "failed");
+                let word = if *step == Step::Consent { "refused" } else { "failed" };
+                let failed = self.output.paint("31", word);
                 self.line(&format!("{:<10} {failed}", words::step(*step)));
             }
             Event::Applied { revision, direction, message } => {
@@ -126,6 +129,8 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
         ));
         lines.extend(backup.salvage.iter().map(|file| format!("salvaged   {}", words::salvage(file))));
     }
+    lines
+        .extend(report.accepted.iter().map(|accepted| format!("accepted   {}", hazards::accepted(accepted))));
     if let Some(undo) = &report.undo {
         lines.push(format!("undo       {}", output.command(undo)));
     }
@@ -229,6 +234,9 @@ pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> Str
     if let Some(check) = &failure.check {
         lines.extend(check.wrong.iter().map(|wrong| format!("  {}: {}", wrong.subject, wrong.detail)));
     }
+    lines.extend(
+        hazards::refused(failure).into_iter().flatten().map(|held| format!("  {}", hazards::line(held))),
+    );
     lines.push(format!("state: {}", words::aftermath(failure.aftermath)));
     if let Some(backup) = &failure.backup {
         lines.push(format!("backup: {}", backup.place.display()));

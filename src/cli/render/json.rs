@@ -1,6 +1,6 @@
 //! For programs: one event a line, a report object last (`docs/cli-contract.md`).
 
-use super::{Output, advice};
+use super::{Output, advice, hazards};
 use crate::cli::exit_code::ExitCode;
 use crate::report::{Event, Failure, Observer};
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ pub(super) fn failure(command: &str, exit: ExitCode, failure: &Failure, output: 
             "aftermath": failure.aftermath,
             "backup": failure.backup,
             "check": failure.check,
+            "hazards": hazards::refused(failure),
             "next": next,
         },
     })

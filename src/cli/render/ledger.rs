@@ -1,6 +1,6 @@
 //! The loss ledger for people: what would be lost first, then what else happens, the verdict last.
 
-use super::{Output, words};
+use super::{Output, hazards, words};
 use crate::catalog::{Change, ChangeKind};
 use crate::ledger::{Again, Dishonest, Fate, Ledger, Loss, LossKind, Run, TableEntry};
 use crate::procedure::rehearse::Rehearsed;
@@ -16,6 +16,9 @@ pub(super) fn text(rehearsed: &Rehearsed, output: &Output) -> String {
     };
     let mut lines: Vec<String> =
         ledger.lost.iter().map(|loss| format!("{:<10} {}", output.paint("31", "LOST"), lost(loss))).collect();
+    lines.extend(rehearsed.hazards.iter().map(|held| line("hazard", &hazards::line(held))));
+    let accepted = rehearsed.report.accepted.iter();
+    lines.extend(accepted.map(|accepted| line("accepted", &hazards::accepted(accepted))));
     if !output.quiet {
         lines.extend(ledger.tables.iter().flat_map(|entry| table(entry, output.verbose)));
         lines.extend(way_back(ledger, output));
@@ -26,6 +29,9 @@ pub(super) fn text(rehearsed: &Rehearsed, output: &Output) -> String {
         if !ways.is_empty() {
             lines.push(line("ways back", &format!("{} (measured on the copy)", ways.join(", "))));
         }
+    }
+    if !rehearsed.hazards.is_empty() {
+        lines.push(line("accept", &output.command(&rehearsed.command)));
     }
     lines.push(line(&output.paint("32", "done"), &verdict(ledger)));
     lines.join("\n")

@@ -1,6 +1,7 @@
 //! Everything that ripcord says. Nothing else in the program prints.
 
 mod advice;
+mod hazards;
 mod human;
 mod json;
 mod ledger;
@@ -49,7 +50,7 @@ impl Ending {
 }
 
 /// Where and how to speak.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Output {
     pub format: Format,
     pub quiet: bool,
@@ -120,14 +121,13 @@ impl Output {
     /// Asks a question on a terminal and returns the answer. Where nobody can answer, typing the command was the answer:
     /// what it does is said by its name, and it is undone by the backup it takes.
     pub fn confirms(&self, question: &str) -> bool {
+        !self.can_ask() || asked(question)
+    }
+
+    /// Tells whether a person is there to answer.
+    fn can_ask(&self) -> bool {
         let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        if !terminal || self.format == Format::Json {
-            return true;
-        }
-        let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
-        let mut answer = String::new();
-        let read = std::io::stdin().read_line(&mut answer);
-        read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+        terminal && self.format == Format::Human
     }
 
     /// Says that a wish to stop was heard.
@@ -146,6 +146,14 @@ impl Output {
     fn paint(&self, code: &str, text: &str) -> String {
         if self.colours { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
     }
+}
+
+/// Asks a question and waits for the answer.
+fn asked(question: &str) -> bool {
+    let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
 }
 
 /// Prints one text to standard output. A reader that went away (`| head`) is no error of ours.

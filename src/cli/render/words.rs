@@ -18,6 +18,7 @@ pub(super) fn step(step: Step) -> &'static str {
         Step::Stage => "stage",
         Step::Swap => "swap",
         Step::PutBack => "put back",
+        Step::Consent => "consent",
         Step::Rehearse => "rehearse",
         Step::RehearseBack => "go back",
         Step::RehearseAgain => "again",

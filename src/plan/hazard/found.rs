@@ -53,10 +53,15 @@ pub fn hazards(ledger: &Ledger, engine: EngineKind) -> Vec<Held> {
     let no_return = ledger.irreversible.iter().map(|found| {
         Held::new(Hazard::Irreversible { revision: found.revision.clone() }, None, found.why.clone())
     });
-    lost.chain(no_return).collect()
+    let failed = ledger.back_failed_at.iter().map(|revision| {
+        let why =
+            ledger.back_failed.as_ref().map(|error| format!("its way back failed on the copy: {error}"));
+        Held::new(Hazard::Irreversible { revision: revision.clone() }, None, why)
+    });
+    lost.chain(no_return).chain(failed).collect()
 }
 
-fn of_loss(loss: &Loss) -> Option<Hazard> {
+pub(super) fn of_loss(loss: &Loss) -> Option<Hazard> {
     let (table, column) = (loss.table.clone(), loss.column.clone());
     Some(match loss.what {
         LossKind::Table => Hazard::DropsTable { table },

@@ -5,6 +5,7 @@
 
 mod found;
 mod name;
+mod sample;
 mod weigh;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 pub use found::{Held, hazards, opaque};
 pub use name::HazardError;
+pub use sample::{EXAMPLES, SHOWN_CHARACTERS, Sample, Sampled, Which, sample};
 pub use weigh::{Accept, Accepted, AcceptedBy, Weighed, weigh};
 
 use crate::catalog::{EngineKind, TableName};

@@ -1,6 +1,8 @@
 use super::*;
+use crate::fingerprint::{Fingerprint, TableFingerprint};
 use crate::history::Direction;
-use crate::plan::{Script, TransactionMode};
+use crate::ledger::{Again, Irreversible, Ledger, Loss, LossKind, Retyped};
+use crate::plan::{Plan, Script, Statement, Touches, TransactionMode};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Hazard {
@@ -114,6 +116,121 @@ fn a_hazard_is_open_until_a_file_or_a_flag_names_it() {
     assert_eq!(weighed.accepted[0].why.as_deref(), Some("empty since May"));
     assert_eq!(weighed.open, [held("drops-column:a.x")]);
     assert_eq!(weighed.unneeded, [read("drops-table:c")]);
+}
+
+fn ledger(lost: Vec<Loss>) -> Ledger {
+    Ledger {
+        direction: Direction::Up,
+        from: Vec::new(),
+        to: Vec::new(),
+        rows_seen: true,
+        cannot_see: Vec::new(),
+        lost,
+        tables: Vec::new(),
+        catalog: Vec::new(),
+        not_brought_back: Vec::new(),
+        dishonest: Vec::new(),
+        irreversible: Vec::new(),
+        back_failed: None,
+        back_failed_at: None,
+        again: Again::NotRun,
+        revisions: Vec::new(),
+        ways_back: Vec::new(),
+    }
+}
+
+fn loss(what: LossKind, column: Option<&str>, count: Option<u64>) -> Loss {
+    let table = TableName::qualified("public", "t");
+    Loss { what, table, column: column.map(str::to_string), count, retyped: None }
+}
+
+fn names(found: &[Held]) -> Vec<String> {
+    found.iter().map(|held| held.hazard.to_string()).collect()
+}
+
+#[test]
+fn what_the_ledger_calls_lost_and_holds_data_is_a_hazard() {
+    let types = Retyped { before: "bigint".into(), after: "integer".into() };
+    let found = ledger(vec![
+        loss(LossKind::Table, None, Some(2)),
+        loss(LossKind::Table, None, Some(0)),
+        loss(LossKind::Rows, None, Some(1)),
+        loss(LossKind::Column, Some("a"), None),
+        loss(LossKind::Values, Some("b"), Some(3)),
+        Loss { retyped: Some(types), ..loss(LossKind::Values, Some("c"), Some(3)) },
+    ]);
+    let found = hazards(&found, EngineKind::Postgresql);
+    let expected =
+        ["drops-table:t", "deletes-rows:t", "drops-column:t.a", "overwrites-values:t.b", "narrows-type:t.c"];
+    assert_eq!(names(&found), expected);
+    assert_eq!(found[4].detail.as_deref(), Some("bigint becomes integer"));
+}
+
+#[test]
+fn a_revision_without_a_way_back_is_a_hazard_whatever_it_holds() {
+    let id = |text: &str| RevisionId::new(text).expect("an id");
+    let found = Ledger {
+        irreversible: vec![Irreversible { revision: id("aa"), why: Some("it merges".into()) }],
+        back_failed: Some("no such table".into()),
+        back_failed_at: Some(id("bb")),
+        ..ledger(Vec::new())
+    };
+    let found = hazards(&found, EngineKind::Sqlite);
+    assert_eq!(names(&found), ["irreversible:aa", "irreversible:bb"]);
+    assert_eq!(found[0].detail.as_deref(), Some("it merges"));
+}
+
+#[test]
+fn what_nobody_rehearsed_is_opaque_where_it_names_rows() {
+    let statement = |names: &[&str]| Statement {
+        text: String::new(),
+        line: 1,
+        sha256: String::new(),
+        touches: Touches::Names(names.iter().map(ToString::to_string).collect()),
+    };
+    let plan = |statements| Plan {
+        direction: Direction::Up,
+        target: "head".into(),
+        from: Vec::new(),
+        to: Vec::new(),
+        schema: None,
+        scripts: vec![Script { statements, ..script(&[]) }],
+        accepted: Vec::new(),
+    };
+    let mut before = Fingerprint::new();
+    for (name, rows) in [("full", 3), ("other", 4), ("empty", 0), ("alembic_version", 1)] {
+        before
+            .tables
+            .insert(TableName::plain(name), TableFingerprint { rows, ..TableFingerprint::default() });
+    }
+    let found = |names: &[&str]| opaque(&plan(vec![statement(names)]), &before).map(|held| held.count);
+    assert_eq!(found(&["full"]), Some(Some(3)));
+    assert_eq!(found(&["full", "other"]), Some(Some(7)));
+    assert_eq!(found(&["empty", "alembic_version", "new"]), None);
+    assert_eq!(opaque(&plan(Vec::new()), &before), None, "without statements nothing can be lost");
+}
+
+#[test]
+fn examples_are_short_and_cannot_steer_a_terminal() {
+    let asked = |columns: &[&str], which| Sample {
+        table: TableName::plain("t"),
+        key: vec!["id".into()],
+        columns: columns.iter().map(ToString::to_string).collect(),
+        which,
+    };
+    let row = |values: &[Option<&str>]| values.iter().map(|value| value.map(str::to_string)).collect();
+    let told = |asked: &Sample, values: &[Option<&str>]| {
+        let found = Sampled { bytes: 1, rows: vec![row(values)] };
+        held("drops-table:t").sampled(asked, found).examples.remove(0)
+    };
+    let long = "x".repeat(SHOWN_CHARACTERS + 1);
+    assert_eq!(told(&asked(&["a"], Which::Filled), &[Some("7"), Some("\u{1b}[2J")]), "id=7: \\u{1b}[2J");
+    assert_eq!(told(&asked(&["a"], Which::Filled), &[Some("7"), None]), "id=7: NULL");
+    let cut = format!("id=7: {}…", "x".repeat(SHOWN_CHARACTERS));
+    assert_eq!(told(&asked(&["a"], Which::Filled), &[Some("7"), Some(&long)]), cut);
+    let columns = ["id", "a", "b", "c", "d", "e"];
+    let values = [Some("7"), Some("7"), Some("1"), None, Some("3"), Some("4"), Some("5")];
+    assert_eq!(told(&asked(&columns, Which::All), &values), "id=7, a=1, b=NULL, c=3, d=4, …");
 }
 
 fn any_table() -> impl Strategy<Value = TableName> {

@@ -75,3 +75,17 @@ pub fn weigh(found: Vec<Held>, scripts: &[Script], flags: &[Hazard]) -> Weighed 
     }
     weighed
 }
+
+impl std::fmt::Display for Accepted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hazard = &self.held.hazard;
+        match (self.by, &self.revision, &self.why) {
+            (AcceptedBy::File, Some(revision), Some(why)) => {
+                write!(f, "{hazard} accepted by revision {revision}: {why}")
+            }
+            (AcceptedBy::File, _, _) => write!(f, "{hazard} accepted by its revision"),
+            (AcceptedBy::Flag, _, _) => write!(f, "{hazard} accepted by --accept"),
+            (AcceptedBy::Person, _, _) => write!(f, "{hazard} accepted by the person who was asked"),
+        }
+    }
+}

@@ -18,6 +18,7 @@ async fn every_step_is_written_down_before_it_begins_and_after_it_ended() {
     let expected = "lock, preflight, journal: begun, mark, draft, \
         journal: started snapshot, snapshot, journal: finished snapshot, \
         journal: started prove, prove, journal: finished prove, \
+        journal: started consent, journal: finished consent, \
         journal: started publish, publish, journal: finished publish, journal: published, \
         journal: started migrate, journal: script-started, apply, journal: script-finished, journal: finished migrate, \
         others wrote, journal: started verify, inventory after, journal: finished verify, \
@@ -31,6 +32,7 @@ async fn an_intention_that_cannot_be_recorded_does_not_begin() {
     for (step, work) in [
         (Step::Snapshot, "snapshot"),
         (Step::Prove, "prove"),
+        (Step::Consent, "publish"),
         (Step::Publish, "publish"),
         (Step::Migrate, "apply"),
     ] {

@@ -6,6 +6,7 @@ mod restore;
 mod told;
 
 use super::change::{ChangeRequest, OnFailure, change};
+use super::consent::{Consent, Nobody};
 use super::recover::{RecoverRequest, recover};
 use super::{Ports, SnapshotPolicy, backup};
 use crate::base::{Cancel, FixedClock, fs};
@@ -13,6 +14,7 @@ use crate::engine::Database;
 use crate::engine::sqlite::{OpenOptions, SqliteDatabase};
 use crate::history::Direction;
 use crate::journal::{Entry, Journal};
+use crate::plan::Hazard;
 use crate::report::{Aftermath, Failure, Report, Silent, Step};
 use crate::runner::sql::{Project, SqlRunner};
 use crate::store::BackupStore;
@@ -112,8 +114,14 @@ impl Bench {
 
     async fn upgrade_to(&self, target: &str, on_failure: OnFailure) -> Result<Report, Failure> {
         let (direction, policy) = (Direction::Up, SnapshotPolicy::default());
+        let consent = Consent {
+            accept: vec![Hazard::Opaque],
+            person: Arc::new(Nobody),
+            command: "ripcord upgrade".to_string(),
+        };
         let target = target.to_string();
-        let request = ChangeRequest { direction, target, policy, rehearse: false, merge: true, on_failure };
+        let request =
+            ChangeRequest { direction, target, policy, rehearse: false, merge: true, on_failure, consent };
         change(&self.ports(), &request).await
     }
 

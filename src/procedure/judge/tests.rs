@@ -209,6 +209,7 @@ fn kept(before: &Inventory) -> crate::ledger::Ledger {
         back: Some((before, &nothing)),
         again: Some(Ok(before)),
         back_failed: None,
+        back_failed_at: None,
         empty: Vec::new(),
         irreversible: Vec::new(),
         revisions: Vec::new(),

@@ -4,7 +4,7 @@
 //! is gone when it ends, however it ends.
 
 use super::super::facts::Done;
-use super::super::{Ports, Refusal, Rehearsed, refused, salvage, settle};
+use super::super::{Ports, Refusal, Rehearsed, consent, refused, salvage, settle};
 use crate::catalog::Catalog;
 use crate::engine::{Bookkeeping, Proof, RehearsalCopy, Snapshot};
 use crate::fingerprint::Inventory;
@@ -12,10 +12,12 @@ use crate::history::{Direction, RevisionId};
 use crate::journal::{Operation, ScriptLog};
 use crate::ledger::{self, Answers, Keep, Ledger, Run, Seen, WayBack};
 use crate::plan::Plan;
+use crate::plan::hazard::Held;
 use crate::report::{Failure, Step};
 use crate::runner::{MigrationRunner, Reverse};
 use crate::tabular::Sidecar;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -23,6 +25,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// What a rehearsal found out.
 pub(in crate::procedure) struct Rehearsal {
     pub ledger: Ledger,
+    /// What it loses, by name, and what that holds.
+    pub hazards: Vec<Held>,
     /// The copy's definitions before: on another server, or without the roles of this one, they are not the database's.
     pub beginning: Catalog,
     /// The copy at the end of the way there: how the real run must end as well.
@@ -104,52 +108,61 @@ async fn there_and_back(
     let reverse = ports.runner.reverse(plan).map_err(refused)?;
     let rows_seen = copy.holds_rows();
     let before = beginning(ports, taken, copy, rows_seen).await.map_err(refused)?;
-    let stage = Stage { ports, runner: runner.as_ref(), copy, id: &id, place, taken, before: &before };
+    let at = Mutex::default();
+    let stage = Stage { ports, runner: runner.as_ref(), copy, id: &id, place, taken, before: &before, at };
 
     let there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse)).await?.what;
     let (back_plan, irreversible) = match reverse {
         Reverse::Plan(plan) => (Some(plan), Vec::new()),
         Reverse::Irreversible(revisions) => (None, revisions),
     };
-    let (mut back, mut again) = (None, None);
-    let (mut back_failed, mut again_failed) = (None, None);
+    let (mut back, mut back_failed, mut back_failed_at) = (None, None, None);
     if let Some(plan) = &back_plan {
         let leg = op.step(Step::RehearseBack, stage.leg(plan, Step::RehearseBack)).await;
         // A way back that fails is what a rehearsal is for: it goes into the ledger.
         (back, back_failed) = or_why(leg)?;
+        back_failed_at = stage.ran_last().filter(|_| back_failed.is_some());
     }
 
+    let drawn = |again: Option<Result<&Inventory, String>>, leg: Option<&Leg>| {
+        ledger::draw_up(Seen {
+            direction: plan.direction,
+            from: &plan.from,
+            to: &plan.to,
+            rows_seen,
+            before: &before,
+            there: &there.inventory,
+            rows: &there.answers,
+            back: back.as_ref().map(|leg| (&leg.inventory, &leg.answers)),
+            again,
+            back_failed: back_failed.clone(),
+            back_failed_at: back_failed_at.clone(),
+            empty: empty(plan, back_plan.as_ref()),
+            irreversible: irreversible.clone(),
+            ways_back: ways_back(plan, back.as_ref(), copy),
+            revisions: runs(&there, back.as_ref(), leg),
+        })
+    };
+
     // Before the way there again: what is missing now is what a way back of the real database would leave missing.
+    let stands = back_failed.is_none() || stays_there(copy, plan, back_plan.as_ref()).await;
     let mut salvage = Vec::new();
     if let Some(draft) = draft.filter(|_| rows_seen) {
         let ends = (&there, back.as_ref());
-        let stands = back_failed.is_none() || stays_there(copy, plan, back_plan.as_ref()).await;
         salvage = salvage::take(ports, op, &keeps(&before, ends, stands), copy, draft).await?;
     }
+    let now = Some(&back.as_ref().unwrap_or(&there).inventory).filter(|_| stands);
+    let lost = drawn(None, None);
+    let hazards = consent::held(ports, copy, &lost, &taken.inventory, now).await.map_err(refused)?;
 
+    let (mut again, mut again_failed) = (None, None);
     if back.is_some() {
         let leg = op.step(Step::RehearseAgain, stage.leg(plan, Step::RehearseAgain)).await;
         (again, again_failed) = or_why(leg)?;
     }
-
     let again_inventory = again.as_ref().map(|leg: &Leg| Ok(&leg.inventory));
-    let ledger = ledger::draw_up(Seen {
-        direction: plan.direction,
-        from: &plan.from,
-        to: &plan.to,
-        rows_seen,
-        before: &before,
-        there: &there.inventory,
-        rows: &there.answers,
-        back: back.as_ref().map(|leg| (&leg.inventory, &leg.answers)),
-        again: again_inventory.or(again_failed.map(Err)),
-        back_failed,
-        empty: empty(plan, back_plan.as_ref()),
-        irreversible,
-        ways_back: ways_back(plan, back.as_ref(), copy),
-        revisions: runs(&there, back.as_ref(), again.as_ref()),
-    });
-    Ok(Rehearsal { ledger, beginning: before.catalog, end: there.inventory, salvage })
+    let ledger = drawn(again_inventory.or(again_failed.map(Err)), again.as_ref());
+    Ok(Rehearsal { ledger, hazards, beginning: before.catalog, end: there.inventory, salvage })
 }
 
 /// Returns what must be kept. Where a way back broke off in between, what is there now is not to be compared with.
@@ -175,6 +188,8 @@ struct Stage<'a> {
     place: &'a Path,
     taken: &'a Snapshot,
     before: &'a Inventory,
+    /// The revision that runs, or ran last.
+    at: Mutex<Option<RevisionId>>,
 }
 
 /// One leg of the way, when it is done.
@@ -194,6 +209,14 @@ impl Stage<'_> {
         }
     }
 
+    fn runs_now(&self, revision: &RevisionId) {
+        *self.at.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision.clone());
+    }
+
+    fn ran_last(&self) -> Option<RevisionId> {
+        self.at.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Runs a plan on the copy, revision by revision, and looks at what there is then.
     async fn leg(&self, plan: &Plan, step: Step) -> Result<Done<Leg>, Cause> {
         let at = self.ports.clock.now();
@@ -201,6 +224,7 @@ impl Stage<'_> {
         let mut runs = Vec::new();
         for script in &plan.scripts {
             self.ports.go_on()?;
+            self.runs_now(&script.revision);
             // One at a time, so that each is measured by itself.
             let alone = Plan { scripts: vec![script.clone()], ..plan.clone() };
             let began = Instant::now();

@@ -113,7 +113,7 @@ fn a_statement_that_works_on_the_server_is_cancelled_and_undone() {
             "",
         );
         let before = db.dump();
-        let running = sandbox.spawn(&["upgrade", "--no-rehearsal"]);
+        let running = sandbox.spawn(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
         db.server().wait_for_log("SELECT pg_sleep(600)");
         running.signal(signal);
         let run = running.wait();
@@ -135,7 +135,7 @@ fn statements_that_ran_by_themselves_before_the_signal_are_left_to_a_person() {
             &revision.upgrade("UPDATE training_config SET epochs = 99;\nSELECT pg_sleep(600);").downgrade(""),
         );
         let before = db.dump();
-        let running = sandbox.spawn(&["upgrade", "--no-rehearsal"]);
+        let running = sandbox.spawn(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
         db.server().wait_for_log("SELECT pg_sleep(600)");
         running.signal(signal);
         let run = running.wait();

@@ -25,7 +25,7 @@ fn a_migration_that_runs_for_ever_is_stopped_and_undone() {
         let sandbox = filled_sample_of(&db);
         let place = sandbox.add(&endless("one"));
         let before = db.dump();
-        let mut running = sandbox.spawn(&["upgrade", "--no-rehearsal"]);
+        let mut running = sandbox.spawn(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
         running.wait_for_line("publish");
         running.signal(signal);
         let run = running.wait();
@@ -44,7 +44,7 @@ fn statements_that_ran_by_themselves_before_the_signal_are_put_back() {
         let sandbox = filled_sample_of(&db);
         sandbox.add(&endless("none"));
         let before = db.dump();
-        let running = sandbox.spawn(&["upgrade", "--no-rehearsal"]);
+        let running = sandbox.spawn(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
         // The first statement is committed: the second one is under way, or about to be.
         let done = "SELECT count(*) FROM training_config WHERE epochs = 99;";
         while db.try_query(done).as_deref() != Ok("3") {
@@ -107,7 +107,7 @@ fn programs_hear_of_an_interruption_in_their_report() {
     let db = TestDatabase::sqlite();
     let sandbox = filled_sample_of(&db);
     sandbox.add(&endless("one"));
-    let mut running = sandbox.spawn(&["upgrade", "--no-rehearsal", "--format", "json"]);
+    let mut running = sandbox.spawn(&["upgrade", "--no-rehearsal", "--accept", "opaque", "--format", "json"]);
     running.wait_for_line("\"step\":\"migrate\"");
     running.signal(Signal::TERM);
     let run = running.wait();

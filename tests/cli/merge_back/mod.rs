@@ -29,7 +29,7 @@ pub(super) fn project(db: &TestDatabase, made: &str, filled: &str, up: &str, dow
 /// Upgrades to the second revision, whatever it destroys.
 #[track_caller]
 pub(super) fn upgrade(sandbox: &Sandbox) -> Run {
-    let run = sandbox.ripcord(&["upgrade"]);
+    let run = accepting(sandbox, &["upgrade"]);
     run.expect_code(0);
     run
 }
@@ -37,7 +37,7 @@ pub(super) fn upgrade(sandbox: &Sandbox) -> Run {
 /// Downgrades to the first revision, and returns what was merged.
 #[track_caller]
 pub(super) fn downgrade(sandbox: &Sandbox) -> Value {
-    let run = sandbox.ripcord(&["downgrade", "--format", "json"]);
+    let run = accepting(sandbox, &["downgrade", "--format", "json"]);
     run.expect_code(0);
     report(&run)["result"].clone()
 }

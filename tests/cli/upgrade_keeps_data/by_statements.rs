@@ -71,7 +71,7 @@ both_engines! {
             "UPDATE training_config SET epochs = 99;\nALTER TABLE training_config ADD COLUMN extra INTEGER;\nINSERT INTO nowhere VALUES (1);", "",
         ));
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
         says_three_parts(&run, "nowhere");
         if db.backend() == Backend::Sqlite {
             run.expect_code(4).stderr_has("state: the snapshot was put back");
@@ -89,7 +89,7 @@ both_engines! {
     fn asked_to_stop_the_half_done_statements_stay_for_a_person(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.add(&by_itself("UPDATE training_config SET epochs = 99;\nINSERT INTO nowhere VALUES (1);", ""));
-        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--on-failure", "stop"]);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque", "--on-failure", "stop"]);
         run.expect_code(5).stderr_has("next: ripcord restore");
         assert_eq!(db.query("SELECT DISTINCT epochs FROM training_config;"), "99");
         assert_eq!(db.version(), ADD_PROCESS_RANK);

@@ -9,7 +9,7 @@ both_engines! {
         let sandbox = filled_sample_of(db);
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
         let (before, kept) = (db.dump(), rows(db));
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = sandbox.ripcord(&["upgrade", "--accept", "drops-column:training_config.warmup_steps"]);
         run.expect_code(0).stdout_has("gone").stdout_has("warmup_steps");
         assert_eq!(rows(db), kept);
         assert!(db.try_query("SELECT warmup_steps FROM training_config;").is_err());
@@ -74,7 +74,7 @@ both_engines! {
         assert_eq!((rows(db), db.query("SELECT * FROM training_run;")), (kept.clone(), "1|1".to_owned()));
 
         at(&sandbox, 4);
-        sandbox.ripcord(&["downgrade", ADD_PROCESS_RANK]).expect_code(0);
+        sandbox.ripcord(&["downgrade", ADD_PROCESS_RANK, "--accept", "drops-table:training_run"]).expect_code(0);
         assert_eq!((db.version().as_str(), rows(db)), (ADD_PROCESS_RANK, kept.clone()));
         at(&sandbox, 5);
         sandbox.ripcord(&["upgrade"]).expect_code(0);
@@ -90,7 +90,7 @@ both_engines! {
             "UPDATE training_config SET model_type = 'gone';\nALTER TABLE training_config ADD COLUMN extra INTEGER;\nINSERT INTO nowhere VALUES (1);",
             "",
         );
-        let run = refuses(&sandbox, db, &["upgrade", "--no-rehearsal"], 4, "nowhere");
+        let run = refuses(&sandbox, db, &["upgrade", "--no-rehearsal", "--accept", "opaque"], 4, "nowhere");
         // The file and the line of the statement are what a person needs to mend it.
         run.stderr_has("aaaa00000001_revision_aaaa00000001.sql").stderr_has("line 10");
         assert_eq!(sandbox.backups().len(), 2, "the proven way back is kept");
@@ -103,14 +103,14 @@ both_engines! {
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
         sandbox.revision("aaaa00000002", &[DROP_WARMUP_STEPS], "INSERT INTO nowhere VALUES (1);", "");
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
         run.expect_code(4);
         says_three_parts(&run, "nowhere");
         run.stderr_has("state: the snapshot was put back");
         assert_same(&before, &db.dump(), &run);
         assert_eq!(db.version(), ADD_PROCESS_RANK);
         at(&sandbox, 2);
-        sandbox.ripcord(&["upgrade", DROP_WARMUP_STEPS]).expect_code(0);
+        sandbox.ripcord(&["upgrade", DROP_WARMUP_STEPS, "--accept", "drops-column:training_config.warmup_steps"]).expect_code(0);
     }
 
     fn asked_to_stop_a_failed_change_stands_where_it_stopped_and_names_the_ways_on(db: &TestDatabase) {
@@ -118,7 +118,7 @@ both_engines! {
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
         sandbox.revision("aaaa00000002", &[DROP_WARMUP_STEPS], "INSERT INTO nowhere VALUES (1);", "");
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--on-failure", "stop"]);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque", "--on-failure", "stop"]);
         run.expect_code(5);
         says_three_parts(&run, "nowhere");
         assert_eq!(db.version(), DROP_WARMUP_STEPS);

@@ -106,7 +106,7 @@ INSERT INTO training_metric (config_id, epoch, step, train_loss, eval_loss) VALU
         let sandbox = filled_sample_of(db);
         db.execute("UPDATE training_metric SET process_rank = id % 5;");
         let before = db.dump();
-        let run = sandbox.ripcord(&["downgrade"]);
+        let run = sandbox.ripcord(&["downgrade", "--accept", "drops-column:training_metric.process_rank"]);
         run.expect_code(0);
         assert_ne!(db.dump(), before);
         at(&sandbox, 2);

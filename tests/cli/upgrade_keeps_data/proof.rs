@@ -25,7 +25,7 @@ both_engines! {
     fn the_configuration_says_how_far_and_a_flag_says_it_louder(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.write("ripcord.toml", "[proof]\nlevel = \"none\"\n");
-        let run = sandbox.ripcord(&["downgrade"]);
+        let run = sandbox.ripcord(&["downgrade", "--accept", "opaque"]);
         run.expect_code(0).stdout_has("NOT PROVEN").stdout_lacks("prove  ");
         at(&sandbox, 2);
         sandbox.ripcord(&["upgrade", "--proof", "full"]).expect_code(0).stdout_lacks("NOT PROVEN").stdout_has("prove  ");

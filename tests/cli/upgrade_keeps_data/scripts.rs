@@ -28,7 +28,7 @@ INSERT INTO audit (what) VALUES ('-- not a comment; \"not an end\"');",
         "-- not a comment; \"not an end\"\nit's; up; "
     );
     at(&sandbox, 2);
-    sandbox.ripcord(&["downgrade"]).expect_code(0);
+    sandbox.ripcord(&["downgrade", "--accept", "drops-table:audit"]).expect_code(0);
     assert!(!db.schema().contains("audit"));
 }
 

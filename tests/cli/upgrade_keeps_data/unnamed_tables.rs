@@ -6,6 +6,9 @@ use crate::support::*;
 
 const HEAD: &str = ADD_PROCESS_RANK;
 const SLY: &str = "bbbb00000001";
+/// What the rehearsal sees of it is accepted here: verification is asked.
+const EMPTIES: [&str; 5] =
+    ["upgrade", "--accept", "deletes-rows:audit", "--accept", "overwrites-values:training_config.epochs"];
 
 /// A table `audit` that loses its rows when one of `training_config` is updated, behind the back of whoever did that.
 fn with_a_sly_trigger(db: &TestDatabase) {
@@ -25,7 +28,7 @@ both_engines! {
         with_a_sly_trigger(db);
         sandbox.revision(SLY, &[HEAD], "UPDATE training_config SET epochs = epochs + 1;", "");
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = sandbox.ripcord(&EMPTIES);
         run.expect_code(4);
         says_three_parts(&run, "that the migration does not explain");
         run.stderr_has("audit: no migration names it, and it has 0 rows, before 2");
@@ -38,7 +41,7 @@ both_engines! {
         let sandbox = filled_sample_of(db);
         with_a_sly_trigger(db);
         sandbox.revision(SLY, &[HEAD], "UPDATE training_config SET epochs = epochs + 1;", "");
-        let run = sandbox.ripcord(&["upgrade", "--on-failure", "stop"]);
+        let run = sandbox.ripcord(&[&EMPTIES[..], &["--on-failure", "stop"]].concat());
         run.expect_code(5).stderr_has("audit").stderr_has("state: the database was changed");
         assert_eq!((db.version().as_str(), db.query("SELECT count(*) FROM audit;").as_str()), (SLY, "0"));
     }
@@ -53,7 +56,7 @@ both_engines! {
         });
         sandbox.revision(SLY, &[HEAD], "UPDATE training_config SET epochs = epochs + 1;", "");
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = sandbox.ripcord(&["upgrade", "--accept", "overwrites-values:audit.what", "--accept", "overwrites-values:training_config.epochs"]);
         run.expect_code(4).stderr_has("audit").stderr_has("hold other values");
         assert_same(&before, &db.dump(), &run);
     }
@@ -67,7 +70,7 @@ INSERT INTO tag VALUES (1, 1), (2, 2);");
             "DELETE FROM training_metric WHERE config_id = 1;\nDELETE FROM training_config WHERE id = 1;", "",
         );
         let before = db.dump();
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = sandbox.ripcord(&["upgrade", "--accept", "deletes-rows:tag", "--accept", "deletes-rows:training_config", "--accept", "deletes-rows:training_metric"]);
         run.expect_code(4).stderr_has("tag");
         assert_same(&before, &db.dump(), &run);
         assert_eq!(db.query("SELECT id FROM tag ORDER BY 1;"), "1\n2");
@@ -80,7 +83,7 @@ INSERT INTO tag VALUES (1, 1), (2, 2);");
             SLY, &[HEAD],
             "-- The trigger empties audit, which is meant.\nUPDATE training_config SET epochs = epochs + 1; DELETE FROM audit;", "",
         );
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = sandbox.ripcord(&EMPTIES);
         run.expect_code(0).stdout_has("audit: 2 -> 0");
         assert_eq!(undo_of(&run), ["downgrade", HEAD]);
     }
@@ -130,7 +133,7 @@ psql -q -X -h {socket} -U app -d app -c "INSERT INTO audit SELECT coalesce(max(i
 exec "$REAL" "$@""#
         ),
     );
-    let run = sandbox.ripcord(&["upgrade"]);
+    let run = sandbox.ripcord(&["upgrade", "--accept", "overwrites-values:training_config.epochs"]);
     run.expect_code(0).stdout_has("audit").stdout_has("other sessions");
     assert_ne!(db.query("SELECT count(*) FROM audit WHERE what = 'meanwhile';"), "0");
     assert_eq!(db.version(), SLY);
@@ -152,7 +155,7 @@ psql -q -X -h {socket} -U app -d app -c "INSERT INTO audit SELECT coalesce(max(i
 exec "$REAL" "$@""#
         ),
     );
-    let run = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
+    let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
     run.expect_code(5).stderr_has("next: ripcord restore");
     assert_ne!(db.query("SELECT count(*) FROM audit WHERE what = 'meanwhile';"), "0");
     assert_eq!(db.version(), DROP_WARMUP_STEPS);

@@ -9,7 +9,7 @@ both_engines! {
     fn a_revision_without_a_way_back_is_not_begun(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.add(&Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade("CREATE TABLE more (id INTEGER);"));
-        sandbox.ripcord(&["upgrade"]).expect_code(0);
+        sandbox.ripcord(&["upgrade", "--accept", &format!("irreversible:{NEXT}")]).expect_code(0);
         at(&sandbox, 2);
         let run = refuses(&sandbox, db, &["downgrade"], 3, "has no downgrade");
         run.stderr_has(NEXT).stderr_has("ripcord backup list");
@@ -20,7 +20,7 @@ both_engines! {
         let sandbox = filled_sample_of(db);
         let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade("DELETE FROM training_metric;");
         sandbox.add(&revision.directive("irreversible", "\"the metrics are gone\""));
-        sandbox.ripcord(&["upgrade"]).expect_code(0);
+        sandbox.ripcord(&["upgrade", "--accept", "deletes-rows:training_metric", "--accept", &format!("irreversible:{NEXT}")]).expect_code(0);
         at(&sandbox, 2);
         refuses(&sandbox, db, &["downgrade"], 3, "the metrics are gone");
     }

@@ -101,7 +101,7 @@ fn a_rebuild_that_cascades_into_children_is_found_without_a_rehearsal_and_put_ba
     let db = TestDatabase::sqlite();
     let sandbox = with_children(&db);
     let before = db.dump();
-    let run = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
+    let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]);
     run.expect_code(4).stderr_has("member: no migration names it, and it has 0 rows, before 3");
     run.stderr_has("state: the snapshot was put back");
     assert_same(&before, &db.dump(), &run);

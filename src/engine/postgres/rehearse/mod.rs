@@ -4,6 +4,7 @@
 mod earlier;
 mod rows;
 mod salvage;
+mod sample;
 
 use super::names::{self, identifier};
 use super::prove::{LEVEL, proof_level};
@@ -15,6 +16,7 @@ use crate::base::checkpoint;
 use crate::catalog::{DatabaseId, EngineKind};
 use crate::engine::{Beside, Database, Error, Outlet, Proof, ProofLevel, RehearsalCopy, Salvaged, Snapshot};
 use crate::ledger::{Answers, Keep, Question};
+use crate::plan::hazard::{Sample, Sampled};
 use crate::report::Progress;
 use async_trait::async_trait;
 use std::path::Path;
@@ -162,6 +164,10 @@ impl RehearsalCopy for PostgresCopy {
 
     fn holds_rows(&self) -> bool {
         self.proof.level == ProofLevel::Full
+    }
+
+    async fn sample(&self, asked: &Sample) -> Result<Sampled, Error> {
+        self.database.unless_cancelled(sample::of(&self.database, &self.before, asked)).await
     }
 
     async fn remove(self: Box<Self>) -> Result<(), Error> {

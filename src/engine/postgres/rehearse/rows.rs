@@ -10,7 +10,7 @@ use crate::engine::Error;
 use crate::ledger::{Answers, Question, RowChanges};
 use futures_util::StreamExt;
 
-const DOING: &str = "comparing rows";
+pub(super) const DOING: &str = "comparing rows";
 /// The temporary table; its columns are k0, k1 … for the key, c0, c1 … for the columns.
 pub(super) const AFTER: &str = "pg_temp.ripcord_after";
 /// How much is sent at once; the server sends a message for each row.
@@ -62,7 +62,7 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
 }
 
 /// Brings the rows of the migrated table over.
-async fn bring(
+pub(super) async fn bring(
     old: &mut Session,
     new: &mut Session,
     question: &Question,

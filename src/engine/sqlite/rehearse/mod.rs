@@ -5,6 +5,7 @@
 
 mod rows;
 mod salvage;
+mod sample;
 
 use super::catalog::SHADOWS;
 use super::failure::io_failed;
@@ -15,6 +16,7 @@ use crate::base::{checkpoint, fs};
 use crate::catalog::quote;
 use crate::engine::{Beside, Database, Earlier, Error, Outlet, Proof, RehearsalCopy, Salvaged, Snapshot};
 use crate::ledger::{Answers, Keep, Question};
+use crate::plan::hazard::{Sample, Sampled};
 use crate::report::Progress;
 use async_trait::async_trait;
 use std::fs::File;
@@ -168,6 +170,11 @@ impl RehearsalCopy for SqliteCopy {
 
     fn holds_rows(&self) -> bool {
         self.holds_rows
+    }
+
+    async fn sample(&self, asked: &Sample) -> Result<Sampled, Error> {
+        let (before, asked) = (self.before.clone(), asked.clone());
+        self.database.blocking(move |site| sample::of(site, &before, &asked)).await
     }
 
     async fn remove(self: Box<Self>) -> Result<(), Error> {

@@ -12,11 +12,17 @@ use crate::ledger::{Answers, Question, RowChanges};
 use rusqlite::OpenFlags;
 use std::path::Path;
 
-/// Answers the questions.
-pub(super) fn changes(site: &Site, before: &Path, questions: &[Question]) -> Result<Answers, Error> {
+/// Opens the copy, and beside it the file that stays as it was.
+pub(super) fn both(site: &Site, before: &Path) -> Result<Session, Error> {
     let session = site.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI)?;
     session.run("opening", "PRAGMA query_only = ON")?;
     attach(&session, before)?;
+    Ok(session)
+}
+
+/// Answers the questions.
+pub(super) fn changes(site: &Site, before: &Path, questions: &[Question]) -> Result<Answers, Error> {
+    let session = both(site, before)?;
     let answers = questions.iter().map(|question| Ok((question.before.clone(), answer(&session, question)?)));
     answers.collect()
 }
@@ -41,10 +47,7 @@ fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) ->
     let new = format!("main.{}", now.sql());
     let on = question.key.iter().map(|(one, other)| format!("a.{} IS b.{}", quote(one), quote(other)));
     let on = on.collect::<Vec<_>>().join(" AND ");
-    let differs = question.columns.iter().map(|(one, other)| {
-        let (one, other) = (format!("a.{}", quote(one)), format!("b.{}", quote(other)));
-        format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
-    });
+    let differs = question.columns.iter().map(|(one, other)| differs(one, other));
     let differs: Vec<String> = differs.collect();
     // Candidates for a rename are no change of the row.
     let own = question.columns.iter().zip(&differs).filter(|((one, other), _)| one == other);
@@ -67,6 +70,12 @@ fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) ->
         columns: question.columns.iter().cloned().zip(found[2..].iter().copied()).collect(),
         ..RowChanges::default()
     })
+}
+
+/// Returns the condition under which a column of the row before, `a`, is not what one of the row now, `b`, is.
+pub(super) fn differs(one: &str, other: &str) -> String {
+    let (one, other) = (format!("a.{}", quote(one)), format!("b.{}", quote(other)));
+    format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
 }
 
 fn whole(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {

@@ -1,0 +1,65 @@
+//! How much a hazard holds, and its first rows, from the file that stays as it was.
+
+use super::super::Site;
+use super::BEFORE;
+use super::rows::{both, differs};
+use crate::catalog::{TableName, quote};
+use crate::engine::Error;
+use crate::plan::hazard::{EXAMPLES, SHOWN_CHARACTERS, Sample, Sampled, Which};
+use std::path::Path;
+
+const DOING: &str = "looking at what a migration loses";
+
+pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, Error> {
+    let session = both(site, before)?;
+    let failed = |error| session.failed(DOING, error);
+    let from = format!("FROM {BEFORE}.{} AS a WHERE {}", quote(&asked.table.name), condition(asked));
+    let lengths = asked.columns.iter();
+    let lengths = lengths.map(|name| format!("coalesce(length(CAST(a.{} AS BLOB)), 0)", quote(name)));
+    let lengths: Vec<String> = lengths.chain(["0".to_string()]).collect();
+    let bytes: i64 =
+        session.one(DOING, &format!("SELECT coalesce(sum({}), 0) {from}", lengths.join(" + ")))?;
+
+    let shown: Vec<String> = asked.key.iter().chain(&asked.columns).map(|name| shown(&quote(name))).collect();
+    let key: Vec<String> = asked.key.iter().map(|name| format!("a.{}", quote(name))).collect();
+    let order = if key.is_empty() { String::new() } else { format!("ORDER BY {}", key.join(", ")) };
+    let sql = format!("SELECT {} {from} {order} LIMIT {EXAMPLES}", shown.join(", "));
+    let mut statement = session.prepare(&sql).map_err(failed)?;
+    let width = statement.column_count();
+    let rows = statement.query_map([], |row| {
+        // Read as bytes: text of a database need not be UTF-8.
+        let bytes = |index| row.get::<_, Option<Vec<u8>>>(index);
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        (0..width).map(|index| Ok(bytes(index)?.map(text))).collect()
+    });
+    let rows = rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
+    Ok(Sampled { bytes: bytes.unsigned_abs(), rows })
+}
+
+/// Which rows, of the table before as `a`.
+fn condition(asked: &Sample) -> String {
+    let there = |now: &TableName| {
+        let same = asked.key.iter().map(|name| format!("b.{0} IS a.{0}", quote(name)));
+        let same = same.collect::<Vec<_>>().join(" AND ");
+        format!("EXISTS (SELECT 1 FROM main.{} AS b WHERE {same}", quote(&now.name))
+    };
+    match &asked.which {
+        Which::All => "1".to_string(),
+        Which::Filled => {
+            let filled = asked.columns.iter().map(|name| format!("a.{} IS NOT NULL", quote(name)));
+            filled.collect::<Vec<_>>().join(" AND ")
+        }
+        Which::Gone { now } => format!("NOT {})", there(now)),
+        Which::Differing { now } => {
+            let differ: Vec<String> = asked.columns.iter().map(|name| differs(name, name)).collect();
+            format!("{} AND ({}))", there(now), differ.join(" OR "))
+        }
+    }
+}
+
+/// The beginning of a value as bytes of text; a blob as SQL writes it.
+fn shown(name: &str) -> String {
+    let cut = SHOWN_CHARACTERS + 1;
+    let blob = format!("'x''' || hex(substr(a.{name}, 1, {})) || ''''", cut / 2);
+    format!("CAST(CASE typeof(a.{name}) WHEN 'blob' THEN {blob} ELSE substr(a.{name}, 1, {cut}) END AS BLOB)")
+}

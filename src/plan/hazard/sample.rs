@@ -1,0 +1,138 @@
+//! What is asked of a rehearsal copy about one hazard: how much it holds, and the first few.
+
+use super::{Hazard, Held, found};
+use crate::catalog::TableName;
+use crate::fingerprint::Inventory;
+use crate::ledger::{Fate, Ledger, Loss};
+
+/// So many examples are shown at most.
+pub const EXAMPLES: usize = 3;
+/// So many columns of a row are shown at most, besides its key.
+const SHOWN_COLUMNS: usize = 4;
+/// So many characters of a value are shown at most.
+pub const SHOWN_CHARACTERS: usize = 40;
+
+/// A question about the table as it was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// As the engine names it.
+    pub table: TableName,
+    /// The columns that identify a row and order the examples; empty when nothing does.
+    pub key: Vec<String>,
+    /// The columns that are lost: one, or all of the table.
+    pub columns: Vec<String>,
+    pub which: Which,
+}
+
+/// Which rows it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    All,
+    /// Those in which the column is not NULL.
+    Filled,
+    /// Those whose key is not in the table of now.
+    Gone {
+        now: TableName,
+    },
+    /// Those whose value is another one in the table of now, under the same key.
+    Differing {
+        now: TableName,
+    },
+}
+
+/// The answer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sampled {
+    /// The length of the columns as text, in bytes.
+    pub bytes: u64,
+    /// The first rows by key: the key, then the columns; a value as text, cut after [`SHOWN_CHARACTERS`] and one more, so
+    /// that it shows that it was cut. None is NULL.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// Returns what to ask about a hazard; `None` where rows cannot be told apart. `now` is what the migrated side of the copy
+/// holds, which the rows of before are compared with.
+pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inventory>) -> Option<Sample> {
+    let loss = ledger.lost.iter().find(|loss| {
+        found::of_loss(loss).is_some_and(|hazard| hazard.within(before.engine) == held.hazard)
+    })?;
+    let print = before.fingerprint.tables.get(&loss.table)?;
+    let now = |column| place(ledger, loss, &print.key, column, now?);
+    // In the order of the table: what comes first there is mostly what tells a row from others.
+    let declared = before.catalog.tables.get(&loss.table).map(|table| table.columns.iter());
+    let declared = declared.into_iter().flatten().map(|column| &column.name);
+    let all = || declared.filter(|name| print.columns.contains_key(*name)).cloned().collect();
+    let (key, column) = (print.key.clone(), loss.column.clone());
+    let (which, columns) = match &held.hazard {
+        Hazard::DropsTable { .. } => (Which::All, all()),
+        Hazard::DropsColumn { .. } => (Which::Filled, vec![column?]),
+        Hazard::DeletesRows { .. } => (Which::Gone { now: now(None)? }, all()),
+        Hazard::NarrowsType { .. } | Hazard::OverwritesValues { .. } => {
+            (Which::Differing { now: now(loss.column.as_ref())? }, vec![column?])
+        }
+        Hazard::Irreversible { .. } | Hazard::Opaque => return None,
+    };
+    Some(Sample { table: loss.table.clone(), key, columns, which })
+}
+
+/// Returns where the rows are now, if they and the column can be found there by their names.
+fn place(
+    ledger: &Ledger,
+    loss: &Loss,
+    key: &[String],
+    column: Option<&String>,
+    now: &Inventory,
+) -> Option<TableName> {
+    let moved = ledger.tables.iter().find(|entry| entry.table == loss.table).and_then(|entry| {
+        let Fate::Moved { to } = &entry.fate else { return None };
+        TableName::parse(to)
+    });
+    let mut places = [Some(loss.table.clone()), moved].into_iter().flatten();
+    let place = places.find(|place| now.fingerprint.tables.contains_key(place))?;
+    let columns = &now.fingerprint.tables.get(&place)?.columns;
+    (!key.is_empty() && key.iter().chain(column).all(|name| columns.contains_key(name))).then_some(place)
+}
+
+impl Held {
+    /// Returns the same with what a copy answered.
+    pub fn sampled(mut self, asked: &Sample, found: Sampled) -> Self {
+        self.bytes = Some(found.bytes);
+        self.examples = found.rows.iter().map(|row| example(asked, row)).collect();
+        self
+    }
+}
+
+/// Puts a row into words: `id=7: 3` for a column, `id=7, name=x` for a row.
+fn example(asked: &Sample, row: &[Option<String>]) -> String {
+    let value = |value: &Option<String>| match value {
+        Some(text) if text.chars().count() > SHOWN_CHARACTERS => {
+            let cut: String = text.chars().take(SHOWN_CHARACTERS).collect();
+            format!("{}…", visible(&cut))
+        }
+        Some(text) => visible(text),
+        None => "NULL".to_string(),
+    };
+    let named = |(name, text): (&String, &Option<String>)| format!("{name}={}", value(text));
+    let (key, rest) = row.split_at(asked.key.len().min(row.len()));
+    let key: Vec<String> = asked.key.iter().zip(key).map(named).collect();
+    if asked.columns.len() == 1 && !matches!(asked.which, Which::All | Which::Gone { .. }) {
+        let text = rest.first().map(value).unwrap_or_default();
+        return if key.is_empty() { text } else { format!("{}: {text}", key.join(", ")) };
+    }
+    let columns = asked.columns.iter().zip(rest).filter(|(name, _)| !asked.key.contains(name));
+    let mut columns: Vec<String> = columns.map(named).collect();
+    if columns.len() > SHOWN_COLUMNS {
+        columns.truncate(SHOWN_COLUMNS);
+        columns.push("…".to_string());
+    }
+    [key, columns].concat().join(", ")
+}
+
+/// Nothing in a value may steer a terminal or break a line.
+fn visible(text: &str) -> String {
+    let show = |character: char| match character.is_control() {
+        true => character.escape_default().collect::<String>(),
+        false => character.to_string(),
+    };
+    text.chars().map(show).collect()
+}

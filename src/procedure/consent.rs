@@ -1,0 +1,192 @@
+//! Consent: what a migration loses for good is accepted by name, one by one, or nothing is touched.
+//!
+//! It is asked for after the rehearsal, which says what is lost and how much of it, and before anything is published: a
+//! refusal leaves no backup of a change that never was. There is no answer for all, and `--yes` is none.
+
+use super::{Ports, Refusal, facts::Done};
+use crate::base::shell_word;
+use crate::engine::{self, RehearsalCopy};
+use crate::fingerprint::Inventory;
+use crate::history::Direction;
+use crate::journal::Operation;
+use crate::ledger::Ledger;
+use crate::plan::hazard::{self, AcceptedBy, Held, Weighed};
+use crate::plan::{Accepted, Hazard, Plan};
+use crate::report::{Event, Failure, Step};
+use async_trait::async_trait;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// What is accepted beforehand, and who can be asked about the rest.
+#[derive(Clone, Debug)]
+pub struct Consent {
+    /// `--accept`.
+    pub accept: Vec<Hazard>,
+    pub person: Arc<dyn Person>,
+    /// The command as it was typed, without its accepts: a refusal names it again, with all that are needed.
+    pub command: String,
+}
+
+/// Somebody who may be there to answer.
+#[async_trait]
+pub trait Person: Debug + Send + Sync {
+    /// Shows what a hazard holds, and returns whether the person accepts it; `None` when nobody can be asked.
+    async fn accepts(&self, held: &Held) -> Option<bool>;
+}
+
+/// There is nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Nobody;
+
+#[async_trait]
+impl Person for Nobody {
+    async fn accepts(&self, _: &Held) -> Option<bool> {
+        None
+    }
+}
+
+/// What was consented to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given {
+    pub accepted: Vec<Accepted>,
+    /// Flags that named what the migration does not do.
+    pub unneeded: Vec<Hazard>,
+}
+
+impl Given {
+    /// Tells whether there is no way back but the snapshot.
+    pub(super) fn is_irreversible(&self) -> bool {
+        self.accepted.iter().any(|accepted| matches!(accepted.held.hazard, Hazard::Irreversible { .. }))
+    }
+
+    /// Returns a remark for each flag that was not needed.
+    pub(super) fn notes(&self) -> impl Iterator<Item = String> {
+        self.unneeded
+            .iter()
+            .map(|hazard| format!("--accept {hazard} was not needed: this change does not do that"))
+    }
+}
+
+/// Returns the hazards of a ledger with what they hold, read from the copy as long as it is there; `now` is what the
+/// migrated side of it holds at this moment, if that is known.
+pub(super) async fn held(
+    ports: &Ports<'_>,
+    copy: &dyn RehearsalCopy,
+    ledger: &Ledger,
+    taken: &Inventory,
+    now: Option<&Inventory>,
+) -> Result<Vec<Held>, engine::Error> {
+    let mut found = Vec::new();
+    for held in hazard::hazards(ledger, ports.identity().engine) {
+        match looked_at(copy, ledger, (taken, now), held.clone()).await {
+            Ok(held) => found.extend(held),
+            Err(error) if error.is_interrupted() => return Err(error),
+            // It is a hazard all the same: examples are a help, not the reason.
+            Err(error) => {
+                let text = format!("no examples of {}: {error}", held.hazard);
+                ports.observer.event(&Event::Note { text });
+                found.push(held);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Returns the hazard with what it holds; `None` when the snapshot shows that it holds nothing.
+async fn looked_at(
+    copy: &dyn RehearsalCopy,
+    ledger: &Ledger,
+    (taken, now): (&Inventory, Option<&Inventory>),
+    held: Held,
+) -> Result<Option<Held>, engine::Error> {
+    let Some(asked) = hazard::sample(&held, ledger, taken, now) else {
+        return Ok(Some(held));
+    };
+    if taken.fingerprint.tables.get(&asked.table).is_some_and(|table| table.rows == 0) {
+        // A copy without rows could not know.
+        return Ok(None);
+    }
+    if !copy.holds_rows() {
+        return Ok(Some(held));
+    }
+    let found = copy.sample(&asked).await?;
+    Ok(Some(held.sampled(&asked, found)))
+}
+
+/// Returns what was accepted of these hazards, or refuses. Without hazards nobody is asked, and nothing is written.
+pub(super) async fn obtain(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    plan: &Plan,
+    consent: &Consent,
+    found: Vec<Held>,
+) -> Result<Given, Failure> {
+    let engine = ports.identity().engine;
+    let flags: Vec<Hazard> = consent.accept.iter().cloned().map(|hazard| hazard.within(engine)).collect();
+    let weighed = hazard::weigh(found, &plan.scripts, &flags);
+    if weighed.accepted.is_empty() && weighed.open.is_empty() {
+        return Ok(Given { accepted: Vec::new(), unneeded: weighed.unneeded });
+    }
+    let asked = op.step(Step::Consent, ask(ports, consent, weighed)).await;
+    asked.map(|done| done.what).map_err(|failure| with_commands(failure, plan, consent))
+}
+
+async fn ask(
+    ports: &Ports<'_>,
+    consent: &Consent,
+    weighed: Weighed,
+) -> Result<Done<Given>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut given = Given { accepted: weighed.accepted, unneeded: weighed.unneeded };
+    let mut open = weighed.open.into_iter();
+    while let Some(held) = open.next() {
+        ports.go_on()?;
+        let answer = tokio::select! {
+            answer = consent.person.accepts(&held) => answer,
+            () = ports.cancel.cancelled() => return Err(engine::Error::Interrupted.into()),
+        };
+        if answer != Some(true) {
+            let accepted = given.accepted.into_iter().filter(|accepted| accepted.by != AcceptedBy::File);
+            let accepted = accepted.map(|accepted| accepted.held.hazard).collect();
+            let open = std::iter::once(held).chain(open).collect();
+            return Err(Refusal::Hazards { open, accepted }.into());
+        }
+        given.accepted.push(Accepted { held, by: AcceptedBy::Person, revision: None, why: None });
+    }
+    let facts: Vec<String> = given.accepted.iter().map(|accepted| accepted.to_string()).collect();
+    Ok(Done { what: given, facts: facts.join("; ") })
+}
+
+/// Names the commands that lead on from a refusal: the same one with every name, and how to see or review what it loses.
+fn with_commands(failure: Failure, plan: &Plan, consent: &Consent) -> Failure {
+    let Some(Refusal::Hazards { open, accepted }) = failure.source.downcast_ref() else { return failure };
+    let open: Vec<&Hazard> = open.iter().map(|held| &held.hazard).collect();
+    let mut next = vec![command(&consent.command, accepted.iter().chain(open.iter().copied()))];
+    match (plan.direction, plan.scripts.last(), open.first()) {
+        (Direction::Up, _, Some(Hazard::Opaque)) => {
+            next.insert(0, format!("ripcord rehearse {}", shell_word(&plan.target)));
+        }
+        (Direction::Down, _, Some(Hazard::Opaque)) => {
+            next.insert(0, format!("ripcord rehearse --downgrade {}", shell_word(&plan.target)));
+        }
+        // A file that is applied already must stay as it is: there only the flag is left.
+        (Direction::Up, Some(script), Some(first)) => next.push(format!(
+            "or accept it where it is reviewed, in {}: -- ripcord:accept {first} \"why\"",
+            script.place
+        )),
+        _ => {}
+    }
+    Failure { next, ..failure }
+}
+
+/// Returns a command with the flags that accept these hazards, ready to be pasted into a shell.
+pub fn command<'a>(base: &str, hazards: impl Iterator<Item = &'a Hazard>) -> String {
+    let mut seen: Vec<&Hazard> = Vec::new();
+    let mut text = base.to_string();
+    for hazard in hazards {
+        if !seen.contains(&hazard) {
+            seen.push(hazard);
+            text.push_str(&format!(" --accept {}", shell_word(&hazard.to_string())));
+        }
+    }
+    text
+}
