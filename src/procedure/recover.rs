@@ -225,6 +225,17 @@ async fn verified(
             ..unknown(state, saved, Refusal::Verification { count })
         });
     }
+    let mut backup = saved.facts();
+    let mut notes = Vec::new();
+    let rehearsed = ledger.as_ref().is_some_and(|ledger| ledger.rows_seen);
+    if !rehearsed && !state.finished.contains(&Step::Salvage) && !state.started.contains(&Step::MergeBack) {
+        let (after, applied) = (&verified.after, &Applied::default());
+        let ran = salvage::Ran { plan: &plan, after, applied, others: &unknown_others };
+        match salvage::after_the_fact(ports, op, saved, &ran).await {
+            Ok(files) => backup.salvage.extend(files),
+            Err(note) => notes.push(note),
+        }
+    }
     // Merging is one transaction, and doing it twice is doing it once.
     let wanted = !state.facts.contains_key(merge::LEFT);
     let ended = merge::after_downgrade(ports, op, &plan, saved, verified.after, wanted).await?;
@@ -233,10 +244,10 @@ async fn verified(
     kept.map_err(|error| Failure { aftermath: Aftermath::Changed, ..unknown(state, saved, error) })?;
     Ok(Report {
         aftermath: Aftermath::Changed,
-        backup: Some(saved.facts()),
+        backup: Some(backup),
         check: Some(verified.check),
         merge: ended.merge,
-        notes: ended.notes,
+        notes: ended.notes.into_iter().chain(notes).collect(),
         undo: Some(format!("ripcord restore {}", saved.backup.manifest.id)),
         ..report(ports, state)
     })

@@ -38,6 +38,23 @@ both_engines! {
         }
     }
 
+    fn what_a_crash_kept_from_being_salvaged_is_salvaged_by_recovery(db: &TestDatabase) {
+        for step in ["verify", "salvage"] {
+            let sandbox = losing(db);
+            accepts(&sandbox, "opaque");
+            sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", format!("after {{\"event\":\"started\",\"step\":\"{step}\""));
+            let died = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
+            sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
+            assert!(died.stderr.contains("ripcord died at checkpoint"), "{died}");
+            sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("salvaged   ");
+            assert_eq!(rows(&sandbox, db, "training_metric", "values"), ["id,process_rank", "4,7"]);
+            assert_eq!(files(&sandbox).len(), 10, "{:?}", files(&sandbox));
+            sums_are_right(&sandbox, &newest(&sandbox));
+            leaves_nothing_behind(&sandbox, db);
+            forget(db);
+        }
+    }
+
     fn a_change_that_loses_nothing_does_not_open_the_snapshot_again(db: &TestDatabase) {
         let sandbox = with(db, "ALTER TABLE training_config ADD COLUMN note TEXT; CREATE TABLE fresh (id INTEGER PRIMARY KEY);", "");
         sandbox.ripcord(&["upgrade", "--no-rehearsal"]).expect_code(0).stdout_lacks("salvage");
