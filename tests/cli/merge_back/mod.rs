@@ -86,7 +86,7 @@ both_engines! {
         let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
         let before = db.query("SELECT id, name, phone FROM person ORDER BY id;");
         upgrade(&sandbox);
-        let run = sandbox.ripcord(&["downgrade"]);
+        let run = accepting(&sandbox, &["downgrade"]);
         run.expect_code(0).stdout_has("merge back").stdout_has("person.phone: 4 put back");
         assert_eq!(db.query("SELECT id, name, phone FROM person ORDER BY id;"), before);
         sandbox.ripcord(&["verify"]).expect_code(0);
@@ -130,7 +130,7 @@ both_engines! {
     fn a_downgrade_that_is_told_not_to_merge_prints_the_command_that_does_it_later(db: &TestDatabase) {
         let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
         upgrade(&sandbox);
-        let run = sandbox.ripcord(&["downgrade", "--no-merge"]);
+        let run = accepting(&sandbox, &["downgrade", "--no-merge"]);
         run.expect_code(0).stdout_lacks("put back");
         assert_eq!(db.query("SELECT count(phone) FROM person;"), "0");
         let note = run.stdout.lines().find(|line| line.contains("ripcord backup merge-back ")).expect("the command");
@@ -157,7 +157,7 @@ both_engines! {
         let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
         sandbox.revision("aaaa00000003", &[SECOND], "ALTER TABLE person ADD COLUMN other INTEGER;", "ALTER TABLE person DROP COLUMN other;");
         upgrade(&sandbox);
-        let run = sandbox.ripcord(&["downgrade"]);
+        let run = accepting(&sandbox, &["downgrade"]);
         run.expect_code(0).stdout_has("some are still applied");
         let result = downgrade(&sandbox);
         assert_eq!(counts(&result, db, "person", Some("phone")), [4, 0, 0, 0]);
