@@ -171,12 +171,14 @@ fn lossy(db: &TestDatabase) -> Scene<'_> {
     let scene = filled(db);
     scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
     scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":16:"));
-    scene.sandbox.revision(
-        "abcd0000ab01",
-        &[ADD_PROCESS_RANK],
-        "UPDATE training_metric SET eval_loss = 0; DELETE FROM training_metric WHERE step = 2;",
-        "SELECT 1;",
-    );
+    let revision = Revision::new("abcd0000ab01")
+        .revises(ADD_PROCESS_RANK)
+        .directive("accept", "overwrites-values:training_metric.eval_loss \"they are measured anew\"")
+        .directive("accept", "deletes-rows:training_metric \"they are measured anew\"")
+        .directive("accept", "opaque \"it is tried elsewhere\"")
+        .upgrade("UPDATE training_metric SET eval_loss = 0; DELETE FROM training_metric WHERE step = 2;")
+        .downgrade("SELECT 1;");
+    scene.sandbox.add(&revision);
     scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
     db.execute("UPDATE training_metric SET eval_loss = 9 WHERE id = 1;");
     scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":17:"));
