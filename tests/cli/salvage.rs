@@ -20,18 +20,15 @@ fn with(db: &TestDatabase, upgrade: &str, downgrade: &str) -> Sandbox {
 /// Runs a change to its end, accepting by name whatever it is refused for.
 #[track_caller]
 fn accepting(sandbox: &Sandbox, arguments: &[&str]) -> Run {
-    let run = sandbox.ripcord(arguments);
-    if run.code != 3 {
-        run.expect_code(0);
-        return run;
-    }
-    let said = format!("{}\n{}", run.stdout, run.stderr);
-    let flags = said.split("--accept ").skip(1).filter_map(|rest| rest.split_whitespace().next());
-    let mut all: Vec<&str> = arguments.to_vec();
-    for hazard in flags {
-        all.extend(["--accept", hazard.trim_matches(|c| "`'\",)".contains(c))]);
-    }
-    let run = sandbox.ripcord(&all);
+    let plain: Vec<&str> =
+        arguments.iter().copied().filter(|word| !["--format", "json"].contains(word)).collect();
+    let asked = sandbox.ripcord(&[&plain, &["--format", "json"][..]].concat());
+    asked.expect_code(3);
+    let refused = report(&asked);
+    let hazards = refused["error"]["hazards"].as_array().unwrap_or_else(|| panic!("{asked}")).iter();
+    let names: Vec<&str> = hazards.map(|hazard| hazard["hazard"].as_str().expect("its name")).collect();
+    let flags = names.iter().flat_map(|name| ["--accept", name]);
+    let run = sandbox.ripcord(&arguments.iter().copied().chain(flags).collect::<Vec<_>>());
     run.expect_code(0);
     run
 }
