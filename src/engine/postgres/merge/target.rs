@@ -34,6 +34,8 @@ pub(super) struct TargetColumn {
     pub place: usize,
     /// Whether theirs is ours.
     pub same: String,
+    /// Whether ours is not theirs, where theirs is what the way back left.
+    pub differs: String,
     /// Whether theirs is what the way back left.
     pub is_base: String,
     /// What the way back left, as text.
@@ -52,8 +54,8 @@ pub(super) struct LiveColumn {
     pub identity: String,
     pub default: Option<String>,
     pub not_null: bool,
-    /// How values are compared: `=` (by the type's own equality, which is that of the bytes), `C` (text), or by the text that
-    /// the type prints.
+    /// How values are compared: `=` (by the type's own equality, which is that of the bytes), `C` (text), `float4` and
+    /// `float8` (by their bits), or by the text that the type prints.
     how: String,
 }
 
@@ -70,6 +72,10 @@ impl LiveColumn {
     pub(super) fn same(&self, one: &str, other: &str) -> String {
         match self.how.as_str() {
             "=" => format!("({one} IS NOT DISTINCT FROM {other})"),
+            // The bits: 0.0 is not -0.0, which the type's own equality calls the same.
+            "float4" | "float8" => {
+                format!("({0}send({one}) IS NOT DISTINCT FROM {0}send({other}))", self.how)
+            }
             "C" => format!("({one} COLLATE \"C\" IS NOT DISTINCT FROM {other} COLLATE \"C\")"),
             _ => format!("({one}::text COLLATE \"C\" IS NOT DISTINCT FROM {other}::text COLLATE \"C\")"),
         }
@@ -239,10 +245,17 @@ impl TargetColumn {
                 identifier(&key.referred[0])
             ));
         }
+        let same = column.same(&theirs, &ours);
+        let differs = match piece.base(&column.name) {
+            // Cheaper than to compare, and the same: theirs is NULL there.
+            Base::Constant(None) => format!("{ours} IS NOT NULL"),
+            _ => format!("NOT {same}"),
+        };
         Some(Self {
             name: column.name.clone(),
             place,
-            same: column.same(&theirs, &ours),
+            same,
+            differs,
             is_base,
             base,
             fits: if fits.is_empty() { "true".to_string() } else { fits.join(" AND ") },
@@ -252,7 +265,7 @@ impl TargetColumn {
 
     /// Returns the condition that ours is to be put there.
     pub(super) fn put(&self) -> String {
-        format!("({} AND NOT {} AND {})", self.is_base, self.same, self.fits)
+        format!("({} AND {} AND {})", self.is_base, self.differs, self.fits)
     }
 }
 
@@ -262,7 +275,8 @@ async fn live_columns(session: &mut Session, table: &TableName) -> Result<Vec<Li
          CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END, a.attnotnull, \
          CASE WHEN t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype <> 'b' THEN '' \
          WHEN t.typname IN ('int2', 'int4', 'int8', 'bool', 'uuid', 'date', 'timestamp', 'timestamptz', 'bytea', 'oid') \
-         THEN '=' WHEN t.typname IN ('text', 'varchar') THEN 'C' ELSE '' END \
+         THEN '=' WHEN t.typname IN ('text', 'varchar') THEN 'C' \
+         WHEN t.typname IN ('float4', 'float8') THEN t.typname::text ELSE '' END \
          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid \
          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
          WHERE a.attrelid = to_regclass({}) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
