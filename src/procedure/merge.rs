@@ -135,7 +135,7 @@ async fn by_hand(
     let kept = op.step(Step::Finish, keep(ports, op_id(op), &saved, &after, &merged)).await;
     let files = kept.map_err(with_backup)?.what;
     let rows = saved.backup.manifest.from.clone();
-    let merge = facts(&[backup.manifest.id.clone()], merged, files);
+    let merge = facts(std::slice::from_ref(&backup.manifest.id), merged, files);
     let changed = merge.count() > 0 || merge.side_table.is_some();
     let aftermath = if changed { Aftermath::Changed } else { Aftermath::Unchanged };
     let id = Some(op.id().to_string());
@@ -382,7 +382,7 @@ pub(super) async fn recover(ports: &Ports<'_>, state: &OperationState) -> Result
     let looked = ports.database.merge_back(&pieces, MergeMode::Look, &name, &progress).await;
     let looked = looked.map_err(refused).map_err(unknown)?;
     let took_place = looked.count() == 0;
-    let kept = saved.as_ref().map(|saved| backup_facts(saved));
+    let kept = saved.as_ref().map(backup_facts);
     let mut report =
         report(ports, Some(state.operation.clone()), Aftermath::Unchanged, state.from.clone(), None);
     report.backup = kept;

@@ -241,9 +241,9 @@ pub(super) async fn recover(
     for name in fact(TABLES).lines().filter_map(TableName::parse) {
         let print = expected.fingerprint.tables.get(&name).cloned();
         print.map(|print| restored.fingerprint.tables.insert(name.clone(), print));
-        let table = expected.catalog.tables.get(&name).cloned();
-        if !restored.catalog.tables.contains_key(&name) {
-            table.map(|table| restored.catalog.tables.insert(name, table));
+        // One that stands keeps its definition; one that was gone is made as the backup has it.
+        if let Some(table) = expected.catalog.tables.get(&name) {
+            restored.catalog.tables.entry(name).or_insert_with(|| table.clone());
         }
     }
     let mut report = report(ports, &state.operation, &state.from);

@@ -75,7 +75,7 @@ impl PostgresDatabase {
         };
         let put_back = async {
             self.build(&build, progress).await?;
-            self.from_scratch(&build, tables, expected, progress).await
+            self.copy_from_scratch(&build, tables, expected, progress).await
         };
         let outcome = put_back.await;
         if !matches!(outcome, Err(Error::Exists { .. })) {
@@ -88,7 +88,7 @@ impl PostgresDatabase {
         outcome
     }
 
-    async fn from_scratch(
+    async fn copy_from_scratch(
         &self,
         build: &Build<'_>,
         tables: &[TableName],
