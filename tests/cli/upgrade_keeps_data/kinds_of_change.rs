@@ -8,7 +8,8 @@ both_engines! {
     fn a_dropped_column_comes_back_with_its_values_by_the_backup(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
-        let (before, kept) = (db.dump(), rows(db));
+        let steps = "SELECT id, warmup_steps FROM training_config ORDER BY id;";
+        let (before, kept, values) = (db.dump(), rows(db), db.query(steps));
         let run = sandbox.ripcord(&["upgrade", "--accept", "drops-column:training_config.warmup_steps"]);
         run.expect_code(0).stdout_has("gone").stdout_has("warmup_steps");
         assert_eq!(rows(db), kept);
@@ -17,7 +18,8 @@ both_engines! {
 
         at(&sandbox, 2);
         follow(&sandbox, &undo_of(&run)).expect_code(0);
-        assert_eq!(db.query("SELECT DISTINCT warmup_steps FROM training_config;"), "0");
+        // The way back made the column anew with zeros; what was salvaged is merged into it.
+        assert_eq!(db.query(steps), values);
         assert_eq!(rows(db), kept);
 
         at(&sandbox, 3);
