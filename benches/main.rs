@@ -16,9 +16,11 @@
 
 mod data;
 mod export;
+mod merge;
 mod postgres;
 mod process;
 mod race;
+mod rehearsal;
 mod sqlite;
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -37,7 +39,7 @@ pub struct Setup {
 
 type Job = (&'static str, fn(&Setup));
 
-const JOBS: [Job; 12] = [
+const JOBS: [Job; 16] = [
     ("sqlite-snapshot", sqlite::snapshot),
     ("sqlite-snapshot-wal", sqlite::snapshot_wal),
     ("sqlite-fingerprint", sqlite::fingerprint),
@@ -50,6 +52,10 @@ const JOBS: [Job; 12] = [
     ("postgres-upgrade", postgres::upgrade),
     ("export-sqlite", export::sqlite),
     ("export-postgres", export::postgres),
+    ("merge-sqlite", merge::sqlite),
+    ("merge-postgres", merge::postgres),
+    ("rehearsal-sqlite", rehearsal::sqlite),
+    ("rehearsal-postgres", rehearsal::postgres),
 ];
 
 impl Setup {

@@ -20,7 +20,7 @@ fn open(path: &Path) -> SqliteDatabase {
     SqliteDatabase::open(path, OpenOptions::default()).expect("opens")
 }
 
-fn sqlite3(database: &Path, command: &str) {
+pub fn sqlite3(database: &Path, command: &str) {
     let status = Command::new("sqlite3").arg(database).arg(command).status().expect("sqlite3 runs");
     assert!(status.success());
 }

@@ -21,6 +21,8 @@ pub const BOOKKEEPING: [&str; 2] = ["alembic_version", "ripcord_revision"];
 
 /// How the tables begin in which conflicts of a merge are kept until somebody has looked at them.
 pub const SIDE_TABLES: &str = "ripcord_conflicts_";
+/// How the names of tables begin that keep what others wrote between a snapshot and a migration.
+pub const MEANWHILE_TABLES: &str = "ripcord_meanwhile_";
 
 /// Everything that a database contains except its rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -29,9 +29,15 @@ impl TableName {
         super::BOOKKEEPING.contains(&self.name.as_str()) || self.is_side_table()
     }
 
-    /// Tells whether conflicts of a merge are kept in this table: it may come and go.
+    /// Tells whether ripcord keeps rows for a person in this table, conflicts of a merge or what others wrote before a
+    /// migration: it may come and go.
     pub fn is_side_table(&self) -> bool {
-        self.name.starts_with(super::SIDE_TABLES)
+        self.name.starts_with(super::SIDE_TABLES) || self.is_meanwhile_table()
+    }
+
+    /// Tells whether what others wrote between a snapshot and a migration is kept in this table.
+    pub fn is_meanwhile_table(&self) -> bool {
+        self.name.starts_with(super::MEANWHILE_TABLES)
     }
 
     /// Returns the name as both engines' SQL accept it whatever characters it has: `"schema"."name"`.

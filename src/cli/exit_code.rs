@@ -95,6 +95,7 @@ fn of_engine(error: &engine::Error) -> ExitCode {
         | Error::NoSpace { .. }
         | Error::DamagedSnapshot { .. }
         | Error::BeyondCopy { .. }
+        | Error::SchemaMoved
         | Error::TableDiffers { .. }
         | Error::ReferredTo { .. }
         | Error::Unsupported { .. } => ExitCode::Refused,

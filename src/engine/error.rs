@@ -91,6 +91,9 @@ pub enum Error {
     ForeignKeys { count: usize, first: String },
     #[error("the version rows are not what the plan was made for: {detail}")]
     VersionRows { detail: String },
+    /// Found in a script's own transaction, before its first statement.
+    #[error("the schema of the database is not the one that this was planned for")]
+    SchemaMoved,
     /// A commit whose answer was lost, and nobody could be asked what became of it: it stands, or it does not.
     #[error("it is not known whether the migration was committed: {detail}")]
     Undecided { detail: String },

@@ -9,12 +9,14 @@ pub mod sqlite;
 
 mod error;
 mod export;
+mod meanwhile;
 mod merge;
 mod url;
 
 pub use crate::report::RestoredTable;
 pub use error::{Blocker, Error};
 pub use export::*;
+pub use meanwhile::*;
 pub use merge::*;
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 
@@ -328,6 +330,8 @@ pub struct Bookkeeping<'a> {
     pub at: DateTime<Utc>,
     /// Findings that were there before: what is not new does not stop a migration.
     pub known: &'a [Finding],
+    /// What others must not have moved since the snapshot, or what of it is kept; nothing on a copy.
+    pub guarded: Option<&'a Guarded>,
 }
 
 /// What running scripts did, as far as the engine can tell it apart from what other sessions did meanwhile.
@@ -341,6 +345,8 @@ pub struct Applied {
     pub locks: Option<BTreeMap<TableName, String>>,
     /// Tables that were there before and whose rows were all written anew.
     pub rewritten: Vec<TableName>,
+    /// What others wrote after the snapshot into what the scripts took away, and where it is kept.
+    pub meanwhile: Vec<Meanwhile>,
 }
 
 impl Applied {
@@ -354,12 +360,13 @@ impl Applied {
         });
         let locks = self.locks.zip(other.locks).map(|(locks, more)| locks.into_iter().chain(more).collect());
         let rewritten = self.rewritten.into_iter().chain(other.rewritten).collect();
-        Applied { rows_written, locks, rewritten }
+        let meanwhile = self.meanwhile.into_iter().chain(other.meanwhile).collect();
+        Applied { rows_written, locks, rewritten, meanwhile }
     }
 
     /// Returns what running no script at all did: provably nothing.
     pub fn nothing() -> Applied {
-        Applied { rows_written: Some(BTreeMap::new()), locks: Some(BTreeMap::new()), rewritten: Vec::new() }
+        Applied { rows_written: Some(BTreeMap::new()), locks: Some(BTreeMap::new()), ..Applied::default() }
     }
 }
 

@@ -97,6 +97,14 @@ fn after_comment(text: &str) -> Option<&str> {
     Some(inside.split_once(closing).map_or("", |(_, rest)| rest))
 }
 
+impl Script {
+    /// Returns what all its statements together name.
+    pub fn touches(&self) -> Touches {
+        let statements = self.statements.iter();
+        statements.fold(Touches::default(), |whole, statement| whole.and(&statement.touches))
+    }
+}
+
 impl Plan {
     /// Tells whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
@@ -105,8 +113,7 @@ impl Plan {
 
     /// Returns what all scripts together name.
     pub fn touches(&self) -> Touches {
-        let statements = self.scripts.iter().flat_map(|script| &script.statements);
-        statements.fold(Touches::default(), |whole, statement| whole.and(&statement.touches))
+        self.scripts.iter().fold(Touches::default(), |whole, script| whole.and(&script.touches()))
     }
 
     /// Tells whether every script undoes itself when it fails.

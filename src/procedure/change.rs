@@ -2,7 +2,8 @@
 
 use super::consent::{Consent, Given};
 use super::{
-    Ports, Refusal, SnapshotPolicy, facts::Done, kind_of, merge, refused, salvage, settle, snapshot, verify,
+    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, kind_of, merge, refused, salvage, settle, snapshot,
+    verify,
 };
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
@@ -92,7 +93,9 @@ async fn guarded(
     ports.go_on().map_err(|error| Failure { backup: Some(saved.facts()), ..refused(error) })?;
     op.set_aftermath(Aftermath::Unknown);
     let (id, log) = (op.id().to_string(), op.script_log());
-    let book = Bookkeeping { operation: &id, at: ports.clock.now(), known: &saved.inventory.findings };
+    let watched = doomed::watched(plan, &saved);
+    let known = &saved.inventory.findings;
+    let book = Bookkeeping { operation: &id, at: ports.clock.now(), known, guarded: Some(&watched) };
     let migrated = op.step(Step::Migrate, async {
         let applied = ports.runner.run(plan, &book, &log).await?;
         Ok::<_, crate::runner::Error>(Done {
@@ -133,6 +136,7 @@ async fn guarded(
             let ended = merge::after_downgrade(ports, op, plan, &saved, after, request.merge).await?;
             let mut report = finish(ports, op, request, plan, (backup, &saved.given), (ended, check)).await?;
             report.notes.extend(note);
+            report.notes.extend(doomed::kept(&applied));
             Ok(report)
         }
         Err(cause) => {
@@ -185,6 +189,7 @@ async fn finish(
     (ended, check): (merge::After, Check),
 ) -> Result<Report, Failure> {
     let after = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
+    let waiting = doomed::waiting(&ended.inventory).filter(|_| request.direction == Direction::Down);
     let keep = async {
         ports.store.add(&backup.id, "after.json", &after).await?;
         Ok::<_, crate::store::Error>(())
@@ -198,7 +203,7 @@ async fn finish(
         from: plan.from.clone(),
         to: plan.to.clone(),
         undo: Some(undo(plan, &backup, given)),
-        notes: notes(plan, &backup, given, &check).into_iter().chain(ended.notes).collect(),
+        notes: notes(plan, &backup, given, &check).into_iter().chain(ended.notes).chain(waiting).collect(),
         backup: Some(backup),
         check: Some(check),
         merge: ended.merge,

@@ -171,7 +171,12 @@ async fn go_on(
     }
     ports.observer.event(&Event::Planned { plan: plan.clone() });
     let (id, log) = (op.id().to_string(), op.script_log());
-    let book = Bookkeeping { operation: &id, at: ports.clock.now(), known: &saved.inventory.findings };
+    let book = Bookkeeping {
+        operation: &id,
+        at: ports.clock.now(),
+        known: &saved.inventory.findings,
+        guarded: None,
+    };
     op.set_aftermath(Aftermath::Unknown);
     let work = async { ports.runner.run(&plan, &book, &log).await.map(|_| ()) };
     let ran = op.step(Step::Migrate, work).await;

@@ -85,6 +85,11 @@ pub(super) async fn after_migrate(
         cause.aftermath = Aftermath::Unknown;
         return cause;
     };
+    if same(&rows, &plan.from) && is_refused(&cause) {
+        // Before its first statement.
+        cause.aftermath = Aftermath::Unchanged;
+        return cause;
+    }
     if !same(&rows, &plan.from) || !plan.is_transactional() {
         return put_back_or_stop(ports, op, request, plan, saved, mark, cause, &rows).await;
     }
@@ -103,12 +108,20 @@ pub(super) async fn after_migrate(
 
 /// Tells whether nobody knows what became of the migration's commit.
 pub(super) fn undecided(cause: &Failure) -> bool {
-    let of_engine = cause.source.downcast_ref::<engine::Error>();
-    let of_runner = cause.source.downcast_ref::<runner::Error>().and_then(|error| match error {
-        runner::Error::Engine(error) => Some(error),
+    matches!(of_engine(cause), Some(engine::Error::Undecided { .. }))
+}
+
+/// Tells whether the first script refused to begin.
+fn is_refused(cause: &Failure) -> bool {
+    matches!(of_engine(cause), Some(engine::Error::SchemaMoved))
+}
+
+fn of_engine(cause: &Failure) -> Option<&engine::Error> {
+    let of_runner = || match cause.source.downcast_ref::<runner::Error>() {
+        Some(runner::Error::Engine(error)) => Some(error),
         _ => None,
-    });
-    matches!(of_engine.or(of_runner), Some(engine::Error::Undecided { .. }))
+    };
+    cause.source.downcast_ref::<engine::Error>().or_else(of_runner)
 }
 
 /// Verification failed: the migration stands, and the policy decides.

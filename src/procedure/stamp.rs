@@ -63,7 +63,7 @@ async fn write(
     let at = ports.clock.now();
     let facts = format!("{} -> {}, no migration was run", rows_text(&wanted.from), rows_text(&wanted.to));
     let work = async {
-        let book = Bookkeeping { operation: &id, at, known: &[] };
+        let book = Bookkeeping { operation: &id, at, known: &[], guarded: None };
         match ports.database.apply(script, &book, &log).await {
             // Keys that were broken before are no fault of a stamp; they are read only when there are any, because
             // reading them means reading everything.

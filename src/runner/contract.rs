@@ -66,7 +66,7 @@ async fn migrate(
     let at = "2026-11-23T18:15:00Z".parse().expect("a time");
     let journal = Journal::open(folder.path(), Arc::new(FixedClock(at)));
     let operation = journal.begin("op", begun()).expect("begun");
-    let book = Bookkeeping { operation: "op", at, known: &[] };
+    let book = Bookkeeping { operation: "op", at, known: &[], guarded: None };
     let outcome = subject.runner().run(&plan, &book, &operation.script_log()).await;
     let text = String::from_utf8(journal.bytes("op").expect("a journal")).expect("text");
     let event = |line: &str| {

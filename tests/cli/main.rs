@@ -13,6 +13,7 @@ mod interrupts;
 mod json_contract;
 mod locked_out;
 mod log_tells;
+mod meanwhile;
 mod merge_back;
 mod no_secret_is_printed;
 mod on_a_terminal;

@@ -41,7 +41,7 @@ pub fn insert(revision: &str) -> Vec<RowChange> {
 pub async fn apply(bench: &Bench, database: &PostgresDatabase, script: &Script) -> Result<Applied, Error> {
     let operation = bench.operation(&ripcord::base::ids::random_hex(12));
     let at = "2026-11-23T18:15:00Z".parse().expect("a time");
-    let book = Bookkeeping { operation: OPERATION, at, known: &[] };
+    let book = Bookkeeping { operation: OPERATION, at, known: &[], guarded: None };
     database.apply(script, &book, &operation.script_log()).await
 }
 

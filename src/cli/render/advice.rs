@@ -76,6 +76,9 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
             "mend the revision so that every key has its row, and run the same command again"
         }
         Error::VersionRows { .. } => "see where the database is with \"ripcord current\"",
+        Error::SchemaMoved => {
+            "see what changes it while ripcord works on it, and run it again: the plan is made anew"
+        }
         Error::DamagedSnapshot { .. } => "choose another one from \"ripcord backup list\"",
         Error::Privilege { .. } => "grant it, or connect as a role that has it",
         Error::Journal(error) => return journal_hint(error),

@@ -8,7 +8,7 @@ use super::errors::{self, code};
 use super::session::{Purpose, Session};
 use crate::base::checkpoint;
 use crate::catalog::TableName;
-use crate::engine::{Applied, Bookkeeping, Error};
+use crate::engine::{Applied, Bookkeeping, Error, Meanwhile};
 use crate::journal::ScriptLog;
 use crate::plan::{Script, Statement, TransactionMode};
 use std::collections::BTreeMap;
@@ -36,9 +36,9 @@ impl PostgresDatabase {
         match script.transaction {
             TransactionMode::One => self.apply_whole(script, book).await,
             TransactionMode::None => {
-                self.apply_by_statement(script, book, log).await?;
+                let meanwhile = self.apply_by_statement(script, book, log).await?;
                 // Each statement was a transaction of its own, so no one transaction knows what all wrote.
-                Ok(Applied::default())
+                Ok(Applied { meanwhile, ..Applied::default() })
             }
         }
     }
@@ -78,6 +78,7 @@ impl PostgresDatabase {
         let tables = Tables::find(session).await?;
         session.run(DOING, "BEGIN").await?;
         let own = self.own_transaction(session).await?;
+        let meanwhile = self.kept_meanwhile(session, &tables, book).await?;
         let before = definitions(session).await?;
         for statement in &script.statements {
             self.run_statement(session, script, statement).await?;
@@ -91,6 +92,7 @@ impl PostgresDatabase {
             rows_written: rows_written(session, &before, &now).await?,
             locks: Some(effects::locks(session, &before).await?),
             rewritten: effects::rewritten(&before, &now),
+            meanwhile,
         };
         checkpoint::reached("before the commit of a script");
         self.commit(session, own).await?;
@@ -155,9 +157,14 @@ impl PostgresDatabase {
         script: &Script,
         book: &Bookkeeping<'_>,
         log: &ScriptLog,
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Meanwhile>, Error> {
         let mut session = self.migrating_session().await?;
         let tables = Tables::find(&mut session).await?;
+        // What is written between this commit and the statement that takes it away, no transaction can hold.
+        session.run(DOING, "BEGIN").await?;
+        let own = self.own_transaction(&mut session).await?;
+        let meanwhile = self.kept_meanwhile(&mut session, &tables, book).await?;
+        self.commit(&mut session, own).await?;
         for (index, statement) in script.statements.iter().enumerate() {
             if self.is_copy {
                 beyond::refuse_by_words(script, statement)?;
@@ -183,7 +190,19 @@ impl PostgresDatabase {
         tables.write(&mut session, script, book).await?;
         self.commit(&mut session, own).await?;
         session.close().await;
-        Ok(())
+        Ok(meanwhile)
+    }
+
+    async fn kept_meanwhile(
+        &self,
+        session: &mut Session,
+        tables: &Tables,
+        book: &Bookkeeping<'_>,
+    ) -> Result<Vec<Meanwhile>, Error> {
+        match book.guarded {
+            Some(guarded) => self.keep_meanwhile(session, guarded, (book.operation, tables.schema())).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn migrating_session(&self) -> Result<Session, Error> {

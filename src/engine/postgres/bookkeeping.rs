@@ -102,6 +102,11 @@ impl Tables {
         })
     }
 
+    /// Returns the schema of both.
+    pub(super) fn schema(&self) -> &str {
+        self.version.schema.as_deref().unwrap_or("public")
+    }
+
     /// Makes the changes of the version rows that belong to a script, and remembers its file. Runs in whatever
     /// transaction the session is in.
     pub(super) async fn write(

@@ -22,6 +22,7 @@ mod findings;
 mod fingerprint;
 mod in_place;
 mod lock;
+mod meanwhile;
 mod merge;
 mod names;
 mod own_settings;

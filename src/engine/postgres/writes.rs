@@ -230,7 +230,16 @@ impl PostgresDatabase {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn compare(&self, session: &mut Session, before: &Mark) -> Result<OtherWrites, Error> {
+    /// Returns the mark up to which it is known that nobody wrote, or that was set before the snapshot.
+    pub(super) fn marked(&self) -> Option<Mark> {
+        let watch = self.watch();
+        match (&watch.moved, &watch.mark) {
+            (Some(Ok(later)), _) => Some(later.clone()),
+            (_, mark) => mark.clone(),
+        }
+    }
+
+    pub(super) async fn compare(&self, session: &mut Session, before: &Mark) -> Result<OtherWrites, Error> {
         let now = self.look(session).await?;
         let between = now.number.saturating_sub(before.number + 1);
         if between > LOOKED_AT {

@@ -274,8 +274,10 @@ impl Database for SqliteDatabase {
     ) -> Result<Applied, Error> {
         let (script, log) = (script.clone(), log.clone());
         let (operation, at, known) = (book.operation.to_string(), book.at, book.known.to_vec());
+        let guarded = book.guarded.cloned();
         self.long(move |site| {
-            site.apply(&script, &Bookkeeping { operation: &operation, at, known: &known }, &log)
+            let guarded = guarded.as_ref();
+            site.apply(&script, &Bookkeeping { operation: &operation, at, known: &known, guarded }, &log)
         })
         .await
     }

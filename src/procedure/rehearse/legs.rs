@@ -220,7 +220,8 @@ impl Stage<'_> {
     /// Runs a plan on the copy, revision by revision, and looks at what there is then.
     async fn leg(&self, plan: &Plan, step: Step) -> Result<Done<Leg>, Cause> {
         let at = self.ports.clock.now();
-        let book = Bookkeeping { operation: self.id, at, known: &self.taken.inventory.findings };
+        let book =
+            Bookkeeping { operation: self.id, at, known: &self.taken.inventory.findings, guarded: None };
         let mut runs = Vec::new();
         for script in &plan.scripts {
             self.ports.go_on()?;

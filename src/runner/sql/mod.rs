@@ -69,12 +69,15 @@ impl MigrationRunner for SqlRunner {
 
     async fn run(&self, plan: &Plan, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<Applied, Error> {
         let mut done = Applied::nothing();
+        let mut guarded = book.guarded.cloned();
         for script in &plan.scripts {
             if self.cancel.is_cancelled() {
                 return Err(engine::Error::Interrupted.into());
             }
             log.script_started(&script.revision, script.direction)?;
-            done = done.and(self.database.apply(script, book, log).await?);
+            let book = Bookkeeping { guarded: guarded.as_ref(), ..*book };
+            done = done.and(self.database.apply(script, &book, log).await?);
+            guarded = guarded.map(|guarded| guarded.after(&script.touches()));
             log.script_finished(&script.revision, script.direction, &script.message, &script.rows_after)?;
         }
         Ok(done)

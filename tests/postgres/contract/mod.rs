@@ -121,7 +121,7 @@ impl<'a> Subject<'a> {
         script: &Script,
     ) -> Result<Applied, Error> {
         let at = "2026-11-23T18:15:00Z".parse().expect("a time");
-        let book = Bookkeeping { operation: bench::OPERATION, at, known: &[] };
+        let book = Bookkeeping { operation: bench::OPERATION, at, known: &[], guarded: None };
         database.apply(script, &book, &operation.script_log()).await
     }
 }

@@ -4,6 +4,7 @@
 //! children with it, silently (<https://www.sqlite.org/lang_altertable.html>, section 7). It cannot be changed inside a
 //! transaction, so it is off before `BEGIN` and on again after the end; the keys are checked inside instead.
 
+mod meanwhile;
 mod rows;
 
 pub(super) use rows::version_rows;
@@ -11,9 +12,10 @@ pub(super) use rows::version_rows;
 use super::Site;
 use super::findings;
 use super::session::Session;
+use super::writer::Writer;
 use crate::base::checkpoint;
 use crate::catalog::{Finding, TableName};
-use crate::engine::{Applied, Bookkeeping, Error};
+use crate::engine::{Applied, Bookkeeping, Error, Meanwhile};
 use crate::journal::ScriptLog;
 use crate::plan::{Script, Statement, TransactionMode};
 use rusqlite::ErrorCode;
@@ -32,7 +34,7 @@ impl Site {
             return Err(Error::Interrupted);
         }
         self.forget_present();
-        let rewritten = self.with_writer(|writer| {
+        let (rewritten, meanwhile) = self.with_writer(|writer| {
             let session = &writer.session;
             let before = roots(session)?;
             session.run("preparing a migration", "PRAGMA foreign_keys = OFF")?;
@@ -40,20 +42,67 @@ impl Site {
                 refuse_other_files(script)?;
             }
             let outcome = match script.transaction {
-                TransactionMode::One => in_one_transaction(session, script, book),
-                TransactionMode::None => one_by_one(session, script, book, log),
+                TransactionMode::One => self.in_one_transaction(writer, script, book),
+                TransactionMode::None => self.one_by_one(writer, script, book, log),
             };
             session.end();
             let restored = session.run("ending a migration", "PRAGMA foreign_keys = ON");
             // The failure of the script is worth more than that of what comes after it.
-            outcome.and(restored)?;
+            let meanwhile = outcome?;
+            restored?;
             let after = roots(session)?;
             let moved =
                 before.into_iter().filter(|(name, root)| after.get(name).is_some_and(|now| now != root));
-            Ok(moved.map(|(name, _)| TableName::plain(name)).collect())
+            Ok((moved.map(|(name, _)| TableName::plain(name)).collect(), meanwhile))
         })?;
         // SQLite does not count rows by table, and locks the whole file.
-        Ok(Applied { rows_written: None, locks: None, rewritten })
+        Ok(Applied { rows_written: None, locks: None, rewritten, meanwhile })
+    }
+
+    fn in_one_transaction(
+        &self,
+        writer: &Writer,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+    ) -> Result<Vec<Meanwhile>, Error> {
+        let session = &writer.session;
+        session.run("beginning a migration", "BEGIN IMMEDIATE")?;
+        // Nobody else writes from here on.
+        let kept = self.keep_meanwhile(writer, book)?;
+        session
+            .authorizer(Some(no_transaction_control))
+            .map_err(|error| session.failed("preparing", error))?;
+        let ran = script.statements.iter().try_for_each(|statement| {
+            checkpoint::reached(&format!("before line {} of {}", statement.line, script.place));
+            run(session, script, statement)
+        });
+        session.authorizer(None::<Guard>).map_err(|error| session.failed("preparing", error))?;
+        ran?;
+        finish(session, script, book)?;
+        Ok(kept)
+    }
+
+    fn one_by_one(
+        &self,
+        writer: &Writer,
+        script: &Script,
+        book: &Bookkeeping<'_>,
+        log: &ScriptLog,
+    ) -> Result<Vec<Meanwhile>, Error> {
+        let session = &writer.session;
+        // What is written between this commit and the statement that takes it away, no transaction can hold.
+        session.run("beginning a migration", "BEGIN IMMEDIATE")?;
+        let kept = self.keep_meanwhile(writer, book)?;
+        session.run("beginning a migration", "COMMIT")?;
+        by_statement(session, script, book, log)?;
+        Ok(kept)
+    }
+
+    fn keep_meanwhile(&self, writer: &Writer, book: &Bookkeeping<'_>) -> Result<Vec<Meanwhile>, Error> {
+        match book.guarded {
+            Some(guarded) => meanwhile::keep(self, writer, guarded, book.operation),
+            None => Ok(Vec::new()),
+        }
     }
 }
 
@@ -65,18 +114,6 @@ fn roots(session: &Session) -> Result<BTreeMap<String, i64>, Error> {
     let mut statement = session.prepare(sql).map_err(failed)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(failed)?;
     rows.collect::<Result<_, _>>().map_err(failed)
-}
-
-fn in_one_transaction(session: &Session, script: &Script, book: &Bookkeeping<'_>) -> Result<(), Error> {
-    session.run("beginning a migration", "BEGIN IMMEDIATE")?;
-    session.authorizer(Some(no_transaction_control)).map_err(|error| session.failed("preparing", error))?;
-    let ran = script.statements.iter().try_for_each(|statement| {
-        checkpoint::reached(&format!("before line {} of {}", statement.line, script.place));
-        run(session, script, statement)
-    });
-    session.authorizer(None::<Guard>).map_err(|error| session.failed("preparing", error))?;
-    ran?;
-    finish(session, script, book)
 }
 
 /// A rehearsal writes to nothing but its copy: a file that a script attaches, or copies itself to, is another one.
@@ -106,7 +143,7 @@ fn no_transaction_control(context: AuthContext<'_>) -> Authorization {
     }
 }
 
-fn one_by_one(
+fn by_statement(
     session: &Session,
     script: &Script,
     book: &Bookkeeping<'_>,

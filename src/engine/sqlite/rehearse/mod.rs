@@ -7,6 +7,8 @@ mod rows;
 mod salvage;
 mod sample;
 
+pub(super) use rows::differs;
+
 use super::catalog::SHADOWS;
 use super::failure::io_failed;
 use super::session::{Session, frozen_uri, open_frozen, open_unsynced, sidecar};
@@ -27,7 +29,7 @@ use std::sync::Arc;
 /// The name of the second file in the snapshot's folder.
 const FILE: &str = "rehearsal.db";
 /// Under what name the snapshot's file is attached.
-const BEFORE: &str = "ripcord_before";
+pub(super) const BEFORE: &str = "ripcord_before";
 const BLOCK: usize = 1 << 20;
 
 /// Both files.
@@ -118,7 +120,7 @@ fn statements(source: &Session) -> Result<Vec<String>, Error> {
 }
 
 /// Attaches the snapshot's file, as one that nobody writes to.
-fn attach(session: &Session, before: &Path) -> Result<(), Error> {
+pub(super) fn attach(session: &Session, before: &Path) -> Result<(), Error> {
     let uri = frozen_uri(before)?;
     let attached = session.execute(&format!("ATTACH ?1 AS {BEFORE}"), [uri]);
     attached.map(|_| ()).map_err(|error| session.failed("opening the snapshot beside its copy", error))

@@ -73,7 +73,7 @@ fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) ->
 }
 
 /// Returns the condition under which a column of the row before, `a`, is not what one of the row now, `b`, is.
-pub(super) fn differs(one: &str, other: &str) -> String {
+pub(in super::super) fn differs(one: &str, other: &str) -> String {
     let (one, other) = (format!("a.{}", quote(one)), format!("b.{}", quote(other)));
     format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
 }

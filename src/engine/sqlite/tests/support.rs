@@ -160,7 +160,7 @@ pub(super) fn script(revision: &str, statements: &[&str]) -> Script {
 }
 
 pub(super) fn book() -> Bookkeeping<'static> {
-    Bookkeeping { operation: "20261123T181500Z-upgrade-5f2c", at: clock().0, known: &[] }
+    Bookkeeping { operation: "20261123T181500Z-upgrade-5f2c", at: clock().0, known: &[], guarded: None }
 }
 
 /// Takes a snapshot into a new folder.

@@ -61,7 +61,7 @@ impl Bench {
             (tempfile::tempdir().expect("a folder"), "2026-11-23T18:15:00Z".parse().expect("a time"));
         let journal = Journal::open(folder.path(), Arc::new(FixedClock(at)));
         let operation = journal.begin("op", begun(self.database.identity())).expect("a journal");
-        let book = Bookkeeping { operation: "op", at, known: &[] };
+        let book = Bookkeeping { operation: "op", at, known: &[], guarded: None };
         let outcome = self.runner.run(&plan, &book, &operation.script_log()).await;
         let text = String::from_utf8(journal.bytes("op").expect("bytes")).expect("UTF-8");
         (outcome, text.lines().skip(1).map(|line| serde_json::from_str(line).expect("JSON")).collect())

@@ -1,0 +1,137 @@
+//! Keeping what others wrote since the snapshot, before a script takes it away.
+//!
+//! Runs inside the script's transaction, so that nobody writes any more. The rows are found by another connection, which
+//! has the snapshot beside the live file (nothing can be attached inside a transaction), are put down in a table of its
+//! own that is not in the file, and go from there into the side table: reading and writing the same file at once would
+//! make the two connections wait for each other.
+
+use super::super::Site;
+use super::super::rehearse::{BEFORE, attach, differs};
+use super::super::session::Session;
+use super::super::snapshot::file_in;
+use super::super::writer::Writer;
+use crate::catalog::{TableName, quote};
+use crate::engine::{Error, Guarded, Meanwhile, meanwhile_table_name};
+use rusqlite::OpenFlags;
+use rusqlite::types::ToSqlOutput;
+
+const DOING: &str = "keeping what others wrote since the snapshot";
+/// Where the rows lie in between.
+const KEPT: &str = "temp.ripcord_kept";
+
+/// Copies what others wrote into doomed tables into side tables. Fails with [`Error::SchemaMoved`] when the definitions
+/// are no longer those of the plan.
+pub(super) fn keep(
+    site: &Site,
+    writer: &Writer,
+    guarded: &Guarded,
+    operation: &str,
+) -> Result<Vec<Meanwhile>, Error> {
+    if writer.marked() == Some(writer.version()?) {
+        return Ok(Vec::new());
+    }
+    let session = &writer.session;
+    if let Some(expected) = &guarded.schema
+        && super::super::catalog::read(session)?.sha256() != *expected
+    {
+        return Err(Error::SchemaMoved);
+    }
+    let reader = site.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI)?;
+    attach(&reader, &file_in(&guarded.folder))?;
+    let mut kept = Vec::new();
+    for table in &guarded.doomed {
+        let Some(rows) = set_aside(&reader, table, guarded)? else { continue };
+        if rows > 0 {
+            let side = free_name(session, operation)?;
+            copy(&reader, session, &side)?;
+            kept.push(Meanwhile { table: table.clone(), side_table: TableName::plain(side), rows });
+        }
+        reader.run(DOING, &format!("DROP TABLE {KEPT}"))?;
+    }
+    Ok(kept)
+}
+
+/// Puts the rows of a table aside that are not in the snapshot as they are; returns how many, and nothing for a table that
+/// is no longer there.
+fn set_aside(reader: &Session, table: &TableName, guarded: &Guarded) -> Result<Option<u64>, Error> {
+    let live = format!("main.{}", quote(&table.name));
+    let Ok(columns) = columns(reader, &live) else { return Ok(None) };
+    let names: Vec<String> = columns.iter().map(|name| quote(name)).collect();
+    // Without types: every value stays what it is.
+    reader.run(DOING, &format!("CREATE TABLE {KEPT} ({})", names.join(", ")))?;
+    let insert = format!("INSERT INTO {KEPT} SELECT a.* FROM {live} AS a");
+    let newer = newer(reader, table, &columns, guarded)?.map(|join| format!("{insert} {join}"));
+    // A table too wide to be compared in one expression is kept whole.
+    let newer = newer.filter(|sql| reader.prepare(sql).is_ok());
+    let rows = reader.execute(&newer.unwrap_or(insert), []).map_err(|error| reader.failed(DOING, error))?;
+    Ok(Some(rows as u64))
+}
+
+/// Returns the join and the condition that leave out the rows which the snapshot has as they are; nothing where rows of
+/// the two cannot be told to be the same.
+fn newer(
+    reader: &Session,
+    table: &TableName,
+    now: &[String],
+    guarded: &Guarded,
+) -> Result<Option<String>, Error> {
+    let old = format!("{BEFORE}.{}", quote(&table.name));
+    let same_columns = columns(reader, &old).is_ok_and(|then| then == now);
+    if guarded.named.mentions(table) || !same_columns {
+        return Ok(None);
+    }
+    let is_column = |word: &&str| now.iter().any(|name| name.eq_ignore_ascii_case(word));
+    let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(|word| !is_column(word));
+    let rowid = rowid.filter(|rowid| reader.prepare(&format!("SELECT {rowid} FROM {old}")).is_ok());
+    let key = match rowid {
+        Some(rowid) => vec![rowid.to_string()],
+        None => key(reader, table)?.iter().map(|name| quote(name)).collect(),
+    };
+    let Some(first) = key.first() else { return Ok(None) };
+    let on: Vec<String> = key.iter().map(|name| format!("b.{name} IS a.{name}")).collect();
+    let differ: Vec<String> = now.iter().map(|name| differs(name, name)).collect();
+    let (on, differ) = (on.join(" AND "), differ.join(" OR "));
+    Ok(Some(format!("LEFT JOIN {old} AS b ON {on} WHERE b.{first} IS NULL OR {differ}")))
+}
+
+fn columns(reader: &Session, table: &str) -> rusqlite::Result<Vec<String>> {
+    let statement = reader.prepare(&format!("SELECT * FROM {table}"))?;
+    Ok(statement.column_names().into_iter().map(str::to_string).collect())
+}
+
+fn key(reader: &Session, table: &TableName) -> Result<Vec<String>, Error> {
+    let failed = |error| reader.failed(DOING, error);
+    let sql = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk";
+    let mut statement = reader.prepare(sql).map_err(failed)?;
+    let names = statement.query_map([&table.name], |row| row.get(0)).map_err(failed)?;
+    names.collect::<Result<_, _>>().map_err(failed)
+}
+
+fn free_name(session: &Session, operation: &str) -> Result<String, Error> {
+    for number in 1.. {
+        let name = meanwhile_table_name(operation, number);
+        if !session.has_table(&name)? {
+            return Ok(name);
+        }
+    }
+    unreachable!("there are more numbers than tables")
+}
+
+/// Copies what was put aside into a new side table.
+fn copy(reader: &Session, session: &Session, side: &str) -> Result<(), Error> {
+    let failed = |error| session.failed(DOING, error);
+    let mut statement = reader.prepare(&format!("SELECT * FROM {KEPT}")).map_err(failed)?;
+    let names: Vec<String> = statement.column_names().into_iter().map(quote).collect();
+    session.run(DOING, &format!("CREATE TABLE main.{} ({})", quote(side), names.join(", ")))?;
+    let places = vec!["?"; names.len()].join(", ");
+    let sql = format!("INSERT INTO main.{} VALUES ({places})", quote(side));
+    let mut insert = session.prepare(&sql).map_err(failed)?;
+    let mut rows = statement.query([]).map_err(failed)?;
+    while let Some(row) = rows.next().map_err(failed)? {
+        // Borrowed, so that text that is no UTF-8 passes as it is.
+        let values = (0..names.len()).map(|index| row.get_ref(index).map(ToSqlOutput::Borrowed));
+        let values = values.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        insert.execute(rusqlite::params_from_iter(values)).map_err(failed)?;
+    }
+    Ok(())
+}

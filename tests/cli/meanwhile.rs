@@ -1,0 +1,84 @@
+//! What others write between the snapshot and the migration, into what the migration takes away, is kept.
+
+use crate::promise::*;
+use crate::support::*;
+
+/// Waits longer than a snapshot and a rehearsal take for the others to end their transaction.
+const PATIENCE: &str = "[database]\nlock_timeout = \"60s\"\n";
+
+fn begin(db: &TestDatabase) -> &'static str {
+    match db.backend() {
+        Backend::Sqlite => "PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE;",
+        Backend::Postgres => "BEGIN;",
+    }
+}
+
+/// Returns the table that a note says something was kept in.
+fn side_table(run: &Run) -> String {
+    let report = report(run).to_string();
+    let at = report.find("ripcord_meanwhile_").unwrap_or_else(|| panic!("nothing was kept\n{run}"));
+    report[at..].chars().take_while(|next| next.is_ascii_alphanumeric() || *next == '_').collect()
+}
+
+both_engines! {
+    fn what_others_write_before_a_column_is_dropped_is_kept(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.write("ripcord.toml", PATIENCE);
+        sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
+        let mut app = db.session();
+        // Not committed yet: the snapshot and the rehearsal do not see it.
+        app.execute(&format!(
+            "{} UPDATE training_config SET warmup_steps = 777 WHERE id = 1; \
+             INSERT INTO training_config (model_type, dataset_name, batch_size, learning_rate, epochs, max_seq_length, warmup_steps) \
+             VALUES ('theirs', 'd', 1, 0.5, 1, 1, 888);",
+            begin(db)
+        ));
+        let accept = ["--format", "json", "upgrade", "--accept", "drops-column:training_config.warmup_steps"];
+        let mut upgrade = sandbox.spawn(&accept);
+        upgrade.wait_for_line("publish");
+        app.execute("COMMIT;");
+        drop(app);
+        let run = upgrade.wait();
+        run.expect_code(0);
+        let kept = format!("SELECT model_type, warmup_steps FROM {} ORDER BY warmup_steps;", side_table(&run));
+        assert_eq!(db.query(&kept), "model-1|777\ntheirs|888", "{run}");
+        assert!(db.try_query("SELECT warmup_steps FROM training_config;").is_err());
+
+        at(&sandbox, 2);
+        let down = sandbox.ripcord(&["downgrade"]);
+        down.expect_code(0).stdout_has("ripcord_meanwhile_");
+        assert_eq!(db.query("SELECT warmup_steps FROM training_config WHERE id = 2;"), "102");
+    }
+
+    fn nothing_is_kept_where_nobody_wrote(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
+        let run = sandbox.ripcord(&["upgrade", "--accept", "drops-column:training_config.warmup_steps"]);
+        run.expect_code(0).says_nowhere("ripcord_meanwhile_");
+        assert!(!db.dump().contains("ripcord_meanwhile_"));
+    }
+
+    fn a_schema_that_others_change_after_the_snapshot_is_noticed_before_anything_runs(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.write("ripcord.toml", PATIENCE);
+        sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
+        let mut app = db.session();
+        let late = "ALTER TABLE training_metric ADD COLUMN late TEXT;";
+        app.execute(&format!("{} UPDATE training_config SET epochs = 9 WHERE id = 1;", begin(db)));
+        let accept = ["upgrade", "--accept", "drops-column:training_config.warmup_steps"];
+        let mut upgrade = sandbox.spawn(&accept);
+        upgrade.wait_for_line("publish");
+        match db.backend() {
+            // It is the only one that may write.
+            Backend::Sqlite => drop(app.execute(late)),
+            Backend::Postgres => db.execute(late),
+        }
+        app.execute("COMMIT;");
+        drop(app);
+        let run = upgrade.wait();
+        run.expect_code(3).stderr_has("the schema of the database is not the one").stderr_has("nothing was changed");
+        assert_eq!(db.query("SELECT epochs, warmup_steps FROM training_config WHERE id = 1;"), "9|101");
+        assert_eq!(db.version(), ADD_PROCESS_RANK);
+        sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
+    }
+}
