@@ -6,6 +6,7 @@ use sqlx::postgres::{PgDatabaseError, PgErrorPosition};
 /// SQLSTATE codes (<https://www.postgresql.org/docs/current/errcodes-appendix.html>) that mean something to us.
 pub(super) mod code {
     pub(in super::super) const LOCK_NOT_AVAILABLE: &str = "55P03";
+    pub(in super::super) const DEADLOCK_DETECTED: &str = "40P01";
     pub(in super::super) const NOT_IN_PREREQUISITE_STATE: &str = "55000";
     pub(in super::super) const INVALID_CATALOG_NAME: &str = "3D000";
     pub(in super::super) const INSUFFICIENT_PRIVILEGE: &str = "42501";

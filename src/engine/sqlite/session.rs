@@ -21,6 +21,9 @@ use std::time::Duration;
 const FORMAT_VERSIONS: usize = 18;
 const WAL_FORMAT: u8 = 2;
 
+/// How much of the database a connection that writes keeps in memory.
+pub(super) const CACHE_KIB: u32 = 32 << 10;
+
 /// A connection that gives up waiting after a while and stops when the operation is cancelled.
 pub(super) struct Session {
     // Dropped first: the connection's callbacks point into `patience`.
@@ -192,6 +195,13 @@ impl Site {
         let session = self.open(flags)?;
         // Checkpoints of a WAL that others write are left to them; the last one to close it makes one all the same.
         session.run("opening", "PRAGMA wal_autocheckpoint = 0; PRAGMA foreign_keys = ON")?;
+        // What does not fit into the cache is written before the end, and the journal is synced each time.
+        // A broken database may refuse it, and is written to all the same, only slower.
+        let _ = session.run("opening", &format!("PRAGMA cache_size = -{CACHE_KIB}"));
+        if self.options.is_copy {
+            // Nobody needs a copy after a power cut.
+            session.run("opening", "PRAGMA synchronous = OFF")?;
+        }
         Ok(session)
     }
 

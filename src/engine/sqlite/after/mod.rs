@@ -50,10 +50,12 @@ impl Site {
     ) -> Result<Inventory, Error> {
         let mut live = View::of_live(self, self.workers())?;
         let Some(same) = self.same_as_before(&mut live, before, folder)? else {
-            return inventory::take(&mut live, Depth::Full, progress);
+            let depth = if self.options.is_copy { Depth::Quick } else { Depth::Full };
+            return inventory::take(&mut live, depth, progress);
         };
         let catalog = super::catalog::read(live.first())?;
-        let (checks, findings) = checks(live.first(), &catalog, before, &same)?;
+        let is_copy = self.options.is_copy;
+        let (checks, findings) = checks(live.first(), &catalog, before, (&same, is_copy))?;
         let known = known(&catalog, before, &same);
         let mut after =
             inventory::read(&mut live, Task { known, ..Task::everything(&catalog, checks) }, progress)?;
@@ -167,7 +169,7 @@ fn checks(
     live: &Session,
     catalog: &Catalog,
     before: &Inventory,
-    same: &Same,
+    (same, is_copy): (&Same, bool),
 ) -> Result<(Vec<Check>, Vec<Finding>), Error> {
     let (mut checks, mut found) = (Vec::new(), Vec::new());
     let is_same = |name: &str| same.whole.iter().any(|whole| whole.eq_ignore_ascii_case(name));
@@ -179,9 +181,9 @@ fn checks(
         // A virtual table has no pages; whether it fits its shadow tables is a check of its own.
         if (stored(table) && !is_same(&name.name)) || (!stored(table) && (a_shadow_changed || is_new)) {
             // Where no page differs the indexes still have the rows of the table; only what the new definition asks of
-            // the rows has to be looked at.
-            let pages_same = same.pages.contains(&name.name);
-            let check = if pages_same { Check::QuickOf } else { Check::IntegrityOf };
+            // the rows has to be looked at. So it is on a copy, whose pages nobody will use.
+            let quick = is_copy || same.pages.contains(&name.name);
+            let check = if quick { Check::QuickOf } else { Check::IntegrityOf };
             checks.push(check(name.name.clone()));
         }
     }

@@ -22,7 +22,7 @@ use crate::plan::hazard::{Sample, Sampled};
 use crate::report::Progress;
 use async_trait::async_trait;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,7 +30,8 @@ use std::sync::Arc;
 const FILE: &str = "rehearsal.db";
 /// Under what name the snapshot's file is attached.
 pub(super) const BEFORE: &str = "ripcord_before";
-const BLOCK: usize = 1 << 20;
+/// How much is copied between two looks at the cancel flag.
+const BLOCK: u64 = 64 << 20;
 
 /// Both files.
 pub(super) struct SqliteCopy {
@@ -68,17 +69,14 @@ impl Site {
         let mut source = File::open(from).map_err(|error| io_failed(from, "read", error))?;
         let written = |error| io_failed(to, "written", error);
         let mut target = fs::create_private_file(to).map_err(written)?;
-        let mut block = vec![0; BLOCK];
         loop {
             if self.options.cancel.is_cancelled() {
                 return Err(Error::Interrupted);
             }
-            let length = source.read(&mut block).map_err(|error| io_failed(from, "read", error))?;
-            if length == 0 {
+            // The kernel copies by itself where it can. Not synced: nobody needs it after a power cut.
+            if std::io::copy(&mut (&mut source).take(BLOCK), &mut target).map_err(written)? == 0 {
                 return Ok(());
             }
-            // Not synced: nobody needs it after a power cut.
-            target.write_all(&block[..length]).map_err(written)?;
         }
     }
 

@@ -25,9 +25,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How much of the live database is kept in memory while it is overwritten.
-const CACHE_KIB: u32 = 32 << 10;
-
 /// How the snapshot gets there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
@@ -170,10 +167,6 @@ pub(super) fn copy_into(
     let place = live.path().unwrap_or_default().to_string();
     let failed = |error| super::failure::failed(Path::new(&place), "restoring", error);
     let cancel = live.cancel();
-    // What is overwritten is kept in a journal that has to be on disk before the pages are: the more of them the cache
-    // holds, the less often. The setting ends with the connection. A broken database may refuse it, and is restored
-    // all the same, only slower.
-    let _ = live.run("restoring", &format!("PRAGMA cache_size = -{CACHE_KIB}"));
     let backup = Backup::new(source, live.connection_mut()).map_err(failed)?;
     checkpoint::reached("restore begun, nothing written");
     // No page, which only locks; then one, so that the crash test can die between two of them; then all.
