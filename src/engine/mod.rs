@@ -79,6 +79,17 @@ pub trait Database: Send + Sync {
         self.inventory(progress).await
     }
 
+    /// Reads the same, but for findings: what the database holds, and not whether it is sound. An engine may leave its
+    /// checks out.
+    async fn contents_after(
+        &self,
+        before: &Inventory,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        self.inventory_after(before, folder, progress).await
+    }
+
     /// Takes a snapshot into `folder` (an existing, empty, private folder): the engine's own file or files, and the
     /// inventory and the version rows of the same instant. Synced when it returns. What must be released before a migration can run is
     /// released (locks of the snapshot would block ripcord's own migration).

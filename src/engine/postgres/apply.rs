@@ -288,7 +288,8 @@ fn stopped(script: &Script, statement: &Statement, error: &sqlx::Error) -> Stop 
     let failed =
         Error::Statement { place: script.place.clone(), line, statement: statement.text.clone(), detail };
     // Of two that wait for each other the server ends one; all of it is undone, and the other has gone on.
-    let waited = [code::LOCK_NOT_AVAILABLE, code::DEADLOCK_DETECTED].iter().any(|code| errors::is(error, code));
+    let waited =
+        [code::LOCK_NOT_AVAILABLE, code::DEADLOCK_DETECTED].iter().any(|code| errors::is(error, code));
     if waited { Stop::Locked(failed) } else { Stop::Failed(failed) }
 }
 

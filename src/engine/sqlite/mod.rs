@@ -217,6 +217,16 @@ impl Database for SqliteDatabase {
         self.long(move |site| site.inventory_after(&before, &folder, &progress)).await
     }
 
+    async fn contents_after(
+        &self,
+        before: &Inventory,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        let (before, folder, progress) = (before.clone(), folder.to_path_buf(), progress.clone());
+        self.long(move |site| site.contents_after(&before, &folder, &progress)).await
+    }
+
     async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
         let (folder, progress) = (folder.to_path_buf(), progress.clone());
         self.long(move |site| site.snapshot(&folder, &progress)).await

@@ -163,6 +163,15 @@ impl Database for ToldDatabase {
         told!(self, "inventory after", self.inner.inventory_after(before, folder, progress))
     }
 
+    async fn contents_after(
+        &self,
+        before: &Inventory,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        told!(self, "contents after", self.inner.contents_after(before, folder, progress))
+    }
+
     async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
         told!(self, "snapshot", self.inner.snapshot(folder, progress))
     }

@@ -48,14 +48,41 @@ impl Site {
         folder: &Path,
         progress: &Progress,
     ) -> Result<Inventory, Error> {
+        self.look_after(before, folder, true, progress)
+    }
+
+    /// Returns the same without findings.
+    pub(super) fn contents_after(
+        &self,
+        before: &Inventory,
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        self.look_after(before, folder, false, progress)
+    }
+
+    fn look_after(
+        &self,
+        before: &Inventory,
+        folder: &Path,
+        checked: bool,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
         let mut live = View::of_live(self, self.workers())?;
-        let Some(same) = self.same_as_before(&mut live, before, folder)? else {
-            let depth = if self.options.is_copy { Depth::Quick } else { Depth::Full };
-            return inventory::take(&mut live, depth, progress);
-        };
+        let same = self.same_as_before(&mut live, before, folder)?;
         let catalog = super::catalog::read(live.first())?;
-        let is_copy = self.options.is_copy;
-        let (checks, findings) = checks(live.first(), &catalog, before, (&same, is_copy))?;
+        let same = match (same, checked) {
+            (Some(same), _) => same,
+            (None, false) => Same::default(),
+            (None, true) => {
+                let depth = if self.options.is_copy { Depth::Quick } else { Depth::Full };
+                return inventory::take(&mut live, depth, progress);
+            }
+        };
+        let (checks, findings) = match checked {
+            true => checks(live.first(), &catalog, before, (&same, self.options.is_copy))?,
+            false => Default::default(),
+        };
         let known = known(&catalog, before, &same);
         let mut after =
             inventory::read(&mut live, Task { known, ..Task::everything(&catalog, checks) }, progress)?;

@@ -64,6 +64,9 @@ const CHANGES: &[&str] = &[
 async fn both_looks(database: &SqliteDatabase, folder: &Path, taken: &Snapshot) -> (Inventory, Inventory) {
     let spared = database.inventory_after(&taken.inventory, folder, &silent()).await.expect("a second look");
     let full = database.inventory(&silent()).await.expect("a full look");
+    // The look that checks nothing says the same of what is there.
+    let contents = database.contents_after(&taken.inventory, folder, &silent()).await.expect("the contents");
+    assert_eq!(contents, Inventory { findings: Vec::new(), ..full.clone() });
     (spared, full)
 }
 
