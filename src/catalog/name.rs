@@ -24,6 +24,16 @@ impl TableName {
         Self { schema: Some(schema.into()), name: name.into() }
     }
 
+    /// Names the pseudo table under which a fingerprint has PostgreSQL's large objects.
+    pub fn large_objects() -> Self {
+        Self::qualified("pg_catalog", "pg_largeobject")
+    }
+
+    /// Tells whether it is [`TableName::large_objects`].
+    pub fn is_large_objects(&self) -> bool {
+        self.schema.as_deref() == Some("pg_catalog") && self.name == "pg_largeobject"
+    }
+
     /// Tells whether a migration tool keeps this table for itself.
     pub fn is_bookkeeping(&self) -> bool {
         super::BOOKKEEPING.contains(&self.name.as_str()) || self.is_side_table()

@@ -141,7 +141,7 @@ pub(super) fn is_touched(touches: &Touches, tables: &BTreeMap<&TableName, &Table
     let mut open = vec![name.clone()];
     let mut seen = BTreeSet::new();
     while let Some(name) = open.pop() {
-        if touches.mentions(&name) {
+        if touches.mentions(&name) || name.is_large_objects() && touches_large_objects(touches) {
             return true;
         }
         if let Some(table) = tables.get(&name).filter(|_| seen.insert(name.clone())) {
@@ -149,6 +149,24 @@ pub(super) fn is_touched(touches: &Touches, tables: &BTreeMap<&TableName, &Table
         }
     }
     false
+}
+
+/// Large objects are written to through functions, which are what a migration names.
+fn touches_large_objects(touches: &Touches) -> bool {
+    const FUNCTIONS: [&str; 11] = [
+        "lo_creat",
+        "lo_create",
+        "lo_from_bytea",
+        "lo_import",
+        "lo_manage",
+        "lo_open",
+        "lo_put",
+        "lo_truncate",
+        "lo_truncate64",
+        "lo_unlink",
+        "lowrite",
+    ];
+    FUNCTIONS.iter().any(|function| touches.mentions(&TableName::plain(*function)))
 }
 
 /// Returns the tables that a table may belong to.

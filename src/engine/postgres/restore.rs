@@ -254,7 +254,8 @@ fn is_wanted(line: &str, tables: &[TableName]) -> bool {
     };
     match entry.strip_prefix("TABLE DATA ") {
         Some(rows) => tables.iter().any(|table| named(rows, table)),
-        None => !entry.starts_with("BLOB") && !entry.starts_with("SEQUENCE SET "),
+        None if entry.starts_with("BLOB") => tables.iter().any(TableName::is_large_objects),
+        None => !entry.starts_with("SEQUENCE SET "),
     }
 }
 

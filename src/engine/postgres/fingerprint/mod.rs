@@ -70,7 +70,7 @@ impl Reading {
         fingerprint.tables = self.tables(exporter, found.sources, snapshot).await?;
         match self.large_objects(snapshot, found.large_objects).await? {
             Some(Ok(table)) => {
-                fingerprint.tables.insert(TableName::qualified("pg_catalog", "pg_largeobject"), table);
+                fingerprint.tables.insert(TableName::large_objects(), table);
             }
             Some(Err(reason)) => fingerprint
                 .not_compared

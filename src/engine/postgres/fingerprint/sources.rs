@@ -2,6 +2,7 @@
 
 use crate::catalog::TableName;
 use crate::engine::Error;
+use crate::engine::postgres::large_objects;
 use crate::engine::postgres::names::identifier;
 use crate::engine::postgres::session::{Row, Session};
 use crate::fingerprint::NotCompared;
@@ -71,12 +72,12 @@ impl Source {
     pub(super) fn large_objects(count: u64) -> Self {
         let names = vec!["md5".to_string(), "number".to_string()];
         Self {
-            name: TableName::qualified("pg_catalog", "pg_largeobject"),
+            name: TableName::large_objects(),
             columns: names,
             key: vec!["number".to_string()],
             // Nobody but a superuser may ask for the size; a page each is a guess for the progress bar.
             bytes: count * 2048,
-            sql: "COPY (SELECT md5(lo_get(oid)), oid FROM pg_largeobject_metadata) TO STDOUT".to_string(),
+            sql: large_objects::copy_out(),
             pages: None,
         }
     }

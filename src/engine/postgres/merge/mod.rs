@@ -109,7 +109,8 @@ impl PostgresDatabase {
     ) -> Result<(u64, MergedBack), Error> {
         session.run(DOING, "BEGIN").await?;
         let own = self.own_transaction(session).await?;
-        let tables: BTreeSet<TableName> = pieces.iter().map(|piece| piece.salvage.table.clone()).collect();
+        let tables = pieces.iter().map(|piece| piece.salvage.table.clone());
+        let tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
         lock(session, &tables).await?;
         // A key that is checked at the commit would make all of it fail there.
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;

@@ -2,6 +2,7 @@
 //! the server joins them there. Values are compared by the text that a session with pinned settings prints.
 
 use super::super::PostgresDatabase;
+use super::super::large_objects::only;
 use super::super::names::identifier;
 use super::super::server::Server;
 use super::super::session::{Purpose, Session};
@@ -55,7 +56,7 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
     if !question.held.is_empty() {
         let counts: Vec<String> =
             question.held.iter().map(|name| format!("count({})", identifier(name))).collect();
-        let sql = format!("SELECT {} FROM ONLY {}", counts.join(", "), question.before.sql());
+        let sql = format!("SELECT {} FROM {} AS a", counts.join(", "), only(&question.before));
         changes.held = question.held.iter().cloned().zip(numbers(old, &sql).await?).collect();
     }
     Ok(changes)
@@ -73,7 +74,7 @@ pub(super) async fn bring(
     let parts: Vec<(String, &String)> = key.chain(columns).collect();
     let made: Vec<String> = parts.iter().map(|(made, _)| made.clone()).collect();
     let read: Vec<String> = parts.iter().map(|(_, name)| format!("{}::text", identifier(name))).collect();
-    let out = format!("COPY (SELECT {} FROM ONLY {}) TO STDOUT", read.join(", "), now.sql());
+    let out = format!("COPY (SELECT {} FROM {} AS a) TO STDOUT", read.join(", "), only(now));
     pour_into(old, new, &made, &out).await
 }
 
@@ -128,10 +129,10 @@ async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Er
     let any = if own.is_empty() { "false".to_string() } else { own.join(" OR ") };
     let counts: String =
         differs.iter().map(|differs| format!(", count(*) FILTER (WHERE {differs})")).collect();
-    let table = question.before.sql();
+    let table = only(&question.before);
     let sql = format!(
-        "SELECT (SELECT count(*) FROM ONLY {table}), (SELECT count(*) FROM {AFTER}), count(*), \
-         count(*) FILTER (WHERE {any}){counts} FROM ONLY {table} AS a JOIN {AFTER} AS b ON {on}"
+        "SELECT (SELECT count(*) FROM {table} AS a), (SELECT count(*) FROM {AFTER}), count(*), \
+         count(*) FILTER (WHERE {any}){counts} FROM {table} AS a JOIN {AFTER} AS b ON {on}"
     );
     let found = numbers(old, &sql).await?;
     let both = found[2];
@@ -149,9 +150,9 @@ async fn whole(old: &mut Session, question: &Question) -> Result<RowChanges, Err
     let after: String = (0..question.columns.len()).map(|index| format!(", c{index}")).collect();
     let sql = format!(
         "SELECT coalesce(-sum(n) FILTER (WHERE n < 0), 0), coalesce(sum(n) FILTER (WHERE n > 0), 0) FROM \
-         (SELECT sum(side) AS n FROM (SELECT -1 AS side, 0 AS place{before} FROM ONLY {} AS a UNION ALL \
+         (SELECT sum(side) AS n FROM (SELECT -1 AS side, 0 AS place{before} FROM {} AS a UNION ALL \
          SELECT 1, 0{after} FROM {AFTER}) AS x(side, place{after}) GROUP BY place{after}) AS y",
-        question.before.sql(),
+        only(&question.before),
     );
     let found = numbers(old, &sql).await?;
     Ok(RowChanges::of_whole_rows(found[0], found[1]))

@@ -6,6 +6,7 @@
 
 use super::super::PostgresDatabase;
 use super::super::export::Plan;
+use super::super::large_objects::{self, only};
 use super::super::names::identifier;
 use super::super::server::Server;
 use super::super::session::{Purpose, Session};
@@ -37,7 +38,8 @@ pub(super) async fn salvage(
     for (place, keep) in keeps.iter().enumerate() {
         let name = keep.name();
         let tally = Tally::new(&name, progress);
-        let (exported, returned) = if keep.what == SalvageKind::Rows && keep.now.is_none() {
+        let is_whole = keep.what == SalvageKind::Rows && keep.now.is_none();
+        let (exported, returned) = if is_whole && !keep.table.is_large_objects() {
             let selection = Selection::Table(keep.table.to_string());
             let plan = Plan::of_table(&mut old, &selection).await?;
             (copy.export_plan(&mut old, plan, place, outlet, tally).await?, Left::new())
@@ -118,7 +120,7 @@ async fn bring(old: &mut Session, new: &mut Session, keep: &Keep) -> Result<bool
         made.push(format!("c{index}"));
         parts.push(format!("{}::text", text_of(&name)));
     }
-    let out = format!("COPY (SELECT {} FROM ONLY {} AS a) TO STDOUT", parts.join(", "), now.sql());
+    let out = format!("COPY (SELECT {} FROM {} AS a) TO STDOUT", parts.join(", "), only(now));
     pour_into(old, new, &made, &out).await?;
     Ok(true)
 }
@@ -147,14 +149,15 @@ async fn constants(old: &mut Session, keep: &Keep) -> Result<Left, Error> {
 }
 
 fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String {
-    let old = keep.table.sql();
-    let list: Vec<String> = names.iter().map(|name| text_of(name)).collect();
+    let old = only(&keep.table);
+    let content = keep.table.is_large_objects().then(large_objects::content);
+    let list: Vec<String> = names.iter().map(|name| text_of(name)).chain(content).collect();
     let list = list.join(", ");
     let held = |column: &crate::ledger::Kept| format!("{} IS NOT NULL", text_of(&column.name));
     if keep.now.is_none() {
         let filter: Vec<String> = keep.columns.iter().map(held).collect();
         let filter = if keep.key.is_empty() { "true".to_string() } else { filter.join(" OR ") };
-        return format!("SELECT {list} FROM ONLY {old} AS a WHERE {filter}");
+        return format!("SELECT {list} FROM {old} AS a WHERE {filter}");
     }
     if keep.key.is_empty() {
         return without_key(keep, &old, &list);
@@ -163,7 +166,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     let on = on.collect::<Vec<_>>().join(" AND ");
     if keep.what == SalvageKind::Rows {
         return format!(
-            "SELECT {list} FROM ONLY {old} AS a WHERE NOT EXISTS (SELECT FROM {AFTER} AS b WHERE {on})"
+            "SELECT {list} FROM {old} AS a WHERE NOT EXISTS (SELECT FROM {AFTER} AS b WHERE {on})"
         );
     }
     let place = |name: &str| compared_names(keep).position(|other| other == name).unwrap_or_default();
@@ -173,7 +176,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
         false => held(column),
     });
     format!(
-        "SELECT {list}{} FROM ONLY {old} AS a JOIN {AFTER} AS b ON {on} WHERE {}",
+        "SELECT {list}{} FROM {old} AS a JOIN {AFTER} AS b ON {on} WHERE {}",
         left.collect::<String>(),
         differs.collect::<Vec<_>>().join(" OR ")
     )
@@ -199,7 +202,7 @@ fn without_key(keep: &Keep, old: &str, list: &str) -> String {
          OVER (PARTITION BY a.ripcord_group) AS ripcord_hit, coalesce(k.n, 0) AS ripcord_now FROM \
          (SELECT a.*, {group} AS ripcord_group, {all} AS ripcord_whole, \
          row_number() OVER (PARTITION BY {group} ORDER BY 1{order}) AS ripcord_place, \
-         count(*) OVER (PARTITION BY {all}) AS ripcord_all FROM ONLY {old} AS a) AS a \
+         count(*) OVER (PARTITION BY {all}) AS ripcord_all FROM {old} AS a) AS a \
          LEFT JOIN (SELECT k0, count(*) AS n FROM {AFTER} GROUP BY k0) AS k ON k.k0 = a.ripcord_group \
          LEFT JOIN (SELECT x0, count(*) AS n FROM {AFTER} GROUP BY x0) AS x ON x.x0 = a.ripcord_whole) AS a \
          WHERE {chosen}"

@@ -1,6 +1,7 @@
 //! How much a hazard holds, and its first rows, from the database that stays as it was.
 
 use super::super::PostgresDatabase;
+use super::super::large_objects;
 use super::super::names::identifier;
 use super::super::session::{Purpose, Session};
 use super::rows::{AFTER, DOING, bring, text};
@@ -44,8 +45,11 @@ fn question(asked: &Sample, now: &TableName) -> Question {
 }
 
 async fn read(old: &mut Session, asked: &Sample) -> Result<Sampled, Error> {
-    let from = format!("FROM ONLY {} AS a WHERE {}", asked.table.sql(), condition(asked));
-    let lengths = asked.columns.iter().map(|name| length(&identifier(name)));
+    let from = format!("FROM {} AS a WHERE {}", large_objects::only(&asked.table), condition(asked));
+    // What is lost of a large object is not its checksum.
+    let own = asked.table.is_large_objects().then(large_objects::length);
+    let columns = asked.columns.iter().filter(|_| own.is_none()).map(|name| length(&identifier(name)));
+    let lengths = columns.chain(own.clone());
     let lengths: Vec<String> = lengths.chain(["0".to_string()]).collect();
     let sum = format!("SELECT coalesce(sum({}), 0) {from}", lengths.join(" + "));
     let bytes = old.value(DOING, &sum).await?;
