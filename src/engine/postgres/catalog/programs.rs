@@ -20,9 +20,10 @@ pub(super) async fn read(session: &mut Session, objects: &mut BTreeMap<String, O
         not_of_extension("pg_cast", "c.oid"),
     );
     fill(session, objects, "casts", &casts, &[]).await?;
+    // The encoding is left out: CREATE COLLATION … FROM "C" leaves it open (-1), and a dump writes the database's own.
     let collations = format!(
         "SELECT 'collation', format('%I.%I', n.nspname, c.collname), format('%s %s', c.collprovider, \
-         (to_jsonb(c) - 'oid' - 'collname' - 'collnamespace' - 'collowner' - 'collversion' - 'collprovider')::text), \
+         (to_jsonb(c) - 'oid' - 'collname' - 'collnamespace' - 'collowner' - 'collversion' - 'collprovider' - 'collencoding')::text), \
          pg_get_userbyid(c.collowner), NULL, obj_description(c.oid, 'pg_collation') \
          FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE {USER_SCHEMA} AND {}",
         not_of_extension("pg_collation", "c.oid"),
