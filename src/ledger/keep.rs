@@ -249,6 +249,7 @@ fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec
         from: &[],
         to: &[],
         rows_seen: true,
+        kept_from: None,
         before,
         there,
         rows: answers,

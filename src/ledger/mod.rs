@@ -4,6 +4,7 @@
 //! looked like; where the data leaves it open, the answer is the one that warns. Two questions are put to the engine
 //! ([`questions`]); everything else follows from inventories ([`draw_up`]).
 
+mod appeared;
 mod fates;
 mod keep;
 mod merged;
@@ -17,6 +18,7 @@ mod keep_tests;
 #[cfg(test)]
 mod tests;
 
+pub use appeared::{Appeared, End};
 pub use keep::{Keep, Kept, keeps};
 pub use merged::{Conflict, Merged, MergedBack};
 pub use questions::{Answers, Question, RowChanges, questions};
@@ -48,6 +50,9 @@ pub struct Ledger {
     pub not_brought_back: Vec<Change>,
     /// Where a downgrade does not do what its name says.
     pub dishonest: Vec<Dishonest>,
+    /// What checks find at the end of a way and did not find before.
+    #[serde(default)]
+    pub findings: Vec<Appeared>,
     /// Revisions without a way back.
     pub irreversible: Vec<Irreversible>,
     /// Why the way back stopped, when it failed on the copy.
@@ -215,8 +220,7 @@ pub struct Run {
     pub back: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub again: Option<f64>,
-    /// The strongest lock on each table that was there before; absent when the engine has no such locks, or when each
-    /// statement ran by itself.
+    /// The strongest lock on each table that was there before; absent when the engine has no such locks.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub locks: Option<BTreeMap<TableName, String>>,
     /// Tables whose rows were all written anew.

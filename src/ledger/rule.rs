@@ -1,5 +1,6 @@
 //! From what was seen on the copy to the ledger.
 
+use super::appeared::appeared;
 use super::fates::{Look, full, missing_after_back};
 use super::{
     Again, Answers, Dishonest, Fate, Irreversible, Ledger, Loss, LossKind, Retyped, Run, TableEntry, WayBack,
@@ -15,6 +16,8 @@ pub struct Seen<'a> {
     pub to: &'a [RevisionId],
     /// Whether the copy held the rows.
     pub rows_seen: bool,
+    /// What besides its rows the copy lacked, in one sentence.
+    pub kept_from: Option<String>,
     pub before: &'a Inventory,
     pub there: &'a Inventory,
     /// The answers about before and there.
@@ -50,6 +53,7 @@ pub fn draw_up(seen: Seen<'_>) -> Ledger {
         catalog: diff(&before, &own(seen.there)),
         not_brought_back: seen.back.map(|(back, _)| diff(&before, &own(back))).unwrap_or_default(),
         dishonest,
+        findings: appeared(&seen),
         again: again(&seen),
         tables,
         irreversible: seen.irreversible,
@@ -72,7 +76,9 @@ fn lost(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Loss> {
         };
         if let Fate::Lost { count } = entry.fate {
             if count != Some(0) {
-                lost.push(loss(LossKind::Table, None, count));
+                // Without any large object there is no table of them.
+                let all = entry.table.is_large_objects();
+                lost.push(loss(if all { LossKind::Rows } else { LossKind::Table }, None, count));
             }
             continue;
         }
@@ -196,6 +202,7 @@ fn cannot_see(seen: &Seen<'_>) -> Vec<String> {
              rows are deleted, whether a constraint holds, or how long it takes on the real data";
         sentences.push(told.to_string());
     }
+    sentences.extend(seen.kept_from.clone());
     let left_out = &seen.before.fingerprint.not_compared;
     sentences
         .extend(left_out.iter().map(|left| format!("{} was not looked at: {}", left.subject, left.reason)));

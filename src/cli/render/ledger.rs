@@ -2,7 +2,7 @@
 
 use super::{Output, hazards, words};
 use crate::catalog::{Change, ChangeKind};
-use crate::ledger::{Again, Dishonest, Fate, Ledger, Loss, LossKind, Run, TableEntry};
+use crate::ledger::{Again, Appeared, Dishonest, End, Fate, Ledger, Loss, LossKind, Run, TableEntry};
 use crate::procedure::rehearse::Rehearsed;
 use crate::procedure::rows_text;
 
@@ -152,6 +152,7 @@ fn way_back(ledger: &Ledger, output: &Output) -> Vec<String> {
     );
     lines.extend(ledger.dishonest.iter().map(|found| warn("dishonest", dishonest(found))));
     lines.extend(ledger.not_brought_back.iter().map(|change| warn("not back", not_back(change))));
+    lines.extend(ledger.findings.iter().map(|found| warn("found", appeared(found))));
     match &ledger.again {
         Again::NotDeterministic { differs } => {
             lines.push(warn(
@@ -184,6 +185,14 @@ fn dishonest(found: &Dishonest) -> String {
             format!("table {table} comes back without {}", counted(*count, "row"))
         }
     }
+}
+
+fn appeared(found: &Appeared) -> String {
+    let way = match found.after {
+        End::There => "the way there",
+        End::Back => "the way back",
+    };
+    format!("after {way}: {}: {}", found.finding.subject, found.finding.detail)
 }
 
 fn not_back(change: &Change) -> String {

@@ -130,6 +130,7 @@ fn ledger(lost: Vec<Loss>) -> Ledger {
         catalog: Vec::new(),
         not_brought_back: Vec::new(),
         dishonest: Vec::new(),
+        findings: Vec::new(),
         irreversible: Vec::new(),
         back_failed: None,
         back_failed_at: None,
