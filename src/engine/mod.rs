@@ -239,6 +239,11 @@ pub trait RehearsalCopy: Beside {
     /// Tells whether the copy has the rows of the database, or its definitions and version rows alone.
     fn holds_rows(&self) -> bool;
 
+    /// Returns what besides its rows the copy lacks, in one sentence.
+    fn cannot_see(&self) -> Option<String> {
+        None
+    }
+
     /// Measures what a hazard holds, in the database as it was at the beginning, and returns the first rows of it.
     async fn sample(&self, asked: &Sample) -> Result<Sampled, Error>;
 
@@ -351,8 +356,8 @@ pub struct Applied {
     /// Rows inserted, updated and deleted by the scripts' own transactions, by table (`pg_stat_xact_user_tables`);
     /// a table that is not in it was not written. `None` when the engine cannot tell.
     pub rows_written: Option<BTreeMap<TableName, u64>>,
-    /// The strongest lock on each table that was there before, as held just before the commit. `None` when the engine
-    /// locks no tables, or when each statement was a transaction of its own.
+    /// The strongest lock on each table that was there before. `None` when the engine locks no tables, or when each
+    /// statement was a transaction of its own, unless a rehearsal looked.
     pub locks: Option<BTreeMap<TableName, String>>,
     /// Tables that were there before and whose rows were all written anew.
     pub rewritten: Vec<TableName>,

@@ -5,6 +5,7 @@
 
 pub mod hazard;
 mod touches;
+mod words;
 
 pub use hazard::{Accept, Accepted, Hazard};
 pub use touches::Touches;
@@ -79,22 +80,11 @@ pub enum TransactionMode {
 }
 
 impl Statement {
-    /// Returns the words that it begins with, in upper case, comments before them left out.
-    pub fn words(&self) -> impl Iterator<Item = String> {
-        let mut text = self.text.trim_start();
-        while let Some(rest) = after_comment(text) {
-            text = rest.trim_start();
-        }
-        text.split(|character: char| character.is_whitespace() || character == ';')
-            .filter(|word| !word.is_empty())
-            .map(str::to_ascii_uppercase)
+    /// Returns its words in upper case, comments left out; those inside quotes are among them, and each single quote is
+    /// a word by itself.
+    pub fn words(&self) -> Vec<String> {
+        words::of(&self.text)
     }
-}
-
-fn after_comment(text: &str) -> Option<&str> {
-    let (opening, closing) = if text.starts_with("--") { ("--", "\n") } else { ("/*", "*/") };
-    let inside = text.strip_prefix(opening)?;
-    Some(inside.split_once(closing).map_or("", |(_, rest)| rest))
 }
 
 impl Script {
@@ -119,26 +109,5 @@ impl Plan {
     /// Tells whether every script undoes itself when it fails.
     pub fn is_transactional(&self) -> bool {
         self.scripts.iter().all(|script| script.transaction == TransactionMode::One)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_first_words_of_a_statement_are_found_behind_comments() {
-        let words = |text: &str| {
-            let statement = Statement {
-                text: text.to_string(),
-                line: 1,
-                sha256: String::new(),
-                touches: Touches::default(),
-            };
-            statement.words().take(2).collect::<Vec<_>>()
-        };
-        assert_eq!(words("-- why\n /* how */create\trole app;"), ["CREATE", "ROLE"]);
-        assert_eq!(words("VACUUM;"), ["VACUUM"]);
-        assert_eq!(words("-- nothing"), [""; 0]);
     }
 }

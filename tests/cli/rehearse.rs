@@ -1,6 +1,8 @@
 //! A rehearsal says before a migration runs what it would lose, and touches nothing but a copy.
 
+mod beyond;
 mod copies;
+mod large_objects;
 mod way_back;
 
 use crate::promise::*;

@@ -3,8 +3,10 @@
 use super::PostgresDatabase;
 use super::beyond;
 use super::bookkeeping::Tables;
+use super::disarm;
 use super::effects;
 use super::errors::{self, code};
+use super::lock_watch::LockWatch;
 use super::session::{Purpose, Session};
 use crate::base::checkpoint;
 use crate::catalog::TableName;
@@ -19,9 +21,11 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(super) const DOING: &str = "running the migration";
 
 /// Why a script stopped.
-enum Stop {
+pub(super) enum Stop {
     /// Another session's lock was not given up in time: worth another try, everything is undone.
     Locked(Error),
+    /// It cannot be run inside a transaction.
+    NotInside(Error),
     Failed(Error),
 }
 
@@ -32,14 +36,14 @@ impl PostgresDatabase {
         book: &Bookkeeping<'_>,
         log: &ScriptLog,
     ) -> Result<Applied, Error> {
+        if self.reaches_out && !script.statements.is_empty() {
+            let what = "what lies on another server, which only a superuser can keep a copy from".to_string();
+            return Err(beyond::beyond(script, script.statements[0].line, what));
+        }
         self.move_mark().await?;
         match script.transaction {
             TransactionMode::One => self.apply_whole(script, book).await,
-            TransactionMode::None => {
-                let meanwhile = self.apply_by_statement(script, book, log).await?;
-                // Each statement was a transaction of its own, so no one transaction knows what all wrote.
-                Ok(Applied { meanwhile, ..Applied::default() })
-            }
+            TransactionMode::None => self.apply_by_statement(script, book, log).await,
         }
     }
 
@@ -62,7 +66,7 @@ impl PostgresDatabase {
                     match stop {
                         Stop::Locked(error) if !tries.wait().await? => return Err(error),
                         Stop::Locked(_) => {}
-                        Stop::Failed(error) => return Err(error),
+                        Stop::NotInside(error) | Stop::Failed(error) => return Err(error),
                     }
                 }
             }
@@ -80,17 +84,25 @@ impl PostgresDatabase {
         let own = self.own_transaction(session).await?;
         let meanwhile = self.kept_meanwhile(session, &tables, book).await?;
         let before = definitions(session).await?;
+        let watch = if self.is_copy { LockWatch::begin(self, session).await? } else { LockWatch::none() };
         for statement in &script.statements {
+            if self.is_copy {
+                beyond::refuse_outside(script, statement)?;
+            }
             self.run_statement(session, script, statement).await?;
+            if self.is_copy {
+                self.disarm_again(session, script, statement).await?;
+            }
         }
         tables.write(session, script, book).await?;
         let now = definitions(session).await?;
         if self.is_copy {
-            beyond::refuse_shared_writes(session, script).await?;
+            beyond::refuse_shared_writes(session, script, &script.statements).await?;
         }
+        let held = effects::held(session, &self.id.name).await?;
         let applied = Applied {
             rows_written: rows_written(session, &before, &now).await?,
-            locks: Some(effects::locks(session, &before).await?),
+            locks: Some(effects::named(effects::stronger(held, watch.end().await), &before)),
             rewritten: effects::rewritten(&before, &now),
             meanwhile,
         };
@@ -150,50 +162,7 @@ impl PostgresDatabase {
         status
     }
 
-    /// Each statement by itself, for what refuses to run in a transaction; journalled one by one, because a failure
-    /// leaves what ran before it.
-    async fn apply_by_statement(
-        &self,
-        script: &Script,
-        book: &Bookkeeping<'_>,
-        log: &ScriptLog,
-    ) -> Result<Vec<Meanwhile>, Error> {
-        let mut session = self.migrating_session().await?;
-        let tables = Tables::find(&mut session).await?;
-        // What is written between this commit and the statement that takes it away, no transaction can hold.
-        session.run(DOING, "BEGIN").await?;
-        let own = self.own_transaction(&mut session).await?;
-        let meanwhile = self.kept_meanwhile(&mut session, &tables, book).await?;
-        self.commit(&mut session, own).await?;
-        for (index, statement) in script.statements.iter().enumerate() {
-            if self.is_copy {
-                beyond::refuse_by_words(script, statement)?;
-            }
-            log.statement_started(&script.revision, index, &statement.sha256)?;
-            let mut tries = self.retries();
-            loop {
-                match self.run_statement(&mut session, script, statement).await {
-                    Ok(()) => break,
-                    Err(Stop::Locked(error)) => {
-                        // An index that CONCURRENTLY could not finish stays behind, invalid: not clean to try again.
-                        if leaves_traces(&statement.text) || !tries.wait().await? {
-                            return Err(error);
-                        }
-                    }
-                    Err(Stop::Failed(error)) => return Err(error),
-                }
-            }
-            log.statement_finished(&script.revision, index)?;
-        }
-        session.run(DOING, "BEGIN").await?;
-        let own = self.own_transaction(&mut session).await?;
-        tables.write(&mut session, script, book).await?;
-        self.commit(&mut session, own).await?;
-        session.close().await;
-        Ok(meanwhile)
-    }
-
-    async fn kept_meanwhile(
+    pub(super) async fn kept_meanwhile(
         &self,
         session: &mut Session,
         tables: &Tables,
@@ -205,7 +174,7 @@ impl PostgresDatabase {
         }
     }
 
-    async fn migrating_session(&self) -> Result<Session, Error> {
+    pub(super) async fn migrating_session(&self) -> Result<Session, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
         self.give_own_settings(&mut session).await?;
         let lock = format!("SET lock_timeout = {}", self.options.lock_timeout.as_millis());
@@ -225,7 +194,7 @@ impl PostgresDatabase {
     }
 
     /// Runs one statement of a script; stops it when the operation is cancelled.
-    async fn run_statement(
+    pub(super) async fn run_statement(
         &self,
         session: &mut Session,
         script: &Script,
@@ -245,6 +214,11 @@ impl PostgresDatabase {
         };
         match done {
             Ok(_) => Ok(()),
+            Err(error) if self.is_copy && disarm::met(&error) => Err(Stop::Failed(beyond::beyond(
+                script,
+                statement.line,
+                "what lies on another server".to_string(),
+            ))),
             Err(error) => Err(stopped(script, statement, &error)),
         }
     }
@@ -287,15 +261,12 @@ fn stopped(script: &Script, statement: &Statement, error: &sqlx::Error) -> Stop 
     };
     let failed =
         Error::Statement { place: script.place.clone(), line, statement: statement.text.clone(), detail };
-    // Of two that wait for each other the server ends one; all of it is undone, and the other has gone on.
-    let waited =
-        [code::LOCK_NOT_AVAILABLE, code::DEADLOCK_DETECTED].iter().any(|code| errors::is(error, code));
-    if waited { Stop::Locked(failed) } else { Stop::Failed(failed) }
-}
-
-/// Tells whether a statement that failed half-way leaves something behind although it was no transaction.
-fn leaves_traces(statement: &str) -> bool {
-    statement.to_ascii_uppercase().contains("CONCURRENTLY")
+    match errors::server_error(error).map(|error| error.code()) {
+        // Of two that wait for each other the server ends one; all of it is undone, and the other has gone on.
+        Some(code::LOCK_NOT_AVAILABLE | code::DEADLOCK_DETECTED) => Stop::Locked(failed),
+        Some(code::ACTIVE_TRANSACTION | code::INVALID_TERMINATION) => Stop::NotInside(failed),
+        _ => Stop::Failed(failed),
+    }
 }
 
 /// A table as the server's catalog describes it.
@@ -310,7 +281,7 @@ pub(super) struct Definition {
 }
 
 /// Returns the users' tables by their identity numbers.
-async fn definitions(session: &mut Session) -> Result<BTreeMap<u32, Definition>, Error> {
+pub(super) async fn definitions(session: &mut Session) -> Result<BTreeMap<u32, Definition>, Error> {
     let sql = "SELECT c.oid, n.nspname, c.relname, c.xmin, c.oid IN (SELECT l.relation FROM pg_catalog.pg_locks l \
          WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted \
          AND l.mode = 'AccessExclusiveLock' AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \

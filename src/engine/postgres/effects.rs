@@ -1,7 +1,7 @@
-//! What a script did to tables besides writing rows, read in its own transaction just before the commit: locks are kept
-//! until then, so the answer does not depend on who looks when.
+//! What a script did to tables besides writing rows: which locks it held on them, and which it wrote anew.
 
 use super::apply::{DOING, Definition};
+use super::names::literal;
 use super::session::Session;
 use crate::catalog::TableName;
 use crate::engine::Error;
@@ -19,25 +19,46 @@ const MODES: [&str; 8] = [
     "AccessExclusiveLock",
 ];
 
-/// Returns the strongest lock that the session holds on each table that was there before: nobody can wait for a table
-/// that nobody sees yet.
-pub(super) async fn locks(
-    session: &mut Session,
-    before: &BTreeMap<u32, Definition>,
-) -> Result<BTreeMap<TableName, String>, Error> {
-    let sql = "SELECT l.relation, l.mode FROM pg_catalog.pg_locks l WHERE l.locktype = 'relation' AND l.granted \
-         AND l.pid = pg_catalog.pg_backend_pid() AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \
-         WHERE d.datname = pg_catalog.current_database())";
-    let mut strongest: BTreeMap<TableName, usize> = BTreeMap::new();
-    for row in session.rows(DOING, sql).await? {
-        let table = before.get(&row.number::<u32>(0)).filter(|table| !table.name.is_bookkeeping());
-        let mode = MODES.iter().position(|mode| *mode == row.text(1));
-        if let (Some(table), Some(mode)) = (table, mode) {
-            let known = strongest.entry(table.name.clone()).or_insert(mode);
+/// The strongest lock on each relation, by the relation's number: its place among the modes.
+pub(super) type Held = BTreeMap<u32, usize>;
+
+/// Returns what the session itself holds; just before a commit that is nearly all that it took.
+pub(super) async fn held(session: &mut Session, database: &str) -> Result<Held, Error> {
+    let pid = session.pid().await?;
+    held_by(session, pid, database).await
+}
+
+/// Returns what the server process `pid` holds in a database.
+pub(super) async fn held_by(session: &mut Session, pid: i32, database: &str) -> Result<Held, Error> {
+    let sql = format!(
+        "SELECT l.relation, l.mode FROM pg_catalog.pg_locks l WHERE l.locktype = 'relation' AND l.granted \
+         AND l.pid = {pid} AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = {})",
+        literal(database)
+    );
+    let mut held = Held::new();
+    for row in session.rows(DOING, &sql).await? {
+        if let Some(mode) = MODES.iter().position(|mode| *mode == row.text(1)) {
+            let known = held.entry(row.number::<u32>(0)).or_insert(mode);
             *known = mode.max(*known);
         }
     }
-    Ok(strongest.into_iter().map(|(table, mode)| (table, MODES[mode].to_string())).collect())
+    Ok(held)
+}
+
+/// Returns the stronger of both on each relation.
+pub(super) fn stronger(mut one: Held, other: Held) -> Held {
+    for (relation, mode) in other {
+        let known = one.entry(relation).or_insert(mode);
+        *known = mode.max(*known);
+    }
+    one
+}
+
+/// Names the tables that were there before: nobody can wait for a table that nobody sees yet.
+pub(super) fn named(held: Held, before: &BTreeMap<u32, Definition>) -> BTreeMap<TableName, String> {
+    let tables = held.into_iter().filter_map(|(relation, mode)| Some((before.get(&relation)?, mode)));
+    let own = tables.filter(|(table, _)| !table.name.is_bookkeeping());
+    own.map(|(table, mode)| (table.name.clone(), MODES[mode].to_string())).collect()
 }
 
 /// Returns the tables whose rows now lie in another file: they were all written anew, or thrown away by TRUNCATE.

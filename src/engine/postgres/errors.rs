@@ -10,6 +10,10 @@ pub(super) mod code {
     pub(in super::super) const NOT_IN_PREREQUISITE_STATE: &str = "55000";
     pub(in super::super) const INVALID_CATALOG_NAME: &str = "3D000";
     pub(in super::super) const INSUFFICIENT_PRIVILEGE: &str = "42501";
+    /// A statement that must not be in a transaction block was in one.
+    pub(in super::super) const ACTIVE_TRANSACTION: &str = "25001";
+    /// A procedure that commits was called in a transaction block.
+    pub(in super::super) const INVALID_TERMINATION: &str = "2D000";
     pub(in super::super) const DUPLICATE_DATABASE: &str = "42P04";
 }
 

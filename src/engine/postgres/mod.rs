@@ -9,11 +9,13 @@ mod apply;
 mod beyond;
 mod blockers;
 mod bookkeeping;
+mod by_statement;
 mod catalog;
 mod checks;
 mod child;
 mod database_level;
 mod differences;
+mod disarm;
 mod effects;
 mod errors;
 mod export;
@@ -21,7 +23,9 @@ mod exporter;
 mod findings;
 mod fingerprint;
 mod in_place;
+mod large_objects;
 mod lock;
+mod lock_watch;
 mod meanwhile;
 mod merge;
 mod names;
@@ -109,6 +113,8 @@ pub struct PostgresDatabase {
     tools: OnceCell<Tools>,
     /// True of the copy of a rehearsal: scripts must not reach beyond it.
     is_copy: bool,
+    /// True of a copy that could not be kept from other servers.
+    reaches_out: bool,
 }
 
 impl PostgresDatabase {
@@ -148,6 +154,7 @@ impl PostgresDatabase {
             watch: Mutex::default(),
             own_settings: OnceCell::new(),
             is_copy: false,
+            reaches_out: false,
             tools: OnceCell::new(),
         })
     }

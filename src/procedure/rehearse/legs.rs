@@ -130,6 +130,7 @@ async fn there_and_back(
             from: &plan.from,
             to: &plan.to,
             rows_seen,
+            kept_from: copy.cannot_see(),
             before: &before,
             there: &there.inventory,
             rows: &there.answers,

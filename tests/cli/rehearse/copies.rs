@@ -121,6 +121,45 @@ CREATE INDEX steps ON training_metric (step); CREATE TABLE fresh (id INTEGER PRI
     }
 
     #[test]
+    fn a_lock_that_is_given_up_before_the_end_is_named_as_well() {
+        let db = TestDatabase::postgres();
+        let sandbox = with(
+            &db,
+            "DO $$BEGIN BEGIN LOCK TABLE training_config IN ACCESS EXCLUSIVE MODE; PERFORM pg_sleep(0.5);
+RAISE EXCEPTION 'no'; EXCEPTION WHEN OTHERS THEN NULL; END; END$$;",
+            "",
+        );
+        let locks = |found: &Value| found["revisions"][0]["locks"].clone();
+        let found = ledger(&sandbox, &db, &[]);
+        assert_eq!(locks(&found), json!({ "public.training_config": "AccessExclusiveLock" }), "{found:#}");
+
+        // Each statement by itself: one that must not be in a transaction, and one that may.
+        db.execute(
+            "CREATE FUNCTION slow(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS
+$$BEGIN IF $1 = 1 THEN PERFORM pg_sleep(0.5); END IF; RETURN $1; END$$;",
+        );
+        let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("transaction", "none");
+        sandbox.add(
+            &revision
+                .upgrade(
+                    "CREATE INDEX CONCURRENTLY steps ON training_metric (slow(id));
+VACUUM FULL training_config;",
+                )
+                .downgrade(
+                    "DROP INDEX CONCURRENTLY steps; ALTER TABLE training_config ADD COLUMN x integer;",
+                ),
+        );
+        let found = ledger(&sandbox, &db, &[]);
+        let metric = &locks(&found)["public.training_metric"];
+        assert_eq!(*metric, "ShareUpdateExclusiveLock", "{found:#}");
+        assert_eq!(found["revisions"][0]["rewritten"], json!(["public.training_config"]), "{found:#}");
+        let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("transaction", "none");
+        sandbox.add(&revision.upgrade("ALTER TABLE training_config ADD COLUMN x integer;").downgrade(""));
+        let found = ledger(&sandbox, &db, &[]);
+        assert_eq!(locks(&found), json!({ "public.training_config": "AccessExclusiveLock" }), "{found:#}");
+    }
+
+    #[test]
     fn a_migration_sees_the_settings_of_its_database_on_the_copy() {
         let db = TestDatabase::postgres();
         let sandbox = with(&db, "CREATE TABLE where_am_i (id INTEGER);", "DROP TABLE where_am_i;");

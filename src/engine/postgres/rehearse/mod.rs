@@ -29,6 +29,8 @@ pub(super) struct PostgresCopy {
     before: String,
     /// The one that is migrated.
     database: Arc<PostgresDatabase>,
+    /// What of the world outside it cannot reach.
+    kept_from: Option<String>,
     proof: Proof,
 }
 
@@ -50,10 +52,21 @@ impl PostgresDatabase {
         let proof = self.prove_and_keep(folder, taken, operation, progress).await?;
         let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
         let server = elsewhere.unwrap_or_else(|| self.server.clone());
-        match self.second(&server, folder, operation, level).await {
-            Ok(database) => {
+        let second = match self.second(&server, folder, operation, level).await {
+            Ok(database) => match database.disarm().await {
+                Ok(kept_from) => Ok((database, Some(kept_from).filter(|told| !told.is_empty()))),
+                // Not every role may do that: such a copy stands for the proof, and nothing is run on it.
+                Err(Error::Privilege { .. }) => {
+                    Ok((PostgresDatabase { reaches_out: true, ..database }, None))
+                }
+                Err(error) => Err(error),
+            },
+            Err(error) => Err(error),
+        };
+        match second {
+            Ok((database, kept_from)) => {
                 let before = names::scratch(operation);
-                Ok(PostgresCopy { before, database: Arc::new(database), proof })
+                Ok(PostgresCopy { before, database: Arc::new(database), kept_from, proof })
             }
             Err(error) => {
                 // The failure is the news; `tidy` looks for what could not be dropped now.
@@ -85,6 +98,7 @@ impl PostgresDatabase {
             own_settings: OnceCell::new(),
             tools: OnceCell::new(),
             is_copy: false,
+            reaches_out: false,
         }
     }
 
@@ -164,6 +178,10 @@ impl RehearsalCopy for PostgresCopy {
 
     fn holds_rows(&self) -> bool {
         self.proof.level == ProofLevel::Full
+    }
+
+    fn cannot_see(&self) -> Option<String> {
+        self.kept_from.clone()
     }
 
     async fn sample(&self, asked: &Sample) -> Result<Sampled, Error> {

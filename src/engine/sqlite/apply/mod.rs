@@ -18,9 +18,11 @@ use crate::catalog::{Finding, TableName};
 use crate::engine::{Applied, Bookkeeping, Error, Meanwhile};
 use crate::journal::ScriptLog;
 use crate::plan::{Script, Statement, TransactionMode};
-use rusqlite::ErrorCode;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::{ErrorCode, ffi};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 impl Site {
     /// Runs one script. After an error of a script in one transaction the database is as it was.
@@ -38,12 +40,10 @@ impl Site {
             let session = &writer.session;
             let before = roots(session)?;
             session.run("preparing a migration", "PRAGMA foreign_keys = OFF")?;
-            if self.options.is_copy {
-                refuse_other_files(script)?;
-            }
+            let fence = Fence::new(self.options.is_copy);
             let outcome = match script.transaction {
-                TransactionMode::One => self.in_one_transaction(writer, script, book),
-                TransactionMode::None => self.one_by_one(writer, script, book, log),
+                TransactionMode::One => self.in_one_transaction(writer, script, book, &fence),
+                TransactionMode::None => self.one_by_one(writer, script, book, log, &fence),
             };
             session.end();
             let restored = session.run("ending a migration", "PRAGMA foreign_keys = ON");
@@ -64,19 +64,18 @@ impl Site {
         writer: &Writer,
         script: &Script,
         book: &Bookkeeping<'_>,
+        fence: &Fence,
     ) -> Result<Vec<Meanwhile>, Error> {
         let session = &writer.session;
         session.run("beginning a migration", "BEGIN IMMEDIATE")?;
         // Nobody else writes from here on.
         let kept = self.keep_meanwhile(writer, book)?;
-        session
-            .authorizer(Some(no_transaction_control))
-            .map_err(|error| session.failed("preparing", error))?;
-        let ran = script.statements.iter().try_for_each(|statement| {
-            checkpoint::reached(&format!("before line {} of {}", statement.line, script.place));
-            run(session, script, statement)
-        });
-        session.authorizer(None::<Guard>).map_err(|error| session.failed("preparing", error))?;
+        let ran = fence.around(session, true, || {
+            script.statements.iter().try_for_each(|statement| {
+                checkpoint::reached(&format!("before line {} of {}", statement.line, script.place));
+                run(session, script, statement, fence)
+            })
+        })?;
         ran?;
         finish(session, script, book)?;
         Ok(kept)
@@ -88,13 +87,14 @@ impl Site {
         script: &Script,
         book: &Bookkeeping<'_>,
         log: &ScriptLog,
+        fence: &Fence,
     ) -> Result<Vec<Meanwhile>, Error> {
         let session = &writer.session;
         // What is written between this commit and the statement that takes it away, no transaction can hold.
         session.run("beginning a migration", "BEGIN IMMEDIATE")?;
         let kept = self.keep_meanwhile(writer, book)?;
         session.run("beginning a migration", "COMMIT")?;
-        by_statement(session, script, book, log)?;
+        by_statement(session, script, book, log, fence)?;
         Ok(kept)
     }
 
@@ -116,30 +116,50 @@ fn roots(session: &Session) -> Result<BTreeMap<String, i64>, Error> {
     rows.collect::<Result<_, _>>().map_err(failed)
 }
 
-/// A rehearsal writes to nothing but its copy: a file that a script attaches, or copies itself to, is another one.
-fn refuse_other_files(script: &Script) -> Result<(), Error> {
-    let reaches = |statement: &&Statement| {
-        let words: Vec<String> = statement.words().take(3).collect();
-        let into = words.iter().skip(1).any(|word| word == "INTO");
-        words.first().is_some_and(|first| first == "ATTACH" || first == "VACUUM" && into)
-    };
-    match script.statements.iter().find(reaches) {
-        Some(statement) => Err(Error::BeyondCopy {
-            place: script.place.clone(),
-            line: statement.line,
-            what: "another file".to_string(),
-        }),
-        None => Ok(()),
-    }
+/// What the statements of a script may not do. SQLite is asked and not their words, so that no way of writing them, and
+/// no trigger, is overlooked.
+struct Fence {
+    /// A rehearsal writes to nothing but its copy: a file that a script attaches, or copies itself to (which SQLite
+    /// does by attaching it), is another one.
+    is_copy: bool,
+    /// Whether a statement wanted to reach another file.
+    reached: Arc<AtomicBool>,
 }
 
-type Guard = fn(AuthContext<'_>) -> Authorization;
+impl Fence {
+    fn new(is_copy: bool) -> Self {
+        Self { is_copy, reached: Arc::default() }
+    }
 
-/// A script that ends ripcord's transaction would break the promise that it is applied as a whole or not at all.
-fn no_transaction_control(context: AuthContext<'_>) -> Authorization {
-    match context.action {
-        AuthAction::Transaction { .. } => Authorization::Deny,
-        _ => Authorization::Allow,
+    /// Does `work` inside the fence. In a transaction of ours, a script that ended it would break the promise that it is
+    /// applied as a whole or not at all.
+    fn around<T>(
+        &self,
+        session: &Session,
+        in_transaction: bool,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, Error> {
+        let failed = |error| session.failed("preparing", error);
+        let (is_copy, reached) = (self.is_copy, Arc::clone(&self.reached));
+        let guard = move |context: AuthContext<'_>| match context.action {
+            AuthAction::Transaction { .. } if in_transaction => Authorization::Deny,
+            // Without a name, and in memory, it is no file of anybody's: VACUUM itself attaches one.
+            AuthAction::Attach { filename: "" | ":memory:" } => Authorization::Allow,
+            // A name that is computed is not told beforehand, and the action then is one without its parts.
+            AuthAction::Attach { .. } | AuthAction::Unknown { code: ffi::SQLITE_ATTACH, .. } if is_copy => {
+                reached.store(true, Ordering::Relaxed);
+                Authorization::Deny
+            }
+            _ => Authorization::Allow,
+        };
+        session.authorizer(Some(guard)).map_err(failed)?;
+        let done = work();
+        session.authorizer(None::<fn(AuthContext<'_>) -> Authorization>).map_err(failed)?;
+        Ok(done)
+    }
+
+    fn was_reached(&self) -> bool {
+        self.reached.load(Ordering::Relaxed)
     }
 }
 
@@ -148,10 +168,11 @@ fn by_statement(
     script: &Script,
     book: &Bookkeeping<'_>,
     log: &ScriptLog,
+    fence: &Fence,
 ) -> Result<(), Error> {
     for (index, statement) in script.statements.iter().enumerate() {
         log.statement_started(&script.revision, index, &statement.sha256)?;
-        run(session, script, statement)?;
+        fence.around(session, false, || run(session, script, statement, fence))??;
         checkpoint::reached(&format!("after line {} of {}", statement.line, script.place));
         log.statement_finished(&script.revision, index)?;
     }
@@ -188,7 +209,7 @@ fn refuse_new_broken_keys(session: &Session, known: &[Finding]) -> Result<(), Er
 }
 
 /// Runs one statement to its end; rows that it gives are read and dropped.
-fn run(session: &Session, script: &Script, statement: &Statement) -> Result<(), Error> {
+fn run(session: &Session, script: &Script, statement: &Statement, fence: &Fence) -> Result<(), Error> {
     let outcome = (|| {
         let mut prepared = session.prepare(&statement.text)?;
         let mut rows = prepared.query([])?;
@@ -204,6 +225,11 @@ fn run(session: &Session, script: &Script, statement: &Statement) -> Result<(), 
             | ErrorCode::ReadOnly
             | ErrorCode::NotADatabase,
         ) => session.failed("running a migration", error),
+        _ if fence.was_reached() => Error::BeyondCopy {
+            place: script.place.clone(),
+            line: statement.line,
+            what: "another file".to_string(),
+        },
         code => Error::Statement {
             place: script.place.clone(),
             line: statement.line,
