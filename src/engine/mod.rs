@@ -239,9 +239,9 @@ pub trait RehearsalCopy: Beside {
     /// Tells whether the copy has the rows of the database, or its definitions and version rows alone.
     fn holds_rows(&self) -> bool;
 
-    /// Returns what besides its rows the copy lacks, in one sentence.
-    fn cannot_see(&self) -> Option<String> {
-        None
+    /// Returns what of the world around it the copy does not show, one sentence each.
+    fn cannot_see(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// Measures what a hazard holds, in the database as it was at the beginning, and returns the first rows of it.

@@ -5,7 +5,7 @@
 
 use super::fates::Look;
 use super::pairs::{self, key_pairs, keys_match, same};
-use super::{Answers, Fate, RowChanges, SalvageKind, Seen, TableEntry};
+use super::{Answers, Fate, ROWID, RowChanges, SalvageKind, Seen, TableEntry};
 use crate::catalog::{Table, TableKind, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,7 +90,9 @@ impl<'a> Of<'a> {
     /// Returns the table unless its rows are held elsewhere.
     fn new(before: &'a Inventory, name: &'a TableName, old: &'a TableFingerprint) -> Option<Self> {
         let table = before.catalog.tables.get(name);
-        if name.is_bookkeeping() || table.is_some_and(|table| table.kind != TableKind::Ordinary) {
+        // A virtual table in a fingerprint stands for its shadow tables.
+        let has_rows = |table: &Table| matches!(table.kind, TableKind::Ordinary | TableKind::Virtual);
+        if name.is_bookkeeping() || table.is_some_and(|table| !has_rows(table)) {
             return None;
         }
         let (stored, left_out, types) = columns(table, old);
@@ -135,7 +137,11 @@ fn columns(
     let names = |columns: Vec<&crate::catalog::Column>| {
         columns.into_iter().map(|column| column.name.clone()).collect::<Vec<_>>()
     };
-    (names(stored), names(generated), types)
+    let mut stored = names(stored);
+    if table.kind == TableKind::Virtual && old.columns.contains_key(ROWID) {
+        stored.insert(0, ROWID.to_string());
+    }
+    (stored, names(generated), types)
 }
 
 fn after_back(before: &Inventory, back: &Inventory, answers: &Answers) -> Vec<Keep> {
@@ -249,7 +255,7 @@ fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec
         from: &[],
         to: &[],
         rows_seen: true,
-        kept_from: None,
+        unseen: Vec::new(),
         before,
         there,
         rows: answers,
@@ -319,12 +325,13 @@ fn of_fate(
     keeps
 }
 
-/// A virtual table is no table of a fingerprint; one that goes is kept as a whole, as it reads.
+/// A virtual table whose rows nobody finds is no table of a fingerprint; one that goes is kept as a whole, as it reads.
 fn virtual_tables(before: &Inventory, now: &Inventory) -> Vec<Keep> {
     let tables = before.catalog.tables.iter();
     let gone = tables.filter(|(name, table)| {
         table.kind == TableKind::Virtual
             && !table.columns.is_empty()
+            && !before.fingerprint.tables.contains_key(*name)
             && !now.catalog.tables.contains_key(*name)
     });
     let nothing = TableFingerprint::default();

@@ -6,6 +6,7 @@
 
 mod appeared;
 mod fates;
+mod folded;
 mod keep;
 mod merged;
 mod pairs;
@@ -19,6 +20,7 @@ mod keep_tests;
 mod tests;
 
 pub use appeared::{Appeared, End};
+pub use folded::folded;
 pub use keep::{Keep, Kept, keeps};
 pub use merged::{Conflict, Merged, MergedBack};
 pub use questions::{Answers, Question, RowChanges, questions};
@@ -29,6 +31,9 @@ use crate::catalog::{Change, TableName};
 use crate::history::{Direction, RevisionId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+
+/// The number by which SQLite finds a row, and the key of a virtual table.
+pub const ROWID: &str = "rowid";
 
 /// What a rehearsal saw. Its JSON is specified in `docs/format.md`, section "Loss ledger".
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

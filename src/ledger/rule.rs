@@ -16,8 +16,8 @@ pub struct Seen<'a> {
     pub to: &'a [RevisionId],
     /// Whether the copy held the rows.
     pub rows_seen: bool,
-    /// What besides its rows the copy lacked, in one sentence.
-    pub kept_from: Option<String>,
+    /// What of the world around it the copy did not show, one sentence each.
+    pub unseen: Vec<String>,
     pub before: &'a Inventory,
     pub there: &'a Inventory,
     /// The answers about before and there.
@@ -202,7 +202,7 @@ fn cannot_see(seen: &Seen<'_>) -> Vec<String> {
              rows are deleted, whether a constraint holds, or how long it takes on the real data";
         sentences.push(told.to_string());
     }
-    sentences.extend(seen.kept_from.clone());
+    sentences.extend(seen.unseen.clone());
     let left_out = &seen.before.fingerprint.not_compared;
     sentences
         .extend(left_out.iter().map(|left| format!("{} was not looked at: {}", left.subject, left.reason)));

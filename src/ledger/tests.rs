@@ -40,7 +40,7 @@ fn seen<'a>(before: &'a Inventory, there: &'a Inventory, rows: &'a Answers) -> S
         from: &[],
         to: &[],
         rows_seen: true,
-        kept_from: None,
+        unseen: Vec::new(),
         before,
         there,
         rows,

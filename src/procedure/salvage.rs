@@ -106,7 +106,8 @@ pub(super) async fn after_the_fact(
     ran: &Ran<'_>,
 ) -> Result<Vec<SalvageFacts>, String> {
     let asked = in_question(saved, ran);
-    let virtual_ones = ledger::keeps(&saved.inventory, (ran.after, &Answers::new()), None);
+    let ends = (ledger::folded(&saved.inventory), ledger::folded(ran.after));
+    let virtual_ones = ledger::keeps(&ends.0, (&ends.1, &Answers::new()), None);
     let virtual_ones = virtual_ones.iter().any(|keep| !ran.after.catalog.tables.contains_key(&keep.table));
     if asked.is_empty() && (!virtual_ones || saved.rehearsed_rows()) {
         return Ok(Vec::new());
@@ -127,9 +128,9 @@ pub(super) async fn after_the_fact(
 
 /// Returns what to ask about tables that are not as they were, by the migration's doing as far as that can be told.
 fn in_question(saved: &Saved, ran: &Ran<'_>) -> Vec<Question> {
-    let before = &saved.inventory;
-    let expected =
-        saved.rehearsal.as_ref().filter(|_| saved.rehearsed_rows()).map(|rehearsal| &rehearsal.end);
+    let (before, after) = (ledger::folded(&saved.inventory), ledger::folded(ran.after));
+    let rehearsal = saved.rehearsal.as_ref().filter(|_| saved.rehearsed_rows());
+    let expected = rehearsal.map(|rehearsal| ledger::folded(&rehearsal.end));
     let tables: BTreeMap<&TableName, &Table> =
         before.catalog.tables.iter().chain(&ran.after.catalog.tables).collect();
     let touches = ran.plan.touches();
@@ -140,12 +141,12 @@ fn in_question(saved: &Saved, ran: &Ran<'_>) -> Vec<Question> {
         let redefined = before.catalog.tables.get(name) != ran.after.catalog.tables.get(name);
         judge::is_touched(&touches, &tables, name) && (nobody || written || redefined)
     };
-    let goes_on = |name: &TableName| match expected {
+    let goes_on = |name: &TableName| match &expected {
         None => true,
         // What differs from the rehearsal's end is the migration's doing only if nobody else wrote.
-        Some(end) => nobody && end.fingerprint.tables.get(name) != ran.after.fingerprint.tables.get(name),
+        Some(end) => nobody && end.fingerprint.tables.get(name) != after.fingerprint.tables.get(name),
     };
-    let asked = ledger::questions(&before.fingerprint, &ran.after.fingerprint).into_iter();
+    let asked = ledger::questions(&before.fingerprint, &after.fingerprint).into_iter();
     asked.filter(|question| is_ours(&question.before) && goes_on(&question.before)).collect()
 }
 
@@ -178,10 +179,11 @@ async fn compare(
 ) -> Result<Done<Vec<Sidecar>>, Cause> {
     let answers = earlier.row_changes(asked).await?;
     let kept = crate::tabular::salvage_in(&saved.backup.folder)?;
+    let (before, after) = (ledger::folded(&saved.inventory), ledger::folded(ran.after));
     let is_asked = |keep: &Keep| {
-        answers.contains_key(&keep.table) || !saved.inventory.fingerprint.tables.contains_key(&keep.table)
+        answers.contains_key(&keep.table) || !before.fingerprint.tables.contains_key(&keep.table)
     };
-    let keeps = ledger::keeps(&saved.inventory, (ran.after, &answers), None).into_iter();
+    let keeps = ledger::keeps(&before, (&after, &answers), None).into_iter();
     let keeps: Vec<Keep> = keeps.filter(is_asked).collect();
     // Of a table that ended otherwise than on the copy nobody knows how far the two losses are the same: it is kept again.
     let taken = |name: &String| kept.iter().any(|(_, sidecar)| sidecar.name == *name);

@@ -8,7 +8,7 @@ use crate::catalog::Severity;
 use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
-use crate::ledger::Ledger;
+use crate::ledger::{self, Ledger};
 use crate::plan::hazard;
 use crate::plan::{Accepted, Plan};
 use crate::report::{BackupFacts, Event, Failure, Kind, SalvageFacts, Step};
@@ -119,7 +119,7 @@ async fn agreed(
     let (Some(plan), Some(consent)) = (purpose.plan, purpose.consent) else { return Ok(Given::default()) };
     let found = match rehearsal {
         Some(rehearsal) => rehearsal.hazards.clone(),
-        None => hazard::opaque(plan, &taken.inventory.fingerprint).into_iter().collect(),
+        None => hazard::opaque(plan, &ledger::folded(&taken.inventory).fingerprint).into_iter().collect(),
     };
     consent::obtain(ports, op, plan, consent, found).await
 }

@@ -37,6 +37,21 @@ fn armed() -> String {
     )
 }
 
+/// Functions of users that may write outside of the database and that nothing here holds back: in an untrusted language, or
+/// with `COPY` to a program or a file in their text.
+const FREE: &str = "SELECT DISTINCT pg_catalog.format('%I.%I', n.nspname, p.proname) FROM pg_catalog.pg_proc p \
+     JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace JOIN pg_catalog.pg_language l ON l.oid = p.prolang \
+     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (NOT l.lanpltrusted AND l.lanname NOT IN \
+     ('internal', 'c') OR l.lanname NOT IN ('internal', 'c') AND p.prosrc ~* 'copy\\M.*\\m(program\\M|to\\s+e?'')') ORDER BY 1";
+
+/// So many names are told at most.
+const NAMED: usize = 6;
+
+fn list(names: &[String]) -> String {
+    let more = if names.len() > NAMED { " …" } else { "" };
+    format!("{}{more}", names[..names.len().min(NAMED)].join(", "))
+}
+
 /// Tells whether a statement failed because it met what was disarmed.
 pub(super) fn met(error: &sqlx::Error) -> bool {
     let Some(server) = errors::server_error(error) else { return false };
@@ -48,9 +63,9 @@ pub(super) fn met(error: &sqlx::Error) -> bool {
 }
 
 impl PostgresDatabase {
-    /// Disarms the copy, before any script has run. Returns what it is kept from, in one sentence; an empty one when
-    /// nothing led out. Fails with [`Error::Privilege`] where the role may not do that.
-    pub(super) async fn disarm(&self) -> Result<String, Error> {
+    /// Disarms the copy, before any script has run. Returns what cannot be seen or prevented there, one sentence each.
+    /// Fails with [`Error::Privilege`] where the role may not do that.
+    pub(super) async fn disarm(&self) -> Result<Vec<String>, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
         let found = session.rows(DOING, &armed()).await?;
         if !found.is_empty() {
@@ -60,25 +75,23 @@ impl PostgresDatabase {
         for row in &found {
             session.run(DOING, row.text(2)).await?;
         }
+        let free = session.rows(DOING, FREE).await?;
         session.close().await;
-        if found.is_empty() {
-            return Ok(String::new());
-        }
-        let kinds = |kind| {
-            let of_kind = found.iter().filter(move |row| row.text(0) == kind);
-            let mut names: Vec<&str> = of_kind.map(|row| row.text(1)).collect();
+        let mut sentences = Vec::new();
+        if !found.is_empty() {
+            let names = found.iter().map(|row| format!("{} {}", row.text(0), row.text(1)));
+            let mut names: Vec<String> = names.collect();
             names.dedup();
-            names
-        };
-        let (wrappers, functions) = (kinds("foreign data wrapper"), kinds("function"));
-        let wrappers = wrappers.iter().map(|name| format!("foreign data wrapper {name}"));
-        let mut names: Vec<String> = wrappers.collect();
-        if let [first, .., last] = functions.as_slice() {
-            names.push(format!("the functions {first} to {last}"));
-        } else {
-            names.extend(functions.iter().map(|name| format!("the function {name}")));
+            let names = list(&names);
+            sentences.push(format!("what lies on other servers, which the copy is kept from: {names}"));
         }
-        Ok(format!("what lies on other servers, which the copy is kept from: {}", names.join(", ")))
+        if !free.is_empty() {
+            let names: Vec<String> = free.iter().map(|row| row.text(0).to_string()).collect();
+            let names = list(&names);
+            sentences
+                .push(format!("what these functions do outside of the database, also on the copy: {names}"));
+        }
+        Ok(sentences)
     }
 
     /// Disarms what a statement may have made.

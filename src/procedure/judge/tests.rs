@@ -203,7 +203,7 @@ fn kept(before: &Inventory) -> crate::ledger::Ledger {
         from: &[],
         to: &[],
         rows_seen: true,
-        kept_from: None,
+        unseen: Vec::new(),
         before,
         there: before,
         rows: &nothing,

@@ -124,17 +124,20 @@ async fn there_and_back(
         back_failed_at = stage.ran_last().filter(|_| back_failed.is_some());
     }
 
+    let (began, arrived) = (ledger::folded(&before), ledger::folded(&there.inventory));
+    let returned = back.as_ref().map(|leg| (ledger::folded(&leg.inventory), &leg.answers));
+    let returned = returned.as_ref().map(|(inventory, answers)| (inventory.as_ref(), *answers));
     let drawn = |again: Option<Result<&Inventory, String>>, leg: Option<&Leg>| {
         ledger::draw_up(Seen {
             direction: plan.direction,
             from: &plan.from,
             to: &plan.to,
             rows_seen,
-            kept_from: copy.cannot_see(),
-            before: &before,
-            there: &there.inventory,
+            unseen: copy.cannot_see(),
+            before: &began,
+            there: &arrived,
             rows: &there.answers,
-            back: back.as_ref().map(|leg| (&leg.inventory, &leg.answers)),
+            back: returned,
             again,
             back_failed: back_failed.clone(),
             back_failed_at: back_failed_at.clone(),
@@ -149,27 +152,34 @@ async fn there_and_back(
     let stands = back_failed.is_none() || stays_there(copy, plan, back_plan.as_ref()).await;
     let mut salvage = Vec::new();
     if let Some(draft) = draft.filter(|_| rows_seen) {
-        let ends = (&there, back.as_ref());
-        salvage = salvage::take(ports, op, &keeps(&before, ends, stands), copy, draft).await?;
+        let kept = keeps(&began, (&arrived, &there.answers), returned, stands);
+        salvage = salvage::take(ports, op, &kept, copy, draft).await?;
     }
-    let now = Some(&back.as_ref().unwrap_or(&there).inventory).filter(|_| stands);
+    let now = Some(returned.map_or(arrived.as_ref(), |(inventory, _)| inventory)).filter(|_| stands);
     let lost = drawn(None, None);
-    let hazards = consent::held(ports, copy, &lost, &taken.inventory, now).await.map_err(refused)?;
+    let seen = ledger::folded(&taken.inventory);
+    let hazards = consent::held(ports, copy, &lost, &seen, now).await.map_err(refused)?;
 
     let (mut again, mut again_failed) = (None, None);
     if back.is_some() {
         let leg = op.step(Step::RehearseAgain, stage.leg(plan, Step::RehearseAgain)).await;
         (again, again_failed) = or_why(leg)?;
     }
-    let again_inventory = again.as_ref().map(|leg: &Leg| Ok(&leg.inventory));
-    let ledger = drawn(again_inventory.or(again_failed.map(Err)), again.as_ref());
+    let ended_again = again.as_ref().map(|leg: &Leg| ledger::folded(&leg.inventory));
+    let ended_again = ended_again.as_deref().map(Ok);
+    let ledger = drawn(ended_again.or(again_failed.map(Err)), again.as_ref());
+    drop((began, arrived));
     Ok(Rehearsal { ledger, hazards, beginning: before.catalog, end: there.inventory, salvage })
 }
 
 /// Returns what must be kept. Where a way back broke off in between, what is there now is not to be compared with.
-fn keeps(before: &Inventory, (there, back): (&Leg, Option<&Leg>), stands: bool) -> Vec<Keep> {
-    let back = back.map(|leg| (&leg.inventory, &leg.answers));
-    let keeps = ledger::keeps(before, (&there.inventory, &there.answers), back);
+fn keeps(
+    before: &Inventory,
+    there: (&Inventory, &Answers),
+    back: Option<(&Inventory, &Answers)>,
+    stands: bool,
+) -> Vec<Keep> {
+    let keeps = ledger::keeps(before, there, back);
     if stands { keeps } else { keeps.into_iter().map(Keep::uncompared).collect() }
 }
 
@@ -247,7 +257,8 @@ impl Stage<'_> {
         }
         self.ports.go_on()?;
         let inventory = self.look(step).await?;
-        let asked = ledger::questions(&self.before.fingerprint, &inventory.fingerprint);
+        let (began, ended) = (ledger::folded(self.before), ledger::folded(&inventory));
+        let asked = ledger::questions(&began.fingerprint, &ended.fingerprint);
         // The second way there is compared with the first one, by fingerprints alone.
         let answers = match step {
             Step::RehearseAgain => Answers::new(),

@@ -138,6 +138,10 @@ CREATE FOREIGN TABLE ft (id integer) SERVER far OPTIONS (table_name 't');",
             sandbox.ripcord(&["rehearse"]).expect_code(3).stderr_has("on the server");
             assert!(!file.exists(), "{statement}");
         }
+        // What a function does by itself cannot be kept from happening, and is told.
+        db.execute("CREATE FUNCTION sly() RETURNS void LANGUAGE plpgsql AS $$BEGIN COPY training_config TO '/nowhere'; END$$;");
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], "CREATE TABLE extra (id integer);", "DROP TABLE extra;");
+        sandbox.ripcord(&["rehearse"]).expect_code(0).stdout_has("also on the copy: public.sly");
     }
 
     #[test]

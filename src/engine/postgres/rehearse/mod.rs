@@ -29,8 +29,8 @@ pub(super) struct PostgresCopy {
     before: String,
     /// The one that is migrated.
     database: Arc<PostgresDatabase>,
-    /// What of the world outside it cannot reach.
-    kept_from: Option<String>,
+    /// What of the world outside it cannot show.
+    unseen: Vec<String>,
     proof: Proof,
 }
 
@@ -54,19 +54,19 @@ impl PostgresDatabase {
         let server = elsewhere.unwrap_or_else(|| self.server.clone());
         let second = match self.second(&server, folder, operation, level).await {
             Ok(database) => match database.disarm().await {
-                Ok(kept_from) => Ok((database, Some(kept_from).filter(|told| !told.is_empty()))),
+                Ok(unseen) => Ok((database, unseen)),
                 // Not every role may do that: such a copy stands for the proof, and nothing is run on it.
                 Err(Error::Privilege { .. }) => {
-                    Ok((PostgresDatabase { reaches_out: true, ..database }, None))
+                    Ok((PostgresDatabase { reaches_out: true, ..database }, Vec::new()))
                 }
                 Err(error) => Err(error),
             },
             Err(error) => Err(error),
         };
         match second {
-            Ok((database, kept_from)) => {
+            Ok((database, unseen)) => {
                 let before = names::scratch(operation);
-                Ok(PostgresCopy { before, database: Arc::new(database), kept_from, proof })
+                Ok(PostgresCopy { before, database: Arc::new(database), unseen, proof })
             }
             Err(error) => {
                 // The failure is the news; `tidy` looks for what could not be dropped now.
@@ -180,8 +180,8 @@ impl RehearsalCopy for PostgresCopy {
         self.proof.level == ProofLevel::Full
     }
 
-    fn cannot_see(&self) -> Option<String> {
-        self.kept_from.clone()
+    fn cannot_see(&self) -> Vec<String> {
+        self.unseen.clone()
     }
 
     async fn sample(&self, asked: &Sample) -> Result<Sampled, Error> {

@@ -96,7 +96,12 @@ impl<'p> Target<'p> {
     ) -> Result<(Option<Self>, Vec<Merged>), Error> {
         let skip = |why: &str| Ok((None, vec![Merged::skipped(&piece.salvage, None, why)]));
         let name = &piece.salvage.table;
-        let Some(table) = catalog.tables.get(name).filter(|table| table.kind == TableKind::Ordinary) else {
+        let table = catalog.tables.get(name);
+        if table.is_some_and(|table| table.kind == TableKind::Virtual) {
+            // What else its index makes of a row is not to be proven.
+            return skip("it is a virtual table: its rows are put back by hand, by INSERT");
+        }
+        let Some(table) = table.filter(|table| table.kind == TableKind::Ordinary) else {
             return skip("there is no such table now");
         };
         let find = |wanted: &str| table.columns.iter().find(|column| column.name == wanted);

@@ -8,7 +8,7 @@ use super::super::session::Session;
 use super::{BEFORE, attach};
 use crate::catalog::{TableName, quote};
 use crate::engine::Error;
-use crate::ledger::{Answers, Question, RowChanges};
+use crate::ledger::{Answers, Question, ROWID, RowChanges};
 use rusqlite::OpenFlags;
 use std::path::Path;
 
@@ -45,7 +45,7 @@ fn answer(session: &Session, question: &Question) -> Result<RowChanges, Error> {
 
 fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
     let new = format!("main.{}", now.sql());
-    let on = question.key.iter().map(|(one, other)| format!("a.{} IS b.{}", quote(one), quote(other)));
+    let on = question.key.iter().map(|(one, other)| same_key(one, other));
     let on = on.collect::<Vec<_>>().join(" AND ");
     let differs = question.columns.iter().map(|(one, other)| differs(one, other));
     let differs: Vec<String> = differs.collect();
@@ -70,6 +70,13 @@ fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) ->
         columns: question.columns.iter().cloned().zip(found[2..].iter().copied()).collect(),
         ..RowChanges::default()
     })
+}
+
+/// Returns the condition that `a` and `b` have the same key. A virtual table finds a row by its number, which is never
+/// NULL, and only where it is asked for with `=`.
+pub(super) fn same_key(one: &str, other: &str) -> String {
+    let operator = if one == ROWID && other == ROWID { "=" } else { "IS" };
+    format!("a.{} {operator} b.{}", quote(one), quote(other))
 }
 
 /// Returns the condition under which a column of the row before, `a`, is not what one of the row now, `b`, is.

@@ -9,13 +9,14 @@ use super::super::export::Plan;
 use super::super::raw::Cursor;
 use super::super::session::Session;
 use super::super::view::View;
+use super::rows::same_key;
 use super::{BEFORE, attach};
-use crate::catalog::quote;
+use crate::catalog::{TableKind, quote};
 use crate::engine::{
     Error, Exported, MOST_WORKERS, Outlet, Salvaged, Selection, Shape, ShapeColumn, Tally, Value,
     salvage_columns,
 };
-use crate::ledger::{Keep, Returned, SalvageKind};
+use crate::ledger::{Keep, ROWID, Returned, SalvageKind};
 use crate::report::Progress;
 use rusqlite::OpenFlags;
 use std::collections::BTreeMap;
@@ -40,7 +41,10 @@ pub(super) fn salvage(
     for (place, keep) in keeps.iter().enumerate() {
         let name = keep.name();
         let tally = Tally::new(&name, progress);
-        let is_whole = keep.what == SalvageKind::Rows && keep.now.is_none();
+        // A virtual table as it reads lacks the numbers of its rows.
+        let numbered = keep.columns.iter().any(|column| column.name == ROWID)
+            && tables.tables.get(&keep.table).is_some_and(|table| table.kind == TableKind::Virtual);
+        let is_whole = keep.what == SalvageKind::Rows && keep.now.is_none() && !numbered;
         let (exported, returned) = if is_whole {
             let plan = Plan::of(old.first(), &tables, &Selection::Table(keep.table.name.clone()))?;
             (site.export_plan(&mut old, plan, place, outlet, tally)?, BTreeMap::new())
@@ -139,7 +143,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     if keep.key.is_empty() {
         return without_key(keep, &old, &now, &list("x"));
     }
-    let on = keep.key.iter().map(|(one, other)| format!("a.{} IS b.{}", quote(one), quote(other)));
+    let on = keep.key.iter().map(|(one, other)| same_key(one, other));
     let on = on.collect::<Vec<_>>().join(" AND ");
     match keep.what {
         SalvageKind::Rows => format!(

@@ -2,7 +2,7 @@
 
 use super::super::Site;
 use super::BEFORE;
-use super::rows::{both, differs};
+use super::rows::{both, differs, same_key};
 use crate::catalog::{TableName, quote};
 use crate::engine::Error;
 use crate::plan::hazard::{EXAMPLES, SHOWN_CHARACTERS, Sample, Sampled, Which};
@@ -39,7 +39,7 @@ pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, 
 /// Which rows, of the table before as `a`.
 fn condition(asked: &Sample) -> String {
     let there = |now: &TableName| {
-        let same = asked.key.iter().map(|name| format!("b.{0} IS a.{0}", quote(name)));
+        let same = asked.key.iter().map(|name| same_key(name, name));
         let same = same.collect::<Vec<_>>().join(" AND ");
         format!("EXISTS (SELECT 1 FROM main.{} AS b WHERE {same}", quote(&now.name))
     };
