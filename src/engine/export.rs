@@ -102,8 +102,10 @@ impl Salvaged {
             what: keep.what,
             table: keep.table.clone(),
             key: keep.key.iter().map(|(old, _)| old.clone()).collect(),
-            // Of whole rows all columns are there, whichever told them apart.
-            identity: if keep.what == SalvageKind::Values { keep.identity.clone() } else { Vec::new() },
+            identity: match keep.what {
+                SalvageKind::Values => keep.identity.clone(),
+                SalvageKind::Rows => keep.alike.clone(),
+            },
             columns: keep.columns.iter().map(|column| column.name.clone()).collect(),
             returned,
         };

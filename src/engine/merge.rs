@@ -33,6 +33,9 @@ pub struct Piece {
     /// How many rows it has.
     pub rows: u64,
     pub source: Arc<dyn Inlet>,
+    /// Pieces of an earlier turn are merged, tried again and proved before those of a later one begin: what an older
+    /// backup holds belongs over what a newer one puts back.
+    pub turn: usize,
 }
 
 /// Hands out the rows of a file, as often as it is asked.
@@ -123,6 +126,15 @@ impl Piece {
             (_, SalvageKind::Rows) => &self.salvage.columns,
         }
     }
+
+    /// Returns the columns in which a live row must differ from a whole row without a key for that one to be inserted; for
+    /// everything else those by which rows are found.
+    pub fn told_by(&self) -> &[String] {
+        match self.matched_by() {
+            _ if self.salvage.key.is_empty() && !self.salvage.identity.is_empty() => &self.salvage.identity,
+            found => found,
+        }
+    }
 }
 
 /// Whether a merge is to last.
@@ -154,9 +166,9 @@ pub fn decide(base_matches: bool, ours: Value<'_>, theirs: Value<'_>) -> Decisio
     }
 }
 
-/// Orders pieces so that whole rows come first, parents before their children, and values afterwards. `parents` are the
-/// tables that a table refers to. A circle is cut where it is entered.
-pub fn in_order(pieces: &[Piece], parents: &BTreeMap<TableName, Vec<TableName>>) -> Vec<usize> {
+/// Orders the pieces of each turn so that whole rows come first, parents before their children, and values afterwards.
+/// `parents` are the tables that a table refers to. A circle is cut where it is entered.
+pub fn in_order(pieces: &[Piece], parents: &BTreeMap<TableName, Vec<TableName>>) -> Vec<Vec<usize>> {
     fn visit(
         table: &TableName,
         parents: &BTreeMap<TableName, Vec<TableName>>,
@@ -183,7 +195,11 @@ pub fn in_order(pieces: &[Piece], parents: &BTreeMap<TableName, Vec<TableName>>)
     };
     let mut places: Vec<usize> = (0..pieces.len()).collect();
     places.sort_by_key(rank);
-    places
+    let mut turns: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for place in places {
+        turns.entry(pieces[place].turn).or_default().push(place);
+    }
+    turns.into_values().collect()
 }
 
 /// Returns the name of the side table of an operation, as both engines keep it.
@@ -222,7 +238,7 @@ mod tests {
             columns: Vec::new(),
             returned: BTreeMap::new(),
         };
-        Piece { salvage, columns: Vec::new(), rows: 0, source: Arc::new(Nothing) }
+        Piece { salvage, columns: Vec::new(), rows: 0, source: Arc::new(Nothing), turn: 0 }
     }
 
     #[test]
@@ -249,7 +265,14 @@ mod tests {
             piece("order", SalvageKind::Rows),
             piece("customer", SalvageKind::Rows),
         ];
-        assert_eq!(in_order(&pieces, &parents), [3, 2, 1, 0]);
+        assert_eq!(in_order(&pieces, &parents), [[3, 2, 1, 0]]);
+    }
+
+    #[test]
+    fn a_turn_is_over_before_the_next_begins() {
+        let of = |turn, what| Piece { turn, ..piece("customer", what) };
+        let pieces = [of(1, SalvageKind::Rows), of(0, SalvageKind::Values), of(0, SalvageKind::Rows)];
+        assert_eq!(in_order(&pieces, &BTreeMap::new()), [vec![2, 1], vec![0]]);
     }
 
     #[test]

@@ -23,6 +23,8 @@ pub struct Keep {
     pub key: Vec<(String, String)>,
     /// Without a key: the columns, of the same name before and now, by which rows are told apart.
     pub identity: Vec<String>,
+    /// Of whole rows without a key: the columns in which a row of now may be one of these, changed; empty for all.
+    pub alike: Vec<String>,
     /// The columns to keep, in the order of the table.
     pub columns: Vec<Kept>,
     /// Generated columns, which nothing could load.
@@ -115,6 +117,7 @@ impl<'a> Of<'a> {
             now: None,
             key,
             identity: Vec::new(),
+            alike: Vec::new(),
             columns: columns.collect(),
             left_out: if what == SalvageKind::Rows { self.left_out.clone() } else { Vec::new() },
             types: self.types.clone(),
@@ -224,10 +227,14 @@ impl Pair<'_> {
         let mut columns: Vec<Kept> = lost.map(|name| Kept { name, compared: false }).collect();
         let mut keeps = Vec::new();
         let identity = if rows_went {
+            let (told_by, changed) = self.told_apart(common.clone());
             if is_changed {
-                keeps.push(Keep { identity: common.clone(), ..self.keep(SalvageKind::Rows, &[]) });
+                let identity = if self.rows.is_some_and(|rows| rows.tells) { &told_by } else { &common };
+                let (identity, alike) = (identity.clone(), told_by.clone());
+                keeps.push(Keep { identity, alike, ..self.keep(SalvageKind::Rows, &[]) });
             }
-            common
+            columns.extend(changed.into_iter().map(|name| Kept { name, compared: true }));
+            told_by
         } else if other.is_empty() && is_changed {
             // Each column holds what it held, and not in the same rows: nothing says which row is which.
             columns.extend(alike.into_iter().map(|name| Kept { name, compared: true }));
@@ -242,6 +249,19 @@ impl Pair<'_> {
             keeps.push(Keep { identity, columns, ..self.keep(SalvageKind::Values, &[]) });
         }
         keeps
+    }
+
+    /// Divides the columns into those by which rows are told apart, and those that hold something else now. What the way
+    /// back left in a column that the way there emptied must not tell a row from the one that it was. Where the former
+    /// were not one for each row, the rows that are others now are kept whole, and no values.
+    fn told_apart(&self, common: Vec<String>) -> (Vec<String>, Vec<String>) {
+        match self.rows {
+            Some(rows) if !rows.told_by.is_empty() => {
+                let (told_by, other) = common.into_iter().partition(|column| rows.told_by.contains(column));
+                (told_by, if rows.tells { other } else { Vec::new() })
+            }
+            _ => (common, Vec::new()),
+        }
     }
 
     fn keep(&self, what: SalvageKind, key: &[(String, String)]) -> Keep {
@@ -320,7 +340,8 @@ fn of_fate(
     if went {
         let common = of.stored.iter().filter(|column| new.columns.contains_key(*column)).cloned();
         let identity = if key.is_empty() { common.collect() } else { Vec::new() };
-        keeps.push(Keep { now: Some(now.clone()), key, identity, ..of.keep(SalvageKind::Rows) });
+        let alike = rows.filter(|_| key.is_empty()).map(|rows| rows.told_by.clone()).unwrap_or_default();
+        keeps.push(Keep { now: Some(now.clone()), key, identity, alike, ..of.keep(SalvageKind::Rows) });
     }
     keeps
 }

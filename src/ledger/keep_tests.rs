@@ -33,6 +33,7 @@ fn answers(before: &Inventory, after: &Inventory, old: &Values, new: &Values, na
             changed: both.iter().filter(own).count() as u64,
             columns,
             held: question.held.iter().map(|name| (name.clone(), old_rows.len() as u64)).collect(),
+            ..RowChanges::default()
         };
         (question.before, changes)
     };
@@ -126,6 +127,45 @@ fn without_a_key_rows_that_went_are_told_apart_by_all_common_columns() {
     let found = keeps(&before, (&back, &answers), Some((&back, &answers)));
     let kinds: Vec<_> = found.iter().map(|keep| (keep.what, keep.identity.join(" "))).collect();
     assert_eq!(kinds, [(SalvageKind::Rows, "a id".to_string()), (SalvageKind::Values, "a id".to_string())]);
+}
+
+#[test]
+fn without_a_key_a_column_that_was_emptied_tells_no_row_apart() {
+    let before = inventory(&[("t", keyless(&rows(), &[]))]);
+    let emptied: Values = rows()[..1].iter().map(|(id, a, _)| (*id, *a, 0)).collect();
+    let back = inventory(&[("t", keyless(&emptied, &[]))]);
+    let found = |tells| {
+        let told_by = vec!["id".to_string(), "a".to_string()];
+        let asked = RowChanges { told_by, tells, ..RowChanges::of_whole_rows(2, 1) };
+        let answers = Answers::from([(TableName::plain("t"), asked)]);
+        let found = keeps(&before, (&back, &answers), Some((&back, &answers)));
+        let said =
+            |keep: &Keep| (keep.what, keep.identity.join(" "), keep.alike.join(" "), keep.columns.len());
+        found.iter().map(said).collect::<Vec<_>>()
+    };
+    let own =
+        |what, identity: &str, alike: &str, columns| (what, identity.to_string(), alike.to_string(), columns);
+    let told = [own(SalvageKind::Rows, "a id", "a id", 3), own(SalvageKind::Values, "a id", "", 1)];
+    assert_eq!(found(true), told);
+    // Where several rows were alike in them, what is another row now is kept whole, and is no row to insert beside one.
+    assert_eq!(found(false), [own(SalvageKind::Rows, "a b id", "a id", 3)]);
+}
+
+#[test]
+fn columns_that_tell_rows_apart_are_those_without_new_values_or_all_of_these_but_one() {
+    let told = |more: &dyn Fn(&[usize]) -> u64| {
+        let mut telling = super::Telling::new(3);
+        while let Some(places) = telling.next() {
+            if telling.take(more(&places)) {
+                return places;
+            }
+        }
+        Vec::new()
+    };
+    assert_eq!(told(&|places| u64::from(places.contains(&2))), [0, 1]);
+    assert_eq!(told(&|places| u64::from(places.contains(&0) && places.len() > 1)), [1, 2]);
+    assert_eq!(told(&|places| u64::from(places.len() > 1)), [0usize; 0]);
+    assert_eq!(told(&|_| 1), [0usize; 0]);
 }
 
 #[test]

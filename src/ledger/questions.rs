@@ -36,6 +36,11 @@ pub struct RowChanges {
     pub columns: BTreeMap<(String, String), u64>,
     /// How many values are not NULL, of the columns that were asked for.
     pub held: BTreeMap<String, u64>,
+    /// Of rows that were compared whole and of which some are others now: the columns by which every row now is one of
+    /// before all the same. Empty when there are none, or nothing is new.
+    pub told_by: Vec<String>,
+    /// Whether those that were alike in these columns before were alike altogether.
+    pub tells: bool,
 }
 
 /// The answers by the table's name before.
@@ -47,6 +52,46 @@ impl RowChanges {
     pub fn of_whole_rows(gone: u64, new: u64) -> Self {
         let changed = gone.min(new);
         Self { inserted: new - changed, deleted: gone - changed, changed, ..Self::default() }
+    }
+}
+
+/// Finds the columns by which rows that were compared whole can be told apart, although some of them are others now: those
+/// in which there is no value more than before, or all of these but one. `more` counts the rows now that are more than
+/// before in columns, by their places. The engines ask in their own ways, so this says what to ask next.
+#[derive(Debug)]
+pub struct Telling {
+    columns: usize,
+    kept: Vec<usize>,
+    asked: usize,
+}
+
+impl Telling {
+    pub fn new(columns: usize) -> Self {
+        Self { columns, kept: Vec::new(), asked: 0 }
+    }
+
+    /// Returns the columns to ask about next; none when nothing is left to ask.
+    pub fn next(&self) -> Option<Vec<usize>> {
+        match self.asked.checked_sub(self.columns) {
+            None => Some(vec![self.asked]),
+            Some(_) if self.kept.is_empty() => None,
+            Some(0) => Some(self.kept.clone()),
+            Some(left_out) if self.kept.len() > 1 && left_out <= self.kept.len() => {
+                let rest = self.kept.iter().enumerate().filter(|(at, _)| at + 1 != left_out);
+                Some(rest.map(|(_, place)| *place).collect())
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Takes the answer; returns true when the columns that were asked about are those.
+    pub fn take(&mut self, more: u64) -> bool {
+        let single = self.asked < self.columns;
+        if single && more == 0 {
+            self.kept.push(self.asked);
+        }
+        self.asked += 1;
+        !single && more == 0
     }
 }
 

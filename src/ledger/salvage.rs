@@ -14,7 +14,8 @@ pub struct Salvage {
     pub table: TableName,
     /// The columns that identify a row; empty when nothing does.
     pub key: Vec<String>,
-    /// Without a key: the columns that are the same on both sides, by which rows are found again.
+    /// Without a key: the columns that are the same on both sides, by which rows are found again. Of whole rows: those in
+    /// which a live row may be one of them, changed; all when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identity: Vec<String>,
     /// The columns whose values are salvaged.

@@ -291,8 +291,9 @@ async fn sources(ports: &Ports<'_>, undone: &[RevisionId], rows: &[RevisionId]) 
                  ripcord backup merge-back {id}"
             )),
             Ok(pieces) => {
+                let turn = found.backups.len();
+                found.pieces.extend(pieces.into_iter().map(|piece| Piece { turn, ..piece }));
                 found.backups.push(id);
-                found.pieces.extend(pieces);
             }
             Err(error) => found.notes.push(format!(
                 "the salvage in backup {id} was not merged, because it is not as it was written ({error}): \

@@ -138,7 +138,9 @@ fn stored(table: &Table) -> Vec<String> {
 
 fn fill(session: &Session, name: &TableName, table: &Table) -> Result<(), Error> {
     let (list, name) = (stored(table).join(", "), name.sql());
-    session.run(DOING, &format!("INSERT INTO main.{name} ({list}) SELECT {list} FROM {BEFORE}.{name}"))
+    // Whatever the table asks for on a conflict: one must be an error here.
+    let from = format!("SELECT {list} FROM {BEFORE}.{name}");
+    session.run(DOING, &format!("INSERT OR ABORT INTO main.{name} ({list}) {from}"))
 }
 
 fn count(session: &Session, name: &TableName) -> Result<u64, Error> {

@@ -1,10 +1,13 @@
-//! Nothing but what was merged may have changed. Pure.
+//! Nothing but what was merged, and what the database makes follow it, may have changed. Pure.
+
+mod follow;
 
 use crate::catalog::{TableName, diff};
 use crate::engine::OtherWrites;
 use crate::fingerprint::{ColumnVerdict, Inventory, TableComparison, TableVerdict, compare};
 use crate::ledger::{Merged, MergedBack};
 use crate::report::{Check, Wrong};
+use follow::Follows;
 
 /// Compares the database before and after a merge.
 pub(super) fn only_merged(
@@ -23,10 +26,11 @@ pub(super) fn only_merged(
             check.wrong.push(Wrong { code: "catalog".to_string(), subject: change.subject.clone(), detail });
         }
     }
+    let followed = follow::followed(&after.catalog, merged);
     let mut found = Vec::new();
     for (name, table) in check.comparison.differing().filter(|(name, _)| !name.is_side_table()) {
         let of: Vec<&Merged> = merged.merged.iter().filter(|one| one.table == *name).collect();
-        if let Some(detail) = unexplained(table, &of) {
+        if let Some(detail) = unexplained(table, &of, &followed.of(name)) {
             found.push((name.to_string(), detail));
         }
     }
@@ -42,7 +46,7 @@ pub(super) fn only_merged(
 }
 
 /// Returns what the merge of these columns and rows does not explain.
-fn unexplained(table: &TableComparison, merged: &[&Merged]) -> Option<String> {
+fn unexplained(table: &TableComparison, merged: &[&Merged], followed: &Follows) -> Option<String> {
     if table.verdict != TableVerdict::Changed {
         return Some("it came or went during the merge".to_string());
     }
@@ -55,13 +59,21 @@ fn unexplained(table: &TableComparison, merged: &[&Merged]) -> Option<String> {
         // New rows change the digest of every column.
         return None;
     }
-    let put = |column: &str| merged.iter().any(|one| one.column.as_deref() == Some(column) && one.merged > 0);
+    if followed.key {
+        // Under other keys the digest of every column is another one.
+        return None;
+    }
+    let put = |column: &str| {
+        let mut merged = merged.iter();
+        followed.columns.contains(column)
+            || merged.any(|one| one.column.as_deref() == Some(column) && one.merged > 0)
+    };
     let changed =
         table.columns.iter().filter(|(name, verdict)| **verdict != ColumnVerdict::Kept && !put(name));
     let changed: Vec<&str> = changed.map(|(name, _)| name.as_str()).collect();
     match changed.is_empty() {
         false => Some(format!("values changed that were not merged: {}", changed.join(", "))),
-        true if merged.iter().all(|one| one.merged == 0) => {
+        true if followed.columns.is_empty() && merged.iter().all(|one| one.merged == 0) => {
             Some("it changed, and nothing was merged".to_string())
         }
         true => None,
@@ -96,19 +108,32 @@ mod tests {
         Merged { merged: count, ..Merged::new(&salvage, column) }
     }
 
+    fn told(table: &TableComparison, merged: &[&Merged]) -> Option<String> {
+        unexplained(table, merged, &Follows::default())
+    }
+
     #[test]
     fn only_the_merged_column_may_change() {
-        assert_eq!(unexplained(&changed(2, Changed), &[&merged(Some("rank"), 1)]), None);
-        let other = unexplained(&changed(2, Changed), &[&merged(Some("other"), 1)]);
+        assert_eq!(told(&changed(2, Changed), &[&merged(Some("rank"), 1)]), None);
+        let other = told(&changed(2, Changed), &[&merged(Some("other"), 1)]);
         assert_eq!(other.as_deref(), Some("values changed that were not merged: rank"));
-        assert!(unexplained(&changed(2, Changed), &[&merged(Some("rank"), 0)]).is_some());
-        assert!(unexplained(&changed(2, Changed), &[]).is_some());
+        assert!(told(&changed(2, Changed), &[&merged(Some("rank"), 0)]).is_some());
+        assert!(told(&changed(2, Changed), &[]).is_some());
     }
 
     #[test]
     fn as_many_rows_may_come_as_were_put_back() {
-        assert_eq!(unexplained(&changed(5, Changed), &[&merged(None, 3)]), None);
-        assert!(unexplained(&changed(6, Changed), &[&merged(None, 3)]).is_some());
-        assert!(unexplained(&changed(1, Kept), &[&merged(Some("rank"), 3)]).is_some());
+        assert_eq!(told(&changed(5, Changed), &[&merged(None, 3)]), None);
+        assert!(told(&changed(6, Changed), &[&merged(None, 3)]).is_some());
+        assert!(told(&changed(1, Kept), &[&merged(Some("rank"), 3)]).is_some());
+    }
+
+    #[test]
+    fn what_follows_a_merged_value_may_change_with_it() {
+        let follows = |column: &str, key| Follows { columns: [column.to_string()].into(), key };
+        let of = |follows: &Follows| unexplained(&changed(2, Changed), &[], follows);
+        assert_eq!(of(&follows("rank", false)), None);
+        assert!(of(&follows("other", false)).is_some());
+        assert_eq!(of(&follows("other", true)), None);
     }
 }

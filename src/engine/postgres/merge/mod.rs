@@ -116,31 +116,35 @@ impl PostgresDatabase {
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let silenced = triggers::silence(session, &tables).await?;
         let mut side = Side::new(session, operation, pieces).await?;
-        let (mut jobs, mut skipped) = (Vec::new(), Vec::new());
-        for index in in_order(pieces, &parents(session).await?) {
-            let (target, left_out) = Target::load(session, &pieces[index], index, progress).await?;
-            skipped.extend(left_out);
-            let Some(target) = target else { continue };
-            let mut job = Job::prepare(session, target, &mut side).await?;
-            job.unfinished = job.run(session).await? > 0;
-            checkpoint::reached("a piece of salvage is merged");
-            jobs.push(job);
-        }
-        retry(session, &mut jobs).await?;
-        for job in &mut jobs {
-            job.finish(session, &mut side).await?;
+        let (mut done, mut skipped) = (Vec::new(), Vec::new());
+        for turn in in_order(pieces, &parents(session).await?) {
+            let mut jobs = Vec::new();
+            for index in turn {
+                let (target, left_out) = Target::load(session, &pieces[index], index, progress).await?;
+                skipped.extend(left_out);
+                let Some(target) = target else { continue };
+                let mut job = Job::prepare(session, target, &mut side).await?;
+                job.unfinished = job.run(session).await? > 0;
+                checkpoint::reached("a piece of salvage is merged");
+                jobs.push(job);
+            }
+            retry(session, &mut jobs).await?;
+            for job in &mut jobs {
+                job.finish(session, &mut side).await?;
+            }
+            done.extend(jobs);
         }
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         triggers::restore(session, &silenced).await?;
         if mode == MergeMode::Write {
-            let merged = jobs.iter().filter(|job| job.merged.iter().any(|merged| merged.merged > 0));
+            let merged = done.iter().filter(|job| job.merged.iter().any(|merged| merged.merged > 0));
             let written: BTreeSet<&TableName> = merged.map(|job| &job.target.table).collect();
             for table in written {
                 sequences::follow(session, table).await?;
             }
         }
         let (side_table, conflicts) = side.end(session).await?;
-        let merged = jobs.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
+        let merged = done.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
         Ok((own, MergedBack { merged, conflicts, side_table }))
     }
 

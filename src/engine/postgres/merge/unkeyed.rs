@@ -97,8 +97,20 @@ pub(super) async fn rows(
     let by: Vec<String> = target.columns.iter().map(|column| format!("s.v{}", column.place)).collect();
     let live: Vec<String> =
         target.columns.iter().map(|column| format!("t.{}", identifier(&column.name))).collect();
-    let clash =
-        format!("{} IN (SELECT {} FROM ONLY {} AS t)", row_text(&by), row_text(&live), target.table.sql());
+    let told_by: Vec<(String, usize)> = target
+        .piece
+        .told_by()
+        .iter()
+        .filter_map(|name| Some((identifier(name), target.piece.place_of(name)?)))
+        .collect();
+    let ours: Vec<String> = told_by.iter().map(|(_, place)| format!("s.v{place}")).collect();
+    let live_by: Vec<String> = told_by.iter().map(|(name, _)| format!("t.{name}")).collect();
+    let clash = format!(
+        "{} IN (SELECT {} FROM ONLY {} AS t)",
+        row_text(&ours),
+        row_text(&live_by),
+        target.table.sql()
+    );
     let count: u64 =
         number(session, &format!("SELECT count(*) FROM pg_temp.{loaded} AS s WHERE {clash}")).await?;
     if count > 0 {
@@ -107,8 +119,10 @@ pub(super) async fn rows(
         let parts: Vec<String> =
             parts.map(|column| format!("s.v{} AS {}", column.place, identifier(&column.name))).collect();
         let row = object(&parts.join(", "));
+        // Which of those that are alike only in part is meant, nobody can tell.
+        let theirs = if told_by.len() == parts.len() { row.as_str() } else { "NULL" };
         let keep = format!(
-            "INSERT INTO {} SELECT {}, {row}, NULL, NULL, {row}, {row}, {} FROM pg_temp.{loaded} AS s WHERE {clash}",
+            "INSERT INTO {} SELECT {}, {row}, NULL, NULL, {row}, {theirs}, {} FROM pg_temp.{loaded} AS s WHERE {clash}",
             side.table(),
             literal(&target.table.to_string()),
             literal(THERE_ARE_SUCH)

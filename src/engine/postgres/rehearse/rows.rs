@@ -8,7 +8,7 @@ use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use crate::catalog::TableName;
 use crate::engine::Error;
-use crate::ledger::{Answers, Question, RowChanges};
+use crate::ledger::{Answers, Question, RowChanges, Telling};
 use futures_util::StreamExt;
 
 pub(super) const DOING: &str = "comparing rows";
@@ -146,8 +146,37 @@ async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Er
 }
 
 async fn whole(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
-    let before: String = question.columns.iter().map(|(name, _)| format!(", {}", text(name))).collect();
-    let after: String = (0..question.columns.len()).map(|index| format!(", c{index}")).collect();
+    let all: Vec<usize> = (0..question.columns.len()).collect();
+    let (gone, new) = groups(old, question, &all).await?;
+    let mut changes = RowChanges::of_whole_rows(gone, new);
+    if changes.changed == 0 {
+        return Ok(changes);
+    }
+    let mut telling = Telling::new(all.len());
+    while let Some(places) = telling.next() {
+        if telling.take(groups(old, question, &places).await?.1) {
+            let distinct = |places: &[usize]| {
+                let list: Vec<String> =
+                    places.iter().map(|place| text(&question.columns[*place].0)).collect();
+                format!(
+                    "SELECT count(*) FROM (SELECT DISTINCT {} FROM ONLY {} AS a) AS x",
+                    list.join(", "),
+                    question.before.sql()
+                )
+            };
+            changes.tells = numbers(old, &distinct(&places)).await? == numbers(old, &distinct(&all)).await?;
+            changes.told_by = places.iter().map(|place| question.columns[*place].0.clone()).collect();
+            break;
+        }
+    }
+    Ok(changes)
+}
+
+/// Returns how many rows are fewer than before, and how many are more, by these columns.
+async fn groups(old: &mut Session, question: &Question, places: &[usize]) -> Result<(u64, u64), Error> {
+    let before: String =
+        places.iter().map(|place| format!(", {}", text(&question.columns[*place].0))).collect();
+    let after: String = places.iter().map(|place| format!(", c{place}")).collect();
     let sql = format!(
         "SELECT coalesce(-sum(n) FILTER (WHERE n < 0), 0), coalesce(sum(n) FILTER (WHERE n > 0), 0) FROM \
          (SELECT sum(side) AS n FROM (SELECT -1 AS side, 0 AS place{before} FROM {} AS a UNION ALL \
@@ -155,7 +184,7 @@ async fn whole(old: &mut Session, question: &Question) -> Result<RowChanges, Err
         only(&question.before),
     );
     let found = numbers(old, &sql).await?;
-    Ok(RowChanges::of_whole_rows(found[0], found[1]))
+    Ok((found[0], found[1]))
 }
 
 /// Returns the one row of counts that a query gives.

@@ -10,6 +10,7 @@ mod proof;
 mod rows;
 mod side;
 mod target;
+mod together;
 mod unkeyed;
 mod values;
 
@@ -29,6 +30,9 @@ use std::collections::BTreeMap;
 use target::Target;
 
 const DOING: &str = "merging salvage";
+
+/// Why a value is not put where the engine would make another one of it.
+const TURNED: &str = "the column has another type now, and would hold another value";
 
 /// What became of a row that was written.
 #[derive(Debug, PartialEq, Eq)]
@@ -90,24 +94,27 @@ fn in_one_transaction(
     let catalog = catalog::read(session)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
-    let mut jobs = Vec::new();
-    for index in in_order(pieces, &parents(session, &catalog)?) {
-        let piece = &pieces[index];
-        let (target, left_out) = Target::of(session, &catalog, piece, index)?;
-        skipped.extend(left_out);
-        let Some(target) = target else { continue };
-        let mut job = Job::prepare(session, target, &mut side)?;
-        job.run(session, &mut side, progress)?;
-        checkpoint::reached("a piece of salvage is merged");
-        jobs.push(job);
-    }
-    retry(session, &mut jobs, &mut side)?;
-    for job in &mut jobs {
-        job.give_up(session, &mut side)?;
-        proof::prove(session, job)?;
+    let mut merged = Vec::new();
+    for turn in in_order(pieces, &parents(session, &catalog)?) {
+        let mut jobs = Vec::new();
+        for index in turn {
+            let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;
+            skipped.extend(left_out);
+            let Some(target) = target else { continue };
+            let mut job = Job::prepare(session, target, &mut side)?;
+            job.run(session, &mut side, progress)?;
+            checkpoint::reached("a piece of salvage is merged");
+            jobs.push(job);
+        }
+        retry(session, &mut jobs, &mut side)?;
+        for job in &mut jobs {
+            job.give_up(session, &mut side)?;
+            proof::prove(session, job)?;
+        }
+        merged.extend(jobs.into_iter().flat_map(|job| job.merged));
     }
     let (side_table, conflicts) = side.end();
-    let merged = jobs.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
+    merged.extend(skipped);
     let done = MergedBack { merged, conflicts, side_table };
     let end = match mode {
         // Nothing to keep is no reason to write.
@@ -121,20 +128,19 @@ fn in_one_transaction(
 }
 
 /// Tries what was refused again, as long as something gets in: a row may have waited for its parent, or for another row to
-/// give up a value that must be unique.
+/// give up a value that must be unique, or a row and its parent for each other.
 fn retry(session: &Session, jobs: &mut [Job<'_>], side: &mut Side<'_>) -> Result<(), Error> {
-    for round in 1.. {
+    loop {
         let mut progressed = false;
         for job in jobs.iter_mut().filter(|job| job.refused > 0) {
             let before = job.refused;
-            job.run_refused(session, side, round)?;
+            job.run_refused(session, side)?;
             progressed |= job.refused < before;
         }
-        if !progressed {
-            break;
+        if !progressed && !together::put(session, jobs, side)? {
+            return Ok(());
         }
     }
-    Ok(())
 }
 
 /// Returns which tables each table refers to.
@@ -196,8 +202,9 @@ impl<'p> Job<'p> {
         Ok(())
     }
 
-    fn run_refused(&mut self, session: &Session, side: &mut Side<'_>, round: u32) -> Result<(), Error> {
-        let from = Feed::Table(feed::Aside::name(&self.target, round - 1));
+    fn run_refused(&mut self, session: &Session, side: &mut Side<'_>) -> Result<(), Error> {
+        let round = self.target.round + 1;
+        let from = Feed::Table(feed::Aside::name(&self.target, self.target.round));
         let aside = feed::Aside::create(session, &self.target, round)?;
         let (target, merged) = (&self.target, &mut self.merged);
         let mut hand = target.hand(session)?;

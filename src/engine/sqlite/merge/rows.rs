@@ -4,7 +4,7 @@ use super::super::session::Session;
 use super::feed::{Bound, value};
 use super::side::{self, Side};
 use super::target::{Hand, Target};
-use super::{DOING, Written, guarded, written};
+use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
 use crate::engine::{BOTH_CHANGED, Conflict, Error, Merged, Value};
 use rusqlite::Statement;
@@ -32,10 +32,46 @@ impl<'s> RowHand<'s> {
         let (list, table) = (columns.join(", "), target.table.sql());
         let select = format!("SELECT {list} FROM main.{table} WHERE {}", target.condition);
         let marks = vec!["?"; columns.len()].join(", ");
-        let insert = format!("INSERT INTO main.{table} ({list}) VALUES ({marks})");
+        // A table may ask for conflicts to be replaced or ignored, which would cost rows written since.
+        let insert = format!("INSERT OR ABORT INTO main.{table} ({list}) VALUES ({marks})");
         let (select, insert) =
             (session.prepare(&select).map_err(failed)?, session.prepare(&insert).map_err(failed)?);
         Ok(Self { session, target, select, insert })
+    }
+
+    /// Inserts the row. Where a column has another type than it had, makes sure that the row holds what was salvaged; the
+    /// one who called undoes what is refused.
+    fn put(&mut self, values: &[Value<'_>]) -> Result<Written, Error> {
+        let ours = self.target.columns.iter().map(|column| Bound(values[column.place]));
+        let written = written(self.session, self.insert.execute(rusqlite::params_from_iter(ours)))?;
+        if written != Written::Done || !self.target.columns.iter().any(|column| column.retyped) {
+            return Ok(written);
+        }
+        Ok(match self.is_as_salvaged(values)? {
+            true => Written::Done,
+            false => Written::Refused(TURNED.to_string()),
+        })
+    }
+
+    fn is_as_salvaged(&mut self, values: &[Value<'_>]) -> Result<bool, Error> {
+        if !self.target.found_by.is_empty() {
+            return Ok(matches!(self.look(values)?, Live::Same));
+        }
+        let Some(rowid) = &self.target.rowid else { return Ok(false) };
+        let failed = |error| self.session.failed(DOING, error);
+        let columns: Vec<String> = self.target.columns.iter().map(|column| quote(&column.name)).collect();
+        let table = self.target.table.sql();
+        let sql =
+            format!("SELECT {} FROM main.{table} WHERE {rowid} = last_insert_rowid()", columns.join(", "));
+        let mut select = self.session.prepare_cached(&sql).map_err(failed)?;
+        let mut rows = select.query([]).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(false) };
+        for (index, column) in self.target.columns.iter().enumerate() {
+            if !values[column.place].is_same(value(row.get_ref(index).map_err(failed)?)) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn look(&mut self, values: &[Value<'_>]) -> Result<Live, Error> {
@@ -94,10 +130,7 @@ impl Hand for RowHand<'_> {
                 self.conflict(values, Some(theirs), BOTH_CHANGED, side)?;
             }
             Live::Absent => {
-                let (session, insert) = (self.session, &mut self.insert);
-                let ours = self.target.columns.iter().map(|column| Bound(values[column.place]));
-                let work = || written(session, insert.execute(rusqlite::params_from_iter(ours)));
-                let outcome = guarded(session, self.target, work)?;
+                let outcome = guarded(self.session, self.target, || self.put(values))?;
                 if outcome != Written::Done {
                     return Ok(outcome);
                 }
@@ -105,6 +138,24 @@ impl Hand for RowHand<'_> {
             }
         }
         Ok(Written::Done)
+    }
+
+    fn vacate(&mut self, _: &[Value<'_>], _: u64) -> Result<Written, Error> {
+        Ok(Written::Done)
+    }
+
+    fn place(&mut self, values: &[Value<'_>], _: u64, merged: &mut [Merged]) -> Result<Written, Error> {
+        let outcome = match self.look(values)? {
+            Live::Absent => self.put(values)?,
+            // It has come meanwhile, and is counted when it is looked at by itself.
+            Live::Same | Live::Other(_) => Written::Refused(BOTH_CHANGED.to_string()),
+        };
+        merged[0].merged += u64::from(outcome == Written::Done);
+        Ok(outcome)
+    }
+
+    fn differing(&mut self, _: &[Value<'_>], _: &mut Side<'_>) -> Result<(), Error> {
+        Ok(())
     }
 
     fn give_up(

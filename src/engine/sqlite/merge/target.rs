@@ -1,5 +1,6 @@
 //! Where a piece goes: the live table, as far as it still has what the piece is about.
 
+use super::super::scan::rowid_name;
 use super::super::session::Session;
 use super::rows::RowHand;
 use super::side::Side;
@@ -21,6 +22,8 @@ pub(super) struct Target<'p> {
     /// How many values each row of the feed has.
     pub width: usize,
     pub columns: Vec<TargetColumn>,
+    /// A name of its rowid, if it has one.
+    pub rowid: Option<String>,
     /// Whether a foreign key is checked only at the commit, so that each row must be asked about.
     pub deferred: bool,
     /// In which round the rows were refused that still are.
@@ -75,6 +78,15 @@ pub(super) trait Hand {
         merged: &mut [Merged],
         side: &mut Side<'_>,
     ) -> Result<Written, Error>;
+
+    /// Puts something in the place of the values that are to be put back, so that they are in nobody's way.
+    fn vacate(&mut self, values: &[Value<'_>], place: u64) -> Result<Written, Error>;
+
+    /// Writes the row, or the values whose places were vacated; counts.
+    fn place(&mut self, values: &[Value<'_>], place: u64, merged: &mut [Merged]) -> Result<Written, Error>;
+
+    /// Writes down as conflicts the values that are others than the salvaged ones.
+    fn differing(&mut self, values: &[Value<'_>], side: &mut Side<'_>) -> Result<(), Error>;
 
     /// Writes down as a conflict what a constraint refuses for good.
     fn give_up(
@@ -141,7 +153,7 @@ impl<'p> Target<'p> {
         }
         let matched = piece.matched_by();
         let conditions: Vec<String> =
-            (1..).zip(matched).map(|(at, name)| format!("{} = ?{at}", quote(name))).collect();
+            (1..).zip(matched).map(|(at, name)| format!("{} IS ?{at}", quote(name))).collect();
         let target = Self {
             piece,
             index,
@@ -150,6 +162,7 @@ impl<'p> Target<'p> {
             found_by: matched.iter().filter_map(|name| piece.place_of(name)).collect(),
             width: piece.columns.len(),
             columns,
+            rowid: rowid_name(table),
             deferred: has_deferred_keys(table),
             round: 0,
         };

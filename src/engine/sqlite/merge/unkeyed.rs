@@ -128,6 +128,7 @@ pub(super) fn rows<'p>(
              CREATE TEMP TABLE {due} AS SELECT * FROM temp.{piece} WHERE NOT {is_there}"
         ),
     )?;
+    let all = target.piece.told_by().len() == target.columns.len();
     Feed::Table(there).each(session, &mut |values| {
         merged[0].conflicts += 1;
         let columns = target.columns.iter();
@@ -138,7 +139,8 @@ pub(super) fn rows<'p>(
             column: None,
             base: None,
             ours: Some(row.clone()),
-            theirs: Some(row),
+            // Which of those that are alike only in part is meant, nobody can tell.
+            theirs: all.then_some(row),
             reason: THERE_ARE_SUCH.to_string(),
         })
     })?;
@@ -166,7 +168,7 @@ fn load(session: &Session, target: &Target<'_>) -> Result<(String, String, Strin
 /// Returns the condition that a loaded row and a live one hold the same, by type and bytes.
 fn alike(target: &Target<'_>, loaded: &str, live: &str) -> String {
     let piece = target.piece;
-    let parts = piece.matched_by().iter().filter_map(|name| {
+    let parts = piece.told_by().iter().filter_map(|name| {
         let (one, other) =
             (format!("{loaded}.v{}", piece.place_of(name)?), format!("{live}.{}", quote(name)));
         Some(format!("{one} COLLATE BINARY IS {other} AND typeof({one}) = typeof({other})"))

@@ -4,7 +4,8 @@ use super::super::session::Session;
 use super::feed::{Bound, value};
 use super::side::{self, Side};
 use super::target::{Hand, Target};
-use super::{DOING, Written, guarded, written};
+use super::together::apart;
+use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
 use crate::engine::{AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, Merged, Scalar, Value, decide};
 use rusqlite::Statement;
@@ -60,8 +61,16 @@ impl<'s> ValueHand<'s> {
         }
     }
 
-    /// Sets the columns that are marked.
+    /// Sets the columns that are marked to what was salvaged.
     fn put(&mut self, values: &[Value<'_>]) -> Result<Written, Error> {
+        let written = self.set(values, None)?;
+        let mut set = self.target.columns.iter().zip(&self.set);
+        let retyped = set.any(|(column, set)| *set && column.retyped);
+        if retyped && written == Written::Done { self.hold_to_it(values) } else { Ok(written) }
+    }
+
+    /// Sets the columns that are marked: to what was salvaged, or to values out of everybody's way.
+    fn set(&mut self, values: &[Value<'_>], out_of_the_way: Option<u64>) -> Result<Written, Error> {
         let (session, target) = (self.session, self.target);
         if !self.updates.contains_key(&self.set) {
             let first = target.found_by.len() + 1;
@@ -71,7 +80,7 @@ impl<'s> ValueHand<'s> {
                 .map(|(at, (column, _))| format!("{} = ?{at}", quote(&column.name)))
                 .collect();
             let sql = format!(
-                "UPDATE main.{} SET {} WHERE {}",
+                "UPDATE OR ABORT main.{} SET {} WHERE {}",
                 target.table.sql(),
                 set.join(", "),
                 target.condition
@@ -82,10 +91,25 @@ impl<'s> ValueHand<'s> {
         let Some(update) = self.updates.get_mut(&self.set) else { return Ok(Written::Done) };
         let chosen = target.columns.iter().zip(&self.set).filter(|(_, set)| **set);
         let ours = chosen.map(|(column, _)| values[column.place]);
-        let all = target.found(values).chain(ours).map(Bound);
-        let written = written(session, update.execute(rusqlite::params_from_iter(all)))?;
-        let retyped = target.columns.iter().zip(&self.set).any(|(column, set)| *set && column.retyped);
-        if retyped && written == Written::Done { self.hold_to_it(values) } else { Ok(written) }
+        let vacated: Vec<Scalar> = match out_of_the_way {
+            Some(place) => ours.clone().map(|ours| apart(place, ours)).collect(),
+            None => Vec::new(),
+        };
+        let new = ours.enumerate().map(|(at, ours)| vacated.get(at).map_or(ours, Scalar::as_value));
+        let all = target.found(values).chain(new).map(Bound);
+        written(session, update.execute(rusqlite::params_from_iter(all)))
+    }
+
+    /// Returns the values of the row now; none when there is no one row.
+    fn now(&mut self, values: &[Value<'_>]) -> Result<Option<Vec<Scalar>>, Error> {
+        let failed = |error| self.session.failed(DOING, error);
+        let found = rusqlite::params_from_iter(self.target.found(values).map(Bound));
+        let mut rows = self.select.query(found).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+        let all =
+            (0..self.target.columns.len()).map(|index| row.get_ref(index).map(|one| value(one).to_scalar()));
+        let now = all.collect::<Result<_, _>>().map_err(failed)?;
+        Ok(rows.next().map_err(failed)?.is_none().then_some(now))
     }
 
     /// Makes sure that the columns, which have another type than they had, hold what was salvaged; otherwise undoes it.
@@ -93,9 +117,7 @@ impl<'s> ValueHand<'s> {
         let Live::One(now) = self.look(values)? else { return Ok(Written::Done) };
         let turned = now.iter().zip(&self.set).any(|(decision, set)| *set && *decision != Decision::Already);
         if turned {
-            return Ok(Written::Refused(
-                "the column has another type now, and would hold another value".to_string(),
-            ));
+            return Ok(Written::Refused(TURNED.to_string()));
         }
         Ok(Written::Done)
     }
@@ -170,6 +192,43 @@ impl Hand for ValueHand<'_> {
             }
         }
         Ok(Written::Done)
+    }
+
+    fn vacate(&mut self, values: &[Value<'_>], place: u64) -> Result<Written, Error> {
+        let alone = || Ok(Written::Refused(BOTH_CHANGED.to_string()));
+        let Live::One(decisions) = self.look(values)? else { return alone() };
+        for (set, decision) in self.set.iter_mut().zip(&decisions) {
+            *set = *decision == Decision::Put;
+        }
+        if !self.set.contains(&true) {
+            return alone();
+        }
+        self.set(values, Some(place))
+    }
+
+    fn place(&mut self, values: &[Value<'_>], place: u64, merged: &mut [Merged]) -> Result<Written, Error> {
+        let Some(now) = self.now(values)? else { return Ok(Written::Refused(AMBIGUOUS.to_string())) };
+        let ours = |index: usize| values[self.target.columns[index].place];
+        for (index, theirs) in now.iter().enumerate() {
+            let vacated = apart(place, ours(index)).as_value().is_same(theirs.as_value());
+            self.set[index] = vacated;
+            match () {
+                () if vacated => merged[index].merged += 1,
+                () if ours(index).is_same(theirs.as_value()) => merged[index].already += 1,
+                () => merged[index].conflicts += 1,
+            }
+        }
+        self.put(values)
+    }
+
+    fn differing(&mut self, values: &[Value<'_>], side: &mut Side<'_>) -> Result<(), Error> {
+        let Some(now) = self.now(values)? else { return Ok(()) };
+        for (index, theirs) in now.iter().enumerate() {
+            if !values[self.target.columns[index].place].is_same(theirs.as_value()) {
+                self.conflict(values, index, BOTH_CHANGED, side)?;
+            }
+        }
+        Ok(())
     }
 
     fn give_up(

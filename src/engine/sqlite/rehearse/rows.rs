@@ -8,7 +8,7 @@ use super::super::session::Session;
 use super::{BEFORE, attach};
 use crate::catalog::{TableName, quote};
 use crate::engine::Error;
-use crate::ledger::{Answers, Question, ROWID, RowChanges};
+use crate::ledger::{Answers, Question, ROWID, RowChanges, Telling};
 use rusqlite::OpenFlags;
 use std::path::Path;
 
@@ -86,13 +86,46 @@ pub(in super::super) fn differs(one: &str, other: &str) -> String {
 }
 
 fn whole(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
+    let all: Vec<usize> = (0..question.columns.len()).collect();
+    let (gone, new) = groups(session, question, &all, old, now)?;
+    let mut changes = RowChanges::of_whole_rows(gone, new);
+    if changes.changed == 0 {
+        return Ok(changes);
+    }
+    let mut telling = Telling::new(all.len());
+    while let Some(places) = telling.next() {
+        if telling.take(groups(session, question, &places, old, now)?.1) {
+            let distinct = |places: &[usize]| {
+                let list = places.iter().map(|place| typed(&quote(&question.columns[*place].0)));
+                let list = list.collect::<Vec<_>>().join(", ");
+                numbers(session, &format!("SELECT count(*) FROM (SELECT DISTINCT {list} FROM {old})"))
+            };
+            changes.tells = distinct(&places)? == distinct(&all)?;
+            changes.told_by = places.iter().map(|place| question.columns[*place].0.clone()).collect();
+            break;
+        }
+    }
+    Ok(changes)
+}
+
+fn typed(column: &str) -> String {
+    format!("{column} COLLATE BINARY, typeof({column})")
+}
+
+/// Returns how many rows are fewer than before, and how many are more, by these columns.
+fn groups(
+    session: &Session,
+    question: &Question,
+    places: &[usize],
+    old: &str,
+    now: &TableName,
+) -> Result<(u64, u64), Error> {
     let list = |side: fn(&(String, String)) -> &String| -> String {
-        let names = question.columns.iter().enumerate();
-        names.map(|(index, pair)| format!("{} AS c{index}, ", quote(side(pair)))).collect()
+        let names = places.iter().map(|place| (place, side(&question.columns[*place])));
+        names.map(|(place, name)| format!("{} AS c{place}, ", quote(name))).collect()
     };
-    let groups =
-        (0..question.columns.len()).map(|index| format!("c{index} COLLATE BINARY, typeof(c{index})"));
-    let groups: Vec<String> = std::iter::once("side".to_string()).chain(groups).collect();
+    let by = places.iter().map(|place| typed(&format!("c{place}")));
+    let by: Vec<String> = std::iter::once("side".to_string()).chain(by).collect();
     let sql = format!(
         "SELECT coalesce(sum(CASE WHEN n < 0 THEN -n END), 0), coalesce(sum(CASE WHEN n > 0 THEN n END), 0)
         FROM (SELECT sum(n) AS n FROM (SELECT {}0 AS side, -1 AS n FROM {old}
@@ -100,10 +133,10 @@ fn whole(session: &Session, question: &Question, old: &str, now: &TableName) -> 
         list(|pair| &pair.0),
         list(|pair| &pair.1),
         now.sql(),
-        groups.join(", ")
+        by.join(", ")
     );
     let found = numbers(session, &sql)?;
-    Ok(RowChanges::of_whole_rows(found[0], found[1]))
+    Ok((found[0], found[1]))
 }
 
 /// Returns the one row of counts that a query gives.
