@@ -4,6 +4,7 @@
 //! Everything is kept in sorted maps, so that two equal catalogs have equal JSON and [`Catalog::sha256`] can stand
 //! for "the schema that a plan was made for".
 
+mod content;
 mod diff;
 mod identity;
 mod name;

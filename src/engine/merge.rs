@@ -36,6 +36,8 @@ pub struct Piece {
     /// Pieces of an earlier turn are merged, tried again and proved before those of a later one begin: what an older
     /// backup holds belongs over what a newer one puts back.
     pub turn: usize,
+    /// How far the sequences of the database were when it was saved, by name, as its fingerprint has them.
+    pub sequences: Arc<BTreeMap<String, i64>>,
 }
 
 /// Hands out the rows of a file, as often as it is asked.
@@ -238,7 +240,14 @@ mod tests {
             columns: Vec::new(),
             returned: BTreeMap::new(),
         };
-        Piece { salvage, columns: Vec::new(), rows: 0, source: Arc::new(Nothing), turn: 0 }
+        Piece {
+            salvage,
+            columns: Vec::new(),
+            rows: 0,
+            source: Arc::new(Nothing),
+            turn: 0,
+            sequences: Arc::default(),
+        }
     }
 
     #[test]

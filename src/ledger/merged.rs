@@ -3,6 +3,7 @@
 use super::{Salvage, SalvageKind};
 use crate::catalog::TableName;
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// What became of one column of one table, or of whole rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -66,12 +67,24 @@ pub struct MergedBack {
     /// Where all conflicts are kept in the database; none when there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub side_table: Option<TableName>,
+    /// The triggers of tables into which something was put, which did not fire: what each would have done was not done.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silent: Vec<String>,
+    /// Full-text indexes of these tables that could not be built anew, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stale: Vec<(TableName, String)>,
 }
 
 impl MergedBack {
     /// Returns how many values and rows were put back.
     pub fn count(&self) -> u64 {
         self.merged.iter().map(|merged| merged.merged).sum()
+    }
+
+    /// Returns the tables into which something was put.
+    pub fn written(&self) -> BTreeSet<TableName> {
+        let put = self.merged.iter().filter(|merged| merged.merged > 0);
+        put.map(|merged| merged.table.clone()).collect()
     }
 
     /// Returns how many conflicts there are.

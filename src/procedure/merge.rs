@@ -92,7 +92,9 @@ fn chosen(backup: &Backup, tables: &[String]) -> Result<Vec<Piece>, Failure> {
 
 fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
     let found = tabular::salvaged(&backup.folder.join(EXPORTS))?;
-    Ok(found.into_iter().map(|(_, piece)| piece).collect())
+    let before = snapshot::read_inventory(backup, "before.json");
+    let sequences = Arc::new(before.map(|before| before.fingerprint.sequences).unwrap_or_default());
+    Ok(found.into_iter().map(|(_, piece)| Piece { sequences: sequences.clone(), ..piece }).collect())
 }
 
 /// Tells whether a table was meant, with its schema or without.
@@ -131,7 +133,7 @@ async fn by_hand(
     let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
     let (after, check) =
         checked(ports, op, &saved, &saved.inventory, &merged, &others).await.map_err(with_backup)?;
-    let notes = check.unsure.clone();
+    let notes = check.unsure.iter().cloned().chain(left_undone(&merged)).collect();
     let kept = op.step(Step::Finish, keep(ports, op_id(op), &saved, &after, &merged)).await;
     let files = kept.map_err(with_backup)?.what;
     let rows = saved.backup.manifest.from.clone();
@@ -171,6 +173,21 @@ fn sentence(merged: &MergedBack) -> String {
         merged.count(),
         merged.conflicts()
     )
+}
+
+/// Says what a merge has not done because nobody but the application can say whether it should be.
+fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
+    let silent = (!merged.silent.is_empty()).then(|| {
+        format!(
+            "for what was put back no trigger has fired; what these do was not done: {}",
+            merged.silent.join(", ")
+        )
+    });
+    let stale = merged.stale.iter().map(|(index, why)| {
+        let sql = format!("INSERT INTO {0} ({0}) VALUES ('rebuild')", index.sql());
+        format!("the full-text index {index} does not know what was put back, and could not be built anew ({why}): {sql}")
+    });
+    silent.into_iter().chain(stale.collect::<Vec<_>>())
 }
 
 /// Looks at the database after a merge: nothing but what was merged may have changed since `before`.
@@ -361,7 +378,7 @@ pub(super) async fn after_downgrade(
     let kept = keep(ports, op_id(op), saved, &inventory, &merged).await;
     let files =
         kept.map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?.what;
-    let notes = check.unsure.into_iter().chain(found.notes).collect();
+    let notes = check.unsure.into_iter().chain(left_undone(&merged)).chain(found.notes).collect();
     Ok(After { inventory, merge: Some(facts(&found.backups, merged, files)), notes })
 }
 

@@ -194,7 +194,8 @@ fn judge(
     }
     let mut found: Vec<(String, String)> = Vec::new();
     for (name, _) in check.comparison.differing() {
-        if !done.iter().any(|one| one.table == *name) {
+        let mut put_back = done.iter().map(|one| &one.table);
+        if !put_back.clone().any(|table| table == name) && !after.catalog.follows_any(name, &mut put_back) {
             found.push((name.to_string(), "it changed, and was not to be put back".to_string()));
         }
     }
@@ -244,6 +245,13 @@ pub(super) async fn recover(
         // One that stands keeps its definition; one that was gone is made as the backup has it.
         if let Some(table) = expected.catalog.tables.get(&name) {
             restored.catalog.tables.entry(name).or_insert_with(|| table.clone());
+        }
+    }
+    // A full-text index over them was built anew.
+    let tables: Vec<TableName> = fact(TABLES).lines().filter_map(TableName::parse).collect();
+    for (name, print) in &now.fingerprint.tables {
+        if now.catalog.follows_any(name, tables.iter()) {
+            restored.fingerprint.tables.insert(name.clone(), print.clone());
         }
     }
     let mut report = report(ports, &state.operation, &state.from);

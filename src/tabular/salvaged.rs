@@ -40,7 +40,14 @@ pub fn salvaged(folder: &Path) -> Result<Vec<(Sidecar, Piece)>, Error> {
         let columns = columns
             .map(|column| ShapeColumn { name: column.name.clone(), type_name: column.type_name.clone() });
         let source = Arc::new(CsvGz { place: csv, width: sidecar.columns.len() });
-        let piece = Piece { salvage, columns: columns.collect(), rows: sidecar.rows, source, turn: 0 };
+        let piece = Piece {
+            salvage,
+            columns: columns.collect(),
+            rows: sidecar.rows,
+            source,
+            turn: 0,
+            sequences: Arc::default(),
+        };
         let names = piece.matched_by().iter().chain(&piece.salvage.columns);
         if let Some(name) = names.into_iter().find(|name| piece.place_of(name).is_none()) {
             return Err(not_as_written(format!("its CSV has no column {name}")));

@@ -29,6 +29,7 @@ mod sink;
 mod snapshot;
 mod swap;
 mod table;
+mod text_index;
 mod view;
 mod wal;
 mod writer;

@@ -8,7 +8,7 @@ use super::merge::silence_triggers;
 use super::scan::rowid_name;
 use super::session::{Session, frozen_uri};
 use super::snapshot::file_in;
-use super::{catalog, findings};
+use super::{catalog, findings, text_index};
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, Finding, Table, TableName, quote};
 use crate::engine::{Error, RestoredTable};
@@ -79,6 +79,7 @@ fn in_one_transaction(
         if !is_there {
             make(session, name, "type <> 'table'")?;
         }
+        keep_counting(session, name)?;
         let rows = count(session, name)?;
         prove(session, name, table, rows)?;
         progress.at(&name.to_string(), Amount { rows, bytes: 0 }, None);
@@ -86,6 +87,10 @@ fn in_one_transaction(
         done.push(RestoredTable { table: name.clone(), created: !is_there, rows_before, rows });
     }
     refuse_new_broken_keys(session, tables, &known)?;
+    let stale = text_index::rebuild(session, &catalog::read(session)?, &tables.iter().cloned().collect())?;
+    if let Some((index, detail)) = stale.into_iter().next() {
+        return Err(Error::Driver { doing: format!("rebuilding the full-text index {index}"), detail });
+    }
     checkpoint::reached("before the commit of tables");
     session.run("committing the tables", "COMMIT")?;
     checkpoint::reached("after the commit of tables");
@@ -141,6 +146,36 @@ fn fill(session: &Session, name: &TableName, table: &Table) -> Result<(), Error>
     // Whatever the table asks for on a conflict: one must be an error here.
     let from = format!("SELECT {list} FROM {BEFORE}.{name}");
     session.run(DOING, &format!("INSERT OR ABORT INTO main.{name} ({list}) {from}"))
+}
+
+/// Lets the counter of an AUTOINCREMENT column go on from where it is, or was when the snapshot was taken: a number that
+/// was given out is not given out again.
+fn keep_counting(session: &Session, name: &TableName) -> Result<(), Error> {
+    let counted: i64 = session
+        .one(DOING, &format!("SELECT count(*) FROM {BEFORE}.sqlite_schema WHERE name = 'sqlite_sequence'"))?;
+    if counted == 0 {
+        return Ok(());
+    }
+    let sql = format!(
+        "SELECT max(CAST(seq AS INTEGER)) FROM {BEFORE}.sqlite_sequence WHERE name = ?1 COLLATE NOCASE"
+    );
+    let failed = |error| session.failed(DOING, error);
+    let then: Option<i64> = session.query_row(&sql, [&name.name], |row| row.get(0)).map_err(failed)?;
+    then.map_or(Ok(()), |then| count_from(session, name, then))
+}
+
+/// Sets the counter of a table to no less than this. Where it has none, one is made only for a table that is counted.
+pub(super) fn count_from(session: &Session, name: &TableName, then: i64) -> Result<(), Error> {
+    if !session.has_table("sqlite_sequence")? {
+        return Ok(());
+    }
+    let failed = |error| session.failed("setting sequences", error);
+    let sql = "UPDATE sqlite_sequence SET seq = ?2 WHERE name = ?1 COLLATE NOCASE AND coalesce(CAST(seq AS INTEGER), 0) < ?2";
+    session.execute(sql, rusqlite::params![name.name, then]).map_err(failed)?;
+    let sql = "INSERT INTO sqlite_sequence (name, seq) SELECT s.name, ?2 FROM sqlite_schema s WHERE s.type = 'table'
+        AND s.name = ?1 COLLATE NOCASE AND s.sql LIKE '%AUTOINCREMENT%'
+        AND NOT EXISTS (SELECT 1 FROM sqlite_sequence q WHERE q.name = s.name)";
+    session.execute(sql, rusqlite::params![name.name, then]).map(|_| ()).map_err(failed)
 }
 
 fn count(session: &Session, name: &TableName) -> Result<u64, Error> {

@@ -27,8 +27,12 @@ pub(super) fn only_merged(
         }
     }
     let followed = follow::followed(&after.catalog, merged);
+    let written = merged.written();
     let mut found = Vec::new();
     for (name, table) in check.comparison.differing().filter(|(name, _)| !name.is_side_table()) {
+        if after.catalog.follows_any(name, written.iter()) {
+            continue;
+        }
         let of: Vec<&Merged> = merged.merged.iter().filter(|one| one.table == *name).collect();
         if let Some(detail) = unexplained(table, &of, &followed.of(name)) {
             found.push((name.to_string(), detail));

@@ -75,7 +75,15 @@ DELETE FROM box WHERE id = 2; UPDATE box SET x1 = 3 WHERE id = 1;",
         salvaged(&sandbox, "box.rows")
     );
     let run = sandbox.ripcord(&["downgrade", "-1"]);
-    run.expect_code(0).stdout_has("its rows are put back by hand, by INSERT");
+    run.expect_code(0).stdout_lacks("by hand");
+    assert_eq!(
+        db.query("SELECT rowid, body FROM fts; SELECT rowid, body FROM fts_old;"),
+        "1|hello world\n2|foo\n7|bar\n3|old"
+    );
+    assert_eq!(
+        db.query("SELECT id, x1 FROM box; SELECT rowid FROM fts WHERE fts MATCH 'bar';"),
+        "1|2.5\n2|4.0\n7"
+    );
 }
 
 #[test]

@@ -144,8 +144,9 @@ impl PostgresDatabase {
             }
         }
         let (side_table, conflicts) = side.end(session).await?;
-        let merged = done.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
-        Ok((own, MergedBack { merged, conflicts, side_table }))
+        let merged: Vec<Merged> = done.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
+        let silent = triggers::silent(&silenced, &merged);
+        Ok((own, MergedBack { merged, conflicts, side_table, silent, ..MergedBack::default() }))
     }
 
     /// Ends one of our own sessions, and waits until it is gone.

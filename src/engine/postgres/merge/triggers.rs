@@ -4,11 +4,18 @@ use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::DOING;
 use crate::catalog::TableName;
-use crate::engine::Error;
+use crate::engine::{Error, Merged};
+use crate::ledger::SalvageKind;
 use std::collections::BTreeSet;
 
 /// One trigger or rule that was silenced, and the statement that sets it back.
-pub(in super::super) struct Silenced(String);
+pub(in super::super) struct Silenced {
+    back: String,
+    table: TableName,
+    /// The trigger's name and, where it would have fired, for what: inserted rows, updated ones.
+    name: String,
+    fires_for: [bool; 2],
+}
 
 /// Disables the triggers and rules of these tables that are not disabled already.
 pub(in super::super) async fn silence(
@@ -20,10 +27,10 @@ pub(in super::super) async fn silence(
         let number = literal(&table.sql());
         // In version 13 what a partition has of its parent's triggers counts as internal.
         let sql = format!(
-            "SELECT 'TRIGGER', g.tgname, g.tgenabled FROM pg_trigger g WHERE g.tgrelid = to_regclass({number}) \
+            "SELECT 'TRIGGER', g.tgname, g.tgenabled, g.tgtype & 4 <> 0, g.tgtype & 16 <> 0 FROM pg_trigger g WHERE g.tgrelid = to_regclass({number}) \
              AND (NOT g.tgisinternal OR g.tgparentid <> 0) AND g.tgenabled <> 'D' \
              AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.oid = g.tgconstraint AND k.contype = 'f') \
-             UNION ALL SELECT 'RULE', r.rulename, r.ev_enabled FROM pg_rewrite r \
+             UNION ALL SELECT 'RULE', r.rulename, r.ev_enabled, r.ev_type = '3', r.ev_type = '2' FROM pg_rewrite r \
              WHERE r.ev_class = to_regclass({number}) AND r.rulename <> '_RETURN' AND r.ev_enabled <> 'D' ORDER BY 1, 2"
         );
         for row in session.rows("looking for triggers", &sql).await? {
@@ -35,7 +42,13 @@ pub(in super::super) async fn silence(
             };
             let alter = format!("ALTER TABLE ONLY {}", table.sql());
             session.run(DOING, &format!("{alter} DISABLE {what} {name}")).await?;
-            silenced.push(Silenced(format!("{alter} {how} {what} {name}")));
+            let fires = row.text(2) != "R";
+            silenced.push(Silenced {
+                back: format!("{alter} {how} {what} {name}"),
+                table: table.clone(),
+                name: row.text(1).to_string(),
+                fires_for: [fires && row.is(3), fires && row.is(4)],
+            });
         }
     }
     Ok(silenced)
@@ -43,8 +56,17 @@ pub(in super::super) async fn silence(
 
 /// Sets each back to what it was.
 pub(in super::super) async fn restore(session: &mut Session, silenced: &[Silenced]) -> Result<(), Error> {
-    for Silenced(sql) in silenced {
-        session.run("setting triggers back", sql).await?;
+    for one in silenced {
+        session.run("setting triggers back", &one.back).await?;
     }
     Ok(())
+}
+
+/// Returns those that would have fired for what was merged.
+pub(super) fn silent(silenced: &[Silenced], merged: &[Merged]) -> Vec<String> {
+    let fired = silenced.iter().filter(|one| {
+        let mut merged = merged.iter().filter(|merged| merged.merged > 0 && merged.table == one.table);
+        merged.any(|merged| one.fires_for[usize::from(merged.what == SalvageKind::Values)])
+    });
+    fired.map(|one| format!("{} on {}", one.name, one.table)).collect()
 }

@@ -16,7 +16,8 @@ mod values;
 
 use super::Site;
 use super::session::Session;
-use super::{catalog, failure, raw};
+use super::table::count_from;
+use super::{catalog, failure, raw, text_index};
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
 use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
@@ -26,7 +27,7 @@ use feed::Feed;
 use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 use side::Side;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use target::Target;
 
 const DOING: &str = "merging salvage";
@@ -111,11 +112,19 @@ fn in_one_transaction(
             job.give_up(session, &mut side)?;
             proof::prove(session, job)?;
         }
+        for job in jobs.iter().filter(|job| job.put_rows()) {
+            let (table, sequences) = (&job.target.table, &job.target.piece.sequences);
+            let named = sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&table.name));
+            named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
+        }
         merged.extend(jobs.into_iter().flat_map(|job| job.merged));
     }
     let (side_table, conflicts) = side.end();
     merged.extend(skipped);
-    let done = MergedBack { merged, conflicts, side_table };
+    let mut done = MergedBack { merged, conflicts, side_table, ..MergedBack::default() };
+    let written = done.written();
+    done.silent = silent(&catalog, &done.merged);
+    done.stale = text_index::rebuild(session, &catalog, &written)?;
     let end = match mode {
         // Nothing to keep is no reason to write.
         MergeMode::Write if done.count() + done.conflicts() > 0 => "COMMIT",
@@ -141,6 +150,23 @@ fn retry(session: &Session, jobs: &mut [Job<'_>], side: &mut Side<'_>) -> Result
             return Ok(());
         }
     }
+}
+
+/// Returns the triggers that would have fired.
+fn silent(catalog: &Catalog, merged: &[Merged]) -> Vec<String> {
+    let mut found = BTreeSet::new();
+    for one in merged.iter().filter(|one| one.merged > 0) {
+        let event = if one.what == SalvageKind::Rows { "INSERT" } else { "UPDATE" };
+        let triggers = catalog.tables.get(&one.table).map(|table| &table.triggers);
+        for (name, text) in triggers.into_iter().flatten() {
+            // The event stands before the table; behind it there may be every other one.
+            let head = text.to_ascii_uppercase();
+            if head.split(" ON ").next().is_some_and(|head| head.contains(event)) {
+                found.insert(format!("{name} on {}", one.table));
+            }
+        }
+    }
+    found.into_iter().collect()
 }
 
 /// Returns which tables each table refers to.
@@ -176,6 +202,11 @@ impl<'p> Job<'p> {
             (true, SalvageKind::Rows) => unkeyed::rows(session, target, side, &mut merged)?,
         };
         Ok(Self { target, feed, merged, refused: 0 })
+    }
+
+    fn put_rows(&self) -> bool {
+        let mut merged = self.merged.iter();
+        self.target.piece.salvage.what == SalvageKind::Rows && merged.any(|merged| merged.merged > 0)
     }
 
     fn run(&mut self, session: &Session, side: &mut Side<'_>, progress: &Progress) -> Result<(), Error> {

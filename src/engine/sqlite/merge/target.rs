@@ -8,7 +8,7 @@ use super::values::ValueHand;
 use super::{DOING, Written};
 use crate::catalog::{Catalog, Column, Table, TableKind, TableName, quote};
 use crate::engine::{Base, Error, Merged, Piece, Scalar, Value};
-use crate::ledger::SalvageKind;
+use crate::ledger::{ROWID, SalvageKind};
 
 /// The live table of a piece.
 pub(super) struct Target<'p> {
@@ -108,14 +108,26 @@ impl<'p> Target<'p> {
     ) -> Result<(Option<Self>, Vec<Merged>), Error> {
         let skip = |why: &str| Ok((None, vec![Merged::skipped(&piece.salvage, None, why)]));
         let name = &piece.salvage.table;
-        let table = catalog.tables.get(name);
-        if table.is_some_and(|table| table.kind == TableKind::Virtual) {
-            // What else its index makes of a row is not to be proven.
-            return skip("it is a virtual table: its rows are put back by hand, by INSERT");
+        let Some(found) = catalog.tables.get(name) else { return skip("there is no such table now") };
+        let mut table = found.clone();
+        if table.kind == TableKind::Virtual {
+            if !table.has_own_rows() || piece.salvage.key != [ROWID] {
+                return skip("it is a virtual table: its rows are put back by hand, by INSERT");
+            }
+            table.columns.push(Column {
+                name: ROWID.to_string(),
+                type_name: piece
+                    .place_of(ROWID)
+                    .map(|place| piece.columns[place].type_name.clone())
+                    .unwrap_or_default(),
+                ..Column::default()
+            });
         }
-        let Some(table) = table.filter(|table| table.kind == TableKind::Ordinary) else {
+        if table.kind == TableKind::Shadow {
             return skip("there is no such table now");
-        };
+        }
+        // A virtual table finds a row by `=` alone.
+        let equals = if table.kind == TableKind::Ordinary { "IS" } else { "=" };
         let find = |wanted: &str| table.columns.iter().find(|column| column.name == wanted);
         let lacks = |wanted: &&String| find(wanted).is_none_or(|column| column.generated.is_some());
         if !piece.salvage.key.is_empty() || piece.salvage.what == SalvageKind::Values {
@@ -153,7 +165,7 @@ impl<'p> Target<'p> {
         }
         let matched = piece.matched_by();
         let conditions: Vec<String> =
-            (1..).zip(matched).map(|(at, name)| format!("{} IS ?{at}", quote(name))).collect();
+            (1..).zip(matched).map(|(at, name)| format!("{} {equals} ?{at}", quote(name))).collect();
         let target = Self {
             piece,
             index,
@@ -162,8 +174,8 @@ impl<'p> Target<'p> {
             found_by: matched.iter().filter_map(|name| piece.place_of(name)).collect(),
             width: piece.columns.len(),
             columns,
-            rowid: rowid_name(table),
-            deferred: has_deferred_keys(table),
+            rowid: rowid_name(&table),
+            deferred: has_deferred_keys(&table),
             round: 0,
         };
         Ok((Some(target), skipped))

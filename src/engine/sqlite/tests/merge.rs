@@ -29,17 +29,17 @@ impl Inlet for Rows {
     }
 }
 
-fn int(number: i64) -> Scalar {
+pub(super) fn int(number: i64) -> Scalar {
     Scalar::Integer(number)
 }
 
-fn text(text: &str) -> Scalar {
+pub(super) fn text(text: &str) -> Scalar {
     Scalar::Text(text.into())
 }
 
-struct Making(Piece);
+pub(super) struct Making(pub(super) Piece);
 
-fn piece(
+pub(super) fn piece(
     what: SalvageKind,
     table: &str,
     key: &[&str],
@@ -74,27 +74,28 @@ fn piece(
         rows: rows.len() as u64,
         source: Arc::new(Rows(rows)),
         turn: 0,
+        sequences: Arc::default(),
     })
 }
 
 impl Making {
-    fn returned(mut self, column: &str, returned: Returned) -> Self {
+    pub(super) fn returned(mut self, column: &str, returned: Returned) -> Self {
         self.0.salvage.returned.insert(column.to_string(), returned);
         self
     }
 }
 
-fn constant(field: Option<&str>) -> Returned {
+pub(super) fn constant(field: Option<&str>) -> Returned {
     Returned::Constant(field.map(str::to_string))
 }
 
-async fn merge(database: &SqliteDatabase, pieces: Vec<Making>) -> MergedBack {
+pub(super) async fn merge(database: &SqliteDatabase, pieces: Vec<Making>) -> MergedBack {
     let pieces: Vec<Piece> = pieces.into_iter().map(|making| making.0).collect();
     database.merge_back(&pieces, MergeMode::Write, "op", &silent()).await.expect("merged")
 }
 
 /// Merged, already there, deleted since, conflicts.
-fn counts(merged: &Merged) -> [u64; 4] {
+pub(super) fn counts(merged: &Merged) -> [u64; 4] {
     [merged.merged, merged.already, merged.deleted, merged.conflicts]
 }
 
@@ -296,135 +297,4 @@ async fn a_required_value_of_a_column_made_again_with_a_default_is_put_back() {
         .returned("state", constant(Some("\"new\"")));
     assert_eq!(counts(&merge(&scratch.open(), vec![made]).await.merged[0]), [2, 0, 0, 0]);
     assert_eq!(scratch.ask("SELECT state FROM t").await, "paid\nopen");
-}
-
-#[tokio::test]
-async fn a_merge_replaces_and_ignores_no_row_whatever_the_table_asks_for() {
-    for clause in ["REPLACE", "IGNORE", "ROLLBACK", "FAIL"] {
-        let scratch = Scratch::with(&format!(
-            "CREATE TABLE t (id INTEGER PRIMARY KEY ON CONFLICT {clause}, rank INTEGER UNIQUE ON CONFLICT {clause});
-             CREATE TABLE u (id INTEGER PRIMARY KEY, rank INTEGER UNIQUE ON CONFLICT {clause});
-             INSERT INTO t VALUES (7, 10); INSERT INTO u VALUES (1, NULL), (7, 20), (8, NULL);"
-        ));
-        let columns = [("id", "INTEGER"), ("rank", "INTEGER")];
-        let rows = vec![vec![int(1), int(10)], vec![int(2), int(20)]];
-        let whole = piece(SalvageKind::Rows, "t", &["id"], &columns, rows);
-        let rows = vec![vec![int(1), int(20)], vec![int(8), int(30)]];
-        let values = piece(SalvageKind::Values, "u", &["id"], &columns, rows);
-        let done = merge(&scratch.open(), vec![whole, values]).await;
-        assert_eq!(done.merged.iter().map(counts).collect::<Vec<_>>(), [[1, 0, 0, 1]; 2], "{clause}");
-        assert_eq!(
-            scratch.ask("SELECT * FROM t; SELECT * FROM u").await,
-            "2|20\n7|10\n1|\n7|20\n8|30",
-            "{clause}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_row_whose_column_would_hold_another_value_is_a_conflict_and_the_others_go_in() {
-    let scratch =
-        Scratch::with("CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER); CREATE TABLE u (n INTEGER);");
-    let rows = || vec![vec![int(1), text("5")], vec![int(2), text("x")]];
-    let keyed = piece(SalvageKind::Rows, "t", &["id"], &[("id", "INTEGER"), ("n", "TEXT")], rows());
-    let rows = vec![vec![text("5")], vec![text("x")]];
-    let unkeyed = piece(SalvageKind::Rows, "u", &[], &[("n", "TEXT")], rows);
-    let done = merge(&scratch.open(), vec![keyed, unkeyed]).await;
-    assert_eq!(done.merged.iter().map(counts).collect::<Vec<_>>(), [[1, 0, 0, 1]; 2]);
-    assert_eq!(scratch.ask("SELECT * FROM t; SELECT * FROM u").await, "2|x\nx");
-    assert_eq!(done.conflicts[0].reason, "the column has another type now, and would hold another value");
-}
-
-#[tokio::test]
-async fn rows_that_refer_to_each_other_go_in_together() {
-    let scratch = Scratch::with(
-        "CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER NOT NULL REFERENCES b);
-         CREATE TABLE b (id INTEGER PRIMARY KEY, a INTEGER NOT NULL REFERENCES a, u INTEGER UNIQUE);
-         CREATE TABLE c (id TEXT, n INTEGER, up TEXT REFERENCES c, PRIMARY KEY (id)) WITHOUT ROWID;
-         CREATE TABLE d (a INTEGER REFERENCES a ON DELETE CASCADE);
-         INSERT INTO a VALUES (9, 9); INSERT INTO b VALUES (9, 9, 7); INSERT INTO d VALUES (9);",
-    );
-    let row = |columns: &'static [(&'static str, &'static str)]| {
-        move |table, rows| piece(SalvageKind::Rows, table, &["id"], columns, rows)
-    };
-    let a = row(&[("id", "INTEGER"), ("b", "INTEGER")])(
-        "a",
-        vec![vec![int(1), int(1)], vec![int(2), int(2)], vec![int(3), int(3)], vec![int(4), int(77)]],
-    );
-    let b = row(&[("id", "INTEGER"), ("a", "INTEGER"), ("u", "INTEGER")])(
-        "b",
-        // The second one's value was taken since, and the fourth refers to a row that cannot be put back.
-        vec![
-            vec![int(1), int(3), int(1)],
-            vec![int(2), int(2), int(7)],
-            vec![int(3), int(1), int(3)],
-            vec![int(4), int(4), int(4)],
-        ],
-    );
-    let c = row(&[("id", "TEXT"), ("n", "INTEGER"), ("up", "TEXT")])(
-        "c",
-        vec![
-            vec![text("x"), int(1), text("y")],
-            vec![text("y"), int(2), text("x")],
-            vec![text("z"), int(3), text("no")],
-        ],
-    );
-    let done = merge(&scratch.open(), vec![a, b, c]).await;
-    let mut found: Vec<_> = done.merged.iter().map(|one| (one.table.to_string(), counts(one))).collect();
-    found.sort();
-    let expected = [("a", [2, 0, 0, 2]), ("b", [2, 0, 0, 2]), ("c", [2, 0, 0, 1])];
-    assert_eq!(found, expected.map(|(table, counts)| (table.to_string(), counts)));
-    assert_eq!(scratch.ask("SELECT * FROM a; SELECT * FROM b").await, "1|1\n3|3\n9|9\n1|3|1\n3|1|3\n9|9|7");
-    assert_eq!(scratch.ask("SELECT * FROM c; SELECT * FROM d").await, "x|1|y\ny|2|x\n9");
-    assert_eq!(scratch.ask("PRAGMA foreign_key_check").await, "");
-    assert!(
-        done.conflicts
-            .iter()
-            .all(|conflict| conflict.reason.ends_with(" failed") || conflict.reason.contains("UNIQUE")),
-        "{done:?}"
-    );
-}
-
-#[tokio::test]
-async fn values_that_only_changed_places_change_back() {
-    let scratch = Scratch::with(
-        "CREATE TABLE t (id INTEGER PRIMARY KEY, place INTEGER NOT NULL UNIQUE CHECK (place > 0), name TEXT UNIQUE, n INTEGER);
-         CREATE TABLE u (place INTEGER REFERENCES t (place) ON UPDATE CASCADE);
-         INSERT INTO t VALUES (1, 2, 'b', 1), (2, 3, 'c', 1), (3, 1, 'a', 9), (4, 5, 'e', 1), (5, 6, 'f', 1), (9, 4, 'x', 0);
-         INSERT INTO u VALUES (3), (4);",
-    );
-    let row = |id, ours: i64, name: &str, back: i64, left: &str| {
-        vec![int(id), int(ours), text(name), int(8), int(back), text(left), int(1)]
-    };
-    let rows = vec![
-        row(1, 1, "a", 2, "b"),
-        row(2, 2, "b", 3, "c"),
-        row(3, 3, "c", 1, "a"),
-        // The first has lost its place to a row that is new, and the second waits for it.
-        row(4, 4, "d", 5, "e"),
-        row(5, 5, "y", 6, "f"),
-    ];
-    let columns = [
-        ("id", "INTEGER"),
-        ("place", "INTEGER"),
-        ("name", "TEXT"),
-        ("n", "INTEGER"),
-        ("returned place", "INTEGER"),
-        ("returned name", "TEXT"),
-        ("returned n", "INTEGER"),
-    ];
-    let mut made = piece(SalvageKind::Values, "t", &["id"], &columns, rows);
-    for column in ["place", "name", "n"] {
-        made = made.returned(column, Returned::In(format!("returned {column}")));
-    }
-    let done = merge(&scratch.open(), vec![made]).await;
-    let counted: Vec<_> = done.merged.iter().map(counts).collect();
-    assert_eq!(counted, [[3, 0, 0, 2], [5, 0, 0, 0], [4, 0, 0, 1]]);
-    let now = "1|1|a|8\n2|2|b|8\n3|3|c|9\n4|5|d|8\n5|6|y|8\n9|4|x|0";
-    assert_eq!(scratch.ask("SELECT * FROM t").await, now);
-    assert_eq!(scratch.ask("SELECT * FROM u").await, "2\n4");
-    assert_eq!(
-        scratch.ask("SELECT \"key\", \"column\" FROM ripcord_conflicts_op ORDER BY 1").await,
-        "{\"id\":3}|n\n{\"id\":4}|place\n{\"id\":5}|place"
-    );
 }

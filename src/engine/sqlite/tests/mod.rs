@@ -7,6 +7,7 @@ mod fidelity;
 mod fingerprint;
 mod looking;
 mod merge;
+mod merge_together;
 mod present;
 mod restore;
 mod script;
