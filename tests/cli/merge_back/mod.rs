@@ -2,6 +2,8 @@
 
 mod by_hand;
 mod chance;
+mod digests;
+mod hard;
 mod rows;
 mod tables;
 
