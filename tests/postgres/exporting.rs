@@ -158,6 +158,9 @@ fn optional(bench: &Bench) -> Vec<(&'static str, &'static [&'static str])> {
     if bench.server.try_psql_as("postgres", "app", "SELECT '<a/>'::xml;").is_ok() {
         types.push(("xml", &["'<a b=\"1\">\n</a>'", "'just text, \"quoted\"'"]));
     }
+    if bench.server.major() >= 14 {
+        types.push(("int4multirange", &["'{}'", "'{[1,3),[5,)}'"]));
+    }
     if bench.server.try_psql_as("postgres", "app", "CREATE EXTENSION hstore;").is_ok() {
         types.push(("hstore", &["'a=>NULL, \"b,\"=>\"\\\"\"'", "''"]));
     }
@@ -241,6 +244,13 @@ fn tables_views_partitions_and_queries_of_postgres_are_exported_at_one_instant()
          INSERT INTO shop.part VALUES (1); CREATE TABLE shop.nothing (); INSERT INTO shop.nothing DEFAULT VALUES;",
     );
     let asked = query("SELECT id, name AS n, name AS n FROM item ORDER BY id DESC -- the last first");
+    if bench.server.major() >= 14 {
+        let ranges =
+            query("SELECT int4multirange(int4range(1, 2)) AS m, 'x' AS t -- a type that no driver knows");
+        let (path, sidecar) = export(&bench, "ranges", &[ranges]).remove(0);
+        assert_eq!(std::fs::read_to_string(unpacked(&path)).unwrap(), "m,t\n\"{[1,2)}\",\"x\"\n");
+        assert_eq!(sidecar.columns[0].type_name, "int4multirange");
+    }
     let selections = [table("item"), table("shop.named"), table("part"), table("nothing"), asked];
     let exports = export(&bench, "out", &selections);
     let shown: Vec<String> =
@@ -284,6 +294,13 @@ fn what_is_no_table_of_postgres_is_refused_and_nothing_stays() {
             assert!(matches!(outcome, Err(Error::NotExportable { .. })), "{outcome:?}");
             assert!(!folder.exists());
         }
+        // Found while the rows are read: the query's own doing as well.
+        let outcome =
+            try_export(&database, &folder, &[query("SELECT 1 / (a - a) FROM (VALUES (1)) AS v (a)")]).await;
+        assert!(
+            matches!(&outcome, Err(Error::NotExportable { detail, .. }) if detail.contains("division by zero")),
+            "{outcome:?}"
+        );
         // The transaction that reads may not write.
         let writes = query("SELECT nextval('s')");
         assert!(try_export(&database, &folder, &[writes]).await.is_err());

@@ -2,6 +2,7 @@
 
 use super::super::PostgresDatabase;
 use super::super::session::Session;
+use super::READING_QUERY;
 use super::digest::Lines;
 use super::shape::Plan;
 use crate::engine::{BLOCK, Error, MOST_WORKERS, RowSink, Tally, all_or_cause};
@@ -61,7 +62,7 @@ impl PostgresDatabase {
     ) -> Result<(), Error> {
         let doing = match &plan.shape.table {
             Some(table) => format!("reading {table}"),
-            None => "reading the rows of a query".to_string(),
+            None => READING_QUERY.to_string(),
         };
         session.run(&doing, plan.path).await?;
         match self.copy_out(session, plan, tally, sender).await {

@@ -16,6 +16,7 @@ use crate::report::Progress;
 pub(super) use shape::Plan;
 
 const DOING: &str = "opening a snapshot";
+const READING_QUERY: &str = "reading the rows of a query";
 
 /// A table or view as the server knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,8 @@ impl PostgresDatabase {
         let mut exported = Vec::new();
         for (place, plan) in plans.into_iter().enumerate() {
             let tally = Tally::new(selections[place].name(), progress);
-            exported.push(self.export_plan(&mut session, plan, place, outlet, tally).await?);
+            let done = self.export_plan(&mut session, plan, place, outlet, tally).await;
+            exported.push(done.map_err(|error| of_query(&selections[place], error))?);
         }
         session.run("closing a snapshot", "ROLLBACK").await?;
         session.close().await;
@@ -103,6 +105,16 @@ impl PostgresDatabase {
         }
         let detail = "a table was replaced while it was being locked".to_string();
         Err(Error::Busy { place: self.id.to_string(), detail })
+    }
+}
+
+/// What fails while the rows of a query are read, like a division by zero, is the query's own doing.
+fn of_query(selection: &Selection, error: Error) -> Error {
+    match (selection, error) {
+        (Selection::Query { .. }, Error::Driver { doing, detail }) if doing == READING_QUERY => {
+            selection.refuse(detail)
+        }
+        (_, error) => error,
     }
 }
 

@@ -1,11 +1,13 @@
 //! What an export is going to look like: its columns, and the statement that sends its rows.
 
-use super::super::names::identifier;
+use super::super::errors;
+use super::super::names::{identifier, literal};
 use super::super::session::{Row, Session};
 use super::{OWN_PATH, PINNED_PATH, Relation};
+use crate::catalog::TableName;
 use crate::engine::postgres::catalog::keys_sql;
 use crate::engine::{Error, Selection, Shape, ShapeColumn};
-use sqlx::{AssertSqlSafe, Column as _, Executor as _, SqlSafeStr as _, Statement as _};
+use sqlx::{AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 use std::collections::BTreeSet;
 
 /// How one selection is read.
@@ -43,10 +45,35 @@ impl Plan {
         Self::of_relation(session, relation).await
     }
 
-    /// Reads what a query of ours gives, under pinned settings.
-    pub(in super::super) async fn of_known(session: &mut Session, sql: &str) -> Result<Self, Error> {
-        let selection = Selection::Query { name: "salvage".to_string(), sql: sql.to_string() };
-        Ok(Self { path: PINNED_PATH, ..Self::of_query(session, &selection, sql).await? })
+    /// Reads what a query of ours gives, under pinned settings: these columns of a table, and after them others by their
+    /// own names that hold texts of such a column. The types are those of the table, each with its length and precision.
+    pub(in super::super) async fn of_columns(
+        session: &mut Session,
+        table: &TableName,
+        names: &[String],
+        texts: &[(String, String)],
+        sql: &str,
+    ) -> Result<Self, Error> {
+        let of_table = format!(
+            "SELECT a.attname, format_type(a.atttypid, a.atttypmod), {IS_TEXT} \
+             FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
+             WHERE a.attrelid = to_regclass({}) AND a.attnum > 0 AND NOT a.attisdropped",
+            literal(&table.sql())
+        );
+        let known = session.rows("reading the columns", &of_table).await?;
+        let own = names.iter().map(|name| (name, name, false));
+        let all = own.chain(texts.iter().map(|(of, name)| (of, name, true)));
+        let mut columns = Vec::new();
+        for (of, name, is_text) in all {
+            let row = known.iter().find(|row| row.text(0) == of).ok_or_else(|| Error::Driver {
+                doing: "reading the columns".to_string(),
+                detail: format!("{table} has no column {of}"),
+            })?;
+            let (name, type_name) = (name.clone(), row.text(1).to_string());
+            columns.push((ShapeColumn { name, type_name }, is_text || row.is(2)));
+        }
+        let sql = copy(&format!("(\n{sql}\n)"), &columns);
+        Ok(Self { shape: Shape::of(columns), sql, path: PINNED_PATH })
     }
 
     async fn of_relation(session: &mut Session, relation: Relation) -> Result<Self, Error> {
@@ -59,7 +86,8 @@ impl Plan {
         let rows = session.rows("reading the columns", &sql).await?;
         let (generated, stored): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.is(3));
         let name = relation.name;
-        let columns = columns(&stored);
+        let stored = columns(&stored);
+        let columns: Vec<ShapeColumn> = stored.iter().map(|(column, _)| column.clone()).collect();
         let list = columns.iter().map(|column| identifier(&column.name)).collect::<Vec<_>>().join(", ");
         // COPY of the table itself is the faster of the two, but knows only tables, and no empty list. ONLY as it does.
         let source = match relation.kind.as_str() {
@@ -84,9 +112,7 @@ impl Plan {
         let values: Vec<String> = types
             .iter()
             .enumerate()
-            .map(|(place, (name, number))| {
-                format!("({place}, {}, {number}::oid)", super::super::names::literal(name))
-            })
+            .map(|(place, (name, number))| format!("({place}, {}, {number}::oid)", literal(name)))
             .collect();
         let types = format!(
             "SELECT q.name, format_type(q.type, NULL), {IS_TEXT} FROM (VALUES {}) q (place, name, type) \
@@ -94,29 +120,37 @@ impl Plan {
             values.join(", ")
         );
         let rows = session.rows("reading the columns", &types).await?;
-        let shape = Shape {
-            table: None,
-            columns: columns(&rows),
-            key: Vec::new(),
-            left_out: Vec::new(),
-            encoding: "UTF8".to_string(),
-        };
+        let columns = columns(&rows);
         // On lines of its own: the query may end in a comment.
-        Ok(Self { sql: copy(&format!("(\n{sql}\n)"), &rows), shape, path: OWN_PATH })
+        Ok(Self { sql: copy(&format!("(\n{sql}\n)"), &columns), shape: Shape::of(columns), path: OWN_PATH })
     }
 }
 
-fn columns(rows: &[Row]) -> Vec<ShapeColumn> {
-    let column =
-        |row: &Row| ShapeColumn { name: row.text(0).to_string(), type_name: row.text(1).to_string() };
-    rows.iter().map(column).collect()
+impl Shape {
+    /// The shape of rows that are no table's.
+    fn of(columns: Vec<(ShapeColumn, bool)>) -> Self {
+        Self {
+            table: None,
+            columns: columns.into_iter().map(|(column, _)| column).collect(),
+            key: Vec::new(),
+            left_out: Vec::new(),
+            encoding: "UTF8".to_string(),
+        }
+    }
 }
 
-/// Returns the statement that sends the rows of a source.
-fn copy(source: &str, columns: &[Row]) -> String {
-    let names: BTreeSet<&str> = columns.iter().map(|row| row.text(0)).collect();
-    let text: Vec<String> =
-        columns.iter().filter(|row| row.is(2)).map(|row| identifier(row.text(0))).collect();
+/// Returns columns, each with whether its values are text.
+fn columns(rows: &[Row]) -> Vec<(ShapeColumn, bool)> {
+    let column =
+        |row: &Row| ShapeColumn { name: row.text(0).to_string(), type_name: row.text(1).to_string() };
+    rows.iter().map(|row| (column(row), row.is(2))).collect()
+}
+
+/// Returns the statement that sends the rows of a source; of each column it must be known whether it is text.
+fn copy(source: &str, columns: &[(ShapeColumn, bool)]) -> String {
+    let names: BTreeSet<&str> = columns.iter().map(|(column, _)| column.name.as_str()).collect();
+    let text = columns.iter().filter(|(_, is_text)| *is_text);
+    let text: Vec<String> = text.map(|(column, _)| identifier(&column.name)).collect();
     let quoted = match text.len() {
         0 => String::new(),
         // A query may give two columns the same name, which a list could not tell apart.
@@ -129,7 +163,7 @@ fn copy(source: &str, columns: &[Row]) -> String {
 /// Returns the columns that identify a row, by the same rule as the catalog, if all of them are exported.
 async fn key(
     session: &mut Session,
-    table: &crate::catalog::TableName,
+    table: &TableName,
     columns: &[ShapeColumn],
 ) -> Result<Vec<String>, Error> {
     let rows = session.rows("reading the keys", &keys_sql()).await?;
@@ -150,14 +184,35 @@ async fn described(
     session.run("preparing a query", OWN_PATH).await?;
     let text = AssertSqlSafe(sql.to_string()).into_sql_str();
     let prepared = (&mut session.connection).prepare(text).await;
-    let statement = prepared.map_err(|error| match session.failed(&error, "preparing a query") {
+    let number =
+        |column: &sqlx::postgres::PgColumn| Some((column.name().to_string(), column.type_info().oid()?.0));
+    let known = match prepared {
+        Ok(statement) => statement.columns().iter().map(number).collect(),
+        Err(error) if errors::server_error(&error).is_none() => None,
+        Err(error) => return Err(refused(session, selection, &error)),
+    };
+    let columns: Vec<(String, u32)> = match known {
+        Some(columns) => columns,
+        // The server took the statement, and it is one; there are types, multiranges among them, that the driver does not
+        // know. A row that is made of nothing shows them as well, and runs nothing of the query.
+        None => {
+            let one = format!("SELECT q.* FROM (SELECT) AS one LEFT JOIN (\n{sql}\n) AS q ON false");
+            let asked = sqlx::raw_sql(AssertSqlSafe(one)).fetch_one(&mut session.connection).await;
+            let row = asked.map_err(|error| refused(session, selection, &error))?;
+            row.columns().iter().filter_map(number).collect()
+        }
+    };
+    session.run("preparing a query", PINNED_PATH).await?;
+    if columns.is_empty() {
+        return Err(selection.refuse("it gives no columns"));
+    }
+    Ok(columns)
+}
+
+/// What the server says of a query is said of that query.
+pub(super) fn refused(session: &Session, selection: &Selection, error: &sqlx::Error) -> Error {
+    match session.failed(error, "preparing a query") {
         Error::Driver { detail, .. } => selection.refuse(detail),
         other => other,
-    })?;
-    let number = |column: &sqlx::postgres::PgColumn| column.type_info().oid().map(|oid| oid.0);
-    let columns: Option<Vec<_>> =
-        statement.columns().iter().map(|column| Some((column.name().to_string(), number(column)?))).collect();
-    let columns = columns.filter(|columns| !columns.is_empty());
-    session.run("preparing a query", PINNED_PATH).await?;
-    columns.ok_or_else(|| selection.refuse("it gives no columns"))
+    }
 }

@@ -72,7 +72,7 @@ async fn compared(
     };
     let (names, left) = salvage_columns(keep, &left);
     let sql = statement(keep, &names, &left);
-    let plan = Plan::of_known(old, &sql).await?;
+    let plan = Plan::of_columns(old, &keep.table, &names, &left, &sql).await?;
     let mut exported = copy.export_plan(old, plan, place, outlet, tally).await?;
     if brought {
         drop_after(old).await?;
