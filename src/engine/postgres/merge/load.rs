@@ -2,15 +2,25 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
-use super::DOING;
 use super::target::LiveColumn;
+use super::{DOING, fit};
 use crate::catalog::TableName;
 use crate::engine::{Base, Error, Piece};
 use crate::report::{Amount, Progress};
+use std::collections::BTreeSet;
 use std::io::Read;
 
 /// How much is sent at once.
 const BLOCK: usize = 256 << 10;
+
+/// What became of the columns of a file.
+#[derive(Default)]
+pub(super) struct Loaded {
+    /// The places of columns that have values beside them which their type does not take.
+    pub misfits: BTreeSet<usize>,
+    /// Live columns of which what the way back left does not fit: nothing can be compared with it.
+    pub unfit: Vec<String>,
+}
 
 /// Makes the table and fills it. A column whose type has changed is loaded as text.
 pub(super) async fn load(
@@ -20,10 +30,35 @@ pub(super) async fn load(
     live: &[LiveColumn],
     loaded: &str,
     progress: &Progress,
-) -> Result<(), Error> {
-    let columns = piece.columns.iter().enumerate().map(|(place, _)| match column_of(piece, live, place) {
-        Some(column) if !is_retyped(piece, column) => format!("t.{} AS v{place}", identifier(&column.name)),
-        _ => format!("NULL::text AS v{place}"),
+) -> Result<Loaded, Error> {
+    session.run(DOING, "SAVEPOINT ripcord_load").await?;
+    let mut done = Loaded::default();
+    match fill(session, piece, table, live, loaded, progress).await? {
+        Ok(()) => {}
+        Err(error) if fit::is_of_value(&error) => {
+            session.run(DOING, "ROLLBACK TO ripcord_load").await?;
+            let refilled = fill(session, piece, table, &[], loaded, progress).await?;
+            refilled.map_err(|error| session.failed(&error, DOING))?;
+            done = fitted(session, piece, live, loaded).await?;
+        }
+        Err(error) => return Err(session.failed(&error, DOING)),
+    }
+    session.run(DOING, &format!("RELEASE ripcord_load; ANALYZE pg_temp.{loaded}")).await?;
+    Ok(done)
+}
+
+/// Makes the table, with the types of the live columns that it is told, and fills it.
+async fn fill(
+    session: &mut Session,
+    piece: &Piece,
+    table: &TableName,
+    live: &[LiveColumn],
+    loaded: &str,
+    progress: &Progress,
+) -> Result<Result<(), sqlx::Error>, Error> {
+    let columns = piece.columns.iter().enumerate().map(|(place, _)| match typed(piece, live, place) {
+        Some(column) => format!("t.{} AS v{place}", identifier(&column.name)),
+        None => format!("NULL::text AS v{place}"),
     });
     let columns: Vec<String> = columns.collect();
     let create = format!(
@@ -33,13 +68,36 @@ pub(super) async fn load(
     );
     session.run(DOING, &create).await?;
     let copy = format!("COPY pg_temp.{loaded} FROM STDIN (FORMAT csv, HEADER true)");
-    let sent = send(session, piece, &copy, &table.to_string(), progress).await;
-    match sent {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => return Err(session.failed(&error, DOING)),
-        Err(error) => return Err(error),
+    send(session, piece, &copy, &table.to_string(), progress).await
+}
+
+/// Gives the columns of a file that was loaded as text their types, value by value.
+async fn fitted(
+    session: &mut Session,
+    piece: &Piece,
+    live: &[LiveColumn],
+    loaded: &str,
+) -> Result<Loaded, Error> {
+    let mut done = Loaded::default();
+    for place in 0..piece.columns.len() {
+        let Some(column) = typed(piece, live, place) else { continue };
+        if !fit::fit(session, loaded, place, &column.type_name).await? {
+            continue;
+        }
+        let is_own = piece.columns[place].name == column.name;
+        // Rows without a key are told apart by all of their values together.
+        if is_own && !piece.salvage.key.is_empty() {
+            done.misfits.insert(place);
+        } else {
+            done.unfit.push(column.name.clone());
+        }
     }
-    session.run(DOING, &format!("ANALYZE pg_temp.{loaded}")).await
+    Ok(done)
+}
+
+/// Returns the live column whose type the values at this place have.
+fn typed<'l>(piece: &Piece, live: &'l [LiveColumn], place: usize) -> Option<&'l LiveColumn> {
+    column_of(piece, live, place).filter(|column| !is_retyped(piece, column))
 }
 
 /// Sends the file as it is; the server reads it. Reading and decompressing take place on a thread beside.
@@ -124,15 +182,24 @@ pub(super) async fn retype(
     name: &str,
 ) -> Result<bool, Error> {
     let Some(column) = live.iter().find(|column| column.name == name) else { return Ok(false) };
+    let kind = &column.type_name;
+    let before =
+        piece.place_of(name).map(|place| piece.columns[place].type_name.as_str()).unwrap_or_default();
+    let is_padded = |kind: &str| kind == "character" || kind.starts_with("character(");
+    // What the type prints, which is what the file has: a cast to text would leave out blanks, and spell truth in full.
+    let printed = |place: usize| {
+        let (now, then) = (format!("format('%s', v{place}::{kind})"), format!("v{place}"));
+        let (now, then) = match is_padded(kind) && is_padded(before) {
+            true => (format!("rtrim({now}, ' ')"), format!("rtrim({then}, ' ')")),
+            false => (now, then),
+        };
+        format!("v{place} IS NOT NULL AND {now} COLLATE \"C\" IS DISTINCT FROM {then} COLLATE \"C\"")
+    };
     let places = (0..piece.columns.len())
         .filter(|place| column_of(piece, live, *place).is_some_and(|other| other.name == name));
     for place in places {
         session.run(DOING, "SAVEPOINT ripcord_retype").await?;
-        let kind = &column.type_name;
-        let differs = format!(
-            "SELECT EXISTS (SELECT FROM pg_temp.{loaded} WHERE v{place}::{kind}::text COLLATE \"C\" \
-             IS DISTINCT FROM v{place} COLLATE \"C\")"
-        );
+        let differs = format!("SELECT EXISTS (SELECT FROM pg_temp.{loaded} WHERE {})", printed(place));
         let same = session.value(DOING, &differs).await;
         if same.as_ref().is_ok_and(|differs| differs.as_deref() == Some("f")) {
             let alter =

@@ -5,6 +5,7 @@
 //! constraint refuses is undone and tried in halves, down to the rows that are refused; these are tried again at the end
 //! and then written down as conflicts.
 
+mod fit;
 mod load;
 mod parts;
 mod rows;

@@ -4,7 +4,7 @@ use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::side::Side;
 use super::target::{ForeignKey, Target, object};
-use super::{DOING, parts};
+use super::{DOING, fit, parts};
 use crate::engine::{BOTH_CHANGED, Error, Merged};
 
 /// Inserts every row that is not there and whose parents are; returns how many are left.
@@ -33,7 +33,9 @@ fn insert(target: &Target<'_>, rows: &str) -> String {
     let values: Vec<String> = target.columns.iter().map(|column| format!("s.v{}", column.place)).collect();
     let fits: Vec<String> =
         target.keys.iter().filter_map(|key| Some(format!(" AND {}", has_parent(target, key)?))).collect();
-    let from = format!("pg_temp.{} AS s WHERE {}{} AND {rows}", target.loaded, absent(target), fits.concat());
+    let taken = target.has_misfit().map(|misfit| format!(" AND NOT {misfit}")).unwrap_or_default();
+    let (loaded, absent, fits) = (&target.loaded, absent(target), fits.concat());
+    let from = format!("pg_temp.{loaded} AS s WHERE {absent}{fits}{taken} AND {rows}");
     let into = format!("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE", target.table.sql(), names.join(", "));
     let values = values.join(", ");
     match &target.done {
@@ -126,7 +128,7 @@ async fn write_down(
             .collect();
         object(&parts.join(", "))
     };
-    let ours = list(&|place, _| format!("s.v{place}"));
+    let ours = list(&|place, _| target.ours(place));
     let theirs = list(&|_, name| format!("t.{}", identifier(name)));
     let (table, key) = (literal(&target.table.to_string()), target.key());
     if target.done.is_none() {
@@ -143,7 +145,9 @@ async fn write_down(
         let why = format!("foreign key {}: the row it refers to is gone", key.name);
         Some(format!("WHEN NOT {parent} THEN {} ", literal(&why)))
     });
-    let missing: String = missing.collect();
+    let taken = target.has_misfit();
+    let taken = taken.map(|misfit| format!("WHEN {misfit} THEN {} ", literal(fit::NOT_TAKEN)));
+    let missing: String = taken.into_iter().chain(missing).collect();
     let reason = match missing.is_empty() {
         true => "coalesce(r.reason, 'a constraint forbids it')".to_string(),
         false => format!("CASE {missing}ELSE coalesce(r.reason, 'a constraint forbids it') END"),

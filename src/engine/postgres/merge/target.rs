@@ -2,11 +2,12 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
-use super::{DOING, load};
+use super::{DOING, fit, load};
 use crate::catalog::TableName;
 use crate::engine::{Base, Error, Merged, Piece};
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
+use std::collections::BTreeSet;
 
 /// The live table of a piece (`t` in statements), and the temporary table that the piece was loaded into (`s`).
 pub(super) struct Target<'p> {
@@ -26,6 +27,8 @@ pub(super) struct Target<'p> {
     pub keys: Vec<ForeignKey>,
     /// Whether the live table promises that the key is of one row.
     pub unique: bool,
+    /// The places of columns with values that their type does not take now.
+    pub misfits: BTreeSet<usize>,
 }
 
 /// A column that is put back.
@@ -158,8 +161,8 @@ impl<'p> Target<'p> {
             }
         }
         let loaded = format!("ripcord_piece_{index}");
-        load::load(session, piece, &table, &live, &loaded, progress).await?;
-        let mut unfit = Vec::new();
+        let load::Loaded { misfits, mut unfit } =
+            load::load(session, piece, &table, &live, &loaded, progress).await?;
         for name in load::retyped(piece, &live) {
             if !load::retype(session, piece, &live, &loaded, &name).await? {
                 unfit.push(name);
@@ -175,7 +178,7 @@ impl<'p> Target<'p> {
         let keys = foreign_keys(session, &table).await?;
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));
         let columns: Vec<TargetColumn> =
-            fitting.filter_map(|column| TargetColumn::of(piece, column, &keys)).collect();
+            fitting.filter_map(|column| TargetColumn::of(piece, column, &keys, &misfits)).collect();
         if columns.is_empty() {
             return Ok((None, skipped));
         }
@@ -196,8 +199,19 @@ impl<'p> Target<'p> {
             .await?;
         let unique = is_unique(session, &table, piece.matched_by()).await?;
         let matches = matches.join(" AND ");
-        let target =
-            Self { piece, table, loaded, refused, done: None, matches, found_by, columns, keys, unique };
+        let target = Self {
+            piece,
+            table,
+            loaded,
+            refused,
+            done: None,
+            matches,
+            found_by,
+            columns,
+            keys,
+            unique,
+            misfits,
+        };
         Ok((Some(target), skipped))
     }
 
@@ -208,9 +222,23 @@ impl<'p> Target<'p> {
 
     /// Returns what identifies a loaded row, as an expression.
     pub(super) fn key(&self) -> String {
+        let part = |(name, place): &(String, usize)| format!("{} AS {}", self.ours(*place), identifier(name));
+        object(&self.found_by.iter().map(part).collect::<Vec<_>>().join(", "))
+    }
+
+    /// Returns a loaded value to be shown, also one that its type does not take.
+    pub(super) fn ours(&self, place: usize) -> String {
+        match self.misfits.contains(&place) {
+            true => format!("coalesce(s.{}, s.v{place}::text)", fit::beside(place)),
+            false => format!("s.v{place}"),
+        }
+    }
+
+    /// Returns the condition that a value of a loaded row is one that its type does not take; none when all are taken.
+    pub(super) fn has_misfit(&self) -> Option<String> {
         let parts: Vec<String> =
-            self.found_by.iter().map(|(name, place)| format!("s.v{place} AS {}", identifier(name))).collect();
-        object(&parts.join(", "))
+            self.misfits.iter().map(|place| format!("s.{} IS NOT NULL", fit::beside(*place))).collect();
+        (!parts.is_empty()).then(|| format!("({})", parts.join(" OR ")))
     }
 }
 
@@ -220,8 +248,14 @@ pub(super) fn object(list: &str) -> String {
 }
 
 impl TargetColumn {
-    fn of(piece: &Piece, column: &LiveColumn, keys: &[ForeignKey]) -> Option<Self> {
+    fn of(
+        piece: &Piece,
+        column: &LiveColumn,
+        keys: &[ForeignKey],
+        misfits: &BTreeSet<usize>,
+    ) -> Option<Self> {
         let place = piece.place_of(&column.name)?;
+        let taken = misfits.contains(&place).then(|| format!("s.{} IS NULL", fit::beside(place)));
         let (theirs, ours) = (format!("t.{}", identifier(&column.name)), format!("s.v{place}"));
         let (is_base, base) = match piece.base(&column.name) {
             Base::Constant(None) => (format!("({theirs} IS NULL)"), "NULL::text".to_string()),
@@ -238,7 +272,7 @@ impl TargetColumn {
                 (format!("({theirs} IS NULL{})", default.unwrap_or_default()), "NULL::text".to_string())
             }
         };
-        let mut fits: Vec<String> = Vec::new();
+        let mut fits: Vec<String> = taken.iter().cloned().collect();
         if column.not_null {
             fits.push(format!("{ours} IS NOT NULL"));
         }
@@ -249,7 +283,10 @@ impl TargetColumn {
                 identifier(&key.referred[0])
             ));
         }
-        let same = column.same(&theirs, &ours);
+        let mut same = column.same(&theirs, &ours);
+        if let Some(taken) = &taken {
+            same = format!("({taken} AND {same})");
+        }
         let differs = match piece.base(&column.name) {
             // Cheaper than to compare, and the same: theirs is NULL there.
             Base::Constant(None) => format!("{ours} IS NOT NULL"),

@@ -1,10 +1,10 @@
 //! Values of rows that are found by their key.
 
-use super::super::names::identifier;
+use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::side::Side;
 use super::target::{Target, TargetColumn};
-use super::{DOING, parts};
+use super::{DOING, fit, parts};
 use crate::engine::{BOTH_CHANGED, Error, Merged};
 
 /// Puts everything where nobody has written since; returns how many values are left that a constraint refused.
@@ -163,22 +163,26 @@ async fn write_down(
     column: &TargetColumn,
     side: &Side,
 ) -> Result<(), Error> {
+    let taken = match target.misfits.contains(&column.place) {
+        true => format!("WHEN s.{} IS NOT NULL THEN {} ", fit::beside(column.place), literal(fit::NOT_TAKEN)),
+        false => String::new(),
+    };
     let reason = format!(
-        "CASE WHEN NOT {} THEN {} WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
+        "CASE WHEN NOT {} THEN {} {taken}WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
          ELSE coalesce(r.reason, 'a constraint forbids it') END",
         column.is_base,
-        super::super::names::literal(BOTH_CHANGED),
+        literal(BOTH_CHANGED),
         column.fits
     );
     let sql = format!(
-        "INSERT INTO {} SELECT {}, {}, {}, {}, s.v{}::text, t.{}::text, {reason} FROM {} \
+        "INSERT INTO {} SELECT {}, {}, {}, {}, {}::text, t.{}::text, {reason} FROM {} \
          LEFT JOIN pg_temp.{} AS r ON r.place = s.ctid WHERE NOT {}",
         side.table(),
-        super::super::names::literal(&target.table.to_string()),
+        literal(&target.table.to_string()),
         target.key(),
-        super::super::names::literal(&column.name),
+        literal(&column.name),
         column.base,
-        column.place,
+        target.ours(column.place),
         identifier(&column.name),
         target.joined(),
         target.refused,
