@@ -140,6 +140,11 @@ impl Journal {
         }
     }
 
+    /// Returns the state of one operation; none where its journal is not there or cannot be read.
+    pub fn state(&self, operation: &str) -> Option<OperationState> {
+        state_in(&self.place(operation))
+    }
+
     /// Returns the journal of an operation as it is on disk, for the copy in its backup.
     pub fn bytes(&self, operation: &str) -> Result<Vec<u8>, JournalError> {
         let place = self.place(operation);
@@ -210,6 +215,11 @@ impl Writer {
         self.torn = false;
         Ok(())
     }
+}
+
+/// Returns the state that a journal's file tells of, also of the copy in a backup; none where it cannot be read.
+pub fn state_in(place: &Path) -> Option<OperationState> {
+    OperationState::fold(&read(place).ok()?)
 }
 
 /// Reads the lines of a journal. A last line without its end was cut off by a crash while it was being written: the

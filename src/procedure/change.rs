@@ -141,7 +141,7 @@ async fn guarded(
         }
         Err(cause) => {
             let cause = Failure { check: held_against, ..cause };
-            Err(settle::after_verify(ports, op, request, plan, &saved, &mark, cause).await)
+            Err(settle::after_verify(ports, op, request, plan, &saved, &mark, (&applied, cause)).await)
         }
     }
 }

@@ -3,6 +3,7 @@
 //! The engine decides row by row, in one transaction ([`crate::engine::Database::merge_back`]); here is decided which
 //! salvage, and looked afterwards that nothing else has changed.
 
+mod end;
 mod verify;
 
 use super::change::{Wants, preflight};
@@ -19,6 +20,7 @@ use crate::plan::Plan;
 use crate::report::{Aftermath, BackupFacts, Failure, Kind, MergeFacts, Report, Step};
 use crate::store::{Backup, Listed};
 use crate::tabular::{self, Draft, EXPORTS, Made};
+use end::End;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -288,12 +290,28 @@ async fn sources(ports: &Ports<'_>, undone: &[RevisionId], rows: &[RevisionId]) 
         let Listed::Whole { backup } = listed else { continue };
         let mine =
             backup.manifest.kind == Kind::Upgrade && backup.manifest.database.is_same(ports.identity());
-        // An upgrade that did not come to its end has undone itself.
-        if !mine || !backup.folder.join("after.json").exists() {
+        if !mine {
             continue;
         }
         let Ok(plan) = read_plan(&backup) else { continue };
         let its: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
+        let end = End::of(ports, &backup);
+        let is_first = its.iter().any(|revision| open.contains(revision));
+        let concerns = is_first || its.iter().any(|revision| undone.contains(revision));
+        if end == End::Undone || (end != End::Passed && !concerns) {
+            continue;
+        }
+        // An upgrade that did not pass may stand all the same, or have been followed by another one.
+        if end == End::Unknown || (end == End::Stands && !is_first) {
+            if !pieces(&backup).is_ok_and(|pieces| pieces.is_empty()) {
+                let id = &backup.manifest.id;
+                found.notes.push(format!(
+                    "backup {id} holds salvage of an upgrade that did not come to its end; it was not merged: \
+                     ripcord backup merge-back {id}"
+                ));
+            }
+            continue;
+        }
         if plan.direction != Direction::Up || !its.iter().any(|revision| open.remove(revision)) {
             continue;
         }

@@ -3,9 +3,10 @@
 use super::change::{ChangeRequest, OnFailure};
 use super::facts::Done;
 use super::restore::{self, Cause};
+use super::salvage::{self, Ran};
 use super::snapshot::Saved;
 use super::{Ports, Refusal, rows_text, verify};
-use crate::engine::{self, OtherWrites, WriteMark};
+use crate::engine::{self, Applied, OtherWrites, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::Operation;
@@ -91,7 +92,8 @@ pub(super) async fn after_migrate(
         return cause;
     }
     if !same(&rows, &plan.from) || !plan.is_transactional() {
-        return put_back_or_stop(ports, op, request, plan, saved, mark, cause, &rows).await;
+        let cause = put_back_or_stop(ports, op, request, plan, saved, mark, cause, &rows).await;
+        return keep_what_went(ports, op, plan, saved, mark, &Applied::default(), cause).await;
     }
     match verify::is_as_before(ports, saved).await {
         Ok(check) if check.wrong.is_empty() => cause.aftermath = Aftermath::Unchanged,
@@ -132,13 +134,46 @@ pub(super) async fn after_verify(
     plan: &Plan,
     saved: &Saved,
     mark: &WriteMark,
-    mut cause: Failure,
+    (applied, mut cause): (&Applied, Failure),
 ) -> Failure {
     ports.cancel.heard();
     cause.backup = Some(saved.facts());
     cause.aftermath = Aftermath::Changed;
     let rows = ports.database.version_rows().await.unwrap_or_default();
-    put_back_or_stop(ports, op, request, plan, saved, mark, cause, &rows).await
+    let cause = put_back_or_stop(ports, op, request, plan, saved, mark, cause, &rows).await;
+    keep_what_went(ports, op, plan, saved, mark, applied, cause).await
+}
+
+/// Where the change stands, what it took away is salvaged as after one that passed: its downgrade is to bring it back.
+/// `after.json` is not written, because nobody has called this state right; the journal says that the change stands.
+async fn keep_what_went(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    plan: &Plan,
+    saved: &Saved,
+    mark: &WriteMark,
+    applied: &Applied,
+    mut cause: Failure,
+) -> Failure {
+    if cause.aftermath != Aftermath::Changed {
+        return cause;
+    }
+    let progress = ports.progress(Step::Salvage);
+    let after = ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await;
+    let others = ports.database.others_wrote_since(mark).await;
+    let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
+    let kept = match &after {
+        Ok(after) => {
+            salvage::after_the_fact(ports, op, saved, &Ran { plan, after, applied, others: &others }).await
+        }
+        Err(error) => Err(format!("what the migration took away could not be looked for: {error}")),
+    };
+    match (kept, &mut cause.backup) {
+        (Ok(files), Some(backup)) => backup.salvage.extend(files),
+        (Ok(_), None) => {}
+        (Err(text), _) => ports.observer.event(&Event::Note { text }),
+    }
+    cause
 }
 
 #[expect(clippy::too_many_arguments, reason = "the whole situation decides")]

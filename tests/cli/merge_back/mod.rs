@@ -3,9 +3,11 @@
 mod by_hand;
 mod chance;
 mod digests;
+mod failed;
 mod hard;
 mod rows;
 mod tables;
+mod types;
 
 use crate::promise::*;
 use crate::support::*;
