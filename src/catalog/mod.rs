@@ -11,7 +11,7 @@ mod name;
 
 pub use diff::{Change, ChangeKind, diff};
 pub use identity::{DatabaseId, EngineKind, Finding, Severity};
-pub use name::{TableName, quote, take_quoted};
+pub use name::{TableName, parts, quote, take_quoted};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -108,6 +108,37 @@ impl Catalog {
     pub fn sha256(&self) -> String {
         // Maps are sorted and nothing in a catalog can fail to serialize.
         crate::base::hash::sha256_hex(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Returns the rules and statistics of a table by their names, which are no part of its own definition.
+    pub fn belongings(&self, table: &TableName) -> Vec<(&String, &Object)> {
+        let is_of = |(key, object): &(&String, &Object)| match object.kind.as_str() {
+            "rule" => key.strip_prefix("rule ").and_then(name::parts).is_some_and(|parts| match &parts[..] {
+                [schema, name, _] => TableName::qualified(schema, name) == *table,
+                _ => false,
+            }),
+            "statistics" => {
+                let of = object.definition.rsplit_once(" FROM ").and_then(|(_, of)| TableName::parse(of));
+                of.as_ref() == Some(table)
+            }
+            _ => false,
+        };
+        self.objects.iter().filter(is_of).collect()
+    }
+
+    /// Returns the tables that hold the rows of a partitioned one, of its partitions' partitions as well.
+    pub fn leaves(&self, table: &TableName) -> Vec<&TableName> {
+        let is_part = |(_, part): &(&TableName, &Table)| {
+            let parent = part.options.get("inherits").and_then(|parent| TableName::parse(parent));
+            part.options.contains_key("partition") && parent.as_ref() == Some(table)
+        };
+        let parts = self.tables.iter().filter(is_part);
+        let each = parts.flat_map(|(name, part)| match part.kind {
+            TableKind::Partitioned => self.leaves(name),
+            TableKind::Ordinary => vec![name],
+            _ => Vec::new(),
+        });
+        each.collect()
     }
 
     /// Returns the catalog without the tables that migration tools keep for themselves.

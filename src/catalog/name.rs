@@ -60,22 +60,27 @@ impl TableName {
 
     /// Reads what `Display` wrote; `None` when quotes do not pair up or there are more than two parts.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = Vec::new();
-        let mut rest = text;
-        loop {
-            let (part, after) = take_part(rest)?;
-            parts.push(part);
-            match after.strip_prefix('.') {
-                Some(next) => rest = next,
-                None if after.is_empty() => break,
-                None => return None,
-            }
-        }
+        let mut parts = parts(text)?;
         let name = parts.pop()?;
         match parts.len() {
             0 => Some(Self::plain(name)),
             1 => Some(Self::qualified(parts.remove(0), name)),
             _ => None,
+        }
+    }
+}
+
+/// Reads names that are divided by dots, some of them in double quotes; `None` when the quotes do not pair up.
+pub fn parts(text: &str) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    loop {
+        let (part, after) = take_part(rest)?;
+        parts.push(part);
+        match after.strip_prefix('.') {
+            Some(next) => rest = next,
+            None if after.is_empty() => return Some(parts),
+            None => return None,
         }
     }
 }

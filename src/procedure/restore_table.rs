@@ -52,7 +52,8 @@ pub async fn restore_tables(ports: &Ports<'_>, request: &TablesRequest) -> Resul
     settle::end(ports, &op, outcome).await
 }
 
-/// Finds the tables that are meant in a backup. Only ordinary ones can be put back alone.
+/// Finds the tables that are meant in a backup. Only ordinary ones can be put back alone, of partitioned ones those that
+/// hold the rows.
 fn named(backup: &Backup, expected: &Inventory, asked: &[String]) -> Result<Vec<TableName>, Failure> {
     let mut found: Vec<TableName> = Vec::new();
     for asked in asked {
@@ -67,6 +68,16 @@ fn named(backup: &Backup, expected: &Inventory, asked: &[String]) -> Result<Vec<
                 if !found.contains(name) {
                     found.push((*name).clone());
                 }
+            }
+            // It holds no rows itself: they are in its partitions.
+            [(name, table)] if table.kind == TableKind::Partitioned => {
+                let leaves = expected.catalog.leaves(name);
+                if leaves.is_empty() {
+                    return no_table("it is partitioned, and the backup has no partition of it with rows");
+                }
+                let new: Vec<TableName> =
+                    leaves.into_iter().filter(|leaf| !found.contains(leaf)).cloned().collect();
+                found.extend(new);
             }
             [_] => return no_table("only an ordinary table can be put back by itself"),
             _ => return no_table("it holds several of that name; name the schema as well"),
@@ -208,6 +219,12 @@ fn judge(
             let detail = "it was not made as it was".to_string();
             let subject = one.table.to_string();
             check.wrong.push(Wrong { code: "catalog".to_string(), subject, detail });
+        }
+        for (key, object) in expected.catalog.belongings(&one.table) {
+            if one.created && after.catalog.objects.get(key) != Some(object) {
+                let detail = format!("it is not as it was, although table {} was made again", one.table);
+                check.wrong.push(Wrong { code: "catalog".to_string(), subject: key.clone(), detail });
+            }
         }
         if print(expected) != print(after) {
             found.push((one.table.to_string(), "its rows are not those of the backup".to_string()));

@@ -1,5 +1,7 @@
 //! Single tables go back to what a backup has, and nothing else does.
 
+mod parts;
+
 use crate::promise::*;
 use crate::support::*;
 

@@ -2,7 +2,7 @@
 
 use super::super::PostgresDatabase;
 use super::super::child::Children;
-use super::super::names::{self, literal};
+use super::super::names::{self, identifier, literal};
 use super::super::private::{PrivateFolder, RESTORE};
 use super::super::restore::Build;
 use super::super::session::Session;
@@ -17,8 +17,11 @@ use std::collections::BTreeSet;
 pub(super) struct Scripts {
     /// Tables, sequences, defaults.
     pub before: String,
-    /// Indexes, constraints, triggers.
+    /// Indexes, constraints, triggers, rules.
     pub after: String,
+    /// Making partitions of tables again, when they have the indexes of which the partitioned table would give them
+    /// others.
+    pub attach: String,
 }
 
 impl PostgresDatabase {
@@ -45,14 +48,20 @@ impl PostgresDatabase {
         let dump = build.folder.join("dump");
         let listed = children.tool("pg_restore", build.name).arg("--list").arg(&dump);
         let listed = listed.run(&self.options.cancel).await?.stdout;
-        let chosen: Vec<&str> = listed.lines().filter(|line| is_wanted(line, &wanted)).collect();
+        let attached: BTreeSet<String> = missing.iter().map(|table| attach_label(table)).collect();
         let work_dir = &self.options.work_dir;
         let io = |source| Error::Io { place: work_dir.clone(), doing: "written to", source };
         let private = PrivateFolder::new(work_dir, RESTORE, names::operation(&application)).map_err(io)?;
         let list = private.path().join("list");
-        fs::write_durable(&list, (chosen.join("\n") + "\n").as_bytes()).map_err(io)?;
         let mut scripts = Scripts::default();
-        for (section, into) in [("pre-data", &mut scripts.before), ("post-data", &mut scripts.after)] {
+        let parts = [
+            ("pre-data", &wanted, &mut scripts.before),
+            ("post-data", &wanted, &mut scripts.after),
+            ("pre-data", &attached, &mut scripts.attach),
+        ];
+        for (section, wanted, into) in parts {
+            let chosen: Vec<&str> = listed.lines().filter(|line| is_wanted(line, wanted)).collect();
+            fs::write_durable(&list, (chosen.join("\n") + "\n").as_bytes()).map_err(io)?;
             let mut tool = children.tool("pg_restore", build.name).arg("--section").arg(section);
             tool = tool.arg("--use-list").arg(&list).args(["--file", "-"]);
             if !build.roles {
@@ -77,40 +86,98 @@ fn labels(table: &TableName, expected: &Catalog, sequences: &[(String, String)])
     let name = &table.name;
     let mut labels = Vec::new();
     let mut add = |kind: &str, schema: &str, tag: &str| labels.push(format!("{kind} {schema} {tag}"));
+    // The tags of comments and grants are SQL, and have a name in quotes where it needs them. What needs them is for the
+    // version of pg_dump to say: both ways are looked for.
+    let mut about = |kinds: &[&str], schema: &str, what: &str, names: &[&str], between: &str| {
+        for tag in tags(names, between) {
+            kinds.iter().for_each(|kind| add(kind, schema, &format!("{what} {tag}")));
+        }
+    };
+    let (comment, both) = (&["COMMENT"][..], &["COMMENT", "ACL"][..]);
+    about(both, &schema, "TABLE", &[name], "");
+    for (schema, sequence) in sequences {
+        about(both, schema, "SEQUENCE", &[sequence], "");
+    }
+    let known = expected.tables.get(table);
+    for column in known.iter().flat_map(|known| &known.columns) {
+        about(both, &schema, "COLUMN", &[name, &column.name], ".");
+    }
+    if let Some(known) = known {
+        let parts = [
+            ("CONSTRAINT", known.constraints.keys()),
+            ("TRIGGER", known.triggers.keys()),
+            ("POLICY", known.policies.keys()),
+        ];
+        for (what, parts) in parts {
+            parts.for_each(|part| about(comment, &schema, what, &[part, name], " ON "));
+        }
+        known.indexes.keys().for_each(|index| about(comment, &schema, "INDEX", &[index], ""));
+    }
+    let belongings: Vec<Vec<String>> = expected
+        .belongings(table)
+        .into_iter()
+        .filter_map(|(key, object)| crate::catalog::parts(key.strip_prefix(&object.kind)?.trim_start()))
+        .collect();
+    for parts in &belongings {
+        match &parts[..] {
+            [schema, _, rule] => about(comment, schema, "RULE", &[rule, name], " ON "),
+            [schema, statistics] => about(comment, schema, "STATISTICS", &[statistics], ""),
+            _ => {}
+        }
+    }
     add("TABLE", &schema, name);
     add("ROW SECURITY", &schema, name);
-    add("ACL", &schema, &format!("TABLE {name}"));
-    add("COMMENT", &schema, &format!("TABLE {name}"));
     for (schema, sequence) in sequences {
         for kind in ["SEQUENCE", "SEQUENCE OWNED BY"] {
             add(kind, schema, sequence);
         }
-        add("ACL", schema, &format!("SEQUENCE {sequence}"));
     }
-    let Some(known) = expected.tables.get(table) else { return labels };
+    for parts in &belongings {
+        match &parts[..] {
+            [schema, _, rule] => add("RULE", schema, &format!("{name} {rule}")),
+            [schema, statistics] => add("STATISTICS", schema, statistics),
+            _ => {}
+        }
+    }
+    let Some(known) = known else { return labels };
     for column in &known.columns {
         add("DEFAULT", &schema, &format!("{name} {}", column.name));
-        add("COMMENT", &schema, &format!("COLUMN {name}.{}", column.name));
-        add("ACL", &schema, &format!("COLUMN {name}.{}", column.name));
     }
     for constraint in known.constraints.keys() {
         for kind in ["CONSTRAINT", "FK CONSTRAINT", "CHECK CONSTRAINT"] {
             add(kind, &schema, &format!("{name} {constraint}"));
         }
-        add("COMMENT", &schema, &format!("CONSTRAINT {constraint} ON {name}"));
     }
     for index in known.indexes.keys() {
         add("INDEX", &schema, index);
-        add("COMMENT", &schema, &format!("INDEX {index}"));
     }
     for trigger in known.triggers.keys() {
         add("TRIGGER", &schema, &format!("{name} {trigger}"));
-        add("COMMENT", &schema, &format!("TRIGGER {trigger} ON {name}"));
     }
     for policy in known.policies.keys() {
         add("POLICY", &schema, &format!("{name} {policy}"));
     }
     labels
+}
+
+fn attach_label(table: &TableName) -> String {
+    format!("TABLE ATTACH {} {}", table.schema.as_deref().unwrap_or_default(), table.name)
+}
+
+/// Returns one or two names with what is between them, each plain and in quotes.
+fn tags(names: &[&str], between: &str) -> Vec<String> {
+    let both = |name: &str| [name.to_string(), identifier(name)];
+    match names {
+        [one] => both(one).to_vec(),
+        [one, other] => {
+            let others = both(other);
+            both(one)
+                .iter()
+                .flat_map(|one| others.iter().map(move |other| format!("{one}{between}{other}")))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// Tells whether a line of the list is of one of these. After the numbers come kind, schema, tag and owner; names are
@@ -152,6 +219,15 @@ mod tests {
         assert!(!is_wanted("217; 1259 16388 TABLE public t big app", &wanted));
         assert!(!is_wanted("3301; 0 16386 TABLE DATA public t app", &wanted));
         assert!(!is_wanted("; Archive created at 2026-11-23", &wanted));
+    }
+
+    #[test]
+    fn a_comment_is_found_whether_its_tag_has_quotes_or_not() {
+        let table = TableName::qualified("public", "Odd \"t\"");
+        let wanted = labels(&table, &Catalog::default(), &[]).into_iter().collect();
+        assert!(is_wanted("3300; 0 0 COMMENT public TABLE \"Odd \"\"t\"\"\" app", &wanted));
+        assert!(is_wanted("215; 1259 16386 TABLE public Odd \"t\" app", &wanted));
+        assert!(!is_wanted("3300; 0 0 COMMENT public TABLE \"Odd\" app", &wanted));
     }
 
     #[test]

@@ -154,6 +154,7 @@ impl PostgresDatabase {
         }
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let missing: Vec<&TableName> = tables.iter().filter(|table| !there.contains(table)).collect();
+        refuse_orphans(session, &missing, expected).await?;
         let scripts = self.scripts(build, scratch, &missing, expected).await?;
         session.run("making a table as it was", &scripts.before).await?;
         // What the scripts of pg_restore set is for them.
@@ -176,6 +177,7 @@ impl PostgresDatabase {
             checkpoint::reached("a table is put back");
         }
         session.run("making the indexes and constraints of a table", &scripts.after).await?;
+        session.run("making a table a partition again", &scripts.attach).await?;
         session.run(DOING, "SET search_path = ''").await?;
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let after = rows::count_all(session, &jobs).await?;
@@ -210,6 +212,27 @@ async fn existing(session: &mut Session, tables: &[TableName]) -> Result<BTreeSe
         }
     }
     Ok(there)
+}
+
+/// Fails when a table was a partition of one that is not there now.
+async fn refuse_orphans(
+    session: &mut Session,
+    missing: &[&TableName],
+    expected: &Catalog,
+) -> Result<(), Error> {
+    for table in missing {
+        let options = expected.tables.get(*table).map(|table| &table.options);
+        let is_part = options.is_some_and(|options| options.contains_key("partition"));
+        let parent =
+            options.and_then(|options| options.get("inherits")).and_then(|parent| TableName::parse(parent));
+        let Some(parent) = parent.filter(|_| is_part) else { continue };
+        let sql = format!("SELECT relkind FROM pg_class WHERE oid = to_regclass({})", literal(&parent.sql()));
+        if session.value("looking for a table", &sql).await?.as_deref() != Some("p") {
+            let detail = format!("it was a partition of {parent}, which is no partitioned table now");
+            return Err(Error::TableDiffers { table: (*table).clone(), detail });
+        }
+    }
+    Ok(())
 }
 
 /// Brings the rows of the snapshot over into a temporary table.

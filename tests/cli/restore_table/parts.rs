@@ -1,0 +1,72 @@
+//! What belongs to a table comes with it when it is made again.
+
+use super::*;
+
+#[test]
+fn comments_and_grants_of_names_that_need_quotes_come_back() {
+    let db = TestDatabase::postgres();
+    let sandbox = backed_up(
+        &db,
+        "CREATE TABLE \"Odd \"\"T\" (\"Id\" INTEGER PRIMARY KEY, \"user\" TEXT CONSTRAINT \"Short C\" CHECK (length(\"user\") < 9));
+INSERT INTO \"Odd \"\"T\" VALUES (1, 'a'); CREATE INDEX \"By User\" ON \"Odd \"\"T\" (\"user\");
+COMMENT ON TABLE \"Odd \"\"T\" IS 'one'; COMMENT ON COLUMN \"Odd \"\"T\".\"user\" IS 'two'; COMMENT ON INDEX \"By User\" IS 'three';
+COMMENT ON CONSTRAINT \"Short C\" ON \"Odd \"\"T\" IS 'four'; GRANT SELECT ON \"Odd \"\"T\" TO PUBLIC; GRANT UPDATE (\"Id\") ON \"Odd \"\"T\" TO PUBLIC;",
+    );
+    let schema = db.schema();
+    db.execute("DROP TABLE \"Odd \"\"T\";");
+    sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "Odd \"T"]).expect_code(0);
+    assert_eq!(db.schema(), schema);
+    sandbox.ripcord(&["verify", &backup(&sandbox)]).expect_code(0);
+}
+
+#[test]
+fn rules_and_statistics_of_a_table_come_back() {
+    let db = TestDatabase::postgres();
+    let sandbox = backed_up(
+        &db,
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a INTEGER, b INTEGER); INSERT INTO t VALUES (1, 1, 1);
+CREATE STATISTICS st ON a, b FROM t; COMMENT ON STATISTICS st IS 's';
+CREATE RULE \"Stays\" AS ON DELETE TO t WHERE OLD.id = 1 DO INSTEAD NOTHING; COMMENT ON RULE \"Stays\" ON t IS 'r';",
+    );
+    let schema = db.schema();
+    db.execute("DROP TABLE t;");
+    sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "t"]).expect_code(0);
+    assert_eq!(db.schema(), schema);
+    sandbox.ripcord(&["verify", &backup(&sandbox)]).expect_code(0);
+}
+
+const PARTITIONED: &str =
+    "CREATE TABLE m (id INTEGER, d DATE NOT NULL, v TEXT, PRIMARY KEY (id, d)) PARTITION BY RANGE (d);
+CREATE INDEX m_v ON m (v);
+CREATE TABLE m24 PARTITION OF m FOR VALUES FROM ('2024-01-01') TO ('2025-01-01');
+CREATE TABLE m25 PARTITION OF m FOR VALUES FROM ('2025-01-01') TO ('2026-01-01') PARTITION BY LIST (id);
+CREATE TABLE m25_1 PARTITION OF m25 FOR VALUES IN (1, 2);
+INSERT INTO m VALUES (1, '2024-02-02', 'x'), (2, '2025-02-02', 'y');";
+
+#[test]
+fn a_partition_that_was_dropped_is_a_partition_again() {
+    let db = TestDatabase::postgres();
+    let sandbox = backed_up(&db, PARTITIONED);
+    let schema = db.schema();
+    db.execute("DROP TABLE m24;");
+    sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "m24"]).expect_code(0);
+    assert_eq!(db.schema(), schema);
+    assert_eq!(db.query("SELECT * FROM m ORDER BY id;"), "1|2024-02-02|x\n2|2025-02-02|y");
+    sandbox.ripcord(&["verify", &backup(&sandbox)]).expect_code(0);
+    db.execute("DROP TABLE m;");
+    at(&sandbox, 2);
+    let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "m24"]);
+    run.expect_code(3);
+    says_three_parts(&run, "it was a partition of public.m");
+    assert_eq!(db.tables(), "");
+}
+
+#[test]
+fn a_partitioned_table_is_put_back_by_its_partitions() {
+    let db = TestDatabase::postgres();
+    let sandbox = backed_up(&db, PARTITIONED);
+    db.execute("UPDATE m SET v = 'z'; DELETE FROM m WHERE id = 2;");
+    let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "m"]);
+    run.expect_code(0).stdout_has("m24").stdout_has("m25_1");
+    assert_eq!(db.query("SELECT * FROM m ORDER BY id;"), "1|2024-02-02|x\n2|2025-02-02|y");
+}
