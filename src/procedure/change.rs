@@ -70,6 +70,10 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
         op.write(left).map_err(refused)?;
     }
     let changed = guarded(ports, request, &plan, &mut op).await;
+    let changed = match changed {
+        Err(failure) => Err(merge::waiting::named(ports, &plan, failure).await),
+        done => done,
+    };
     settle::end(ports, &op, changed).await
 }
 

@@ -5,6 +5,7 @@
 
 mod end;
 mod verify;
+pub(super) mod waiting;
 
 use super::change::{Wants, preflight};
 use super::facts::Done;
@@ -135,7 +136,13 @@ async fn by_hand(
     let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
     let (after, check) =
         checked(ports, op, &saved, &saved.inventory, &merged, &others).await.map_err(with_backup)?;
-    let notes = check.unsure.iter().cloned().chain(left_undone(&merged)).collect();
+    let notes = check
+        .unsure
+        .iter()
+        .cloned()
+        .chain(left_undone(&merged))
+        .chain(waiting::stale_views(&after, &merged))
+        .collect();
     let kept = op.step(Step::Finish, keep(ports, op_id(op), &saved, &after, &merged)).await;
     let files = kept.map_err(with_backup)?.what;
     let rows = saved.backup.manifest.from.clone();
@@ -396,7 +403,8 @@ pub(super) async fn after_downgrade(
     let kept = keep(ports, op_id(op), saved, &inventory, &merged).await;
     let files =
         kept.map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?.what;
-    let notes = check.unsure.into_iter().chain(left_undone(&merged)).chain(found.notes).collect();
+    let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
+    let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();
     Ok(After { inventory, merge: Some(facts(&found.backups, merged, files)), notes })
 }
 

@@ -2,6 +2,7 @@
 
 mod by_hand;
 mod chance;
+mod circles;
 mod digests;
 mod failed;
 mod hard;

@@ -70,3 +70,24 @@ fn a_partitioned_table_is_put_back_by_its_partitions() {
     run.expect_code(0).stdout_has("m24").stdout_has("m25_1");
     assert_eq!(db.query("SELECT * FROM m ORDER BY id;"), "1|2024-02-02|x\n2|2025-02-02|y");
 }
+
+#[test]
+fn tables_that_refer_to_each_other_are_put_back_together() {
+    let db = TestDatabase::postgres();
+    let sandbox = backed_up(
+        &db,
+        "CREATE TABLE customer (id INTEGER PRIMARY KEY, main_address INTEGER);
+CREATE TABLE address (id INTEGER PRIMARY KEY, customer_id INTEGER NOT NULL REFERENCES customer (id));
+ALTER TABLE customer ADD CONSTRAINT main FOREIGN KEY (main_address) REFERENCES address (id);
+INSERT INTO customer VALUES (1, NULL), (2, NULL); INSERT INTO address VALUES (10, 1), (20, 2); UPDATE customer SET main_address = id * 10;",
+    );
+    let all = "SELECT * FROM customer ORDER BY id; SELECT * FROM address ORDER BY id;";
+    let before = db.query(all);
+    // A row that stays refers to one that goes, and what is gone refers to what is gone.
+    db.execute("INSERT INTO address VALUES (11, 1); UPDATE customer SET main_address = 11 WHERE id = 1; UPDATE customer SET main_address = NULL WHERE id = 2;
+DELETE FROM address WHERE id = 20; DELETE FROM customer WHERE id = 2;");
+    sandbox
+        .ripcord(&["restore", &backup(&sandbox), "--table", "customer", "--table", "address"])
+        .expect_code(0);
+    assert_eq!(db.query(all), before);
+}

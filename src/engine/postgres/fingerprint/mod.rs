@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-pub(super) use sources::sequences;
+pub(super) use sources::{COUNTS_DOWN, sequences};
 
 /// About how much of a table on disk one reader takes at a time.
 const PART: u64 = 32 * 1024 * 1024;

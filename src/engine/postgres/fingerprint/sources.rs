@@ -83,6 +83,9 @@ impl Source {
     }
 }
 
+/// What follows the name of a sequence that counts down.
+pub(in crate::engine::postgres) const COUNTS_DOWN: &str = " (counts down, negated)";
+
 /// How large a table is on disk.
 #[derive(Clone, Copy)]
 struct Size {
@@ -215,7 +218,7 @@ pub(in crate::engine::postgres) async fn sequences(
             let given = if value.is(2) { last } else { last.saturating_sub(increment) };
             let name = TableName::qualified(row.text(0), row.text(1)).to_string();
             if increment < 0 {
-                sequences.insert(format!("{name} (counts down, negated)"), given.saturating_neg());
+                sequences.insert(format!("{name}{COUNTS_DOWN}"), given.saturating_neg());
             } else {
                 sequences.insert(name, given);
             }

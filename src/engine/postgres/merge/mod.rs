@@ -5,6 +5,7 @@
 //! constraint refuses is undone and tried in halves, down to the rows that are refused; these are tried again at the end
 //! and then written down as conflicts.
 
+mod circle;
 mod fit;
 mod load;
 mod parts;
@@ -128,6 +129,7 @@ impl PostgresDatabase {
                 job.unfinished = job.run(session).await? > 0;
                 checkpoint::reached("a piece of salvage is merged");
                 jobs.push(job);
+                circle::close(session, &mut jobs).await?;
             }
             retry(session, &mut jobs).await?;
             for job in &mut jobs {
@@ -141,7 +143,10 @@ impl PostgresDatabase {
             let merged = done.iter().filter(|job| job.merged.iter().any(|merged| merged.merged > 0));
             let written: BTreeSet<&TableName> = merged.map(|job| &job.target.table).collect();
             for table in written {
-                sequences::follow(session, table).await?;
+                let whole =
+                    |piece: &&Piece| piece.salvage.table == *table && piece.salvage.what == SalvageKind::Rows;
+                let then: Vec<_> = pieces.iter().filter(whole).map(|piece| &*piece.sequences).collect();
+                sequences::follow(session, table, &then).await?;
             }
         }
         let (side_table, conflicts) = side.end(session).await?;

@@ -15,13 +15,17 @@ pub(super) async fn run(
 ) -> Result<u64, Error> {
     let (found, _) = parts::attempt(session, target, 1, |rows| insert(target, rows)).await?;
     merged[0].merged += found[0];
-    let left = format!("SELECT count(*) FROM pg_temp.{} AS s WHERE {}", target.loaded, absent(target));
-    let left = session.value(DOING, &left).await?.and_then(|text| text.parse().ok());
-    Ok(left.unwrap_or_default())
+    left(session, target).await
+}
+
+/// Returns how many rows are not there.
+pub(super) async fn left(session: &mut Session, target: &Target<'_>) -> Result<u64, Error> {
+    number(session, &format!("SELECT count(*) FROM pg_temp.{} AS s WHERE {}", target.loaded, absent(target)))
+        .await
 }
 
 /// The condition that a loaded row is not there. Without a key only those count as there that were inserted.
-fn absent(target: &Target<'_>) -> String {
+pub(super) fn absent(target: &Target<'_>) -> String {
     match &target.done {
         Some(done) => format!("NOT EXISTS (SELECT FROM pg_temp.{done} AS d WHERE d.place = s.ctid)"),
         None => format!("NOT EXISTS (SELECT FROM ONLY {} AS t WHERE {})", target.table.sql(), target.matches),
@@ -51,18 +55,16 @@ fn insert(target: &Target<'_>, rows: &str) -> String {
 /// The condition that the row which a loaded one refers to is there, or comes along; none when the key has columns that
 /// are not salvaged.
 fn has_parent(target: &Target<'_>, key: &ForeignKey) -> Option<String> {
-    let place = |name: &String| {
-        let column = target.columns.iter().find(|column| column.name == *name)?;
-        Some(column.place)
-    };
-    let places: Vec<usize> = key.columns.iter().map(place).collect::<Option<_>>()?;
+    let places = target.places(&key.columns)?;
     let mut ways: Vec<String> = places.iter().map(|place| format!("s.v{place} IS NULL")).collect();
     let on = places.iter().zip(&key.referred);
     let on: Vec<String> = on.map(|(place, name)| format!("p.{} = s.v{place}", identifier(name))).collect();
     ways.push(format!("EXISTS (SELECT FROM {} AS p WHERE {})", key.parent.sql(), on.join(" AND ")));
     if key.parent == target.table {
-        let own: Option<Vec<usize>> = key.referred.iter().map(place).collect();
-        let on = places.iter().zip(own?).map(|(place, own)| format!("o.v{own} = s.v{place}"));
+        let on = places
+            .iter()
+            .zip(target.places(&key.referred)?)
+            .map(|(place, own)| format!("o.v{own} = s.v{place}"));
         let on: Vec<String> = on.collect();
         ways.push(format!("EXISTS (SELECT FROM pg_temp.{} AS o WHERE {})", target.loaded, on.join(" AND ")));
     }
@@ -80,8 +82,7 @@ pub(super) async fn finish(
     let merged = &mut merged[0];
     let same: Vec<&str> = target.columns.iter().map(|column| column.same.as_str()).collect();
     let same = same.join(" AND ");
-    let left = format!("SELECT count(*) FROM pg_temp.{} AS s WHERE {}", target.loaded, absent(target));
-    let left = number(session, &left).await?;
+    let left = left(session, target).await?;
     let found = match &target.done {
         Some(done) => {
             let there = format!(
@@ -142,7 +143,7 @@ async fn write_down(
     }
     let missing = target.keys.iter().filter_map(|key| {
         let parent = has_parent(target, key)?;
-        let why = format!("foreign key {}: the row it refers to is gone", key.name);
+        let why = format!("foreign key {}: the row it refers to is not there", key.name);
         Some(format!("WHEN NOT {parent} THEN {} ", literal(&why)))
     });
     let taken = target.has_misfit();

@@ -4,14 +4,23 @@ use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use crate::catalog::TableName;
 use crate::engine::Error;
+use crate::engine::postgres::fingerprint::COUNTS_DOWN;
+use std::collections::BTreeMap;
 
 /// Moves the sequences behind a table's columns past the values that are there. Never back, and nothing undoes it: a
 /// sequence is no part of a transaction, so this comes last.
-pub(in super::super) async fn follow(session: &mut Session, table: &TableName) -> Result<(), Error> {
+///
+/// `then` is how far sequences once were, as fingerprints have it: where rows come back, no number that was given out
+/// before they went is given out again.
+pub(in super::super) async fn follow(
+    session: &mut Session,
+    table: &TableName,
+    then: &[&BTreeMap<String, i64>],
+) -> Result<(), Error> {
     let doing = "setting sequences";
     let number = literal(&table.sql());
     let sql = format!(
-        "SELECT DISTINCT a.attname, format('%I.%I', n.nspname, c.relname), s.seqincrement > 0 \
+        "SELECT DISTINCT a.attname, format('%I.%I', n.nspname, c.relname), s.seqincrement > 0, n.nspname, c.relname \
          FROM (SELECT d.refobjsubid AS column, d.objid AS sequence FROM pg_depend d \
          WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass \
          AND d.refobjid = to_regclass({number}) AND d.deptype IN ('a', 'i') \
@@ -24,8 +33,12 @@ pub(in super::super) async fn follow(session: &mut Session, table: &TableName) -
     for row in session.rows(doing, &sql).await? {
         let (column, sequence) = (identifier(row.text(0)), row.text(1));
         let (end, beyond) = if row.is(2) { ("max", ">") } else { ("min", "<") };
+        let name = TableName::qualified(row.text(3), row.text(4));
+        let given = then.iter().filter_map(|then| given(then, &name, row.is(2))).collect::<Vec<_>>();
+        let given: String = given.iter().map(|value| format!(" UNION ALL SELECT {value}::bigint")).collect();
         let set = format!(
-            "SELECT setval({}, x.value) FROM (SELECT {end}({column})::bigint AS value FROM ONLY {}) x, {sequence} q \
+            "SELECT setval({}, x.value) FROM (SELECT {end}(y.value) AS value FROM \
+             (SELECT {end}({column})::bigint FROM ONLY {}{given}) AS y (value)) x, {sequence} q \
              WHERE x.value {beyond} q.last_value OR (x.value = q.last_value AND NOT q.is_called)",
             literal(sequence),
             table.sql()
@@ -33,4 +46,12 @@ pub(in super::super) async fn follow(session: &mut Session, table: &TableName) -
         session.rows(doing, &set).await?;
     }
     Ok(())
+}
+
+/// Returns the last value that a sequence had given out; one that counts down is entered with its sign turned.
+fn given(then: &BTreeMap<String, i64>, name: &TableName, counts_up: bool) -> Option<i64> {
+    match counts_up {
+        true => then.get(&name.to_string()).copied(),
+        false => then.get(&format!("{name}{COUNTS_DOWN}")).map(|value| value.saturating_neg()),
+    }
 }

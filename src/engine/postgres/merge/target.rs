@@ -226,6 +226,12 @@ impl<'p> Target<'p> {
         object(&self.found_by.iter().map(part).collect::<Vec<_>>().join(", "))
     }
 
+    /// Returns where these columns stand, if all of them are put back.
+    pub(super) fn places(&self, names: &[String]) -> Option<Vec<usize>> {
+        let place = |name: &String| Some(self.columns.iter().find(|column| column.name == *name)?.place);
+        names.iter().map(place).collect()
+    }
+
     /// Returns a loaded value to be shown, also one that its type does not take.
     pub(super) fn ours(&self, place: usize) -> String {
         match self.misfits.contains(&place) {

@@ -4,6 +4,7 @@
 //! Only what differs is written, because every row that is deleted and inserted again would take with it what refers to
 //! it. What is not there is made by the statements that `pg_restore` has for it.
 
+mod circle;
 mod made;
 mod rows;
 
@@ -169,11 +170,21 @@ impl PostgresDatabase {
         let before = rows::count_all(session, &jobs).await?;
         rows::refuse_referred(session, &jobs).await?;
         let order = order(&jobs);
-        for index in order.iter().rev() {
-            rows::delete(session, &jobs[*index]).await?;
+        let groups: Vec<Vec<&Job>> = circle::groups(&jobs, &order)
+            .into_iter()
+            .map(|group| group.into_iter().map(|index| &jobs[index]).collect())
+            .collect();
+        for group in groups.iter().rev() {
+            match group.as_slice() {
+                [job] => rows::delete(session, job).await?,
+                all => circle::delete(session, all).await?,
+            }
         }
-        for index in &order {
-            rows::write(session, &jobs[*index]).await?;
+        for group in &groups {
+            match group.as_slice() {
+                [job] => rows::write(session, job).await?,
+                all => circle::write(session, all).await?,
+            }
             checkpoint::reached("a table is put back");
         }
         session.run("making the indexes and constraints of a table", &scripts.after).await?;
@@ -186,7 +197,7 @@ impl PostgresDatabase {
         }
         triggers::restore(session, &silenced).await?;
         for job in &jobs {
-            sequences::follow(session, &job.table).await?;
+            sequences::follow(session, &job.table, &[]).await?;
         }
         let done = jobs.into_iter().zip(before.into_iter().zip(after)).map(|(job, (rows_before, rows))| {
             progress.at(&job.table.to_string(), Amount { rows, bytes: 0 }, None);

@@ -90,66 +90,85 @@ fn same_key(job: &Job) -> String {
 
 /// Deletes what the snapshot has not.
 pub(super) async fn delete(session: &mut Session, job: &Job) -> Result<(), Error> {
-    if job.created {
-        return Ok(());
+    match delete_sql(job) {
+        Some(sql) => session.run(DOING, &sql).await,
+        None => Ok(()),
     }
-    let mut sql = format!("DELETE FROM ONLY {} AS t", job.table.sql());
-    if by_difference(job) {
-        sql.push_str(&format!(
-            " WHERE NOT EXISTS (SELECT FROM pg_temp.{} AS s WHERE {})",
-            job.loaded,
-            same_key(job)
-        ));
-    }
-    session.run(DOING, &sql).await
 }
 
 /// Writes what the live table has not, or has otherwise.
 pub(super) async fn write(session: &mut Session, job: &Job) -> Result<(), Error> {
-    let (table, loaded) = (job.table.sql(), &job.loaded);
-    let mut absent = String::new();
-    if by_difference(job) {
-        update(session, job).await?;
-        absent = format!(" WHERE NOT EXISTS (SELECT FROM ONLY {table} AS t WHERE {})", same_key(job));
+    if let Some(sql) = update_sql(job) {
+        allow_identity(session, job, true).await?;
+        session.run(DOING, &sql).await?;
+        allow_identity(session, job, false).await?;
     }
-    let sql = format!(
+    session.run(DOING, &insert_sql(job)).await
+}
+
+pub(super) fn delete_sql(job: &Job) -> Option<String> {
+    let table = job.table.sql();
+    match (job.created, by_difference(job)) {
+        (true, _) => None,
+        (_, true) => Some(format!(
+            "DELETE FROM ONLY {table} AS t WHERE NOT EXISTS (SELECT FROM pg_temp.{} AS s WHERE {})",
+            job.loaded,
+            same_key(job)
+        )),
+        _ => Some(format!("DELETE FROM ONLY {table} AS t")),
+    }
+}
+
+pub(super) fn insert_sql(job: &Job) -> String {
+    let (table, loaded) = (job.table.sql(), &job.loaded);
+    let absent = match by_difference(job) {
+        true => format!(" WHERE NOT EXISTS (SELECT FROM ONLY {table} AS t WHERE {})", same_key(job)),
+        false => String::new(),
+    };
+    format!(
         "INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM pg_temp.{loaded} AS s{absent}",
         list(&job.columns, ""),
         list(&job.columns, "s.")
-    );
-    session.run(DOING, &sql).await
+    )
 }
 
-async fn update(session: &mut Session, job: &Job) -> Result<(), Error> {
-    let others: Vec<&Column> = job.columns.iter().filter(|column| !job.key.contains(&column.name)).collect();
-    if others.is_empty() {
-        return Ok(());
+/// The columns that an update writes.
+fn updated(job: &Job) -> Vec<&Column> {
+    if !by_difference(job) {
+        return Vec::new();
     }
-    let identities: Vec<&&Column> = others.iter().filter(|column| column.always_identity).collect();
-    for (how, when) in [("BY DEFAULT", true), ("ALWAYS", false)] {
-        if !when {
-            let set: Vec<String> =
-                others.iter().map(|column| format!("{0} = s.{0}", identifier(&column.name))).collect();
-            let differs = others.iter().map(|column| {
-                let name = identifier(&column.name);
-                format!("t.{name}::text COLLATE \"C\" IS DISTINCT FROM s.{name}::text COLLATE \"C\"")
-            });
-            let sql = format!(
-                "UPDATE ONLY {} AS t SET {} FROM pg_temp.{} AS s WHERE {} AND ({})",
-                job.table.sql(),
-                set.join(", "),
-                job.loaded,
-                same_key(job),
-                differs.collect::<Vec<_>>().join(" OR ")
-            );
-            session.run(DOING, &sql).await?;
-        }
-        for column in &identities {
-            let (table, name) = (job.table.sql(), identifier(&column.name));
-            session
-                .run(DOING, &format!("ALTER TABLE {table} ALTER COLUMN {name} SET GENERATED {how}"))
-                .await?;
-        }
+    job.columns.iter().filter(|column| !job.key.contains(&column.name)).collect()
+}
+
+pub(super) fn update_sql(job: &Job) -> Option<String> {
+    let others = updated(job);
+    let set: Vec<String> =
+        others.iter().map(|column| format!("{0} = s.{0}", identifier(&column.name))).collect();
+    let differs: Vec<String> = others
+        .iter()
+        .map(|column| {
+            let name = identifier(&column.name);
+            format!("t.{name}::text COLLATE \"C\" IS DISTINCT FROM s.{name}::text COLLATE \"C\"")
+        })
+        .collect();
+    (!others.is_empty()).then(|| {
+        format!(
+            "UPDATE ONLY {} AS t SET {} FROM pg_temp.{} AS s WHERE {} AND ({})",
+            job.table.sql(),
+            set.join(", "),
+            job.loaded,
+            same_key(job),
+            differs.join(" OR ")
+        )
+    })
+}
+
+/// Identity columns that are always generated may be set by an update only while they are not.
+pub(super) async fn allow_identity(session: &mut Session, job: &Job, allow: bool) -> Result<(), Error> {
+    let how = if allow { "BY DEFAULT" } else { "ALWAYS" };
+    for column in updated(job).into_iter().filter(|column| column.always_identity) {
+        let (table, name) = (job.table.sql(), identifier(&column.name));
+        session.run(DOING, &format!("ALTER TABLE {table} ALTER COLUMN {name} SET GENERATED {how}")).await?;
     }
     Ok(())
 }
