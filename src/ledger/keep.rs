@@ -154,7 +154,10 @@ fn after_back(before: &Inventory, back: &Inventory, answers: &Answers) -> Vec<Ke
     let each = tables.flat_map(|of| {
         let now = paired.get(of.name).and_then(|now| Some((now, back.fingerprint.tables.get(now)?)));
         match now.filter(|(_, new)| new.rows > 0) {
-            Some((now, new)) => Pair { of: &of, now, new, rows: answers.get(of.name) }.keeps(),
+            Some((now, new)) => {
+                let there = back.catalog.tables.get(now);
+                Pair { of: &of, now, new, there, rows: answers.get(of.name) }.keeps()
+            }
             None => vec![of.keep(SalvageKind::Rows)],
         }
     });
@@ -166,6 +169,7 @@ struct Pair<'a> {
     of: &'a Of<'a>,
     now: &'a TableName,
     new: &'a TableFingerprint,
+    there: Option<&'a Table>,
     rows: Option<&'a RowChanges>,
 }
 
@@ -175,8 +179,11 @@ impl Pair<'_> {
         if key.is_empty() { self.by_identity() } else { self.by_key(&key) }
     }
 
+    /// One that no fingerprint has the values of, such as names of other objects, is compared all the same.
     fn is_there(&self, column: &str) -> bool {
+        let is_in = |table: &Table| table.columns.iter().any(|other| other.name == column);
         self.new.columns.contains_key(column)
+            || (!self.of.old.columns.contains_key(column) && self.there.is_some_and(is_in))
     }
 
     /// Tells whether a column's values may differ in rows that are on both sides.

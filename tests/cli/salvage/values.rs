@@ -70,3 +70,23 @@ both_engines! {
         assert!(kept == by_hand, "{}", String::from_utf8_lossy(&kept));
     }
 }
+
+#[test]
+fn a_column_that_names_other_objects_is_salvaged_only_where_it_changed() {
+    let db = TestDatabase::postgres();
+    let sandbox = with(
+        &db,
+        "UPDATE named SET n = 0; UPDATE other SET rc = 'training_metric' WHERE id = 1;",
+        "SELECT 1;",
+    );
+    for table in ["named", "other", "still"] {
+        db.execute(&format!(
+            "CREATE TABLE {table} (id INTEGER PRIMARY KEY, rc regclass, n INTEGER); \
+             INSERT INTO {table} VALUES (1, 'training_config', 1), (2, 'training_config', 2);"
+        ));
+    }
+    accepting(&sandbox, &["upgrade"]).expect_code(0);
+    let names: Vec<String> = files(&sandbox).into_iter().filter(|file| file.ends_with(".csv.gz")).collect();
+    assert_eq!(names, ["public.named.values.csv.gz", "public.other.values.csv.gz"]);
+    assert_eq!(rows(&sandbox, &db, "named", "values")[0], "id,rc,n");
+}
