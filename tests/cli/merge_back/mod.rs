@@ -9,6 +9,7 @@ mod hard;
 mod rows;
 mod tables;
 mod types;
+mod unique;
 
 use crate::promise::*;
 use crate::support::*;

@@ -5,8 +5,9 @@
 
 use super::super::names::identifier;
 use super::super::session::Session;
+use super::live::ForeignKey;
 use super::rows::absent;
-use super::target::{ForeignKey, Target};
+use super::target::Target;
 use super::{DOING, Job, fit};
 use crate::catalog::TableName;
 use crate::engine::Error;

@@ -2,7 +2,7 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
-use super::target::LiveColumn;
+use super::live::LiveColumn;
 use super::{DOING, fit};
 use crate::catalog::TableName;
 use crate::engine::{Base, Error, Piece};

@@ -6,7 +6,9 @@
 //! and then written down as conflicts.
 
 mod circle;
+mod claims;
 mod fit;
+mod live;
 mod load;
 mod parts;
 mod rows;

@@ -5,12 +5,15 @@ use super::super::errors;
 use super::super::names::literal;
 use super::super::session::Session;
 use super::DOING;
+use super::claims::{self, Claims};
 use super::target::Target;
 use crate::engine::Error;
 
 /// Rows of the loaded table.
 enum Part {
     All,
+    /// Those that nothing is known against.
+    Rest,
     /// Those in blocks from one number up to, not including, another one.
     Blocks(u64, u64),
     Places(Vec<String>),
@@ -19,7 +22,7 @@ enum Part {
 impl Part {
     fn condition(&self) -> String {
         match self {
-            Self::All => "true".to_string(),
+            Self::All | Self::Rest => "true".to_string(),
             Self::Blocks(from, to) => format!("(s.ctid >= '({from},0)'::tid AND s.ctid < '({to},0)'::tid)"),
             Self::Places(places) => {
                 let list: Vec<String> = places.iter().map(|place| format!("\"{place}\"")).collect();
@@ -35,6 +38,7 @@ pub(super) async fn attempt(
     session: &mut Session,
     target: &Target<'_>,
     counts: usize,
+    claims: Claims<'_>,
     sql: impl Fn(&str) -> String,
 ) -> Result<(Vec<u64>, bool), Error> {
     let mut sums = vec![0; counts];
@@ -43,13 +47,29 @@ pub(super) async fn attempt(
     session.run(DOING, &format!("DELETE FROM pg_temp.{}", target.refused)).await?;
     while let Some(part) = open.pop() {
         session.run(DOING, "SAVEPOINT ripcord_part").await?;
-        match try_part(session, &sql(&part.condition())).await? {
+        let condition = match part {
+            Part::All => part.condition(),
+            _ => format!("{} AND {}", part.condition(), rest(target)),
+        };
+        match try_part(session, &sql(&condition)).await? {
             Ok(found) => {
                 session.run(DOING, "RELEASE ripcord_part").await?;
                 sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
             }
             Err(reason) => {
                 session.run(DOING, "ROLLBACK TO ripcord_part; RELEASE ripcord_part").await?;
+                // All at once is asked before each by itself is tried.
+                if matches!(part, Part::All) && claims::blocked(session, target, claims).await? {
+                    refused = true;
+                    open.push(Part::Rest);
+                    continue;
+                }
+                if let (Part::All | Part::Rest, Claims::Values(columns)) = (&part, claims)
+                    && let Some(found) = claims::exchange(session, target, columns).await?
+                {
+                    sums.iter_mut().zip(found).for_each(|(sum, found)| *sum += found);
+                    continue;
+                }
                 let parts = halves(session, target, part).await?;
                 if let [Part::Places(places)] = parts.as_slice()
                     && let [place] = places.as_slice()
@@ -70,6 +90,11 @@ pub(super) async fn attempt(
     Ok((sums, refused))
 }
 
+/// The condition that nothing is known against a row.
+pub(super) fn rest(target: &Target<'_>) -> String {
+    format!("NOT EXISTS (SELECT FROM pg_temp.{} AS r WHERE r.place = s.ctid)", target.refused)
+}
+
 /// Runs a part; a refusal by a constraint (class 23) is an answer, anything else an error.
 async fn try_part(session: &mut Session, sql: &str) -> Result<Result<Vec<u64>, String>, Error> {
     match session.query(sql).await {
@@ -87,7 +112,7 @@ async fn try_part(session: &mut Session, sql: &str) -> Result<Result<Vec<u64>, S
 /// Divides what was refused; one place alone is handed back as it is.
 async fn halves(session: &mut Session, target: &Target<'_>, part: Part) -> Result<Vec<Part>, Error> {
     let (from, to) = match part {
-        Part::All => {
+        Part::All | Part::Rest => {
             let sql = format!(
                 "SELECT pg_relation_size('pg_temp.{}') / current_setting('block_size')::bigint",
                 target.loaded

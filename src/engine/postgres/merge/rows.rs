@@ -2,8 +2,10 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
+use super::claims::Claims;
+use super::live::ForeignKey;
 use super::side::Side;
-use super::target::{ForeignKey, Target, object};
+use super::target::{Target, object};
 use super::{DOING, fit, parts};
 use crate::engine::{BOTH_CHANGED, Error, Merged};
 
@@ -13,7 +15,7 @@ pub(super) async fn run(
     target: &Target<'_>,
     merged: &mut [Merged],
 ) -> Result<u64, Error> {
-    let (found, _) = parts::attempt(session, target, 1, |rows| insert(target, rows)).await?;
+    let (found, _) = parts::attempt(session, target, 1, Claims::Rows, |rows| insert(target, rows)).await?;
     merged[0].merged += found[0];
     left(session, target).await
 }

@@ -2,6 +2,7 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
+use super::live::{self, ForeignKey, LiveColumn};
 use super::{DOING, fit, load};
 use crate::catalog::TableName;
 use crate::engine::{Base, Error, Merged, Piece};
@@ -32,6 +33,7 @@ pub(super) struct Target<'p> {
 }
 
 /// A column that is put back.
+#[derive(Clone)]
 pub(super) struct TargetColumn {
     pub name: String,
     pub place: usize,
@@ -47,76 +49,8 @@ pub(super) struct TargetColumn {
     pub fits: String,
     /// `GENERATED ALWAYS AS IDENTITY`, which no update may set.
     pub always_identity: bool,
-}
-
-/// A column of the live table.
-pub(super) struct LiveColumn {
-    pub name: String,
-    pub type_name: String,
-    pub generated: bool,
-    pub identity: String,
-    pub default: Option<String>,
-    pub not_null: bool,
-    /// How values are compared: `=` (by the type's own equality, which is that of the bytes), `C` (text), `float4` and
-    /// `float8` (by their bits), or by the text that the type prints.
-    how: String,
-}
-
-/// A foreign key of the live table.
-pub(super) struct ForeignKey {
-    pub name: String,
-    pub columns: Vec<String>,
-    pub parent: TableName,
-    pub referred: Vec<String>,
-}
-
-impl LiveColumn {
-    /// Returns the condition that two values are the same, NULL among them.
-    pub(super) fn same(&self, one: &str, other: &str) -> String {
-        match self.how.as_str() {
-            "=" => format!("({one} IS NOT DISTINCT FROM {other})"),
-            // The bits: 0.0 is not -0.0, which the type's own equality calls the same.
-            "float4" | "float8" => {
-                format!("({0}send({one}) IS NOT DISTINCT FROM {0}send({other}))", self.how)
-            }
-            "C" => format!("({one} COLLATE \"C\" IS NOT DISTINCT FROM {other} COLLATE \"C\")"),
-            _ => format!("({one}::text COLLATE \"C\" IS NOT DISTINCT FROM {other}::text COLLATE \"C\")"),
-        }
-    }
-
-    /// Returns the condition that two values of a key are the same.
-    fn equals(&self, one: &str, other: &str) -> String {
-        match self.how.as_str() {
-            "=" | "C" => format!("{one} = {other}"),
-            _ => format!("{one}::text COLLATE \"C\" = {other}::text COLLATE \"C\""),
-        }
-    }
-
-    fn is_text(&self, text: &str, value: &str) -> String {
-        format!("({value}::text COLLATE \"C\" IS NOT DISTINCT FROM {} COLLATE \"C\")", literal(text))
-    }
-
-    /// Tells whether an insert must name it.
-    pub(super) fn is_required(&self) -> bool {
-        self.not_null && !self.generated && self.identity.is_empty() && self.default.is_none()
-    }
-
-    /// Returns the default as SQL, if it is the same at every time.
-    fn constant_default(&self) -> Option<&str> {
-        let text = self.default.as_deref()?;
-        let number = text
-            .trim_matches(|next| "()-".contains(next))
-            .chars()
-            .all(|next| next.is_ascii_digit() || next == '.');
-        let word = ["true", "false"].contains(&text);
-        let quoted = text.starts_with('\'') && {
-            let end = text.rfind('\'').unwrap_or(0);
-            let after = &text[end + 1..];
-            // 'now'::timestamp is read anew each time; as a default it is stored evaluated, so a literal is a literal.
-            end > 0 && (after.is_empty() || after.starts_with("::"))
-        };
-        (number || word || quoted).then_some(text)
-    }
+    /// What may stand there for a moment and no other row has, if the type has such values; `m.number` is the row's own.
+    pub vacant: Option<String>,
 }
 
 impl<'p> Target<'p> {
@@ -133,7 +67,7 @@ impl<'p> Target<'p> {
             // Who refers to one by its number cannot be seen, so that none is put back unasked.
             return skip("large objects are put back by hand: SELECT lo_from_bytea(number, content)");
         }
-        let live = live_columns(session, &table).await?;
+        let live = live::columns(session, &table).await?;
         if live.is_empty() {
             return skip("there is no such table now");
         }
@@ -175,7 +109,7 @@ impl<'p> Target<'p> {
         for name in unfit.iter().filter(|name| wanted.iter().any(|column| column.name == **name)) {
             skipped.push(Merged::skipped(&piece.salvage, Some(name), why));
         }
-        let keys = foreign_keys(session, &table).await?;
+        let keys = live::foreign_keys(session, &table).await?;
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));
         let columns: Vec<TargetColumn> =
             fitting.filter_map(|column| TargetColumn::of(piece, column, &keys, &misfits)).collect();
@@ -197,7 +131,7 @@ impl<'p> Target<'p> {
         session
             .run(DOING, &format!("CREATE TEMPORARY TABLE {refused} (place tid, reason text) ON COMMIT DROP"))
             .await?;
-        let unique = is_unique(session, &table, piece.matched_by()).await?;
+        let unique = live::is_unique(session, &table, piece.matched_by()).await?;
         let matches = matches.join(" AND ");
         let target = Self {
             piece,
@@ -282,12 +216,19 @@ impl TargetColumn {
         if column.not_null {
             fits.push(format!("{ours} IS NOT NULL"));
         }
-        for key in keys.iter().filter(|key| key.columns == [column.name.as_str()]) {
-            fits.push(format!(
-                "({ours} IS NULL OR EXISTS (SELECT FROM {} AS p WHERE p.{} = {ours}))",
-                key.parent.sql(),
-                identifier(&key.referred[0])
-            ));
+        // The columns of a key go together: of one whose row is gone none is put back.
+        for key in keys.iter().filter(|key| key.columns.contains(&column.name)) {
+            let salvaged =
+                |name: &String| piece.place_of(name).filter(|_| piece.salvage.columns.contains(name));
+            let Some(places) = key.columns.iter().map(salvaged).collect::<Option<Vec<usize>>>() else {
+                continue;
+            };
+            let nulls: String = places.iter().map(|place| format!("s.v{place} IS NULL OR ")).collect();
+            let on = places.iter().zip(&key.referred);
+            let on: Vec<String> =
+                on.map(|(place, name)| format!("p.{} = s.v{place}", identifier(name))).collect();
+            let parent = key.parent.sql();
+            fits.push(format!("({nulls}EXISTS (SELECT FROM {parent} AS p WHERE {}))", on.join(" AND ")));
         }
         let mut same = column.same(&theirs, &ours);
         if let Some(taken) = &taken {
@@ -307,6 +248,7 @@ impl TargetColumn {
             base,
             fits: if fits.is_empty() { "true".to_string() } else { fits.join(" AND ") },
             always_identity: column.identity == "a",
+            vacant: column.vacant(&piece.salvage.table),
         })
     }
 
@@ -314,73 +256,4 @@ impl TargetColumn {
     pub(super) fn put(&self) -> String {
         format!("({} AND {} AND {})", self.is_base, self.differs, self.fits)
     }
-}
-
-async fn live_columns(session: &mut Session, table: &TableName) -> Result<Vec<LiveColumn>, Error> {
-    let sql = format!(
-        "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attgenerated <> '', a.attidentity, \
-         CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END, a.attnotnull, \
-         CASE WHEN t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype <> 'b' THEN '' \
-         WHEN t.typname IN ('int2', 'int4', 'int8', 'bool', 'uuid', 'date', 'timestamp', 'timestamptz', 'bytea', 'oid') \
-         THEN '=' WHEN t.typname IN ('text', 'varchar') THEN 'C' \
-         WHEN t.typname IN ('float4', 'float8') THEN t.typname::text ELSE '' END \
-         FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid \
-         LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
-         WHERE a.attrelid = to_regclass({}) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
-        literal(&table.sql())
-    );
-    let rows = session.rows("reading the columns", &sql).await?;
-    let column = |row: &super::super::session::Row| LiveColumn {
-        name: row.text(0).to_string(),
-        type_name: row.text(1).to_string(),
-        generated: row.is(2),
-        identity: row.text(3).to_string(),
-        default: row.filled(4),
-        not_null: row.is(5),
-        how: row.text(6).to_string(),
-    };
-    Ok(rows.iter().map(column).collect())
-}
-
-async fn foreign_keys(session: &mut Session, table: &TableName) -> Result<Vec<ForeignKey>, Error> {
-    let sql = format!(
-        "SELECT k.oid, k.conname, a.attname, pn.nspname, p.relname, pa.attname FROM pg_constraint k \
-         JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace, \
-         unnest(k.conkey, k.confkey) WITH ORDINALITY AS x(own, other, place) \
-         JOIN pg_attribute a ON a.attnum = x.own JOIN pg_attribute pa ON pa.attnum = x.other \
-         WHERE k.contype = 'f' AND k.conrelid = to_regclass({}) AND a.attrelid = k.conrelid \
-         AND pa.attrelid = k.confrelid ORDER BY k.oid, x.place",
-        literal(&table.sql())
-    );
-    let mut keys: Vec<(u32, ForeignKey)> = Vec::new();
-    for row in session.rows("reading the keys", &sql).await? {
-        let number = row.number(0);
-        if keys.last().is_none_or(|(last, _)| *last != number) {
-            let parent = TableName::qualified(row.text(3), row.text(4));
-            let name = row.text(1).to_string();
-            keys.push((number, ForeignKey { name, columns: Vec::new(), parent, referred: Vec::new() }));
-        }
-        if let Some((_, key)) = keys.last_mut() {
-            key.columns.push(row.text(2).to_string());
-            key.referred.push(row.text(5).to_string());
-        }
-    }
-    Ok(keys.into_iter().map(|(_, key)| key).collect())
-}
-
-/// Tells whether a unique index of the live table is over these columns, or some of them.
-async fn is_unique(session: &mut Session, table: &TableName, columns: &[String]) -> Result<bool, Error> {
-    let names: Vec<String> = columns.iter().map(|name| literal(name)).collect();
-    if names.is_empty() {
-        return Ok(false);
-    }
-    let sql = format!(
-        "SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = to_regclass({}) AND i.indisunique AND i.indisvalid \
-         AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts - 1]) \
-         AS k(number) JOIN pg_attribute a ON a.attnum = k.number WHERE a.attrelid = i.indrelid \
-         AND a.attname NOT IN ({})))",
-        literal(&table.sql()),
-        names.join(", ")
-    );
-    Ok(session.value("reading the keys", &sql).await?.as_deref() == Some("t"))
 }

@@ -2,6 +2,7 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
+use super::claims::Claims;
 use super::side::Side;
 use super::target::{Target, TargetColumn};
 use super::{DOING, fit, parts};
@@ -18,7 +19,9 @@ pub(super) async fn run(
     // Of one column the update itself tells how many there were; of several it has to be asked beforehand.
     let planned =
         if columns.len() > 1 { counts(session, target, TargetColumn::put).await? } else { Vec::new() };
-    let (found, refused) = parts::attempt(session, target, 2, |rows| update(target, &columns, rows)).await?;
+    let (found, refused) =
+        parts::attempt(session, target, 2, Claims::Values(&columns), |rows| update(target, &columns, rows))
+            .await?;
     hold(target, &found)?;
     if columns.len() == 1 {
         merged[0].merged += found[0];
@@ -36,7 +39,7 @@ pub(super) async fn run(
 }
 
 /// Sets these columns in these rows, and counts rows: how many, and in how many the first column is now what it should be.
-fn update(target: &Target<'_>, columns: &[&TargetColumn], rows: &str) -> String {
+pub(super) fn update(target: &Target<'_>, columns: &[&TargetColumn], rows: &str) -> String {
     let set = columns.iter().map(|column| {
         let (name, ours) = (identifier(&column.name), format!("s.v{}", column.place));
         match columns.len() {
@@ -150,7 +153,10 @@ async fn each_by_itself(
 ) -> Result<(), Error> {
     allow_identity(session, target, true).await?;
     for (column, merged) in target.columns.iter().zip(merged.iter_mut()) {
-        let (found, _) = parts::attempt(session, target, 2, |rows| update(target, &[column], rows)).await?;
+        let (found, _) = parts::attempt(session, target, 2, Claims::Values(&[column]), |rows| {
+            update(target, &[column], rows)
+        })
+        .await?;
         hold(target, &found)?;
         merged.merged += found[0];
     }
