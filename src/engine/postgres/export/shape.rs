@@ -54,6 +54,11 @@ impl Plan {
         texts: &[(String, String)],
         sql: &str,
     ) -> Result<Self, Error> {
+        if table.is_large_objects() {
+            // What is salvaged of them are no columns of a table.
+            let selection = Selection::Query { name: table.to_string(), sql: sql.to_string() };
+            return Ok(Self { path: PINNED_PATH, ..Self::of_query(session, &selection, sql).await? });
+        }
         let of_table = format!(
             "SELECT a.attname, format_type(a.atttypid, a.atttypmod), {IS_TEXT} \
              FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid \
