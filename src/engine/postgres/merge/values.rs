@@ -107,13 +107,41 @@ pub(super) async fn finish(
     unfinished: bool,
     side: &mut Side,
 ) -> Result<(), Error> {
-    if unfinished && target.columns.len() > 1 {
-        each_by_itself(session, target, merged).await?;
+    let all = target.columns.len();
+    if !unfinished || all == 1 {
+        return settle(session, target, 0..all, merged, unfinished, side).await;
     }
+    // Each by itself, so that one that is refused does not keep the others from getting what is theirs. What is refused is
+    // written down before the next one is tried: the reasons are those of the last try.
+    for place in 0..all {
+        let column = &target.columns[place];
+        allow_identity(session, target, true).await?;
+        let one = [column];
+        let attempted =
+            parts::attempt(session, target, 2, Claims::Values(&one), |rows| update(target, &one, rows))
+                .await?;
+        hold(target, &attempted.0)?;
+        merged[place].merged += attempted.0[0];
+        allow_identity(session, target, false).await?;
+        settle(session, target, place..place + 1, merged, unfinished, side).await?;
+    }
+    Ok(())
+}
+
+/// Counts what became of some of the columns, and writes down what is not there.
+async fn settle(
+    session: &mut Session,
+    target: &Target<'_>,
+    which: std::ops::Range<usize>,
+    merged: &mut [Merged],
+    unfinished: bool,
+    side: &mut Side,
+) -> Result<(), Error> {
+    let (columns, merged) = (&target.columns[which.clone()], &mut merged[which]);
     let per_column = |column: &TargetColumn| {
         format!(", count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {})", column.same, column.put())
     };
-    let lists: String = target.columns.iter().map(per_column).collect();
+    let lists: String = columns.iter().map(per_column).collect();
     let sql = format!("SELECT count(*){lists} FROM {}", target.joined());
     let rows = session.rows(DOING, &sql).await?;
     let Some(row) = rows.first() else { return Ok(()) };
@@ -127,7 +155,7 @@ pub(super) async fn finish(
             total.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default().saturating_sub(pairs)
         }
     };
-    for (index, (column, merged)) in target.columns.iter().zip(merged.iter_mut()).enumerate() {
+    for (index, (column, merged)) in columns.iter().zip(merged.iter_mut()).enumerate() {
         let (same, left): (u64, u64) = (row.number(1 + 2 * index), row.number(2 + 2 * index));
         if same < merged.merged || (left > 0 && !unfinished) {
             let what = format!("{}.{}", merged.table, column.name);
@@ -143,24 +171,6 @@ pub(super) async fn finish(
         }
     }
     Ok(())
-}
-
-/// Puts each column by itself, so that one that is refused does not keep the others from getting what is theirs.
-async fn each_by_itself(
-    session: &mut Session,
-    target: &Target<'_>,
-    merged: &mut [Merged],
-) -> Result<(), Error> {
-    allow_identity(session, target, true).await?;
-    for (column, merged) in target.columns.iter().zip(merged.iter_mut()) {
-        let (found, _) = parts::attempt(session, target, 2, Claims::Values(&[column]), |rows| {
-            update(target, &[column], rows)
-        })
-        .await?;
-        hold(target, &found)?;
-        merged.merged += found[0];
-    }
-    allow_identity(session, target, false).await
 }
 
 async fn write_down(
