@@ -348,6 +348,11 @@ pub struct Recover {
     /// Put the snapshot back instead of going on; the present state is saved first
     #[arg(long)]
     pub undo: bool,
+    /// End the operation by your word, and leave the database as it is: for when its backup is lost or its journal damaged
+    ///
+    /// Nobody looks at the data then. Who said it, and where the database was, is written into the journal.
+    #[arg(long, conflicts_with = "undo")]
+    pub accept_as_is: bool,
 }
 
 #[derive(Debug, Args)]

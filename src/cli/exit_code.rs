@@ -139,7 +139,7 @@ fn of_tabular(error: &tabular::Error) -> ExitCode {
 
 fn of_journal(error: &JournalError) -> ExitCode {
     match error {
-        JournalError::Unfinished { .. } => ExitCode::Unfinished,
+        JournalError::Unfinished { .. } | JournalError::Damaged { .. } => ExitCode::Unfinished,
         JournalError::NoSuchOperation { .. } => ExitCode::Usage,
         _ => ExitCode::Failed,
     }

@@ -1,9 +1,10 @@
 //! Journals as files of JSON lines, each line synced before the call returns.
 
-use super::{Entry, Line, Operation, OperationState};
+use super::{Entry, JournalDamage, Line, Operation, OperationState};
 use crate::base::{Clock, checkpoint, fs, ids};
 use crate::catalog::DatabaseId;
 use crate::report::Kind;
+use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -27,8 +28,12 @@ pub(crate) type Disk = Arc<dyn Fn(&Entry) -> bool + Send + Sync>;
 pub enum JournalError {
     #[error("the journal {} could not be {doing}", place.display())]
     Io { place: PathBuf, doing: &'static str, source: io::Error },
-    #[error("line {line} of the journal {} cannot be read: {detail}", place.display())]
-    Damaged { place: PathBuf, line: usize, detail: String },
+    /// `operation` is known where the journal still says that it is of this database.
+    #[error(
+        "line {line} of the journal {} cannot be read ({detail}), and whether its operation ended is not known",
+        place.display()
+    )]
+    Damaged { place: PathBuf, line: usize, detail: String, operation: Option<String> },
     #[error("operation {operation} on this database did not finish")]
     Unfinished { operation: String },
     #[error("there is no operation {asked}")]
@@ -100,8 +105,37 @@ impl Journal {
         Ok(Operation::new(operation.to_string(), writer))
     }
 
-    /// Returns every operation, oldest first.
+    /// Returns every operation, oldest first, as far as its lines can be read.
     pub fn operations(&self) -> Result<Vec<OperationState>, JournalError> {
+        Ok(self.look()?.0)
+    }
+
+    /// Returns the journals of which not even the first line can be read: nobody knows whose they are.
+    pub fn unreadable(&self) -> Result<Vec<Unreadable>, JournalError> {
+        Ok(self.look()?.1)
+    }
+
+    /// Reads each journal by itself: one that is damaged says nothing about the others.
+    fn look(&self) -> Result<(Vec<OperationState>, Vec<Unreadable>), JournalError> {
+        let (mut states, mut unreadable) = (Vec::new(), Vec::new());
+        for place in self.places()? {
+            let lines = read(&place).unwrap_or_else(|error| Lines {
+                damage: Some(JournalDamage { line: 1, detail: error.to_string() }),
+                ..Lines::default()
+            });
+            match OperationState::fold(&lines.whole) {
+                Some(state) => states.push(OperationState { damage: lines.damage, ..state }),
+                None => unreadable.extend(lines.damage.map(|damage| Unreadable {
+                    ended: lines.whole.iter().any(|line| matches!(line.entry, Entry::Ended { .. })),
+                    place,
+                    damage,
+                })),
+            }
+        }
+        Ok((states, unreadable))
+    }
+
+    fn places(&self) -> Result<Vec<PathBuf>, JournalError> {
         let entries = match std::fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -114,15 +148,36 @@ impl Journal {
             .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
             .collect();
         places.sort();
-        let states = places.iter().map(|place| Ok(OperationState::fold(&read(place)?)));
-        Ok(states.collect::<Result<Vec<_>, JournalError>>()?.into_iter().flatten().collect())
+        Ok(places)
     }
 
-    /// Returns the operation of this database that did not come to its end, if there is one.
+    /// Returns the operation of this database that did not come to its end, if there is one. Fails where a damaged journal
+    /// leaves open whether there is: a missing line may be the one that says that writing had begun.
     pub fn unfinished(&self, database: &DatabaseId) -> Result<Option<OperationState>, JournalError> {
+        let found = self.unfinished_damaged_too(database)?;
+        if let Some(OperationState { operation, damage: Some(damage), .. }) = &found {
+            return Err(self.damaged(self.place(operation), damage, Some(operation.clone())));
+        }
+        if found.is_none()
+            && let Some(unknown) = self.unreadable()?.into_iter().find(|unknown| !unknown.ended)
+        {
+            return Err(self.damaged(unknown.place, &unknown.damage, None));
+        }
+        Ok(found)
+    }
+
+    /// The same for a person who ends an operation by their word: its journal need not be whole for that.
+    pub fn unfinished_damaged_too(
+        &self,
+        database: &DatabaseId,
+    ) -> Result<Option<OperationState>, JournalError> {
         let mut all = self.operations()?;
         all.retain(|state| state.is_unfinished() && state.database.is_same(database));
         Ok(all.into_iter().next())
+    }
+
+    fn damaged(&self, place: PathBuf, damage: &JournalDamage, operation: Option<String>) -> JournalError {
+        JournalError::Damaged { place, line: damage.line, detail: damage.detail.clone(), operation }
     }
 
     /// Returns the operations of other databases that did not come to their end, oldest first.
@@ -217,28 +272,47 @@ impl Writer {
     }
 }
 
-/// Returns the state that a journal's file tells of, also of the copy in a backup; none where it cannot be read.
+/// Returns the state that a journal's file tells of, also of the copy in a backup; none where it cannot be read whole.
 pub fn state_in(place: &Path) -> Option<OperationState> {
-    OperationState::fold(&read(place).ok()?)
+    let lines = read(place).ok().filter(|lines| lines.damage.is_none())?;
+    OperationState::fold(&lines.whole)
+}
+
+/// A journal of which not even the first line can be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    pub place: PathBuf,
+    pub damage: JournalDamage,
+    /// Whether a line of it says that the operation ended.
+    pub ended: bool,
+}
+
+/// The lines of one journal that can be read, and the first that cannot.
+#[derive(Default)]
+struct Lines {
+    whole: Vec<Line>,
+    damage: Option<JournalDamage>,
 }
 
 /// Reads the lines of a journal. A last line without its end was cut off by a crash while it was being written: the
 /// step it announces never began, so it does not count.
-fn read(place: &Path) -> Result<Vec<Line>, JournalError> {
+fn read(place: &Path) -> Result<Lines, JournalError> {
     let bytes = std::fs::read(place).map_err(|source| JournalError::Io {
         place: place.to_path_buf(),
         doing: "read",
         source,
     })?;
-    let lines = whole_lines(&bytes).split_inclusive(|byte| *byte == b'\n');
-    let line = |(index, line): (usize, &[u8])| {
-        serde_json::from_slice(line).map_err(|error| JournalError::Damaged {
-            place: place.to_path_buf(),
-            line: index + 1,
-            detail: error.to_string(),
-        })
-    };
-    lines.enumerate().map(line).collect()
+    let mut lines = Lines::default();
+    for (index, line) in whole_lines(&bytes).split_inclusive(|byte| *byte == b'\n').enumerate() {
+        match serde_json::from_slice(line) {
+            Ok(line) => lines.whole.push(line),
+            Err(error) => {
+                let damage = JournalDamage { line: index + 1, detail: error.to_string() };
+                lines.damage.get_or_insert(damage);
+            }
+        }
+    }
+    Ok(lines)
 }
 
 /// Returns the bytes up to the end of the last whole line. What a crash leaves after it need not even be text.

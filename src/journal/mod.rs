@@ -13,6 +13,6 @@ mod state;
 mod sample;
 
 pub use entry::{Entry, Line};
-pub use file::{Journal, JournalError, state_in};
+pub use file::{Journal, JournalError, Unreadable, state_in};
 pub use operation::{Facts, Operation, ScriptLog};
-pub use state::{OperationState, Progressed};
+pub use state::{ACCEPTED, JournalDamage, OperationState, Progressed};

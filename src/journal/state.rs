@@ -8,6 +8,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// The fact that a person ended an operation by their word: who, and where the database was.
+pub const ACCEPTED: &str = "accepted-as-is";
+
 /// The state of one operation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OperationState {
@@ -40,6 +43,16 @@ pub struct OperationState {
     /// How it ended; `None` while it runs or when it was interrupted.
     pub ended: Option<Aftermath>,
     pub error: Option<String>,
+    /// The first line of the journal that cannot be read; what it said is not part of this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<JournalDamage>,
+}
+
+/// A line of a journal that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct JournalDamage {
+    pub line: usize,
+    pub detail: String,
 }
 
 /// How far a step got.
@@ -83,6 +96,7 @@ impl OperationState {
             facts: BTreeMap::new(),
             ended: None,
             error: None,
+            damage: None,
         };
         for line in rest {
             state.last = line.at;
@@ -127,6 +141,11 @@ impl OperationState {
                 }
             }
         }
+    }
+
+    /// Tells whether a person ended it by their word, whatever the database is like.
+    pub fn is_accepted(&self) -> bool {
+        self.facts.contains_key(ACCEPTED)
     }
 
     /// Tells whether the operation neither ended nor was given up.

@@ -179,6 +179,8 @@ pub enum Refusal {
     },
     #[error("operation {operation} stopped {at}, and going on by itself could lose data")]
     NeedsChoice { operation: String, at: String },
+    #[error("operation {operation} cannot be ended by what is left: {why}; {at}")]
+    WithoutBackup { operation: String, why: String, at: String },
     #[error("the {what} is larger than proof.max_size: {bytes} bytes")]
     TooLargeToProve { what: String, bytes: u64 },
     #[error("{} could not be {doing}: {source}", place.display())]

@@ -4,6 +4,7 @@
 //! together leave few cases. Running it twice is running it once.
 
 mod after_restore;
+mod without_backup;
 
 pub(super) use after_restore::took_place;
 
@@ -23,18 +24,24 @@ use crate::report::{Aftermath, Check, Event, Failure, Kind, Report, Step};
 pub struct RecoverRequest {
     /// Put the snapshot back instead of going on.
     pub undo: bool,
+    /// End the operation by a person's word, and leave the database as it is.
+    pub accept_as_is: bool,
     pub policy: SnapshotPolicy,
 }
 
 /// Brings an interrupted operation to a known end; `None` when there is none.
 pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Option<Report>, Failure> {
     // Asked before the lock is taken, which leaves a file beside a SQLite database: looking leaves no trace.
-    let Some(waiting) = ports.journal.unfinished(ports.identity()).map_err(refused)? else {
+    let waiting = || match request.accept_as_is {
+        true => ports.journal.unfinished_damaged_too(ports.identity()),
+        false => ports.journal.unfinished(ports.identity()),
+    };
+    let Some(seen) = waiting().map_err(refused)? else {
         return Ok(None);
     };
     // Under the operation's own name: what this recovery leaves when it dies as well, the next one finds by that name.
-    let _lock = ports.database.lock(&waiting.operation).await.map_err(refused)?;
-    let Some(state) = ports.journal.unfinished(ports.identity()).map_err(refused)? else {
+    let _lock = ports.database.lock(&seen.operation).await.map_err(refused)?;
+    let Some(state) = waiting().map_err(refused)? else {
         return Ok(None);
     };
     let mut op = ports.journal.resume(&state.operation).map_err(refused)?.observed_by(ports.observer.clone());
@@ -50,18 +57,30 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
     let mut tidied = freed.map_err(cannot_look)?;
     tidied.extend(ports.store.tidy(&state.operation).await.map_err(refused).map_err(cannot_look)?);
 
+    // A line that cannot be read may be the one that says that writing had begun.
+    if request.accept_as_is && (state.may_have_changed() || state.damage.is_some()) {
+        return without_backup::accepted(ports, &op, &state, tidied).await.map(Some);
+    }
     let outcome = match state.kind {
         _ if !state.may_have_changed() => Ok(unchanged(ports, &state)),
         Kind::Restore => after_restore::look(ports, &mut op, &state, request).await,
         Kind::Stamp => after_stamp(ports, &state).await,
         Kind::RestoreTable if !request.undo && !state.started.contains(&Step::PutBack) => {
-            let saved = saved(ports, &state).await.map_err(&cannot_look)?;
-            restore_table::recover(ports, &state, &saved).await
+            match saved(ports, &state).await {
+                Ok(saved) => restore_table::recover(ports, &state, &saved).await,
+                Err(failure) => Err(failure),
+            }
         }
         Kind::MergeBack if !request.undo && !state.started.contains(&Step::PutBack) => {
             merge::recover(ports, &state).await
         }
         _ => after_change(ports, &mut op, &state, request).await,
+    };
+    let outcome = match outcome {
+        Err(failure) if let Some(lost) = without_backup::lost(&failure) => {
+            without_backup::look(ports, &state, request, (&lost, &failure)).await
+        }
+        outcome => outcome,
     };
     let outcome = outcome.map_err(cannot_look).map(|mut report| {
         report.notes.extend(tidied);
@@ -134,12 +153,16 @@ async fn as_before_or_choice(
         }
         return Ok(report);
     }
-    let at = match &state.open_statement {
+    let refusal = Refusal::NeedsChoice { operation: state.operation.clone(), at: stopped_at(state) };
+    Err(Failure { check: Some(Box::new(check)), ..with_undo(true, unknown(state, saved, refusal)) })
+}
+
+/// Says where the journal breaks off.
+fn stopped_at(state: &OperationState) -> String {
+    match &state.open_statement {
         Some((revision, index)) => format!("in statement {} of revision {revision}", index + 1),
         None => format!("on its way from {} to {}", rows_text(&state.from), rows_text(&state.to)),
-    };
-    let refusal = Refusal::NeedsChoice { operation: state.operation.clone(), at };
-    Err(Failure { check: Some(Box::new(check)), ..with_undo(true, unknown(state, saved, refusal)) })
+    }
 }
 
 /// Some revisions are committed, others not: each is all or nothing, so the rest can run.

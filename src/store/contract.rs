@@ -246,7 +246,10 @@ async fn a_discarded_draft_leaves_nothing(store: &dyn BackupStore) {
 async fn tidying_removes_the_drafts_of_one_operation(store: &dyn BackupStore) {
     let (left, other) = (store.draft(FIRST).await.expect("one"), store.draft(SECOND).await.expect("two"));
     fill(&left);
-    assert_eq!(store.tidy(FIRST).await.expect("tidied"), [format!(".partial-{FIRST}")]);
+    assert_eq!(
+        store.tidy(FIRST).await.expect("tidied"),
+        [format!("removed .partial-{FIRST}, a backup that was not finished")]
+    );
     assert!(!left.folder.exists() && other.folder.exists());
     assert!(store.tidy(FIRST).await.expect("again").is_empty(), "twice is once");
     published(store, FIRST).await;

@@ -210,14 +210,14 @@ impl LocalStore {
         for name in names_beginning(&self.place, &drafts).map_err(io_error(&self.place, "listed"))? {
             let place = self.place.join(&name);
             std::fs::remove_dir_all(&place).map_err(io_error(&place, "removed"))?;
-            removed.push(name);
+            removed.push(format!("removed {name}, a backup that was not finished"));
         }
         // A crash in the middle of a durable write leaves its temporary file in the published backup.
         let published = self.folder(operation);
         for name in names_beginning(&published, TEMPORARY).map_err(io_error(&published, "listed"))? {
             let place = published.join(&name);
             std::fs::remove_file(&place).map_err(io_error(&place, "removed"))?;
-            removed.push(format!("{operation}/{name}"));
+            removed.push(format!("removed {operation}/{name}, a file that was not finished"));
         }
         Ok(removed)
     }

@@ -21,6 +21,7 @@ mod output_golden;
 mod promise;
 mod reading_leaves_no_trace;
 mod recover_with_nothing_to_do;
+mod recover_without_backup;
 mod rehearse;
 mod restore;
 mod restore_broken;

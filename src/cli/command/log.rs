@@ -10,9 +10,15 @@ use serde_json::json;
 
 /// Needs no database: what happened must be readable when the database is not.
 pub(super) async fn run(context: &Context<'_>, args: &Log) -> Result<Ending, Failure> {
-    let all = wiring::journal(&context.config).operations().map_err(Failure::refused)?;
+    let journal = wiring::journal(&context.config);
+    let all = journal.operations().map_err(Failure::refused)?;
     let Some(asked) = &args.operation else {
-        return Ok(Ending::said(render::log_lines(&all), json!({ "operations": all })));
+        let unreadable = journal.unreadable().map_err(Failure::refused)?;
+        let mut body = json!({ "operations": all });
+        if !unreadable.is_empty() {
+            body["unreadable"] = json!(unreadable);
+        }
+        return Ok(Ending::said(render::log_lines(&all, &unreadable), body));
     };
     let found: Vec<_> = all.iter().filter(|state| matches(&state.operation, asked)).collect();
     match found.as_slice() {

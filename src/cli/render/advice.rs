@@ -1,6 +1,7 @@
 //! The next command for a cause: hints are data, printed in one place.
 
 use crate::base::editor::EditorError;
+use crate::base::shell_word;
 use crate::config::{ConfigError, FileError};
 use crate::engine;
 use crate::history::HistoryError;
@@ -13,6 +14,9 @@ use std::error::Error as StdError;
 
 /// Returns what to do next for this cause, as whole commands or short sentences; the best first.
 pub(super) fn hints(cause: &(dyn StdError + Send + Sync + 'static)) -> Vec<String> {
+    if let Some(JournalError::Damaged { operation: Some(operation), .. }) = cause.downcast_ref() {
+        return vec![format!("ripcord log {operation}"), "ripcord recover --accept-as-is".to_string()];
+    }
     let hint = if let Some(error) = cause.downcast_ref::<engine::Error>() {
         engine_hint(error)
     } else if let Some(error) = cause.downcast_ref::<runner::Error>() {
@@ -37,7 +41,7 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
     use engine::Error;
     let text = match error {
         Error::NotFound { .. } => {
-            "check the address; \"ripcord upgrade\" creates a SQLite database, nothing else does"
+            "check the address; \"ripcord upgrade\" makes a SQLite file that is not there, a PostgreSQL database is made with createdb"
         }
         Error::NotADatabase { .. } => {
             "check the address; if it was a database once, list its backups with \"ripcord backup list\""
@@ -118,6 +122,19 @@ fn runner_hint(error: &runner::Error) -> Option<String> {
         Error::Usage { .. } => {
             Some("see the revisions with \"ripcord history\", and how to call it with --help".to_string())
         }
+        Error::History(
+            HistoryError::DuplicateId { .. }
+            | HistoryError::MissingParent { .. }
+            | HistoryError::UnknownDependency { .. }
+            | HistoryError::AmbiguousDependency { .. }
+            | HistoryError::SelfLoop { .. }
+            | HistoryError::DependencySelfLoop { .. }
+            | HistoryError::Cycle { .. }
+            | HistoryError::DependencyCycle { .. }
+            | HistoryError::LabelReused { .. },
+        ) => {
+            Some("mend the revision files that are named: no command can read the history before".to_string())
+        }
         Error::History(_) => Some("see the revisions with \"ripcord history\"".to_string()),
         Error::Engine(error) => engine_hint(error),
         Error::Journal(error) => journal_hint(error),
@@ -152,6 +169,13 @@ fn tabular_hint(error: &tabular::Error) -> Option<String> {
 fn journal_hint(error: &JournalError) -> Option<String> {
     match error {
         JournalError::Unfinished { .. } => Some("ripcord recover".to_string()),
+        JournalError::Damaged { place, .. } => {
+            let place = place.display().to_string();
+            let (from, to) = (shell_word(&place), shell_word(&format!("{place}.damaged")));
+            Some(format!(
+                "read it; if its operation is over, or was of another database, move it away: mv {from} {to}"
+            ))
+        }
         JournalError::NoSuchOperation { .. } => Some("see what there is with \"ripcord log\"".to_string()),
         _ => None,
     }
@@ -174,6 +198,7 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
         Refusal::DamagedBackup { .. } | Refusal::Unreadable { .. } => {
             "choose another one from \"ripcord backup list\"; the runbook is runbooks/damaged-backup.md"
         }
+        Refusal::Preflight { .. } => "mend what is named, and run the same command again",
         Refusal::NoTable { .. } => "see its tables with \"ripcord backup show BACKUP\"",
         Refusal::NoSalvage { .. } => "see what each backup holds with \"ripcord backup show BACKUP\"",
         Refusal::AnotherDatabase { .. } => "restore it beside: ripcord restore BACKUP --to URL",

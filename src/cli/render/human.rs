@@ -170,6 +170,10 @@ fn end_state(report: &Report) -> String {
             format!("nothing to do: the database is at {} already", rows_text(&report.to))
         }
         (_, Aftermath::Changed) => format!("the database is at {}", rows_text(&report.to)),
+        // Only a person's word ends what nobody knows.
+        (_, Aftermath::Unknown) => {
+            "the operation is ended as it is, by your word; nobody has looked at the data".to_string()
+        }
         (_, aftermath) => format!("{}, at {}", words::aftermath(aftermath), rows_text(&report.to)),
     }
 }
@@ -237,7 +241,10 @@ pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> Str
     lines.extend(
         hazards::refused(failure).into_iter().flatten().map(|held| format!("  {}", hazards::line(held))),
     );
-    lines.push(format!("state: {}", words::aftermath(failure.aftermath)));
+    lines.push(match (failure.step, failure.aftermath) {
+        (Some(Step::Migrate), Aftermath::Changed) => format!("state: {}", words::HALF_WAY),
+        (_, aftermath) => format!("state: {}", words::aftermath(aftermath)),
+    });
     if let Some(backup) = &failure.backup {
         lines.push(format!("backup: {}", backup.place.display()));
     }

@@ -1,7 +1,7 @@
 //! Lists and single things: backups, operations.
 
 use super::words;
-use crate::journal::OperationState;
+use crate::journal::{OperationState, Unreadable};
 use crate::procedure::export::Export;
 use crate::procedure::rows_text;
 use crate::report::SalvageFacts;
@@ -90,8 +90,8 @@ fn proof(backup: &Backup) -> String {
 }
 
 /// Returns every operation as a table, oldest first.
-pub fn log_lines(all: &[OperationState]) -> String {
-    if all.is_empty() {
+pub fn log_lines(all: &[OperationState], unreadable: &[Unreadable]) -> String {
+    if all.is_empty() && unreadable.is_empty() {
         return "there are no operations".to_string();
     }
     let mut table = plain();
@@ -102,8 +102,17 @@ pub fn log_lines(all: &[OperationState]) -> String {
             state.who.clone(),
             rows_text(&state.from),
             rows_text(&state.to),
-            end(state),
+            match &state.damage {
+                Some(damage) => format!("{}, DAMAGED in line {}", end(state), damage.line),
+                None => end(state),
+            },
         ]);
+    }
+    for journal in unreadable {
+        let ended = if journal.ended { "ended" } else { "whether it ended is not known" };
+        let name = journal.place.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let damaged = format!("DAMAGED in line {}: {ended}", journal.damage.line);
+        table.add_row([name, String::new(), String::new(), String::new(), damaged]);
     }
     trimmed(&table)
 }
@@ -129,11 +138,18 @@ pub fn log_of(state: &OperationState) -> String {
     if let Some(error) = &state.error {
         lines.push(format!("error      {error}"));
     }
+    if let Some(damage) = &state.damage {
+        lines.push(format!(
+            "damaged    line {} of its journal cannot be read: {}",
+            damage.line, damage.detail
+        ));
+    }
     lines.join("\n")
 }
 
 fn end(state: &OperationState) -> String {
     match (state.ended, &state.step) {
+        (Some(_), _) if state.is_accepted() => "as a person said".to_string(),
         (Some(aftermath), _) => words::aftermath_word(aftermath).to_string(),
         (None, Some((step, _))) => format!("UNFINISHED in {}", words::step(*step)),
         (None, None) => "UNFINISHED before its first step".to_string(),

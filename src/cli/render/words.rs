@@ -57,6 +57,10 @@ pub(super) fn aftermath(aftermath: Aftermath) -> &'static str {
     }
 }
 
+/// The same of a migration that failed in the middle and was not undone as a whole.
+pub(super) const HALF_WAY: &str =
+    "the change stands half-way: what was committed before the failure is in the database";
+
 pub(super) fn aftermath_word(aftermath: Aftermath) -> &'static str {
     match aftermath {
         Aftermath::Unchanged => "unchanged",

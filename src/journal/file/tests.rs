@@ -122,14 +122,54 @@ fn an_operation_that_is_resumed_goes_on_behind_its_last_whole_line() {
     }
 }
 
+/// Leaves the story of an operation with its second line, or with its first, unreadable.
+fn leave_damaged(journal: &Journal, entries: Vec<Entry>, word: &str) {
+    let text = String::from_utf8(bytes_of(entries)).expect("text");
+    leave(journal, OPERATION, text.replacen(&format!("\"{word}\""), "\"startled\"", 1).as_bytes());
+}
+
+fn unfinished_story() -> Vec<Entry> {
+    story().into_iter().filter(|entry| !matches!(entry, Entry::Ended { .. })).collect()
+}
+
 #[test]
-fn a_line_that_is_damaged_in_the_middle_is_named_and_nothing_new_begins() {
+fn a_damaged_line_of_an_operation_that_ended_keeps_nobody_from_working() {
+    for word in ["started", "begun"] {
+        let folder = folder();
+        let journal = journal(&folder);
+        leave_damaged(&journal, story(), word);
+        journal.refuse_unfinished(&database("database.db")).expect("it has ended");
+        let named = journal.operations().expect("read").len() + journal.unreadable().expect("read").len();
+        assert_eq!(named, 1, "{word}: it is still told of");
+    }
+}
+
+#[test]
+fn a_damaged_line_of_an_operation_that_did_not_end_is_named_and_nothing_new_begins_on_that_database() {
     let folder = folder();
     let journal = journal(&folder);
-    let text = String::from_utf8(bytes_of(story())).expect("text");
-    leave(&journal, OPERATION, text.replacen("\"started\"", "\"startled\"", 1).as_bytes());
+    leave_damaged(&journal, unfinished_story(), "started");
     let refused = journal.refuse_unfinished(&database("database.db"));
-    assert!(matches!(refused, Err(JournalError::Damaged { line: 2, .. })), "{refused:?}");
+    assert!(
+        matches!(&refused, Err(JournalError::Damaged { line: 2, operation: Some(id), .. }) if id == OPERATION),
+        "{refused:?}"
+    );
+    journal.refuse_unfinished(&database("other.db")).expect("it is not of this one");
+    let waiting = journal.unfinished_damaged_too(&database("database.db")).expect("read").expect("one");
+    assert_eq!(waiting.damage.map(|damage| damage.line), Some(2));
+    journal.resume(OPERATION).expect("resumed").end(Aftermath::Unknown, None).expect("ended");
+    journal.refuse_unfinished(&database("database.db")).expect("it has ended");
+}
+
+#[test]
+fn a_journal_of_an_unknown_database_that_did_not_end_is_named_and_nothing_new_begins() {
+    let folder = folder();
+    let journal = journal(&folder);
+    leave_damaged(&journal, unfinished_story(), "begun");
+    let refused = journal.refuse_unfinished(&database("other.db"));
+    assert!(matches!(&refused, Err(JournalError::Damaged { line: 1, operation: None, .. })), "{refused:?}");
+    let unreadable = journal.unreadable().expect("read");
+    assert_eq!((unreadable.len(), unreadable[0].ended), (1, false));
 }
 
 /// Returns a writer whose file cannot be written to.

@@ -44,10 +44,12 @@ pub(super) async fn look(
     };
     match (took_place, replaced) {
         (Some(true), replaced) => {
-            if let Some(replaced) = replaced {
+            if let Some(replaced) = &replaced {
                 keep_end(ports, &replaced.backup.manifest.id, &now).await;
             }
-            Ok(Report { aftermath: Aftermath::PutBack, ..report(ports, state) })
+            let backup = replaced.as_ref().map(Saved::facts);
+            let undo = backup.as_ref().map(|replaced| format!("ripcord restore {}", replaced.id));
+            Ok(Report { aftermath: Aftermath::PutBack, backup, undo, ..report(ports, state) })
         }
         (Some(false), _) => Ok(not_restored(ports, state)),
         (None, Some(replaced)) => {

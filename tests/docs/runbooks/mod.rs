@@ -51,6 +51,11 @@ both_engines! {
 
         page.next("ripcord log").expect_code(0).stdout_lacks("UNFINISHED");
         page.next("ripcord current").expect_code(0).stdout_has(UPPER_CASE_MODEL_TYPE);
+
+        dies(&sandbox, "after {\"event\":\"statement-finished\",\"revision\":\"e5a1c07d3f82\",\"index\":0");
+        std::fs::remove_dir_all(sandbox.backups().pop().expect("a backup")).expect("lost");
+        sandbox.ripcord(&["recover"]).expect_code(5);
+        page.next("ripcord recover --accept-as-is").expect_code(0);
     }
 
     fn an_upgrade_that_went_wrong_is_taken_back_both_ways(db: &TestDatabase) {
