@@ -152,14 +152,14 @@ fn who() -> String {
     format!("{}@{}", user.unwrap_or_else(|| "unknown".to_string()), host.nodename().to_string_lossy())
 }
 
-/// Returns the flags as a shell would take them, without any password.
+/// Returns the flags as a shell would take them, without any password: a pasted command finds it in `PGPASSWORD` or a passfile.
 fn context(flags: &Flags) -> String {
     let mut text = String::new();
     if let Some(config) = &flags.config {
         text.push_str(&format!(" --config {}", shell_word(&config.display().to_string())));
     }
     if let Some(url) = flags.database_url.as_deref().and_then(|url| DatabaseUrl::parse(url).ok()) {
-        text.push_str(&format!(" --database-url {}", shell_word(&url.to_string())));
+        text.push_str(&format!(" --database-url {}", shell_word(&url.without_password())));
     }
     text
 }

@@ -1,7 +1,10 @@
 //! Database addresses, as SQLAlchemy writes them.
 
+mod parameters;
+
 use crate::base::Secret;
-use percent_encoding::percent_decode_str;
+use parameters::{OF_OTHER_PROGRAMS, POSTGRES_PARAMETERS, SQLITE_PARAMETERS, pairs, unknown};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -42,6 +45,16 @@ pub enum UrlError {
     Malformed { detail: String },
     #[error("the PostgreSQL URL names no database")]
     NoDatabase,
+    /// One that is passed over would make the connection another one than was asked for: without TLS, with writing.
+    #[error(
+        "the {engine} URL has {}, which is not known{}{}",
+        name.as_ref().map_or("a parameter".to_string(), |name| format!("the parameter {name}")),
+        near.map(|near| format!("; did you mean {near}?")).unwrap_or_default(),
+        if *engine == "SQLite" { "; a question mark in a path is written %3F" } else { "" }
+    )]
+    UnknownParameter { engine: &'static str, name: Option<String>, near: Option<&'static str> },
+    #[error("the SQLite URL says {said}, and ripcord guards databases that are written to")]
+    ReadOnly { said: String },
 }
 
 impl DatabaseUrl {
@@ -61,6 +74,32 @@ impl DatabaseUrl {
     }
 }
 
+impl DatabaseUrl {
+    /// Returns the address as it can be typed again, all of it but the password: that comes from `PGPASSWORD` or a passfile.
+    pub fn without_password(&self) -> String {
+        let Self::Postgres(url) = self else { return self.to_string() };
+        let encoded = |text: &str| utf8_percent_encode(text, UNPLAIN).to_string();
+        let user = url.user.as_deref().map(|user| format!("{}@", encoded(user))).unwrap_or_default();
+        let socket = url.host.as_deref().filter(|host| host.starts_with('/'));
+        let host = url.host.as_deref().filter(|_| socket.is_none()).unwrap_or_default();
+        let host = if host.contains(':') { format!("[{host}]") } else { host.to_string() };
+        let port = url.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let more = url.parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let query: Vec<String> = socket
+            .map(|folder| ("host", folder))
+            .into_iter()
+            .chain(more)
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let name = encoded(url.database_name());
+        format!("postgresql://{user}{host}{port}/{name}{mark}{}", query.join("&"))
+    }
+}
+
+/// What is written as itself in an address.
+const UNPLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'/');
+
 fn sqlite(rest: &str) -> Result<DatabaseUrl, UrlError> {
     let Some(path) = rest.strip_prefix('/') else {
         return Err(if rest.is_empty() || rest == ":memory:" {
@@ -69,9 +108,18 @@ fn sqlite(rest: &str) -> Result<DatabaseUrl, UrlError> {
             UrlError::SqliteHost
         });
     };
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    // SQLAlchemy takes the path as it is written, without percent-decoding.
-    let path = path.strip_prefix("file:").unwrap_or(path);
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    for (name, value) in pairs(query)? {
+        match (name.as_str(), value.as_str()) {
+            ("mode", "memory") => return Err(UrlError::Memory),
+            ("mode", "ro") => return Err(UrlError::ReadOnly { said: "mode=ro".to_string() }),
+            (name, _) if SQLITE_PARAMETERS.contains(&name) => {}
+            (name, _) => return Err(unknown("SQLite", name, &SQLITE_PARAMETERS)),
+        }
+    }
+    // As SQLAlchemy 2.1 does; a percent sign that two hexadecimal digits do not follow stands for itself.
+    let path = decode(path)?;
+    let path = path.strip_prefix("file:").unwrap_or(&path);
     if path.is_empty() || path == ":memory:" {
         return Err(UrlError::Memory);
     }
@@ -96,9 +144,8 @@ impl PostgresUrl {
         }
         url.place(place)?;
         url.database = non_empty(decode(database)?);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            url.parameter(&decode(name)?, decode(value)?)?;
+        for (name, value) in pairs(query)? {
+            url.parameter(&name, value)?;
         }
         if url.database.is_none() {
             return Err(UrlError::NoDatabase);
@@ -130,9 +177,24 @@ impl PostgresUrl {
             "user" => self.user = non_empty(value),
             "password" => self.password = Some(Secret::new(value)),
             "dbname" => self.database = non_empty(value),
-            _ => {
+            // As asyncpg and other drivers say it; a value that is none is refused together with those of sslmode.
+            "ssl" => {
+                let mode = match value.as_str() {
+                    "true" | "1" | "on" => "require".to_string(),
+                    "false" | "0" | "off" => "disable".to_string(),
+                    _ => value,
+                };
+                self.parameters.entry("sslmode".to_string()).or_insert(mode);
+            }
+            "connect_timeout" if value.parse::<u64>().is_err() => {
+                let detail = "connect_timeout is not a number of seconds".to_string();
+                return Err(UrlError::Malformed { detail });
+            }
+            _ if POSTGRES_PARAMETERS.contains(&name) => {
                 self.parameters.insert(name.to_string(), value);
             }
+            _ if OF_OTHER_PROGRAMS.contains(&name) => {}
+            _ => return Err(unknown("PostgreSQL", name, &POSTGRES_PARAMETERS)),
         }
         Ok(())
     }
@@ -157,7 +219,10 @@ fn decode(text: &str) -> Result<String, UrlError> {
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Sqlite(path) => write!(f, "sqlite:///{}", path.display()),
+            Self::Sqlite(path) => {
+                let path = path.display().to_string().replace('%', "%25").replace('?', "%3F");
+                write!(f, "sqlite:///{path}")
+            }
             Self::Postgres(url) => write!(f, "{url}"),
         }
     }
@@ -182,63 +247,4 @@ impl fmt::Display for PostgresUrl {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn postgres(text: &str) -> PostgresUrl {
-        match DatabaseUrl::parse(text) {
-            Ok(DatabaseUrl::Postgres(url)) => url,
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn sqlite_paths_are_relative_after_three_slashes_and_absolute_after_four() {
-        let path = |text| match DatabaseUrl::parse(text) {
-            Ok(DatabaseUrl::Sqlite(path)) => path.display().to_string(),
-            other => panic!("{text}: {other:?}"),
-        };
-        assert_eq!(path("sqlite:///app.db"), "app.db");
-        assert_eq!(path("sqlite:////srv/app.db"), "/srv/app.db");
-        assert_eq!(path("sqlite+pysqlite:///a b.db?timeout=3"), "a b.db");
-    }
-
-    #[test]
-    fn a_database_that_ends_with_the_program_is_refused() {
-        for text in ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://:memory:"] {
-            assert_eq!(DatabaseUrl::parse(text), Err(UrlError::Memory), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_way_of_writing_a_postgresql_address_is_read() {
-        let url = postgres("postgresql+psycopg2://app:p%40ss%25@db.example:6543/shop?sslmode=require");
-        assert_eq!(
-            (url.user.as_deref(), url.host.as_deref(), url.port),
-            (Some("app"), Some("db.example"), Some(6543))
-        );
-        assert_eq!(url.password, Some(Secret::new("p@ss%")));
-        assert_eq!(url.database_name(), "shop");
-        assert_eq!(url.parameters["sslmode"], "require");
-        let socket = postgres("postgres:///shop?host=/run/pg&user=app&port=5433");
-        assert_eq!((socket.host.as_deref(), socket.port), (Some("/run/pg"), Some(5433)));
-        assert_eq!(postgres("postgres://[::1]:5433/shop").host.as_deref(), Some("::1"));
-    }
-
-    #[test]
-    fn no_address_ever_shows_its_password() {
-        let url = DatabaseUrl::parse("postgres://app:hunter2@h/shop").expect("read");
-        assert_eq!(url.to_string(), "postgresql://app:***@h/shop");
-        assert!(!format!("{url:?}").contains("hunter2"));
-        let error = DatabaseUrl::parse("app:hunter2@h/shop").expect_err("no scheme").to_string();
-        assert!(!error.contains("hunter2"), "{error}");
-    }
-
-    #[test]
-    fn what_cannot_be_used_says_why() {
-        assert_eq!(DatabaseUrl::parse("postgresql://h/"), Err(UrlError::NoDatabase));
-        assert!(matches!(DatabaseUrl::parse("mysql://h/x"), Err(UrlError::UnknownScheme { .. })));
-        assert!(matches!(DatabaseUrl::parse("postgresql://h:abc/x"), Err(UrlError::Malformed { .. })));
-        assert_eq!(DatabaseUrl::parse("sqlite://host/x.db"), Err(UrlError::SqliteHost));
-    }
-}
+mod tests;

@@ -95,6 +95,9 @@ fn a_url_that_cannot_be_read_says_what_it_should_look_like() {
         ("postgresql://localhost/", "names no database"),
         ("postgresql://localhost:many/app", "many is not a port"),
         ("postgresql://a%ffb@localhost/app", "not UTF-8"),
+        ("sqlite:///app.db?mode=ro", "mode=ro"),
+        ("sqlite:///a?b.db", "the parameter b.db, which is not known"),
+        ("postgresql://localhost/app?sslmod=require", "did you mean sslmode?"),
     ] {
         let run = sandbox.ripcord(&["--database-url", url, "upgrade"]);
         run.expect_code(2);
@@ -102,6 +105,17 @@ fn a_url_that_cannot_be_read_says_what_it_should_look_like() {
         run.stderr_has("sqlite:///relative.db").stderr_has("state: nothing was changed");
     }
     assert_eq!(sandbox.files("backups"), [""; 0]);
+    assert!(!sandbox.path("app.db").exists() && !sandbox.path("a").exists());
+}
+
+#[test]
+fn a_path_with_odd_characters_is_percent_encoded() {
+    let sandbox = Sandbox::new();
+    sandbox.sample();
+    let url = "sqlite:///a%20b%3F.db";
+    sandbox.ripcord(&["--database-url", url, "upgrade"]).expect_code(0);
+    assert!(sandbox.path("a b?.db").exists());
+    sandbox.ripcord(&["--database-url", url, "current"]).expect_code(0).stdout_has(ADD_PROCESS_RANK);
 }
 
 #[test]
