@@ -64,3 +64,26 @@ async fn the_script_refuses_a_damaged_snapshot_before_it_touches_anything() {
     assert!(error.contains("damaged"), "{error}");
     assert!(!scratch.folder().join("new.db").exists());
 }
+
+/// `quick_check` of sqlite3 3.40 takes the first column for one that is NULL.
+#[tokio::test]
+async fn the_script_says_of_a_good_restore_that_it_is_one_whatever_the_order_of_the_key() {
+    let table = "CREATE TABLE w (a TEXT, b INTEGER, PRIMARY KEY (b, a)) WITHOUT ROWID; INSERT INTO w VALUES ('x', 1);";
+    let scratch = Scratch::with(table);
+    let backup = backup(&scratch, "one").await;
+    let said = run(&backup, &["new.db"], scratch.folder()).await.expect("restored");
+    assert!(said.contains("restored "), "{said}");
+    assert_eq!(ask(&scratch.folder().join("new.db"), "SELECT a, b FROM w").await, "x|1");
+}
+
+/// What was wrong before the snapshot is restored as it was, and said.
+#[tokio::test]
+async fn the_script_restores_a_database_that_was_not_sound_and_says_so() {
+    let scratch = Scratch::with(
+        "CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (NULL);
+         PRAGMA writable_schema = ON; UPDATE sqlite_schema SET sql = 'CREATE TABLE t (a INTEGER NOT NULL)' WHERE name = 't';",
+    );
+    let backup = backup(&scratch, "one").await;
+    let said = run(&backup, &["new.db"], scratch.folder()).await.expect("restored");
+    assert!(said.contains("restored "), "{said}");
+}
