@@ -68,10 +68,14 @@ pub(super) fn refuse_another(ports: &Ports<'_>, backup: &Backup) -> Result<(), F
     }))
 }
 
-/// Opens a backup and checks every artifact of it.
+/// Opens a backup and checks every artifact of it. A damaged copy of the journal is said, and keeps nothing from its use.
 pub(super) async fn whole(ports: &Ports<'_>, id: &str) -> Result<Backup, Failure> {
     let backup = ports.store.open(id).await.map_err(refused)?;
-    let damage = ports.store.verify(&backup, &ports.progress(Step::Verify)).await.map_err(refused)?;
+    let progress = ports.progress(Step::Verify);
+    let mut damage = ports.store.verify(&backup, &progress).await.map_err(refused)?;
+    for copy in damage.extract_if(.., |damage| damage.is_of_journal_copy()) {
+        progress.note(format!("backup {id}: {copy}; it is a copy, the journal itself is in .operations"));
+    }
     if damage.is_empty() {
         return Ok(backup);
     }

@@ -2,7 +2,7 @@
 
 use super::rehearse::Rehearsal;
 use super::snapshot::{Saved, read_inventory};
-use super::{Circumstances, Ports, judge, refused};
+use super::{Circumstances, Ports, judge, refused, restore};
 use crate::catalog::{TableName, diff};
 use crate::engine::{Applied, OtherWrites};
 use crate::fingerprint::{Inventory, TableVerdict, compare};
@@ -75,9 +75,11 @@ pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification
     // A file that is no database says so here, whatever backups there are.
     ports.database.version_rows().await.map_err(refused)?;
     let backup = match against {
-        Against::Backup(id) => ports.store.open(id).await.map_err(refused)?,
-        Against::Newest => newest(ports).await?,
+        Against::Backup(id) => id.clone(),
+        Against::Newest => newest(ports).await?.manifest.id,
     };
+    // A verdict is worth what the record is worth that the database is held against.
+    let backup = restore::whole(ports, &backup).await?;
     let ends_after = matches!(against, Against::Newest) && backup.folder.join("after.json").exists();
     let (state, name) = if ends_after { ("after", "after.json") } else { ("before", "before.json") };
     let expected = read_inventory(&backup, name).map_err(refused)?;

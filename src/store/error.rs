@@ -55,3 +55,15 @@ pub enum Damage {
     #[error("the manifest of the backup before, {previous}, is not the one that this one followed")]
     BrokenChain { previous: String },
 }
+
+impl Damage {
+    /// Tells whether it concerns nothing but the copy of the journal, from which nothing is restored and nothing judged.
+    pub fn is_of_journal_copy(&self) -> bool {
+        match self {
+            Self::Missing { path } | Self::Digest { path } | Self::Unreadable { path, .. } => {
+                path == super::folder::JOURNAL
+            }
+            _ => false,
+        }
+    }
+}
