@@ -8,7 +8,7 @@ mod wiring;
 
 pub use exit_code::ExitCode;
 
-use crate::base::Cancel;
+use crate::base::{Cancel, checkpoint};
 use args::Cli;
 use clap::Parser;
 use render::Output;
@@ -51,5 +51,6 @@ async fn heed_signals(cancel: Cancel, output: Output) {
         }
         output.stopping();
         cancel.cancel();
+        checkpoint::heard();
     }
 }

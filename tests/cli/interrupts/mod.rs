@@ -1,5 +1,6 @@
 //! Ctrl-C and SIGTERM are an input: in each step the work stops, the state of the data is said, and nothing is left.
 
+mod each_step;
 mod postgres;
 mod sqlite;
 

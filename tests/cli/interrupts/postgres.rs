@@ -27,7 +27,7 @@ fn while_the_snapshot_is_taken_the_tool_is_ended() {
         let sandbox = filled_sample_of(&db);
         let before = db.dump();
         // Half of its work is done: a folder with a part of the dump is there.
-        let mut tool = sandbox.tool_that_hangs_after("pg_dump", r#"for a; do case $a in --file=*) mkdir -p "${a#--file=}"; touch "${a#--file=}/3000.dat";; esac; done"#);
+        let mut tool = sandbox.tool_that_hangs_after("pg_dump", r#"while [ $# -gt 0 ]; do case $1 in --file) mkdir -p "$2"; touch "$2/3000.dat";; esac; shift; done"#);
         let running = sandbox.spawn(&["downgrade"]);
         tool.wait_until_it_hangs();
         running.signal(signal);
