@@ -83,6 +83,9 @@ pub(super) async fn keep(
     if let Some(moved) = purpose.plan.and_then(|plan| moved(plan, &taken)) {
         return Err(discard(ports, draft, failed(op, Step::Snapshot, moved)).await);
     }
+    if let Some(text) = not_compared(&taken.inventory) {
+        ports.observer.event(&Event::Note { text });
+    }
     taken.facts.insert("proof.level".to_string(), policy.proof.word().to_string());
     // Read it back now: the moment the migration starts, this copy is the only one of the old data. What it is restored to
     // is what the migration is rehearsed on: one restore serves both.
@@ -106,6 +109,16 @@ pub(super) async fn keep(
     op.write(Entry::Published { backup: backup.manifest.id.clone() })
         .map_err(|error| failed(op, Step::Publish, error))?;
     Ok(Saved { backup, inventory, rehearsal, salvage, given })
+}
+
+/// Says in one sentence what of a database is in the snapshot and is compared with nothing.
+fn not_compared(inventory: &Inventory) -> Option<String> {
+    let all = &inventory.fingerprint.not_compared;
+    let named: Vec<String> =
+        all.iter().take(3).map(|left| format!("{} ({})", left.subject, left.reason)).collect();
+    let more = all.len().checked_sub(named.len()).filter(|more| *more > 0);
+    let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+    (!named.is_empty()).then(|| format!("not compared: {}{more}", named.join(", ")))
 }
 
 /// Asks for consent to what the plan loses; to what nobody knows where it was not rehearsed.

@@ -277,3 +277,27 @@ fn reading_a_backup_again_tells_how_far_it_is() {
     is_told(&run, "prove", "checksum", None);
     is_told(&run, "publish", "checksums", None);
 }
+
+#[test]
+fn what_is_in_the_snapshot_and_compared_with_nothing_is_said_in_one_line() {
+    let db = TestDatabase::postgres();
+    let sandbox = filled_sample_of(&db);
+    db.execute("CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM training_metric;");
+    let run = sandbox.ripcord(&["backup", "create"]);
+    run.expect_code(0).stderr_has("note: not compared: ").stderr_has("counted");
+    assert_eq!(run.stderr.lines().count(), 1, "{run}");
+}
+
+/// A partitioned table is its partitions: it is no table more.
+#[test]
+fn the_proof_counts_the_tables_that_the_snapshot_has() {
+    let db = TestDatabase::postgres();
+    let sandbox = filled_sample_of(&db);
+    db.execute("CREATE TABLE parted (id INTEGER) PARTITION BY RANGE (id); CREATE TABLE part_1 PARTITION OF parted FOR VALUES FROM (0) TO (9);");
+    let run = sandbox.ripcord(&["backup", "create"]);
+    let count = |step: &str| {
+        let line = run.stdout.lines().find(|line| line.starts_with(step)).expect(step);
+        line.rsplit(": ").next().expect("a count").to_owned()
+    };
+    assert_eq!(count("snapshot"), count("prove"), "{run}");
+}

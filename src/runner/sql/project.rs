@@ -215,10 +215,6 @@ pub fn absolute<'a>(history: &'a History, symbol: &str) -> Result<Vec<&'a Revisi
 
 impl From<FileError> for Error {
     fn from(error: FileError) -> Error {
-        let place = error.place();
-        match *error.problem {
-            FileProblem::Unreadable(source) => Error::Io { place: error.path, doing: "read", source },
-            problem => Error::File { place, source: Box::new(problem) },
-        }
+        Error::File { place: error.place(), source: error.problem }
     }
 }

@@ -90,7 +90,7 @@ both_engines! {
         let sandbox = filled_sample_of(db);
         sandbox.add(&by_itself("UPDATE training_config SET epochs = 99;\nINSERT INTO nowhere VALUES (1);", ""));
         let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque", "--on-failure", "stop"]);
-        run.expect_code(5).stderr_has("next: ripcord restore");
+        run.expect_code(5).stderr_has("state: the change stands half-way").stderr_has("next: ripcord restore");
         assert_eq!(db.query("SELECT DISTINCT epochs FROM training_config;"), "99");
         assert_eq!(db.version(), ADD_PROCESS_RANK);
     }

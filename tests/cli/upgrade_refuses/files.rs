@@ -16,6 +16,14 @@ both_engines! {
         assert_eq!(sandbox.backups().len(), 2);
     }
 
+    fn a_revision_file_that_cannot_be_read_is_named(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let place = sandbox.path(format!("migrations/versions/{NEXT}_gone.sql"));
+        std::os::unix::fs::symlink("/nowhere/at/all", place).expect("linked");
+        let run = refuses(&sandbox, db, &["upgrade"], 2, "cannot be read");
+        run.stderr_has(&format!("{NEXT}_gone.sql")).stderr_has("next: mend the file");
+    }
+
     fn an_irreversible_revision_says_why(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade("DELETE FROM training_metric;");

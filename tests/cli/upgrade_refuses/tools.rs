@@ -81,6 +81,29 @@ exec "$REAL" "$@""#,
     }
 
     #[test]
+    fn a_dump_that_is_empty_is_not_taken_for_a_snapshot() {
+        let db = TestDatabase::postgres();
+        let sandbox = filled_sample_of(&db);
+        let empty = r#"case " $* " in *" --version "*) exec "$REAL" "$@";; esac
+while [ $# -gt 0 ]; do case $1 in --file) mkdir -p "$2"; : >"$2/toc.dat";; esac; shift; done"#;
+        sandbox.fake_tool("pg_dump", empty);
+        refuses(&sandbox, &db, &["downgrade"], 4, "pg_restore");
+        assert_eq!(sandbox.backups().len(), 1);
+        leaves_nothing_behind(&sandbox, &db);
+    }
+
+    #[test]
+    fn what_a_failing_pg_dump_said_is_shown_although_it_is_not_utf_8() {
+        let db = TestDatabase::postgres();
+        let sandbox = filled_sample_of(&db);
+        let says = r#"case " $* " in *" --version "*) exec "$REAL" "$@";; esac
+printf 'pg_dump: Fehler: \xfcberall K\xe4se\n' >&2; exit 1"#;
+        sandbox.fake_tool("pg_dump", says);
+        refuses(&sandbox, &db, &["downgrade"], 4, "berall K");
+        leaves_nothing_behind(&sandbox, &db);
+    }
+
+    #[test]
     fn a_hanging_pg_dump_is_ended_at_its_limit() {
         let db = TestDatabase::postgres();
         let sandbox = filled_sample_of(&db);
