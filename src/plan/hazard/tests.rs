@@ -118,6 +118,21 @@ fn a_hazard_is_open_until_a_file_or_a_flag_names_it() {
     assert_eq!(weighed.unneeded, [read("drops-table:c")]);
 }
 
+#[test]
+fn a_file_that_accepts_that_nobody_looked_speaks_for_itself_alone() {
+    let doing = |accepts: &[(&str, &str)], text: &str| {
+        let (text, touches) = (text.to_string(), Touches::default());
+        let statement = Statement { text, line: 1, sha256: String::new(), touches };
+        Script { statements: vec![statement], ..script(accepts) }
+    };
+    let open = |scripts: &[Script]| weigh(vec![held("opaque")], scripts, &[]).open.len();
+    let reviewed = || doing(&[("opaque", "seen by hand")], "CREATE TABLE z (a INT)");
+    let not_reviewed = || doing(&[], "DROP TABLE t");
+    assert_eq!(open(&[reviewed(), not_reviewed()]), 1);
+    assert_eq!(open(&[reviewed(), reviewed(), script(&[])]), 0, "an empty one has nothing to review");
+    assert_eq!(weigh(vec![held("opaque")], &[not_reviewed()], &[read("opaque")]).open, []);
+}
+
 fn ledger(lost: Vec<Loss>) -> Ledger {
     Ledger {
         direction: Direction::Up,

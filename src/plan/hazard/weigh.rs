@@ -50,16 +50,20 @@ pub struct Weighed {
 
 /// Returns which of the hazards the files of these scripts or the flags accept, name by name.
 ///
-/// A file may accept what only its other direction does, so an accept of a file is never called unneeded.
+/// A file may accept what only its other direction does, so an accept of a file is never called unneeded. That nobody looked
+/// is accepted by files only if every one that does something says so: one cannot speak for what another one does.
 pub fn weigh(found: Vec<Held>, scripts: &[Script], flags: &[Hazard]) -> Weighed {
     let unneeded = flags.iter().filter(|flag| !found.iter().any(|held| held.hazard == **flag));
     let mut weighed = Weighed { unneeded: unneeded.cloned().collect(), ..Weighed::default() };
     weighed.unneeded.dedup();
     for held in found {
-        let of_file = scripts.iter().find_map(|script| {
+        let accept = |script: &Script| {
             let accept = script.accepts.iter().find(|accept| accept.hazard == held.hazard)?;
             Some((script.revision.clone(), accept.why.clone()))
-        });
+        };
+        let mut doing = scripts.iter().filter(|script| !script.statements.is_empty());
+        let may_speak = held.hazard != Hazard::Opaque || doing.all(|script| accept(script).is_some());
+        let of_file = scripts.iter().find_map(accept).filter(|_| may_speak);
         match of_file {
             Some((revision, why)) => weighed.accepted.push(Accepted {
                 held,

@@ -74,6 +74,18 @@ both_engines! {
         }
     }
 
+    fn a_file_that_accepts_not_being_rehearsed_speaks_for_itself_alone(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let reviewed = Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("accept", "opaque \"seen by hand\"");
+        sandbox.add(&reviewed.upgrade("CREATE TABLE z (id INTEGER PRIMARY KEY);").downgrade("DROP TABLE z;"));
+        sandbox.add(&Revision::new("abcd00000002").revises(NEXT).upgrade("DROP TABLE training_metric;").downgrade("SELECT 1;"));
+        let before = db.dump();
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
+        run.expect_code(3).stderr_has("--accept opaque");
+        assert_same(&before, &db.dump(), &run);
+        sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
+    }
+
     fn odd_names_are_printed_so_that_a_shell_takes_them_back(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         db.execute("CREATE TABLE \"it's \"\"Odd\"\" $HOME\" (id INTEGER PRIMARY KEY, \"a.b c\" TEXT);
