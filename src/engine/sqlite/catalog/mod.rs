@@ -88,7 +88,8 @@ fn table(connection: &Connection, listed: &Listed) -> Result<Table> {
     Ok(table)
 }
 
-/// Returns the columns in order, and those of the primary key in key order.
+/// Returns the columns in order, and those of the primary key in key order, if they identify a row: SQLite lets a primary
+/// key be NULL, and that in many rows, unless it is the rowid, the table has none, or the column says otherwise.
 fn columns(connection: &Connection, table: &str) -> Result<(Vec<Column>, Vec<String>)> {
     let sql = "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
     let mut statement = connection.prepare(sql)?;
@@ -108,7 +109,12 @@ fn columns(connection: &Connection, table: &str) -> Result<(Vec<Column>, Vec<Str
             ..Column::default()
         });
     }
-    Ok((columns, key.into_values().collect()))
+    let key: Vec<String> = key.into_values().collect();
+    let never_null = |name: &String| columns.iter().any(|column| column.name == *name && column.not_null);
+    // The rowid needs no index; a column that is declared like one and descends has one, and is none.
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk')";
+    let identifies = key.iter().all(never_null) || connection.query_row(sql, [table], |row| row.get(0))?;
+    Ok((columns, if identifies { key } else { Vec::new() }))
 }
 
 fn add_clauses(table: &mut Table, definition: definition::Definition) {

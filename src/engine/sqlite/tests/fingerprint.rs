@@ -150,11 +150,16 @@ async fn the_key_is_the_primary_key_or_a_unique_index_that_cannot_be_null() {
         CREATE TABLE b (x, y, PRIMARY KEY (y, x)) WITHOUT ROWID;
         CREATE TABLE c (x NOT NULL, y NOT NULL, z UNIQUE); CREATE UNIQUE INDEX c_xy ON c (x, y);
         CREATE TABLE d (x NOT NULL); CREATE UNIQUE INDEX d_x ON d (x) WHERE x > 0;
-        CREATE TABLE e (x NOT NULL); CREATE UNIQUE INDEX e_x ON e (abs(x));",
+        CREATE TABLE e (x NOT NULL); CREATE UNIQUE INDEX e_x ON e (abs(x));
+        CREATE TABLE f (x TEXT PRIMARY KEY); CREATE TABLE g (x TEXT PRIMARY KEY) STRICT;
+        CREATE TABLE h (x INTEGER PRIMARY KEY DESC, y NOT NULL UNIQUE);
+        CREATE TABLE i (x TEXT NOT NULL, y INT, PRIMARY KEY (x, y)); CREATE TABLE j (x TEXT NOT NULL PRIMARY KEY);",
     );
     let catalog = scratch.open().catalog().await.expect("a catalog");
     let key = |name: &str| catalog.tables[&TableName::plain(name)].key.join(",");
     assert_eq!(["a", "b", "c", "d", "e"].map(key), ["x", "y,x", "x,y", "", ""]);
+    // A primary key may be NULL, in many rows, unless something keeps it from that.
+    assert_eq!(["f", "g", "h", "i", "j"].map(key), ["", "x", "y", "", "x"]);
 }
 
 #[tokio::test]
