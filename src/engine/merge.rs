@@ -24,6 +24,10 @@ pub const AMBIGUOUS: &str = "the key is of several rows now";
 pub const NOT_AS_MANY: &str =
     "without a key: not as many rows as were salvaged are alike, or not all with one value";
 
+/// Why values are not merged where neither a key nor a column that stayed the same tells rows apart.
+pub const NOTHING_TELLS: &str =
+    "without a key, and no column holds the same in the same rows: nothing says which row is which";
+
 /// One file of salvage.
 #[derive(Clone)]
 pub struct Piece {
@@ -108,6 +112,11 @@ impl Piece {
     /// Returns where a column stands in the CSV.
     pub fn place_of(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|other| other.name == column)
+    }
+
+    /// Tells whether nothing says which row is which, where there is something to tell apart.
+    pub fn is_lost_for_rows(&self) -> bool {
+        self.matched_by().is_empty() && self.rows > 1 && self.salvage.columns.len() > 1
     }
 
     /// Returns what the way back left in a column.

@@ -1,7 +1,7 @@
 //! What became of each table and column.
 
 use super::pairs::{self, keys_match, same};
-use super::{Answers, Fate, Seen, TableEntry};
+use super::{Answers, Fate, RowChanges, Seen, TableEntry};
 use crate::catalog::TableName;
 use crate::fingerprint::{Fingerprint, TableFingerprint};
 use std::collections::BTreeMap;
@@ -128,13 +128,10 @@ impl<'a> Look<'a> {
         if !self.seen.rows_seen {
             return Fate::Lost { count: None };
         }
-        let elsewhere = self.elsewhere(old, column).or_else(|| {
-            let (place, table) = new?;
-            let fresh = table.columns.keys().filter(|other| !old.columns.contains_key(*other));
-            let mut fresh = fresh.filter(|other| self.was_counted(name, column, other));
-            fresh.find(|other| differing(other) == Some(0)).map(|other| full(place, other))
-        });
         let back = self.is_back(name, column);
+        let elsewhere = self.held_elsewhere(name, column, self.after, new, self.seen.rows);
+        // Any column of one value is like any other of that value: that it went there is believed only if it comes back.
+        let elsewhere = elsewhere.filter(|_| back || !self.was_uniform(name, column));
         if stays {
             return Fate::Transformed { count: differing(column), back, held_in: elsewhere };
         }
@@ -159,37 +156,60 @@ impl<'a> Look<'a> {
         if same(old, column, new, other) || old.rows == 0 {
             return Some(0);
         }
-        let rows = self.seen.rows.get(name)?;
-        let pair = (column.to_string(), other.to_string());
-        match rows.columns.get(&pair) {
-            Some(count) => Some(*count),
-            // Compared whole, and no row differs.
-            None if rows.columns.is_empty() && rows.changed == 0 && column == other => Some(0),
-            None => None,
-        }
+        counted(self.seen.rows.get(name)?, column, other)
     }
 
-    /// Tells whether two columns were compared in at least one row that is on both sides.
-    fn was_counted(&self, name: &TableName, column: &str, other: &str) -> bool {
-        let pair = (column.to_string(), other.to_string());
-        let both = self.before.tables.get(name).map_or(0, |old| old.rows);
-        self.seen.rows.get(name).is_some_and(|rows| rows.columns.contains_key(&pair) && rows.deleted < both)
+    /// Returns where a column's values are as well, under the same keys: found by digests, or by comparing rows with the
+    /// table that holds the rows now.
+    fn held_elsewhere(
+        &self,
+        name: &TableName,
+        column: &str,
+        after: &Fingerprint,
+        now: Option<(&TableName, &TableFingerprint)>,
+        answers: &Answers,
+    ) -> Option<String> {
+        let old = self.before.tables.get(name)?;
+        if let Some((place, other)) = pairs::elsewhere(self.before, after, old, column) {
+            return Some(full(place, other));
+        }
+        let ((place, table), rows) = (now?, answers.get(name)?);
+        // In at least one row that is on both sides.
+        let was_compared = |other: &&String| {
+            rows.columns.contains_key(&(column.to_string(), other.to_string())) && rows.deleted < old.rows
+        };
+        let mut fresh = table.columns.keys().filter(|other| !old.columns.contains_key(*other));
+        let found = fresh.find(|other| was_compared(other) && counted(rows, column, other) == Some(0));
+        found.map(|other| full(place, other))
     }
 
-    /// Returns the column that the migration made or filled and that holds the same values under the same keys. One
-    /// that held them before is no witness: two columns full of zeros are not copies of each other.
-    fn elsewhere(&self, old: &TableFingerprint, column: &str) -> Option<String> {
-        if old.rows == 0 {
-            return None;
+    /// Tells whether the whole table held one value in a column, as far as that was asked.
+    fn was_uniform(&self, name: &TableName, column: &str) -> bool {
+        self.seen.rows.get(name).is_some_and(|rows| rows.uniform.contains(column))
+    }
+
+    /// Tells whether a column that went elsewhere is lost all the same: there was a way back, and neither the column nor
+    /// any other one holds its values at the end of it.
+    pub(super) fn is_lost_on_the_way_back(&self, name: &TableName, column: &str) -> bool {
+        let Some((back, answers)) = self.seen.back.filter(|_| self.seen.rows_seen) else { return false };
+        if self.differing_after_back(name, column) == Some(0) {
+            return false;
         }
-        let places = self.after.tables.iter().filter(|(place, _)| !place.is_bookkeeping());
-        let mut columns =
-            places.flat_map(|(place, new)| new.columns.keys().map(move |other| (place, new, other)));
-        let found = columns.find(|(place, new, other)| {
-            let was = self.before.tables.get(*place).and_then(|was| was.columns.get(*other));
-            same(old, column, new, other) && was != new.columns.get(*other)
-        });
-        found.map(|(place, _, other)| full(place, other))
+        let back = &back.fingerprint;
+        let now = self.place_after_back(name);
+        let now = now.as_ref().and_then(|now| back.tables.get_key_value(now));
+        self.was_uniform(name, column) || self.held_elsewhere(name, column, back, now, answers).is_none()
+    }
+
+    /// Returns the table that holds the rows of one of before at the end of the way back.
+    pub(super) fn place_after_back(&self, name: &TableName) -> Option<TableName> {
+        let (back, _) = self.seen.back?;
+        pairs::tables(self.before, &back.fingerprint).remove(name)
+    }
+
+    /// Returns how many values a column held that are not NULL.
+    pub(super) fn held_in(&self, name: &TableName, column: &str) -> Option<u64> {
+        self.held(name, self.before.tables.get(name)?, column)
     }
 
     fn new_column(&self, place: &TableName, new: &TableFingerprint, column: &str) -> Fate {
@@ -251,6 +271,14 @@ pub(super) fn missing_after_back(
         return Some(0);
     }
     Some(answers.get(name).map_or(old.rows, |rows| rows.deleted))
+}
+
+/// Returns how many values of two columns were seen to differ; `None` when it cannot be told.
+fn counted(rows: &RowChanges, column: &str, other: &str) -> Option<u64> {
+    let pair = (column.to_string(), other.to_string());
+    // Compared whole, and no row differs.
+    let whole = rows.columns.is_empty() && rows.changed == 0 && column == other;
+    rows.columns.get(&pair).copied().or(whole.then_some(0))
 }
 
 /// Returns the name of a column with its table.

@@ -242,9 +242,9 @@ impl Pair<'_> {
             }
             columns.extend(changed.into_iter().map(|name| Kept { name, compared: true }));
             told_by
-        } else if other.is_empty() && is_changed {
-            // Each column holds what it held, and not in the same rows: nothing says which row is which.
-            columns.extend(alike.into_iter().map(|name| Kept { name, compared: true }));
+        } else if alike.iter().any(|column| self.differs(column)) {
+            // These columns hold what they held, and not in the same rows: nothing says which row is which.
+            columns.extend(common.into_iter().map(|name| Kept { name, compared: true }));
             Vec::new()
         } else {
             columns.extend(other.into_iter().map(|name| Kept { name, compared: true }));
@@ -292,6 +292,7 @@ fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec
         back_failed_at: None,
         empty: Vec::new(),
         irreversible: Vec::new(),
+        chance: Vec::new(),
         revisions: Vec::new(),
         ways_back: Vec::new(),
     };

@@ -176,6 +176,18 @@ pub enum Dishonest {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         count: Option<u64>,
     },
+    /// The table held rows and is not there at all.
+    WithoutTable {
+        table: TableName,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        count: Option<u64>,
+    },
+    /// The column held values and is not there at all.
+    WithoutColumn {
+        column: String,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        count: Option<u64>,
+    },
     /// The table is there, and rows of it are missing.
     WithoutRows {
         table: TableName,
@@ -199,11 +211,11 @@ pub struct Irreversible {
 pub enum Again {
     /// It ended as the first one.
     Same,
-    /// It ended otherwise, although it began with the same rows: the migration is not deterministic.
+    /// It ended otherwise, although it began with the same definitions and rows: the migration is not deterministic.
     NotDeterministic {
         differs: Vec<String>,
     },
-    /// It ended otherwise, and it had not begun with the same rows.
+    /// It ended otherwise, and it had not begun with the same definitions and rows.
     Differs {
         differs: Vec<String>,
     },

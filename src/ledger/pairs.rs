@@ -13,9 +13,67 @@ pub(super) fn keys_match(old: &TableFingerprint, new: &TableFingerprint) -> bool
 }
 
 /// Tells whether two columns hold the same values under the same keys.
+///
+/// Without a key a column's digest does not depend on the rows that its values are in. Only the digest of whole rows
+/// does: equal ones show that the first column here is the first one there in every row, and so on.
 pub(super) fn same(old: &TableFingerprint, column: &str, new: &TableFingerprint, other: &str) -> bool {
+    let place = |table: &TableFingerprint, name: &str| table.columns.keys().position(|found| found == name);
+    let in_rows = old.digest == new.digest
+        && old.columns.len() == new.columns.len()
+        && place(old, column) == place(new, other);
+    alike(old, column, new, other) && (!old.key.is_empty() || old.rows <= 1 || in_rows)
+}
+
+/// Tells whether two columns hold the same values, with a key under the same keys, without one in whichever rows.
+pub(super) fn alike(old: &TableFingerprint, column: &str, new: &TableFingerprint, other: &str) -> bool {
     let digests = (old.columns.get(column), new.columns.get(other));
     keys_match(old, new) && matches!(digests, (Some(one), Some(other)) if one == other)
+}
+
+/// Returns the pairs of columns, by their names before and after, that may hold the same in the same rows of two tables
+/// without a key; whether they do, only comparing the rows can say.
+pub(super) fn alike_pairs(old: &TableFingerprint, new: &TableFingerprint) -> Vec<(String, String)> {
+    if !old.key.is_empty() || old.rows != new.rows {
+        return Vec::new();
+    }
+    let mut taken = Vec::new();
+    let stays = |column: &String| new.columns.contains_key(column);
+    // Those that kept their names first, so that none of them is taken for another one that is gone.
+    let (here, gone): (Vec<&String>, Vec<&String>) = old.columns.keys().partition(|column| stays(column));
+    for column in here {
+        if alike(old, column, new, column) {
+            taken.push((column.clone(), column.clone()));
+        }
+    }
+    for column in gone {
+        let fresh = new.columns.keys().filter(|other| !old.columns.contains_key(*other));
+        let mut free = fresh.filter(|other| !taken.iter().any(|(_, took)| took == *other));
+        if let Some(other) = free.find(|other| alike(old, column, new, other)) {
+            taken.push((column.clone(), other.clone()));
+        }
+    }
+    taken
+}
+
+/// Returns the column that the migration made or filled and that holds the same values under the same keys. One that
+/// held them before is no witness: two columns full of zeros are not copies of each other.
+pub(super) fn elsewhere<'a>(
+    before: &Fingerprint,
+    after: &'a Fingerprint,
+    old: &TableFingerprint,
+    column: &str,
+) -> Option<(&'a TableName, &'a String)> {
+    if old.rows == 0 {
+        return None;
+    }
+    let places = after.tables.iter().filter(|(place, _)| !place.is_bookkeeping());
+    let mut columns =
+        places.flat_map(|(place, new)| new.columns.keys().map(move |other| (place, new, other)));
+    let found = columns.find(|(place, new, other)| {
+        let was = before.tables.get(*place).and_then(|was| was.columns.get(*other));
+        same(old, column, new, other) && was != new.columns.get(*other)
+    });
+    found.map(|(place, _, other)| (place, other))
 }
 
 /// Returns the columns that identify a row on both sides.
@@ -59,7 +117,8 @@ fn twin<'a>(
         !before.tables.contains_key(*place) && !place.is_bookkeeping() && keys_match(old, new)
     });
     let scored = fresh.map(|(place, new)| {
-        let found = |column: &&String| new.columns.keys().any(|other| same(old, column, new, other));
+        // A guess, where there is no key: the rows are compared before anything is said of them.
+        let found = |column: &&String| new.columns.keys().any(|other| alike(old, column, new, other));
         (old.columns.keys().filter(found).count(), place)
     });
     // Without a key, and beside a table that still has the name, only all columns together are proof enough.

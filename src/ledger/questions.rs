@@ -3,10 +3,10 @@
 //! A digest says whether all values are the same. It does not say how many differ, which rows are gone, or, as soon as
 //! one row more or less is there, anything about the others.
 
-use super::pairs::{self, key_pairs, keys_match, same};
+use super::pairs::{self, alike_pairs, key_pairs, keys_match, same};
 use crate::catalog::TableName;
 use crate::fingerprint::{Fingerprint, TableFingerprint};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A column that is gone is compared with so many new ones at most: each is one more comparison of every row.
 const CANDIDATES: usize = 16;
@@ -21,8 +21,12 @@ pub struct Question {
     pub key: Vec<(String, String)>,
     /// The columns to compare, by their names before and after.
     pub columns: Vec<(String, String)>,
+    /// Without a key: the columns that hold the same values, of which it is open whether they hold them in the same rows.
+    pub alike: Vec<(String, String)>,
     /// The columns whose values that are not NULL are to be counted in the table before.
     pub held: Vec<String>,
+    /// The columns of which it is to be said whether the whole table before held one value in them.
+    pub uniform: Vec<String>,
 }
 
 /// What comparing the rows of a table gave.
@@ -31,8 +35,8 @@ pub struct RowChanges {
     pub inserted: u64,
     pub deleted: u64,
     pub changed: u64,
-    /// How many values differ in the rows of both sides, by the names before and after. Empty where rows were compared
-    /// whole.
+    /// How many values differ in the rows of both sides, by the names before and after. Where rows were compared whole:
+    /// none in those columns that hold the same in the same rows, and nothing of the others.
     pub columns: BTreeMap<(String, String), u64>,
     /// How many values are not NULL, of the columns that were asked for.
     pub held: BTreeMap<String, u64>,
@@ -41,10 +45,26 @@ pub struct RowChanges {
     pub told_by: Vec<String>,
     /// Whether those that were alike in these columns before were alike altogether.
     pub tells: bool,
+    /// Those of the columns that were asked for in which the whole table held one value.
+    pub uniform: BTreeSet<String>,
 }
 
 /// The answers by the table's name before.
 pub type Answers = BTreeMap<TableName, RowChanges>;
+
+impl Question {
+    /// Returns whether the columns that are alike hold the same in the same rows, where that is clear once it is known
+    /// whether all columns together do.
+    pub fn alike_is_settled(&self, all_same: bool) -> Option<bool> {
+        let (columns, alike) = (&self.columns, &self.alike);
+        if alike.is_empty() {
+            return Some(false);
+        }
+        let among = alike.iter().all(|pair| columns.contains(pair));
+        let settled = among && (all_same || columns.len() == alike.len());
+        settled.then_some(all_same)
+    }
+}
 
 impl RowChanges {
     /// Puts rows that were compared whole into words: without a key nobody can tell a changed row from one that is gone
@@ -100,16 +120,25 @@ pub fn questions(before: &Fingerprint, after: &Fingerprint) -> Vec<Question> {
     let paired = pairs::tables(before, after);
     let own = before.tables.iter().filter(|(name, table)| !name.is_bookkeeping() && table.rows > 0);
     own.filter_map(|(name, old)| match paired.get(name) {
-        Some(now) => of_pair(name, old, now, after.tables.get(now)?),
+        Some(now) => of_pair((before, after), name, old, now, after.tables.get(now)?),
         None => {
-            let held = old.columns.keys().cloned().collect();
-            Some(Question { before: name.clone(), after: None, key: Vec::new(), columns: Vec::new(), held })
+            let held: Vec<String> = old.columns.keys().cloned().collect();
+            Some(Question {
+                before: name.clone(),
+                after: None,
+                key: Vec::new(),
+                columns: Vec::new(),
+                alike: Vec::new(),
+                uniform: held.clone(),
+                held,
+            })
         }
     })
     .collect()
 }
 
 fn of_pair(
+    (before, after): (&Fingerprint, &Fingerprint),
     name: &TableName,
     old: &TableFingerprint,
     now: &TableName,
@@ -131,5 +160,11 @@ fn of_pair(
         let candidates = fresh.flat_map(|column| gone.iter().map(move |old| (old.clone(), column.clone())));
         columns.extend(candidates.take(CANDIDATES));
     }
-    Some(Question { before: name.clone(), after: Some(now.clone()), key, columns, held: gone })
+    // A column that is said to be held elsewhere must have had more than one value: a constant proves nothing.
+    let changed = common.iter().filter(|column| !same(old, column, new, column));
+    let held_elsewhere = changed.filter(|column| pairs::elsewhere(before, after, old, column).is_some());
+    let uniform = gone.iter().chain(held_elsewhere.copied()).cloned().collect();
+    let alike = if key.is_empty() { alike_pairs(old, new) } else { Vec::new() };
+    let after = Some(now.clone());
+    Some(Question { before: name.clone(), after, key, columns, alike, held: gone, uniform })
 }

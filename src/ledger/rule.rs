@@ -32,6 +32,8 @@ pub struct Seen<'a> {
     /// Revisions whose way back has no statement although their way there has some.
     pub empty: Vec<RevisionId>,
     pub irreversible: Vec<Irreversible>,
+    /// What the migration, or what it sets off, says of the time or of chance.
+    pub chance: Vec<String>,
     pub revisions: Vec<Run>,
     pub ways_back: Vec<WayBack>,
 }
@@ -41,6 +43,7 @@ pub fn draw_up(seen: Seen<'_>) -> Ledger {
     let look = Look::new(&seen);
     let tables = look.tables();
     let dishonest = dishonest(&look, &seen, &tables);
+    let again = again(&seen);
     let own = |inventory: &Inventory| inventory.catalog.without_bookkeeping();
     let before = own(seen.before);
     Ledger {
@@ -48,13 +51,13 @@ pub fn draw_up(seen: Seen<'_>) -> Ledger {
         from: seen.from.to_vec(),
         to: seen.to.to_vec(),
         rows_seen: seen.rows_seen,
-        cannot_see: cannot_see(&seen),
+        cannot_see: cannot_see(&seen, &again),
         lost: lost(&look, &seen, &tables),
         catalog: diff(&before, &own(seen.there)),
         not_brought_back: seen.back.map(|(back, _)| diff(&before, &own(back))).unwrap_or_default(),
         dishonest,
         findings: appeared(&seen),
-        again: again(&seen),
+        again,
         tables,
         irreversible: seen.irreversible,
         back_failed: seen.back_failed,
@@ -90,6 +93,12 @@ fn lost(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Loss> {
             match fate {
                 Fate::Lost { count } if *count != Some(0) => {
                     lost.push(loss(LossKind::Column, Some(column), *count));
+                }
+                Fate::Moved { .. } if look.is_lost_on_the_way_back(&entry.table, column) => {
+                    let count = look.held_in(&entry.table, column);
+                    if count != Some(0) {
+                        lost.push(loss(LossKind::Column, Some(column), count));
+                    }
                 }
                 Fate::Transformed { count, back: false, held_in: None } => {
                     // Some of them may be the same again by chance.
@@ -127,27 +136,41 @@ fn dishonest(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Dis
         seen.empty.iter().map(|revision| Dishonest::Empty { revision: revision.clone() }).collect();
     let Some((back, answers)) = seen.back.filter(|_| seen.rows_seen) else { return found };
     let before = &seen.before.fingerprint;
-    for entry in tables.iter().filter(|entry| entry.rows_before.is_some()) {
+    // Of one that does nothing at all it is said once.
+    let does_something = seen.empty.is_empty() || seen.empty.len() < seen.revisions.len();
+    for entry in tables.iter().filter(|entry| entry.rows_before.is_some_and(|rows| rows > 0)) {
         let name = &entry.table;
-        let missing = missing_after_back(before, Some((&back.fingerprint, answers)), name);
-        if missing.is_some_and(|missing| missing > 0) {
-            found.push(Dishonest::WithoutRows { table: name.clone(), count: missing });
-            continue;
-        }
-        let (Some(old), Some(new)) = (before.tables.get(name), back.fingerprint.tables.get(name)) else {
+        let Some(old) = before.tables.get(name) else { continue };
+        let Some(new) = back.fingerprint.tables.get(name) else {
+            if does_something && look.place_after_back(name).is_none() {
+                found.push(Dishonest::WithoutTable { table: name.clone(), count: entry.rows_before });
+            }
             continue;
         };
-        for column in old.columns.keys().filter(|column| new.columns.contains_key(*column)) {
-            let count = look.differing_after_back(name, column);
-            if count == Some(0) {
+        let missing = missing_after_back(before, Some((&back.fingerprint, answers)), name);
+        let are_missing = missing.is_some_and(|missing| missing > 0);
+        if are_missing {
+            found.push(Dishonest::WithoutRows { table: name.clone(), count: missing });
+        }
+        for column in old.columns.keys() {
+            let full = full(name, column);
+            if !new.columns.contains_key(column) {
+                let count = look.held_in(name, column);
+                if does_something && count != Some(0) && look.is_lost_on_the_way_back(name, column) {
+                    found.push(Dishonest::WithoutColumn { column: full, count });
+                }
                 continue;
             }
-            let now = seen.there.fingerprint.tables.get(name);
+            let count = look.differing_after_back(name, column);
+            // Where rows are missing, what nobody could compare was said with them.
+            if count == Some(0) || (are_missing && count.is_none()) {
+                continue;
+            }
+            let now = look.place(name).and_then(|place| seen.there.fingerprint.tables.get(place));
             let stayed = now.is_some_and(|now| now.columns.contains_key(column));
-            let column = full(name, column);
             found.push(match stayed {
-                true => Dishonest::OtherValues { column, count },
-                false => Dishonest::WithoutData { column, count },
+                true => Dishonest::OtherValues { column: full, count },
+                false => Dishonest::WithoutData { column: full, count },
             });
         }
     }
@@ -166,7 +189,10 @@ fn again(seen: &Seen<'_>) -> Again {
     }
     let same_beginning = seen.back.is_some_and(|(back, _)| {
         let compared = compare(&seen.before.fingerprint, &back.fingerprint);
+        let definitions = [seen.before, back].map(|inventory| inventory.catalog.without_bookkeeping());
+        // The same rows under another default are another beginning.
         compared.differing().all(|(name, _)| name.is_bookkeeping())
+            && diff(&definitions[0], &definitions[1]).is_empty()
     });
     if same_beginning { Again::NotDeterministic { differs } } else { Again::Differs { differs } }
 }
@@ -195,7 +221,7 @@ fn differences(first: &Inventory, second: &Inventory) -> Vec<String> {
     differs
 }
 
-fn cannot_see(seen: &Seen<'_>) -> Vec<String> {
+fn cannot_see(seen: &Seen<'_>, again: &Again) -> Vec<String> {
     let mut sentences = Vec::new();
     if !seen.rows_seen {
         let told = "the copy has no rows: a rename looks like a loss, and it cannot be told which values change, which \
@@ -203,6 +229,13 @@ fn cannot_see(seen: &Seen<'_>) -> Vec<String> {
         sentences.push(told.to_string());
     }
     sentences.extend(seen.unseen.clone());
+    // Two runs within one second have the same time, and dice can fall twice the same way.
+    if !seen.chance.is_empty() && !matches!(again, Again::NotDeterministic { .. }) {
+        let said = seen.chance.join(", ");
+        sentences.push(format!(
+            "it may depend on the time or on chance, and end otherwise next time: it says {said}"
+        ));
+    }
     let left_out = &seen.before.fingerprint.not_compared;
     sentences
         .extend(left_out.iter().map(|left| format!("{} was not looked at: {}", left.subject, left.reason)));

@@ -50,6 +50,7 @@ fn seen<'a>(before: &'a Inventory, there: &'a Inventory, rows: &'a Answers) -> S
         back_failed_at: None,
         empty: Vec::new(),
         irreversible: Vec::new(),
+        chance: Vec::new(),
         revisions: Vec::new(),
         ways_back: Vec::new(),
     }
@@ -143,6 +144,43 @@ fn a_second_end_that_differs_is_blamed_on_chance_only_where_the_beginning_was_th
     };
     assert_eq!(again(&begin), Again::NotDeterministic { differs: vec!["t.b".to_string()] });
     assert_eq!(again(&one), Again::Differs { differs: vec!["t.b".to_string()] });
+}
+
+#[test]
+fn a_second_run_under_another_definition_began_otherwise() {
+    let begin = inventory(&[("t", table(["a", "b"], &rows()))]);
+    let mut back = begin.clone();
+    back.catalog.tables.insert(TableName::plain("t"), crate::catalog::Table::default());
+    let other = inventory(&[("t", table(["a", "b"], &vec![(1, 5, 3), (2, 6, 4)]))]);
+    let nothing = Answers::new();
+    let seen = seen(&begin, &begin, &nothing);
+    let found = draw_up(Seen { back: Some((&back, &nothing)), again: Some(Ok(&other)), ..seen });
+    assert!(matches!(found.again, Again::Differs { .. }), "{:?}", found.again);
+}
+
+#[test]
+fn what_speaks_of_the_time_is_named_where_two_runs_ended_the_same() {
+    let begin = inventory(&[("t", table(["a", "b"], &rows()))]);
+    let nothing = Answers::new();
+    let chance = vec!["CURRENT_TIMESTAMP".to_string()];
+    let found = draw_up(Seen { again: Some(Ok(&begin)), chance, ..seen(&begin, &begin, &nothing) });
+    assert!(found.cannot_see[0].ends_with("it says CURRENT_TIMESTAMP"), "{:?}", found.cannot_see);
+}
+
+#[test]
+fn a_downgrade_that_leaves_out_what_was_dropped_is_dishonest() {
+    let before = inventory(&[("t", table(["a", "b"], &rows())), ("u", table(["a", "b"], &rows()))]);
+    let mut rest = table(["a", "b"], &rows());
+    rest.columns.remove("b");
+    let there = inventory(&[("t", rest)]);
+    let held = BTreeMap::from([("b".to_string(), 2)]);
+    let answers = Answers::from([(TableName::plain("t"), RowChanges { held, ..RowChanges::default() })]);
+    let found = draw_up(Seen { back: Some((&there, &answers)), ..seen(&before, &there, &answers) });
+    let expected = [
+        Dishonest::WithoutColumn { column: "t.b".to_string(), count: Some(2) },
+        Dishonest::WithoutTable { table: TableName::plain("u"), count: Some(2) },
+    ];
+    assert_eq!(found.dishonest, expected);
 }
 
 #[test]

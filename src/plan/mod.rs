@@ -3,10 +3,12 @@
 //! A runner makes it, a guard shows it and takes it in its name, an engine runs its scripts: the text that was
 //! shown is the text that runs.
 
+mod chance;
 pub mod hazard;
 mod touches;
 mod words;
 
+pub use chance::chance;
 pub use hazard::{Accept, Accepted, Hazard};
 pub use touches::Touches;
 

@@ -3,6 +3,7 @@
 mod beyond;
 mod copies;
 mod large_objects;
+mod same_rows;
 mod virtual_tables;
 mod way_back;
 

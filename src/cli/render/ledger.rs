@@ -181,6 +181,12 @@ fn dishonest(found: &Dishonest) -> String {
         Dishonest::OtherValues { column, count } => {
             format!("column {column} does not get its old values back ({} differ)", counted(*count, "value"))
         }
+        Dishonest::WithoutTable { table, count } => {
+            format!("table {table} is not created again ({})", counted(*count, "row"))
+        }
+        Dishonest::WithoutColumn { column, count } => {
+            format!("column {column} is not created again ({})", counted(*count, "value"))
+        }
         Dishonest::WithoutRows { table, count } => {
             format!("table {table} comes back without {}", counted(*count, "row"))
         }

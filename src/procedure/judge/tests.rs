@@ -213,6 +213,7 @@ fn kept(before: &Inventory) -> crate::ledger::Ledger {
         back_failed_at: None,
         empty: Vec::new(),
         irreversible: Vec::new(),
+        chance: Vec::new(),
         revisions: Vec::new(),
         ways_back: Vec::new(),
     })

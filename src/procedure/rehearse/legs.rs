@@ -11,8 +11,8 @@ use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Operation, ScriptLog};
 use crate::ledger::{self, Answers, Keep, Ledger, Run, Seen, WayBack};
-use crate::plan::Plan;
 use crate::plan::hazard::Held;
+use crate::plan::{self, Plan};
 use crate::report::{Failure, Step};
 use crate::runner::{MigrationRunner, Reverse};
 use crate::tabular::Sidecar;
@@ -143,6 +143,7 @@ async fn there_and_back(
             back_failed_at: back_failed_at.clone(),
             empty: empty(plan, back_plan.as_ref()),
             irreversible: irreversible.clone(),
+            chance: plan::chance(plan, &before.catalog),
             ways_back: ways_back(plan, back.as_ref(), copy),
             revisions: runs(&there, back.as_ref(), leg),
         })

@@ -60,6 +60,39 @@ UPDATE training_config SET token = CAST(random() AS TEXT);", "ALTER TABLE traini
         sandbox.ripcord(&["rehearse"]).expect_code(0).stdout_has("not deterministic");
     }
 
+    fn what_may_depend_on_chance_is_said_though_two_runs_ended_the_same(db: &TestDatabase) {
+        let sandbox = with(db, "UPDATE training_config SET epochs = CAST(0 * random() AS INTEGER) + epochs;", "SELECT 1;");
+        let found = ledger(&sandbox, db, &["--deny", "loss"]);
+        assert_eq!(found["again"], json!({ "again": "same" }), "{found:#}");
+        sandbox.ripcord(&["rehearse"]).stdout_has("it may depend on the time or on chance").stdout_has("it says random()");
+    }
+
+    fn a_downgrade_that_brings_nothing_back_is_named(db: &TestDatabase) {
+        let sandbox = with(db, "DROP TABLE scrap; ALTER TABLE training_config DROP COLUMN warmup_steps;", "SELECT 1;");
+        db.execute("CREATE TABLE scrap (id INTEGER PRIMARY KEY); INSERT INTO scrap VALUES (1), (2);");
+        let found = ledger(&sandbox, db, &[]);
+        let (scrap, steps) = (named(db, "scrap"), named(db, "training_config") + ".warmup_steps");
+        let without = json!([
+            { "how": "without-table", "table": scrap, "count": 2 },
+            { "how": "without-column", "column": steps, "count": 3 },
+        ]);
+        assert_eq!(found["dishonest"], without, "{found:#}");
+        sandbox.ripcord(&["rehearse"]).stdout_has(&format!("dishonest  table {scrap} is not created again (2 rows)"));
+    }
+
+    fn a_column_of_a_renamed_table_that_stayed_is_not_called_new(db: &TestDatabase) {
+        let sandbox = with(db, "ALTER TABLE training_metric RENAME TO measure; UPDATE measure SET epoch = 9;", "ALTER TABLE measure RENAME TO training_metric;");
+        let found = ledger(&sandbox, db, &[]);
+        assert_eq!(found["dishonest"][0]["how"], "other-values", "{found:#}");
+    }
+
+    fn a_column_that_comes_back_empty_is_named_beside_rows_that_do_not_come_back(db: &TestDatabase) {
+        let sandbox = with(db, "DELETE FROM training_metric WHERE step > 15; UPDATE training_metric SET epoch = 9;", "SELECT 1;");
+        let found = ledger(&sandbox, db, &[]);
+        let how: Vec<&str> = found["dishonest"].as_array().unwrap().iter().filter_map(|found| found["how"].as_str()).collect();
+        assert_eq!(how, ["without-rows", "other-values"], "{found:#}");
+    }
+
     fn what_the_way_back_leaves_out_of_the_definitions_is_named(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         let (trigger, function) = match db.backend() {

@@ -5,7 +5,7 @@ use super::super::session::Session;
 use super::live::{self, ForeignKey, LiveColumn};
 use super::{DOING, fit, load};
 use crate::catalog::TableName;
-use crate::engine::{Base, Error, Merged, Piece};
+use crate::engine::{Base, Error, Merged, NOTHING_TELLS, Piece};
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
 use std::collections::BTreeSet;
@@ -70,6 +70,9 @@ impl<'p> Target<'p> {
         let live = live::columns(session, &table).await?;
         if live.is_empty() {
             return skip("there is no such table now");
+        }
+        if piece.is_lost_for_rows() {
+            return skip(NOTHING_TELLS);
         }
         let find = |wanted: &str| live.iter().find(|column| column.name == wanted);
         if let Some(gone) = piece.matched_by().iter().find(|wanted| find(wanted).is_none()) {

@@ -45,7 +45,7 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
         Some(now) => {
             bring(old, new, question, now).await?;
             let found = if question.key.is_empty() {
-                whole(old, question).await
+                without_key(old, question).await
             } else {
                 by_key(old, question).await
             };
@@ -59,7 +59,26 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
         let sql = format!("SELECT {} FROM {} AS a", counts.join(", "), only(&question.before));
         changes.held = question.held.iter().cloned().zip(numbers(old, &sql).await?).collect();
     }
+    if !question.uniform.is_empty() {
+        let tests: Vec<String> = question.uniform.iter().map(|name| uniform(name)).collect();
+        let sql = format!("SELECT {} FROM ONLY {} AS a", tests.join(", "), question.before.sql());
+        let found = question.uniform.iter().zip(numbers(old, &sql).await?).filter(|(_, is)| *is == 1);
+        changes.uniform = found.map(|(name, _)| name.clone()).collect();
+    }
     Ok(changes)
+}
+
+/// Returns the condition, of all rows together and as a number, that a column holds one value.
+fn uniform(name: &str) -> String {
+    let text = text(name);
+    format!("(count({text}) IN (0, count(*)) AND min({text}) IS NOT DISTINCT FROM max({text}))::int")
+}
+
+/// Returns what is brought over besides the key, by the names before and now: the columns, and those alike that are not
+/// among them.
+fn compared(question: &Question) -> Vec<(&String, &String)> {
+    let more = question.alike.iter().filter(|pair| !question.columns.contains(pair));
+    question.columns.iter().chain(more).map(|(one, other)| (one, other)).collect()
 }
 
 /// Brings the rows of the migrated table over.
@@ -70,7 +89,8 @@ pub(super) async fn bring(
     now: &TableName,
 ) -> Result<(), Error> {
     let key = question.key.iter().enumerate().map(|(index, (_, name))| (format!("k{index}"), name));
-    let columns = question.columns.iter().enumerate().map(|(index, (_, name))| (format!("c{index}"), name));
+    let columns = compared(question).into_iter().enumerate();
+    let columns = columns.map(|(index, (_, name))| (format!("c{index}"), name));
     let parts: Vec<(String, &String)> = key.chain(columns).collect();
     let made: Vec<String> = parts.iter().map(|(made, _)| made.clone()).collect();
     let read: Vec<String> = parts.iter().map(|(_, name)| format!("{}::text", identifier(name))).collect();
@@ -145,38 +165,50 @@ async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Er
     })
 }
 
-async fn whole(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
-    let all: Vec<usize> = (0..question.columns.len()).collect();
-    let (gone, new) = groups(old, question, &all).await?;
+async fn without_key(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
+    let (gone, new) = whole(old, question, &question.columns).await?;
     let mut changes = RowChanges::of_whole_rows(gone, new);
+    let in_same_rows = match question.alike_is_settled((gone, new) == (0, 0)) {
+        Some(settled) => settled,
+        None => whole(old, question, &question.alike).await? == (0, 0),
+    };
+    if in_same_rows {
+        changes.columns = question.alike.iter().map(|pair| (pair.clone(), 0)).collect();
+    }
     if changes.changed == 0 {
         return Ok(changes);
     }
+    let all = &question.columns;
     let mut telling = Telling::new(all.len());
     while let Some(places) = telling.next() {
-        if telling.take(groups(old, question, &places).await?.1) {
-            let distinct = |places: &[usize]| {
-                let list: Vec<String> =
-                    places.iter().map(|place| text(&question.columns[*place].0)).collect();
+        let some: Vec<(String, String)> = places.iter().map(|place| all[*place].clone()).collect();
+        if telling.take(whole(old, question, &some).await?.1) {
+            let distinct = |columns: &[(String, String)]| {
+                let list: Vec<String> = columns.iter().map(|(name, _)| text(name)).collect();
                 format!(
                     "SELECT count(*) FROM (SELECT DISTINCT {} FROM ONLY {} AS a) AS x",
                     list.join(", "),
                     question.before.sql()
                 )
             };
-            changes.tells = numbers(old, &distinct(&places)).await? == numbers(old, &distinct(&all)).await?;
-            changes.told_by = places.iter().map(|place| question.columns[*place].0.clone()).collect();
+            changes.tells = numbers(old, &distinct(&some)).await? == numbers(old, &distinct(all)).await?;
+            changes.told_by = some.into_iter().map(|(name, _)| name).collect();
             break;
         }
     }
     Ok(changes)
 }
 
-/// Returns how many rows are fewer than before, and how many are more, by these columns.
-async fn groups(old: &mut Session, question: &Question, places: &[usize]) -> Result<(u64, u64), Error> {
-    let before: String =
-        places.iter().map(|place| format!(", {}", text(&question.columns[*place].0))).collect();
-    let after: String = places.iter().map(|place| format!(", c{place}")).collect();
+/// Returns how many rows there were more before and how many there are more now, by these columns together.
+async fn whole(
+    old: &mut Session,
+    question: &Question,
+    columns: &[(String, String)],
+) -> Result<(u64, u64), Error> {
+    let before: String = columns.iter().map(|(name, _)| format!(", {}", text(name))).collect();
+    let brought = compared(question);
+    let place = |pair: &(String, String)| brought.iter().position(|(_, other)| *other == &pair.1);
+    let after: String = columns.iter().filter_map(place).map(|place| format!(", c{place}")).collect();
     let sql = format!(
         "SELECT coalesce(-sum(n) FILTER (WHERE n < 0), 0), coalesce(sum(n) FILTER (WHERE n > 0), 0) FROM \
          (SELECT sum(side) AS n FROM (SELECT -1 AS side, 0 AS place{before} FROM {} AS a UNION ALL \

@@ -40,7 +40,9 @@ fn question(asked: &Sample, now: &TableName) -> Question {
         after: Some(now.clone()),
         key: asked.key.iter().map(pair).collect(),
         columns,
+        alike: Vec::new(),
         held: Vec::new(),
+        uniform: Vec::new(),
     }
 }
 

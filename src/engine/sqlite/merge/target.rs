@@ -7,7 +7,7 @@ use super::side::Side;
 use super::values::ValueHand;
 use super::{DOING, Written};
 use crate::catalog::{Catalog, Column, Table, TableKind, TableName, quote};
-use crate::engine::{Base, Error, Merged, Piece, Scalar, Value};
+use crate::engine::{Base, Error, Merged, NOTHING_TELLS, Piece, Scalar, Value};
 use crate::ledger::{ROWID, SalvageKind};
 
 /// The live table of a piece.
@@ -126,6 +126,9 @@ impl<'p> Target<'p> {
         if table.kind == TableKind::Shadow {
             return skip("there is no such table now");
         }
+        if piece.is_lost_for_rows() {
+            return skip(NOTHING_TELLS);
+        }
         // A virtual table finds a row by `=` alone.
         let equals = if table.kind == TableKind::Ordinary { "IS" } else { "=" };
         let find = |wanted: &str| table.columns.iter().find(|column| column.name == wanted);
@@ -164,8 +167,13 @@ impl<'p> Target<'p> {
             return Ok((None, skipped));
         }
         let matched = piece.matched_by();
-        let conditions: Vec<String> =
-            (1..).zip(matched).map(|(at, name)| format!("{} {equals} ?{at}", quote(name))).collect();
+        // By its bytes: a collation would take the key `a` for `A`. What comes first is there for an index.
+        let bytes = |at: usize, name: &str| match table.kind {
+            TableKind::Ordinary => format!(" AND {} COLLATE BINARY IS ?{at}", quote(name)),
+            _ => String::new(),
+        };
+        let is = |(at, name): (usize, &String)| format!("{} {equals} ?{at}{}", quote(name), bytes(at, name));
+        let conditions: Vec<String> = (1..).zip(matched).map(is).collect();
         let target = Self {
             piece,
             index,

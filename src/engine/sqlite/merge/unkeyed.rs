@@ -40,7 +40,9 @@ pub(super) fn values<'p>(
         )
     });
     let same: Vec<String> = same.collect();
-    let group = by.iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})")).collect::<Vec<_>>().join(", ");
+    let group = by.iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})"));
+    // Where nothing tells rows apart, all of them are alike.
+    let group = group.chain(by.is_empty().then(|| "NULL".to_string())).collect::<Vec<_>>().join(", ");
     session.run(
         DOING,
         &format!(
@@ -73,6 +75,7 @@ pub(super) fn values<'p>(
     merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
     let others = format!("{piece}_others",);
     let by_group = by.iter().map(|v| format!("p.{v} IS q.{v} AND typeof(p.{v}) = typeof(q.{v})"));
+    let by_group = by_group.chain(by.is_empty().then(|| "1".to_string()));
     session.run(
         DOING,
         &format!(

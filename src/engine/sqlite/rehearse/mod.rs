@@ -6,6 +6,7 @@
 mod rows;
 mod salvage;
 mod sample;
+mod wide;
 
 pub(super) use rows::differs;
 

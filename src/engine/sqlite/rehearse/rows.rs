@@ -5,12 +5,16 @@
 
 use super::super::Site;
 use super::super::session::Session;
+use super::wide::{joined, terms};
 use super::{BEFORE, attach};
 use crate::catalog::{TableName, quote};
 use crate::engine::Error;
 use crate::ledger::{Answers, Question, ROWID, RowChanges, Telling};
 use rusqlite::OpenFlags;
 use std::path::Path;
+
+/// So many columns are summed up in one query, which may look at two thousand: two of each pair, and some more than once.
+const AT_ONCE: usize = 200;
 
 /// Opens the copy, and beside it the file that stays as it was.
 pub(super) fn both(site: &Site, before: &Path) -> Result<Session, Error> {
@@ -31,52 +35,84 @@ fn answer(session: &Session, question: &Question) -> Result<RowChanges, Error> {
     let old = format!("{BEFORE}.{}", quote(&question.before.name));
     let mut changes = match &question.after {
         None => RowChanges::default(),
-        Some(now) if question.key.is_empty() => whole(session, question, &old, now)?,
+        Some(now) if question.key.is_empty() => without_key(session, question, &old, now)?,
         Some(now) => by_key(session, question, &old, now)?,
     };
-    if !question.held.is_empty() {
-        let counts: Vec<String> =
-            question.held.iter().map(|name| format!("count({})", quote(name))).collect();
+    for names in question.held.chunks(AT_ONCE) {
+        let counts: Vec<String> = names.iter().map(|name| format!("count({})", quote(name))).collect();
         let counted = numbers(session, &format!("SELECT {} FROM {old}", counts.join(", ")))?;
-        changes.held = question.held.iter().cloned().zip(counted).collect();
+        changes.held.extend(names.iter().cloned().zip(counted));
+    }
+    for names in question.uniform.chunks(AT_ONCE) {
+        let tests: Vec<String> = names.iter().map(|name| uniform(name)).collect();
+        let found = numbers(session, &format!("SELECT {} FROM {old}", tests.join(", ")))?;
+        let found = names.iter().zip(found).filter(|(_, is)| *is == 1);
+        changes.uniform.extend(found.map(|(name, _)| name.clone()));
     }
     Ok(changes)
 }
 
+/// Returns the condition, of all rows together, that a column holds one value.
+fn uniform(name: &str) -> String {
+    let name = quote(name);
+    // min and max compare 1 and 1.0 as the same.
+    format!(
+        "count({name}) IN (0, count(*)) AND min({name} COLLATE BINARY) IS max({name} COLLATE BINARY)
+        AND coalesce(min(typeof({name})) = max(typeof({name})), 1)"
+    )
+}
+
 fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
     let new = format!("main.{}", now.sql());
-    let on = question.key.iter().map(|(one, other)| same_key(one, other));
-    let on = on.collect::<Vec<_>>().join(" AND ");
+    let on = same_row(&question.key);
     let differs = question.columns.iter().map(|(one, other)| differs(one, other));
     let differs: Vec<String> = differs.collect();
     // Candidates for a rename are no change of the row.
     let own = question.columns.iter().zip(&differs).filter(|((one, other), _)| one == other);
-    let own: Vec<&str> = own.map(|(_, differs)| differs.as_str()).collect();
-    let any = if own.is_empty() { "0".to_string() } else { own.join(" OR ") };
-    let sums = differs.iter().map(|differs| format!(", coalesce(sum({differs}), 0)"));
-    let sql = format!(
-        "SELECT count(*), coalesce(sum({any}), 0){} FROM {old} AS a JOIN {new} AS b ON {on}",
-        sums.collect::<String>()
-    );
-    let found = numbers(session, &sql)?;
-    let count =
-        |table: &str| numbers(session, &format!("SELECT count(*) FROM {table}")).map(|found| found[0]);
-    let (rows_before, rows_after) = (count(old)?, count(&new)?);
-    let both = found[0];
+    let own: Vec<String> = own.map(|(_, differs)| differs.clone()).collect();
+    let any = joined(&own, "OR", "0");
+    let rows = format!("FROM {old} AS a JOIN {new} AS b ON {on}");
+    let mut sums: Vec<String> = differs.iter().map(|is| format!("coalesce(sum({is}), 0)")).collect();
+    let mut found = Vec::with_capacity(sums.len() + 1);
+    if sums.len() < AT_ONCE {
+        sums.insert(0, format!("coalesce(sum({any}), 0)"));
+    } else {
+        found.extend(numbers(session, &format!("SELECT count(*) {rows} WHERE {any}"))?);
+    }
+    for sums in sums.chunks(AT_ONCE) {
+        found.extend(numbers(session, &format!("SELECT {} {rows}", sums.join(", ")))?);
+    }
+    // Each row that has no other is counted once, however many others a key should find.
+    let alone = |from: &str, missing: &str| {
+        let part = question.key.first().map(|(one, other)| if missing == "a" { one } else { other });
+        let part = part.map(|name| quote(name)).unwrap_or_default();
+        numbers(session, &format!("SELECT count(*) FROM {from} ON {on} WHERE {missing}.{part} IS NULL"))
+            .map(|found| found[0])
+    };
     Ok(RowChanges {
-        inserted: rows_after.saturating_sub(both),
-        deleted: rows_before.saturating_sub(both),
-        changed: found[1],
-        columns: question.columns.iter().cloned().zip(found[2..].iter().copied()).collect(),
+        inserted: alone(&format!("{new} AS b LEFT JOIN {old} AS a"), "a")?,
+        deleted: alone(&format!("{old} AS a LEFT JOIN {new} AS b"), "b")?,
+        changed: found[0],
+        columns: question.columns.iter().cloned().zip(found[1..].iter().copied()).collect(),
         ..RowChanges::default()
     })
 }
 
-/// Returns the condition that `a` and `b` have the same key. A virtual table finds a row by its number, which is never
-/// NULL, and only where it is asked for with `=`.
-pub(super) fn same_key(one: &str, other: &str) -> String {
-    let operator = if one == ROWID && other == ROWID { "=" } else { "IS" };
-    format!("a.{} {operator} b.{}", quote(one), quote(other))
+/// Returns the condition under which a row before, `a`, and one now, `b`, have the same key, by type and bytes. What comes
+/// first in it says less, and is there for an index of the key, whatever its collation. A virtual table finds a row by its
+/// number, which is never NULL, and only where it is asked for with `=`.
+pub(super) fn same_row(key: &[(String, String)]) -> String {
+    let parts = key.iter().map(|(one, other)| {
+        let is_rowid = one == ROWID && other == ROWID;
+        let (one, other) = (format!("a.{}", quote(one)), format!("b.{}", quote(other)));
+        match is_rowid {
+            true => format!("{one} = {other}"),
+            false => format!(
+                "{other} IS {one} AND +{other} COLLATE BINARY IS +{one} AND typeof({other}) = typeof({one})"
+            ),
+        }
+    });
+    parts.collect::<Vec<_>>().join(" AND ")
 }
 
 /// Returns the condition under which a column of the row before, `a`, is not what one of the row now, `b`, is.
@@ -85,53 +121,68 @@ pub(in super::super) fn differs(one: &str, other: &str) -> String {
     format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
 }
 
-fn whole(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
-    let all: Vec<usize> = (0..question.columns.len()).collect();
-    let (gone, new) = groups(session, question, &all, old, now)?;
+fn without_key(
+    session: &Session,
+    question: &Question,
+    old: &str,
+    now: &TableName,
+) -> Result<RowChanges, Error> {
+    let (gone, new) = whole(session, &question.columns, old, now)?;
     let mut changes = RowChanges::of_whole_rows(gone, new);
+    let in_same_rows = match question.alike_is_settled((gone, new) == (0, 0)) {
+        Some(settled) => settled,
+        None => whole(session, &question.alike, old, now)? == (0, 0),
+    };
+    if in_same_rows {
+        changes.columns = question.alike.iter().map(|pair| (pair.clone(), 0)).collect();
+    }
     if changes.changed == 0 {
         return Ok(changes);
     }
+    let all = &question.columns;
     let mut telling = Telling::new(all.len());
     while let Some(places) = telling.next() {
-        if telling.take(groups(session, question, &places, old, now)?.1) {
-            let distinct = |places: &[usize]| {
-                let list = places.iter().map(|place| typed(&quote(&question.columns[*place].0)));
-                let list = list.collect::<Vec<_>>().join(", ");
+        let some: Vec<(String, String)> = places.iter().map(|place| all[*place].clone()).collect();
+        if telling.take(whole(session, &some, old, now)?.1) {
+            let distinct = |columns: &[(String, String)]| {
+                let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+                let list: Vec<String> = terms(&names).iter().map(|term| typed(term)).collect();
+                let list = list.join(", ");
                 numbers(session, &format!("SELECT count(*) FROM (SELECT DISTINCT {list} FROM {old})"))
             };
-            changes.tells = distinct(&places)? == distinct(&all)?;
-            changes.told_by = places.iter().map(|place| question.columns[*place].0.clone()).collect();
+            changes.tells = distinct(&some)? == distinct(all)?;
+            changes.told_by = some.into_iter().map(|(name, _)| name).collect();
             break;
         }
     }
     Ok(changes)
 }
 
-fn typed(column: &str) -> String {
-    format!("{column} COLLATE BINARY, typeof({column})")
+fn typed(term: &str) -> String {
+    format!("{term} COLLATE BINARY, typeof({term})")
 }
 
-/// Returns how many rows are fewer than before, and how many are more, by these columns.
-fn groups(
+/// Returns how many rows there were more before and how many there are more now, by these columns together.
+fn whole(
     session: &Session,
-    question: &Question,
-    places: &[usize],
+    columns: &[(String, String)],
     old: &str,
     now: &TableName,
 ) -> Result<(u64, u64), Error> {
-    let list = |side: fn(&(String, String)) -> &String| -> String {
-        let names = places.iter().map(|place| (place, side(&question.columns[*place])));
-        names.map(|(place, name)| format!("{} AS c{place}, ", quote(name))).collect()
+    let list = |side: fn(&(String, String)) -> &String| -> Vec<String> {
+        let names: Vec<String> = columns.iter().map(|pair| side(pair).clone()).collect();
+        let terms = terms(&names).into_iter().enumerate();
+        terms.map(|(index, term)| format!("{term} AS c{index}, ")).collect()
     };
-    let by = places.iter().map(|place| typed(&format!("c{place}")));
+    let (before, after) = (list(|pair| &pair.0), list(|pair| &pair.1));
+    let by = (0..before.len()).map(|index| typed(&format!("c{index}")));
     let by: Vec<String> = std::iter::once("side".to_string()).chain(by).collect();
     let sql = format!(
         "SELECT coalesce(sum(CASE WHEN n < 0 THEN -n END), 0), coalesce(sum(CASE WHEN n > 0 THEN n END), 0)
         FROM (SELECT sum(n) AS n FROM (SELECT {}0 AS side, -1 AS n FROM {old}
         UNION ALL SELECT {}0, 1 FROM main.{}) GROUP BY {})",
-        list(|pair| &pair.0),
-        list(|pair| &pair.1),
+        before.concat(),
+        after.concat(),
         now.sql(),
         by.join(", ")
     );

@@ -9,7 +9,8 @@ use super::super::export::Plan;
 use super::super::raw::Cursor;
 use super::super::session::Session;
 use super::super::view::View;
-use super::rows::same_key;
+use super::rows::same_row;
+use super::wide::{joined, terms};
 use super::{BEFORE, attach};
 use crate::catalog::{TableKind, quote};
 use crate::engine::{
@@ -135,7 +136,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     };
     let Some(now) = &keep.now else {
         let held = keep.columns.iter().map(|column| format!("a.{} IS NOT NULL", quote(&column.name)));
-        let held = held.collect::<Vec<_>>().join(" OR ");
+        let held = joined(&held.collect::<Vec<_>>(), "OR", "0");
         let filter = if keep.key.is_empty() { "1".to_string() } else { held };
         return format!("SELECT {} FROM {old} AS a WHERE {filter}", list("a"));
     };
@@ -143,8 +144,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     if keep.key.is_empty() {
         return without_key(keep, &old, &now, &list("x"));
     }
-    let on = keep.key.iter().map(|(one, other)| same_key(one, other));
-    let on = on.collect::<Vec<_>>().join(" AND ");
+    let on = same_row(&keep.key);
     match keep.what {
         SalvageKind::Rows => format!(
             "SELECT {} FROM {old} AS a WHERE NOT EXISTS (SELECT 1 FROM {now} AS b WHERE {on})",
@@ -157,7 +157,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
                     (format!("a.{}", quote(&column.name)), format!("b.{}", quote(&column.name)));
                 match column.compared {
                     true => {
-                        format!("+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other})")
+                        format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
                     }
                     false => format!("{one} IS NOT NULL"),
                 }
@@ -166,7 +166,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
                 "SELECT {}{} FROM {old} AS a JOIN {now} AS b ON {on} WHERE {}",
                 list("a"),
                 left.collect::<String>(),
-                differs.collect::<Vec<_>>().join(" OR ")
+                joined(&differs.collect::<Vec<_>>(), "OR", "0")
             )
         }
     }
@@ -187,8 +187,9 @@ fn without_key(keep: &Keep, old: &str, now: &str, list: &str) -> String {
         after.push_str(&there);
     }
     let alike = |names: &mut dyn Iterator<Item = &String>| {
+        let names: Vec<String> = names.cloned().collect();
         let parts: Vec<String> =
-            names.map(|name| format!("{0} COLLATE BINARY, typeof({0})", quote(name))).collect();
+            terms(&names).iter().map(|term| format!("{term} COLLATE BINARY, typeof({term})")).collect();
         if parts.is_empty() {
             "PARTITION BY 0".to_string()
         } else {
@@ -200,7 +201,8 @@ fn without_key(keep: &Keep, old: &str, now: &str, list: &str) -> String {
     let gone: Vec<String> =
         keep.columns.iter().map(|column| column.name.clone()).filter(|name| !is_there(name)).collect();
     let order = gone.iter().map(|name| format!(", {}", quote(name))).collect::<String>();
-    let held: String = gone.iter().map(|name| format!(" OR {} IS NOT NULL", quote(name))).collect();
+    let held: Vec<String> = gone.iter().map(|name| format!("{} IS NOT NULL", quote(name))).collect();
+    let held = joined(&held, "OR", "0");
     // Rows of which fewer are there now are in the export of rows.
     let stays = if compared.is_empty() { "ripcord_place <= ripcord_now" } else { "1" };
     let chosen = match keep.what {
@@ -212,7 +214,7 @@ fn without_key(keep: &Keep, old: &str, now: &str, list: &str) -> String {
         ripcord_counted AS (SELECT *, sum(ripcord_side) OVER ({group}) AS ripcord_now,
         row_number() OVER ({group}, ripcord_side ORDER BY 0{order}) AS ripcord_place,
         sum(1 - 2 * ripcord_side) OVER ({whole}) AS ripcord_more FROM ripcord_both),
-        ripcord_marked AS (SELECT *, max(ripcord_more <> 0{held}) OVER ({group}) AS ripcord_hit FROM ripcord_counted)
+        ripcord_marked AS (SELECT *, max(ripcord_more <> 0 OR {held}) OVER ({group}) AS ripcord_hit FROM ripcord_counted)
         SELECT {list} FROM ripcord_marked AS x WHERE ripcord_side = 0 AND {chosen}"
     )
 }

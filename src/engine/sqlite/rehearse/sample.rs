@@ -2,7 +2,8 @@
 
 use super::super::Site;
 use super::BEFORE;
-use super::rows::{both, differs, same_key};
+use super::rows::{both, differs, same_row};
+use super::wide::joined;
 use crate::catalog::{TableName, quote};
 use crate::engine::Error;
 use crate::plan::hazard::{EXAMPLES, SHOWN_CHARACTERS, Sample, Sampled, Which};
@@ -16,9 +17,8 @@ pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, 
     let from = format!("FROM {BEFORE}.{} AS a WHERE {}", quote(&asked.table.name), condition(asked));
     let lengths = asked.columns.iter();
     let lengths = lengths.map(|name| format!("coalesce(length(CAST(a.{} AS BLOB)), 0)", quote(name)));
-    let lengths: Vec<String> = lengths.chain(["0".to_string()]).collect();
-    let bytes: i64 =
-        session.one(DOING, &format!("SELECT coalesce(sum({}), 0) {from}", lengths.join(" + ")))?;
+    let lengths = joined(&lengths.collect::<Vec<_>>(), "+", "0");
+    let bytes: i64 = session.one(DOING, &format!("SELECT coalesce(sum({lengths}), 0) {from}"))?;
 
     let shown: Vec<String> = asked.key.iter().chain(&asked.columns).map(|name| shown(&quote(name))).collect();
     let key: Vec<String> = asked.key.iter().map(|name| format!("a.{}", quote(name))).collect();
@@ -39,9 +39,8 @@ pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, 
 /// Which rows, of the table before as `a`.
 fn condition(asked: &Sample) -> String {
     let there = |now: &TableName| {
-        let same = asked.key.iter().map(|name| same_key(name, name));
-        let same = same.collect::<Vec<_>>().join(" AND ");
-        format!("EXISTS (SELECT 1 FROM main.{} AS b WHERE {same}", quote(&now.name))
+        let key: Vec<(String, String)> = asked.key.iter().map(|name| (name.clone(), name.clone())).collect();
+        format!("EXISTS (SELECT 1 FROM main.{} AS b WHERE {}", quote(&now.name), same_row(&key))
     };
     match &asked.which {
         Which::All => "1".to_string(),
