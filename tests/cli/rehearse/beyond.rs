@@ -103,7 +103,7 @@ CREATE FOREIGN TABLE ft (id integer) SERVER far OPTIONS (table_name 't');",
     fn what_dblink_would_write_is_not_written_by_a_rehearsal() {
         let Some(db) = with_extension("dblink") else { return };
         let sandbox = filled_sample_of(&db);
-        let own = place(&db, &db.query("SELECT current_database();").trim().to_owned());
+        let own = place(&db, db.query("SELECT current_database();").trim());
         let deletes = format!("SELECT dblink_exec('{own}', 'DELETE FROM training_metric');");
         let left = || db.query("SELECT count(*) FROM training_metric;");
         for statements in [
