@@ -81,7 +81,7 @@ DELETE FROM box WHERE id = 2; UPDATE box SET x1 = 3 WHERE id = 1;",
         "1|hello world\n2|foo\n7|bar\n3|old"
     );
     assert_eq!(
-        db.query("SELECT id, x1 FROM box; SELECT rowid FROM fts WHERE fts MATCH 'bar';"),
+        db.query("SELECT id, x1 FROM box ORDER BY id; SELECT rowid FROM fts WHERE fts MATCH 'bar';"),
         "1|2.5\n2|4.0\n7"
     );
 }
