@@ -148,3 +148,25 @@ INSERT INTO item (place) VALUES (1), (2), (3); COMMENT ON TABLE item IS 'things'
         Some("4|4")
     );
 }
+
+#[test]
+fn a_counter_goes_on_and_an_index_over_the_table_knows_its_rows() {
+    let db = TestDatabase::sqlite();
+    let sandbox = backed_up(
+        &db,
+        "CREATE TABLE doc (id INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT UNIQUE ON CONFLICT IGNORE);
+CREATE VIRTUAL TABLE doc_index USING fts5(body, content='doc', content_rowid='id');
+CREATE TABLE other (id INTEGER PRIMARY KEY AUTOINCREMENT);
+CREATE TRIGGER doc_new AFTER INSERT ON doc BEGIN INSERT INTO doc_index (rowid, body) VALUES (new.id, new.body); END;
+CREATE TRIGGER doc_gone AFTER DELETE ON doc BEGIN INSERT INTO doc_index (doc_index, rowid, body) VALUES ('delete', old.id, old.body); END;
+INSERT INTO doc (body) VALUES ('apples'), ('pears'), ('plums'), ('figs'); DELETE FROM doc WHERE id = 4; INSERT INTO other VALUES (7); DELETE FROM other;",
+    );
+    db.execute("DELETE FROM doc WHERE id > 1; DROP TABLE other;");
+    let tables = ["--table", "doc", "--table", "other"];
+    let id = backup(&sandbox);
+    let run = sandbox.ripcord(&[&["restore", id.as_str()][..], &tables].concat());
+    run.expect_code(0);
+    assert_eq!(db.query("SELECT rowid FROM doc_index WHERE doc_index MATCH 'pears OR plums';"), "2\n3");
+    assert_eq!(db.query("SELECT name, seq FROM sqlite_sequence ORDER BY name;"), "doc|4\nother|7");
+    sandbox.ripcord(&["verify"]).expect_code(0);
+}

@@ -29,7 +29,7 @@ fn digests(sandbox: &Sandbox) -> Value {
 fn rows(texts: &[String]) -> String {
     let quoted = |at: usize| format!("'{}'", texts[at % texts.len()].replace('\'', "''"));
     let one = |id: usize| {
-        let phone = if id % 4 == 0 { "NULL".to_owned() } else { quoted(id + 1) };
+        let phone = if id.is_multiple_of(4) { "NULL".to_owned() } else { quoted(id + 1) };
         let (name, what, rank) = (quoted(id), quoted(id + 2), id % 7);
         format!(
             "INSERT INTO person VALUES ({id}, {name}, {id}.25, {phone}); INSERT INTO visit VALUES ({id}, {id}, {what}); \
