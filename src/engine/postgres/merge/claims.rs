@@ -234,7 +234,9 @@ async fn tried(session: &mut Session, sql: &str) -> Result<Option<u64>, Error> {
 }
 
 fn is_answer(error: &sqlx::Error) -> bool {
-    let class = |said: &sqlx::postgres::PgDatabaseError| ["22", "23", "42"].contains(&&said.code()[..2]);
+    let class = |said: &sqlx::postgres::PgDatabaseError| {
+        ["22", "23", "42"].iter().any(|class| said.code().starts_with(class))
+    };
     errors::server_error(error).is_some_and(class)
 }
 

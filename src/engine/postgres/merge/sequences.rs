@@ -34,8 +34,8 @@ pub(in super::super) async fn follow(
         let (column, sequence) = (identifier(row.text(0)), row.text(1));
         let (end, beyond) = if row.is(2) { ("max", ">") } else { ("min", "<") };
         let name = TableName::qualified(row.text(3), row.text(4));
-        let given = then.iter().filter_map(|then| given(then, &name, row.is(2))).collect::<Vec<_>>();
-        let given: String = given.iter().map(|value| format!(" UNION ALL SELECT {value}::bigint")).collect();
+        let given = then.iter().filter_map(|then| given(then, &name, row.is(2)));
+        let given: String = given.map(|value| format!(" UNION ALL SELECT ({value})::bigint")).collect();
         let set = format!(
             "SELECT setval({}, x.value) FROM (SELECT {end}(y.value) AS value FROM \
              (SELECT {end}({column})::bigint FROM ONLY {}{given}) AS y (value)) x, {sequence} q \

@@ -113,8 +113,7 @@ pub(super) async fn finish(
     }
     // Each by itself, so that one that is refused does not keep the others from getting what is theirs. What is refused is
     // written down before the next one is tried: the reasons are those of the last try.
-    for place in 0..all {
-        let column = &target.columns[place];
+    for (place, column) in target.columns.iter().enumerate() {
         allow_identity(session, target, true).await?;
         let one = [column];
         let attempted =
