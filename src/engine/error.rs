@@ -66,7 +66,10 @@ pub enum Error {
     /// Another program holds a lock of the engine's own.
     #[error("{place} is locked by another program: {detail}")]
     Busy { place: String, detail: String },
-    /// The same on a server, which says who it is.
+    /// The server lets nobody into the database, as while an operation swaps it.
+    #[error("{place} lets nobody in: {detail}")]
+    Barred { place: String, detail: String },
+    /// A lock on a server, which says who holds it.
     #[error("{place} is locked by another program: {}: {detail}", by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Blocked { place: String, detail: String, by: Vec<Blocker> },
     /// A swap failed before it replaced anything: what is live is what clients made of it.

@@ -120,6 +120,18 @@ impl Ports<'_> {
         Err(refused(crate::engine::Error::no_database(self.identity())))
     }
 
+    /// Returns a failure to look at the database. One that lets nobody in, because an operation was cut short while it was
+    /// swapped, is told as that.
+    pub fn cannot_look(&self, error: crate::engine::Error) -> Failure {
+        let barred = matches!(error, crate::engine::Error::Barred { .. });
+        match self.journal.refuse_unfinished(self.identity()) {
+            Err(unfinished @ crate::journal::JournalError::Unfinished { .. }) if barred => {
+                refused(unfinished)
+            }
+            _ => refused(error),
+        }
+    }
+
     fn progress(&self, step: Step) -> Progress {
         Progress::new(self.observer.clone(), step)
     }

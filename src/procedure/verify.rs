@@ -66,6 +66,9 @@ pub struct Verification {
     /// `before` (the snapshot) or `after` (the end of the operation).
     pub state: &'static str,
     pub check: Check,
+    /// The operation that did not come to its end, if there is one: the database may be on its way between two states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unfinished: Option<String>,
 }
 
 /// Compares the live database with a known state, at any time. Differences are listed in [`Check::wrong`].
@@ -73,7 +76,7 @@ pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification
     // Before anything else: without a database no backup is worth looking for.
     ports.database.must_exist().await.map_err(refused)?;
     // A file that is no database says so here, whatever backups there are.
-    ports.database.version_rows().await.map_err(refused)?;
+    ports.database.version_rows().await.map_err(|error| ports.cannot_look(error))?;
     let backup = match against {
         Against::Backup(id) => id.clone(),
         Against::Newest => newest(ports).await?.manifest.id,
@@ -84,7 +87,13 @@ pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification
     let (state, name) = if ends_after { ("after", "after.json") } else { ("before", "before.json") };
     let expected = read_inventory(&backup, name).map_err(refused)?;
     let found = ports.database.inventory(&ports.progress(Step::Verify)).await.map_err(refused)?;
-    Ok(Verification { backup: backup.manifest.id.clone(), state, check: strict(&expected, &found) })
+    let unfinished = ports.journal.unfinished(ports.identity()).ok().flatten().map(|state| state.operation);
+    Ok(Verification {
+        backup: backup.manifest.id.clone(),
+        state,
+        check: strict(&expected, &found),
+        unfinished,
+    })
 }
 
 async fn newest(ports: &Ports<'_>) -> Result<Backup, Failure> {

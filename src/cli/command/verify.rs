@@ -23,5 +23,9 @@ pub(super) async fn run(context: &Context<'_>, args: &Verify) -> Result<Ending, 
     }
     let mut lines = vec![format!("the database differs from {state} {}:", seen.backup)];
     lines.extend(wrong.iter().map(|wrong| format!("  {} {}", wrong.subject, wrong.detail)));
+    if let Some(operation) = &seen.unfinished {
+        let next = context.output.command("ripcord recover");
+        lines.push(format!("operation {operation} did not come to its end, which may be why; next: {next}"));
+    }
     Ok(Ending { exit: ExitCode::Difference, ..Ending::said(lines.join("\n"), json) })
 }

@@ -61,6 +61,9 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         Error::LockedByOther { .. } => "wait until it ends; see what it does with \"ripcord log\"",
         Error::NotBegun { cause } => return engine_hint(cause),
         Error::Blocked { by, .. } => return Some(make_way(by)),
+        Error::Barred { .. } => {
+            "if an operation of ripcord was cut short: ripcord recover; else let clients in again with ALTER DATABASE"
+        }
         Error::Busy { .. } => {
             "close the other program's transaction, or raise database.lock_timeout, and run it again"
         }
@@ -72,6 +75,10 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
             "write a table as schema.name, a part that is not plain in double quotes: '\"Odd Name\"'; a query as one SELECT"
         }
         Error::Exists { .. } => "name a database that does not exist yet",
+        Error::Statement { detail, .. } if detail.contains("(SQLSTATE 42501)") => {
+            "grant the user what the server names, or connect as a role that has it; on the copy of a rehearsal, which \
+             belongs to the user, it may be missing unseen"
+        }
         Error::Statement { .. } => "mend the revision file and run the same command again",
         Error::BeyondCopy { .. } => {
             "put that statement into a revision of its own, and rehearse the others up to it by name"

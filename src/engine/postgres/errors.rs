@@ -46,7 +46,7 @@ pub(super) fn connecting(error: &sqlx::Error, place: &str, user: &str, database:
     match server.code() {
         code::INVALID_CATALOG_NAME => Error::NotFound { place: format!("{place}, database {database}") },
         code::NOT_IN_PREREQUISITE_STATE => {
-            Error::Busy { place: format!("{place}, database {database}"), detail: said(server) }
+            Error::Barred { place: format!("{place}, database {database}"), detail: said(server) }
         }
         // 28xxx: wrong password, no such role, no line in pg_hba.conf.
         class if class.starts_with("28") => {

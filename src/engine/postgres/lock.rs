@@ -52,7 +52,7 @@ impl PostgresDatabase {
         {
             Ok(session) => session,
             // Not there yet, or barred by an operation that a crash cut short: the lock is on the name.
-            Err(Error::NotFound { .. } | Error::Busy { .. }) => {
+            Err(Error::NotFound { .. } | Error::Barred { .. }) => {
                 key ^= i64::from(name_hash(&self.id.name));
                 self.server.open_outside(&self.id.name, &self.application()).await?
             }

@@ -128,7 +128,7 @@ impl PostgresDatabase {
         let mut session = match server.open(&name, Purpose::Steering, &application).await {
             Ok(session) => session,
             // Not there, or barred by an operation that a crash cut short: the server can be asked all the same.
-            Err(Error::NotFound { .. } | Error::Busy { .. }) => {
+            Err(Error::NotFound { .. } | Error::Barred { .. }) => {
                 server.open_outside(&name, &application).await?
             }
             Err(error) => return Err(error),

@@ -84,7 +84,7 @@ impl Server {
             match self.open(database, Purpose::Steering, name).await {
                 Ok(session) => return Ok(session),
                 // Only what concerns this one database is a reason to try the next.
-                Err(error @ (Error::NotFound { .. } | Error::Busy { .. } | Error::Privilege { .. })) => {
+                Err(error @ (Error::NotFound { .. } | Error::Barred { .. } | Error::Privilege { .. })) => {
                     last = Some(error);
                 }
                 Err(error) => return Err(error),

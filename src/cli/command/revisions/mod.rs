@@ -32,7 +32,7 @@ fn read_history(context: &Context<'_>) -> Result<History, Failure> {
 async fn read_rows(context: &Context<'_>) -> Result<Vec<RevisionId>, Failure> {
     let assembled = context.assemble_quietly().await?;
     assembled.database.must_exist().await.map_err(Failure::refused)?;
-    assembled.database.version_rows().await.map_err(Failure::refused)
+    assembled.database.version_rows().await.map_err(|error| assembled.ports().cannot_look(error))
 }
 
 /// Returns the revisions whose files a symbol names. The database is asked only when the symbol counts from where it is.
