@@ -8,8 +8,10 @@
 use super::Cancel;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::io::PipeReader;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
@@ -25,6 +27,7 @@ pub struct Tool {
     directory: Option<PathBuf>,
     timeout: Option<Duration>,
     stdin: Option<Vec<u8>>,
+    pipe: Option<Arc<PipeReader>>,
 }
 
 /// What a tool that ended well left behind.
@@ -69,6 +72,7 @@ impl Tool {
             directory: None,
             timeout: None,
             stdin: None,
+            pipe: None,
         }
     }
 
@@ -105,6 +109,12 @@ impl Tool {
     /// Gives the child these bytes as standard input; without this call it reads from `/dev/null`.
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(bytes.into());
+        self
+    }
+
+    /// Lets the child read from this pipe, for what is known only while it runs.
+    pub fn stdin_from(mut self, pipe: PipeReader) -> Self {
+        self.pipe = Some(Arc::new(pipe));
         self
     }
 
@@ -179,7 +189,12 @@ impl Tool {
     fn spawn(&self) -> Result<tokio::process::Child, ToolError> {
         let mut command = tokio::process::Command::new(&self.program);
         command.args(&self.arguments).env_clear().envs(&self.environment);
-        command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
+        let start = |source| ToolError::Start { program: self.name(), source };
+        command.stdin(match &self.pipe {
+            Some(pipe) => Stdio::from(pipe.try_clone().map_err(start)?),
+            None if self.stdin.is_some() => Stdio::piped(),
+            None => Stdio::null(),
+        });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         // A group of its own: Ctrl-C in the terminal reaches ripcord alone, which then ends the child in order.
         command.process_group(0);
@@ -189,7 +204,7 @@ impl Tool {
         end_with_us(&mut command);
         command.spawn().map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => ToolError::Missing { program: self.name() },
-            _ => ToolError::Start { program: self.name(), source },
+            _ => start(source),
         })
     }
 }

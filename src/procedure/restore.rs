@@ -124,7 +124,11 @@ async fn put_in_place(
     let written = op
         .step(Step::Verify, compare(ports, &staged.expected(expected), saved.as_ref(), mark.as_ref()))
         .await
-        .map_err(|failure| Failure { backup: saved.clone(), ..failure })?;
+        .map_err(|failure| {
+            // What was there before is whole in its backup, whatever is there now.
+            let back = saved.iter().map(|saved| format!("ripcord restore {}", saved.id));
+            Failure { next: back.chain(failure.next).collect(), backup: saved.clone(), ..failure }
+        })?;
     Ok(Report {
         operation: Some(id),
         kind: Kind::Restore,

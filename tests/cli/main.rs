@@ -29,6 +29,7 @@ mod restore_elsewhere;
 mod restore_meanwhile;
 mod restore_table;
 mod revisions;
+mod rights;
 mod rows_of_others;
 mod salvage;
 mod support_works;

@@ -176,6 +176,7 @@ impl PostgresDatabase {
 
     pub(super) async fn migrating_session(&self) -> Result<Session, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
+        self.act(&mut session).await?;
         self.give_own_settings(&mut session).await?;
         let lock = format!("SET lock_timeout = {}", self.options.lock_timeout.as_millis());
         session.run(DOING, &lock).await?;

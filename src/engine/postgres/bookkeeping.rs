@@ -17,9 +17,10 @@ const OWN_TABLE: &str = "ripcord_revision";
 impl PostgresDatabase {
     /// Opens a session with the user's own settings that waits no longer than configured for a migration of somebody
     /// else's, who holds the table for as long as it runs.
-    async fn looking_session(&self) -> Result<Session, Error> {
+    pub(super) async fn looking_session(&self) -> Result<Session, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
         let doing = "looking for the version table";
+        self.act(&mut session).await?;
         session.run(doing, "BEGIN READ ONLY").await?;
         let limit = format!("SET LOCAL lock_timeout = {}", self.options.lock_timeout.as_millis());
         session.run(doing, &limit).await?;

@@ -2,7 +2,9 @@
 //! afterwards (owner, grants, connection limit, comment, settings). It stays with the database's identity number when
 //! names are swapped, so the one that comes in must be given it anew.
 
+use super::lodgers::Lodger;
 use super::names::{identifier, literal};
+use super::rights;
 use super::session::Session;
 use crate::engine::Error;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,11 @@ pub(super) struct DatabaseLevel {
     /// The cluster it was in.
     #[serde(default)]
     pub(super) system: Option<String>,
+    /// The roles that the database or something in it belongs to.
+    #[serde(default)]
+    pub(super) owners: Vec<String>,
+    #[serde(default)]
+    pub(super) lodgers: Vec<Lodger>,
 }
 
 /// One privilege on the database.
@@ -79,12 +86,23 @@ impl DatabaseLevel {
              JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) AS c(one) WHERE {this} ORDER BY 1, 2"
         );
         let parameters = session.rows(doing, &parameters).await?;
+        // Of the role that the cluster was made with the server keeps no dependencies.
         let roles = format!(
-            "SELECT DISTINCT pg_get_userbyid(s.refobjid) FROM pg_shdepend s, pg_database d WHERE {this} \
-             AND s.refclassid = 'pg_authid'::regclass AND (s.dbid = d.oid \
-             OR (s.dbid = 0 AND s.classid = 'pg_database'::regclass AND s.objid = d.oid)) ORDER BY 1"
+            "SELECT DISTINCT pg_get_userbyid(r.oid) FROM (SELECT s.refobjid FROM pg_shdepend s, pg_database d \
+             WHERE {this} AND s.refclassid = 'pg_authid'::regclass AND (s.dbid = d.oid \
+             OR (s.dbid = 0 AND s.classid = 'pg_database'::regclass AND s.objid = d.oid)) \
+             UNION SELECT d.datdba FROM pg_database d WHERE {this} UNION SELECT o.role FROM ({}) AS o \
+             UNION SELECT g.grantee FROM pg_class c, aclexplode(c.relacl) g WHERE c.oid >= 16384 AND g.grantee = 10) \
+             AS r(oid) ORDER BY 1",
+            rights::owned()
         );
         let roles = session.rows(doing, &roles).await?;
+        let owners = format!(
+            "SELECT pg_get_userbyid(d.datdba) FROM pg_database d WHERE {this} UNION \
+             SELECT pg_get_userbyid(o.role) FROM ({}) AS o ORDER BY 1",
+            rights::owned()
+        );
+        let owners = session.rows(doing, &owners).await?;
         let extensions = session.rows(doing, "SELECT extname, extversion FROM pg_extension").await?;
         let others = format!(
             "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'public'), (SELECT count(*) \
@@ -120,12 +138,14 @@ impl DatabaseLevel {
             public_schema: others.first().is_none_or(|row| row.is(0)),
             subscriptions: others.first().map_or(0, |row| row.number(1)),
             system: super::system_of(session).await,
+            owners: owners.iter().map(|row| row.text(0).to_string()).collect(),
+            lodgers: Lodger::read(session).await?,
         })
     }
 
     /// Returns the statement that creates an empty database of the same encoding and locale; `name` is how it calls the
-    /// database, `tablespace` whether the same tablespace is there to be used.
-    pub(super) fn create(&self, name: &str, tablespace: bool) -> String {
+    /// database, `tablespace` whether the same tablespace is there to be used, `owner` who gets it instead of the user.
+    pub(super) fn create(&self, name: &str, tablespace: bool, owner: Option<String>) -> String {
         let mut sql = format!("CREATE DATABASE {name} TEMPLATE template0");
         let mut add = |word: &str, setting: &str| {
             if let Some(value) = self.settings.get(setting) {
@@ -145,6 +165,9 @@ impl DatabaseLevel {
         }
         if let (true, Some(space)) = (tablespace, self.settings.get("tablespace")) {
             sql.push_str(&format!(" TABLESPACE {}", identifier(space)));
+        }
+        if let Some(owner) = owner {
+            sql.push_str(&format!(" OWNER {owner}"));
         }
         sql
     }
@@ -207,7 +230,7 @@ impl DatabaseLevel {
 
     /// Returns the script that creates the empty database, for `psql -v db=NAME`.
     pub(super) fn create_script(&self) -> String {
-        format!("-- psql -d postgres -v db=NAME -f create.sql\n{};\n", self.create(":\"db\"", false))
+        format!("-- psql -d postgres -v db=NAME -f create.sql\n{};\n", self.create(":\"db\"", false, None))
     }
 
     /// Returns the script that gives it its properties, for `psql -v db=NAME`.
@@ -370,12 +393,12 @@ mod tests {
 
     #[test]
     fn a_new_database_has_the_encoding_and_locale_of_the_old_one() {
-        let sql = level().create("\"x\"", true);
+        let sql = level().create("\"x\"", true, None);
         assert_eq!(
             sql,
             "CREATE DATABASE \"x\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' TABLESPACE \"fast\""
         );
-        assert!(!level().create("\"x\"", false).contains("TABLESPACE"));
+        assert!(!level().create("\"x\"", false, None).contains("TABLESPACE"));
     }
 
     #[test]

@@ -3,13 +3,18 @@
 
 use super::checks::{WRITTEN, check_of_drops};
 use super::child::Children;
+use super::contents::Without;
 use super::database_level::DatabaseLevel;
+use super::drops::drops;
 use super::errors::code;
-use super::names::{identifier, literal};
+use super::lodgers::Lodger;
+use super::names::identifier;
 use super::private::{PrivateFolder, RESTORE};
 use super::restore::read_level;
+use super::schemas::Schemas;
 use super::session::Session;
 use super::stage::fact;
+use super::verdict::Verdict;
 use super::{PostgresDatabase, catalog, names};
 use crate::base::{Tool, ToolError, checkpoint, fs};
 use crate::catalog::TableName;
@@ -18,7 +23,7 @@ use crate::journal::ScriptLog;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const DOING: &str = "listing what a restore in place replaces";
+pub(super) const DOING: &str = "listing what a restore in place replaces";
 /// How `psql` ends when the server refuses a statement (`EXIT_USER`); a connection that breaks is another number.
 /// <https://www.postgresql.org/docs/current/app-psql.html#APP-PSQL-EXIT-STATUS>
 const REFUSED: &str = "exit status 3";
@@ -29,9 +34,18 @@ impl PostgresDatabase {
         let ready = self.ready_in_place(staged, &name, log).await.map_err(Error::not_begun)?;
         checkpoint::reached("before a restore in place");
         let begun = Instant::now();
-        match self.run_tool(&ready.psql).await {
-            Ok(()) => {}
-            Err(error) => return Err(self.why_not_in_place(error).await),
+        let Ready { psql, verdict, _children, _work } = ready;
+        let mut work = std::pin::pin!(self.run_tool(&psql));
+        let (ended, verdict) = tokio::select! {
+            ended = &mut work => (ended, Ok(Vec::new())),
+            verdict = verdict.given() => (work.await, verdict),
+        };
+        match (ended, verdict) {
+            (Ok(()), _) => {}
+            (Err(error), Ok(differences)) if differences.is_empty() => {
+                return Err(self.why_not_in_place(error).await);
+            }
+            (Err(error), verdict) => return Err(self.why_undone(error, verdict).await),
         }
         checkpoint::reached("after a restore in place");
         let note = "restored in place: the state from before is only in the backup".to_string();
@@ -58,23 +72,43 @@ impl PostgresDatabase {
             doing: "written",
             source,
         })?;
-        let scripts = ["drop.sql", "restore.sql", "level.sql"].map(|file| work.path().join(file));
+        let names = ["drop.sql", "restore.sql", "level.sql", "ask.sql", "decide.sql"];
+        let scripts = names.map(|file| work.path().join(file));
+        let level = read_level(&folder)?;
+        let mut session = self.reading_session().await?;
+        let schemas = Schemas::read(&mut session, &level, staged.catalog.as_ref()).await?;
         let unpack = children
             .tool("pg_restore", &self.id.name)
             .args(["--no-password", "--no-subscriptions", "--file"])
-            .arg(&scripts[1])
-            .arg(folder.join("dump"));
-        self.run_tool(&unpack).await?;
-        self.write_drops(&scripts[0]).await?;
-        self.write_level_back(&folder, &scripts[2]).await?;
+            .arg(&scripts[1]);
+        // Extensions stay where they are, and may be another's.
+        let extension_comments = level.extensions.keys().any(|name| name != "plpgsql");
+        let without = Without { made: &schemas.made(&level), extension_comments, ..Without::default() };
+        let place = (folder.join("dump"), self.id.name.as_str());
+        let (unpack, list) = self.choose(unpack, &children, (&place.0, place.1), without, name).await?;
+        self.run_tool(&unpack.arg(&place.0)).await?;
+        drop(list);
+        self.write_drops(&level, &schemas, &scripts[0]).await?;
+        self.write_level_back(&level, &scripts[2]).await?;
+        let (heard, word) = std::io::pipe().map_err(|source| Error::Io {
+            place: work.path().to_path_buf(),
+            doing: "given a pipe",
+            source,
+        })?;
+        let verdict = Verdict::new(session, staged.catalog.clone(), work.path(), word).await?;
+        write_text(&scripts[3], &verdict.asking())?;
+        write_text(&scripts[4], &Verdict::deciding())?;
         log.fact(fact::WAY, "in-place")?;
         let psql = children
             .tool("psql", &self.id.name)
             .args(["-X", "-q", "-w", "-1", "-o", "/dev/null"])
             // The second one adds the SQLSTATE, which is the same in every language.
             .args(["-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"]);
-        let psql = scripts.iter().fold(psql, |psql, script| psql.arg("-f").arg(script));
-        Ok(Ready { psql, _children: children, _work: work })
+        let [asked @ .., decided] = &scripts;
+        let psql = asked.iter().fold(psql, |psql, script| psql.arg("-f").arg(script));
+        // In between it waits for our word.
+        let psql = psql.args(["-f", "-", "-f"]).arg(decided).stdin_from(heard);
+        Ok(Ready { psql, verdict, _children: children, _work: work })
     }
 
     /// Says why the script failed, and whether it is known that it replaced nothing.
@@ -104,6 +138,19 @@ impl PostgresDatabase {
         }
     }
 
+    /// Says why the script was not told to commit.
+    async fn why_undone(&self, ended: Error, verdict: Result<Vec<String>, Error>) -> Error {
+        let undone = self.why_not_in_place(ended).await;
+        match (undone, verdict) {
+            (Error::NotBegun { .. }, Ok(differences)) => {
+                let why = format!("it would not end as the snapshot: {}", differences.join("; "));
+                Error::Unsupported { what: "a restore in place".to_string(), why }.not_begun()
+            }
+            (Error::NotBegun { .. }, Err(error)) => error.not_begun(),
+            (unknown, _) => unknown,
+        }
+    }
+
     async fn run_tool(&self, tool: &Tool) -> Result<(), Error> {
         let tool = match self.options.tool_timeout {
             Some(limit) => tool.clone().timeout(limit),
@@ -117,7 +164,7 @@ impl PostgresDatabase {
     }
 
     /// Writes the statements that drop everything of ours; the dump then builds it again, in the same transaction.
-    async fn write_drops(&self, place: &Path) -> Result<(), Error> {
+    async fn write_drops(&self, level: &DatabaseLevel, schemas: &Schemas, place: &Path) -> Result<(), Error> {
         let mut session = self.reading_session().await?;
         let (present, guard) = (self.present(), self.guard());
         // As of one instant: a table that is made between two looks would be dropped and not be looked into.
@@ -128,7 +175,7 @@ impl PostgresDatabase {
             return Err(self.wrote_meanwhile());
         }
         let tables = tables(&mut session).await?;
-        let drops = drops(&mut session).await?;
+        let drops = drops(&mut session, level).await?;
         let known = relations(&mut session).await?;
         session.close().await;
         let limit = self.options.lock_timeout.as_millis();
@@ -150,22 +197,28 @@ impl PostgresDatabase {
         // Once more: a table that was made meanwhile could not be locked, and went with its schema.
         statements.push(check_of_drops(&known));
         statements.extend(of_transactions);
+        statements.extend(schemas.before_the_dump(level));
         write_script(place, &statements)
     }
 
     /// Writes the statements that give the database its own properties back: its grants, settings and comment, which no
     /// dump of one database holds.
-    async fn write_level_back(&self, folder: &Path, place: &Path) -> Result<(), Error> {
+    async fn write_level_back(&self, level: &DatabaseLevel, place: &Path) -> Result<(), Error> {
         let mut session = self.reading_session().await?;
         let settings = catalog::read(&mut session).await?.settings;
         let now = DatabaseLevel::read(&mut session, settings).await;
         session.close().await;
-        write_script(place, &read_level(folder)?.bring_back(&now?, &identifier(&self.id.name)))
+        let mut statements = level.bring_back(&now?, &identifier(&self.id.name));
+        statements.extend(Lodger::leaving(&level.lodgers));
+        write_script(place, &statements)
     }
 }
 
 fn write_script(place: &Path, statements: &[String]) -> Result<(), Error> {
-    let text: String = statements.iter().map(|statement| format!("{statement};\n")).collect();
+    write_text(place, &statements.iter().map(|statement| format!("{statement};\n")).collect::<String>())
+}
+
+fn write_text(place: &Path, text: &str) -> Result<(), Error> {
     fs::write_durable(place, text.as_bytes()).map_err(|source| Error::Io {
         place: place.to_path_buf(),
         doing: "written",
@@ -176,6 +229,7 @@ fn write_script(place: &Path, statements: &[String]) -> Result<(), Error> {
 /// A script that waits to be run, and what it needs meanwhile.
 struct Ready<'a> {
     psql: Tool,
+    verdict: Verdict,
     _children: Children<'a>,
     _work: PrivateFolder,
 }
@@ -195,104 +249,3 @@ async fn tables(session: &mut Session) -> Result<Vec<String>, Error> {
     let rows = session.rows(DOING, sql).await?;
     Ok(rows.iter().map(|row| TableName::qualified(row.text(0), row.text(1)).sql()).collect())
 }
-
-/// Returns the statements that empty the database of what users made. Extensions stay, and what belongs to them.
-async fn drops(session: &mut Session) -> Result<Vec<String>, Error> {
-    let mut statements = default_privileges(session).await?;
-    let schemas = "SELECT nspname FROM pg_namespace n WHERE nspname !~ '^pg_' AND nspname NOT IN \
-         ('information_schema', 'public') AND NOT EXISTS (SELECT FROM pg_extension x WHERE x.extnamespace = n.oid) \
-         AND NOT EXISTS (SELECT FROM pg_depend e WHERE e.classid = 'pg_namespace'::regclass AND e.objid = n.oid \
-         AND e.deptype = 'e') ORDER BY 1";
-    for row in session.rows(DOING, schemas).await? {
-        statements.push(format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(row.text(0))));
-    }
-    // What is left lies in schemas that stay: public, and those of extensions.
-    for (class, kind, sql) in IN_SCHEMAS {
-        let sql = sql.replace("{own}", &format!(
-            "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend e \
-             WHERE e.classid = '{class}'::regclass AND e.objid = o.oid AND e.deptype IN ('e', 'i') AND e.refobjid <> e.objid)"
-        ));
-        for row in session.rows(DOING, &sql).await? {
-            let kind = row.filled(2).unwrap_or_else(|| kind.to_string());
-            let object = TableName::qualified(row.text(0), row.text(1)).sql();
-            statements.push(format!("DROP {kind} IF EXISTS {object}{} CASCADE", row.text(3)));
-        }
-    }
-    for (kind, sql) in WITHOUT_SCHEMA {
-        for row in session.rows(DOING, sql).await? {
-            statements.push(format!("DROP {kind} IF EXISTS {} CASCADE", identifier(row.text(0))));
-        }
-    }
-    let large = session.rows(DOING, "SELECT oid FROM pg_largeobject_metadata").await?;
-    statements.extend(large.iter().map(|row| format!("SELECT lo_unlink({})", literal(row.text(0)))));
-    Ok(statements)
-}
-
-/// Returns the statements that take default privileges back: they would be granted on every table that the dump builds
-/// again, beside the grants that the dump has. The dump says them anew at its end.
-async fn default_privileges(session: &mut Session) -> Result<Vec<String>, Error> {
-    let sql = "SELECT format('ALTER DEFAULT PRIVILEGES FOR ROLE %I%s', pg_get_userbyid(d.defaclrole), \
-         (SELECT format(' IN SCHEMA %I', n.nspname) FROM pg_namespace n WHERE n.oid = d.defaclnamespace)), \
-         CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS' \
-         WHEN 'T' THEN 'TYPES' WHEN 'n' THEN 'SCHEMAS' ELSE 'LARGE OBJECTS' END, d.defaclnamespace = 0, \
-         quote_ident(pg_get_userbyid(d.defaclrole)), (SELECT string_agg(DISTINCT CASE WHEN g.grantee = 0 THEN \
-         'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END, ', ') FROM aclexplode(d.defaclacl) g) \
-         FROM pg_default_acl d";
-    let mut statements = Vec::new();
-    for row in session.rows(DOING, sql).await? {
-        let (alter, kind, owner) = (row.text(0), row.text(1), row.text(3));
-        if let Some(grantees) = row.filled(4) {
-            statements.push(format!("{alter} REVOKE ALL ON {kind} FROM {grantees}"));
-        }
-        // Outside of a schema the list replaces what is built in, so what is built in must be said.
-        if row.is(2) {
-            let public = if matches!(kind, "FUNCTIONS" | "TYPES") { ", PUBLIC" } else { "" };
-            statements.push(format!("{alter} GRANT ALL ON {kind} TO {owner}{public}"));
-        }
-    }
-    Ok(statements)
-}
-
-/// Queries for (schema, name, kind, arguments); later ones find less, because CASCADE has taken it.
-const IN_SCHEMAS: [(&str, &str, &str); 5] = [
-    (
-        "pg_class",
-        "TABLE",
-        "SELECT n.nspname, o.relname, CASE o.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' \
-         WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, '' \
-         FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace \
-         WHERE o.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND {own} ORDER BY o.oid",
-    ),
-    (
-        "pg_proc",
-        "ROUTINE",
-        "SELECT n.nspname, o.proname, CASE o.prokind WHEN 'a' THEN 'AGGREGATE' WHEN 'p' THEN 'PROCEDURE' ELSE \
-         'FUNCTION' END, '(' || pg_get_function_identity_arguments(o.oid) || ')' FROM pg_proc o \
-         JOIN pg_namespace n ON n.oid = o.pronamespace WHERE {own} ORDER BY o.oid",
-    ),
-    (
-        "pg_type",
-        "TYPE",
-        "SELECT n.nspname, o.typname, CASE o.typtype WHEN 'd' THEN 'DOMAIN' END, '' FROM pg_type o \
-         JOIN pg_namespace n ON n.oid = o.typnamespace WHERE (o.typtype IN ('e', 'd', 'r') \
-         OR o.typtype = 'c' AND (SELECT c.relkind = 'c' FROM pg_class c WHERE c.oid = o.typrelid)) AND {own} ORDER BY o.oid",
-    ),
-    (
-        "pg_collation",
-        "COLLATION",
-        "SELECT n.nspname, o.collname, NULL, '' FROM pg_collation o JOIN pg_namespace n ON n.oid = o.collnamespace \
-         WHERE {own} ORDER BY o.oid",
-    ),
-    (
-        "pg_statistic_ext",
-        "STATISTICS",
-        "SELECT n.nspname, o.stxname, NULL, '' FROM pg_statistic_ext o JOIN pg_namespace n ON n.oid = o.stxnamespace \
-         WHERE {own} ORDER BY o.oid",
-    ),
-];
-
-const WITHOUT_SCHEMA: [(&str, &str); 3] = [
-    ("PUBLICATION", "SELECT pubname FROM pg_publication ORDER BY 1"),
-    ("EVENT TRIGGER", "SELECT evtname FROM pg_event_trigger ORDER BY 1"),
-    ("SERVER", "SELECT srvname FROM pg_foreign_server ORDER BY 1"),
-];

@@ -13,9 +13,11 @@ mod by_statement;
 mod catalog;
 mod checks;
 mod child;
+mod contents;
 mod database_level;
 mod differences;
 mod disarm;
+mod drops;
 mod effects;
 mod errors;
 mod export;
@@ -27,6 +29,7 @@ mod large_objects;
 mod lock;
 mod lock_watch;
 mod meanwhile;
+mod lodgers;
 mod merge;
 mod names;
 mod own_settings;
@@ -37,6 +40,8 @@ mod prove;
 mod rehearse;
 mod restore;
 mod retry;
+mod rights;
+mod schemas;
 mod script;
 mod server;
 mod session;
@@ -46,6 +51,7 @@ mod swap;
 mod table;
 mod tidy;
 mod tools;
+mod verdict;
 mod writes;
 
 pub use tools::tool_folders;
@@ -115,6 +121,8 @@ pub struct PostgresDatabase {
     is_copy: bool,
     /// True of a copy that could not be kept from other servers.
     reaches_out: bool,
+    /// The role whose part migrations take on, where the user of a scratch server is another one.
+    acts_as: Option<String>,
 }
 
 impl PostgresDatabase {
@@ -155,6 +163,7 @@ impl PostgresDatabase {
             own_settings: OnceCell::new(),
             is_copy: false,
             reaches_out: false,
+            acts_as: None,
             tools: OnceCell::new(),
         })
     }
@@ -187,6 +196,16 @@ impl PostgresDatabase {
     async fn limit_waiting(&self, session: &mut Session) -> Result<(), Error> {
         let limit = format!("SET lock_timeout = {}", self.options.lock_timeout.as_millis());
         session.run("limiting how long to wait for a lock", &limit).await
+    }
+
+    /// Lets a session of a migration own and see what the user of the live database would.
+    async fn act(&self, session: &mut Session) -> Result<(), Error> {
+        match &self.acts_as {
+            Some(role) => {
+                session.run("acting as the live user", &format!("SET ROLE {}", names::identifier(role))).await
+            }
+            None => Ok(()),
+        }
     }
 
     async fn outside(&self) -> Result<Session, Error> {

@@ -1,6 +1,7 @@
 //! What is looked at before an operation: everything that would make it fail later, found while nothing has begun.
 
-use super::names::literal;
+use super::names::{identifier, literal};
+use super::rights::{self, Obstacle};
 use super::session::Session;
 use super::{PostgresDatabase, names};
 use crate::base::fs;
@@ -18,10 +19,10 @@ impl PostgresDatabase {
         let size = session.value(DOING, "SELECT pg_database_size(current_database())").await?;
         let bytes = size.and_then(|text| text.parse().ok()).unwrap_or_default();
         room(need, bytes, &mut findings)?;
-        let create = self.may_create_databases().await?;
-        if !create {
-            findings.push(self.without_createdb(need));
-        }
+        let proves_here = need.proof != ProofLevel::None && self.options.scratch_url.is_none();
+        let extensions = session.rows(DOING, "SELECT extname FROM pg_extension").await?;
+        let obstacles = self.obstacles(extensions.iter().map(|row| row.text(0))).await?;
+        findings.extend(obstacles.iter().map(|obstacle| self.in_the_way(obstacle, proves_here)));
         for rule in RULES {
             if rule.only_for_replacing && !need.replaces {
                 continue;
@@ -31,25 +32,69 @@ impl PostgresDatabase {
             }
         }
         self.leftovers(&mut session, &mut findings).await?;
-        let proves_here = need.proof != ProofLevel::None && self.options.scratch_url.is_none();
-        if create && (proves_here || need.replaces) {
-            owners(&mut session, &mut findings).await?;
+        if obstacles.contains(&Obstacle::Createdb) && !need.replaces && !proves_here {
+            // The way back would be in place, and may be another user's.
+            owners(Severity::Warning, &mut session, &mut findings).await?;
+        } else if proves_here || need.replaces {
+            owners(Severity::Error, &mut session, &mut findings).await?;
+        }
+        if need.replaces && obstacles.is_empty() {
+            for stays in rights::who_stays(&mut session, &self.id.name).await? {
+                let detail = format!(
+                    "nobody may be left when the databases are swapped, and to end it needs {}",
+                    stays.needs
+                );
+                findings.push(finding(Severity::Warning, "session", &stays.who, &detail));
+            }
+        }
+        if need.rehearsal || (need.replaces && !obstacles.is_empty()) {
+            let severity = if need.replaces { Severity::Error } else { Severity::Warning };
+            self.may_build(severity, &mut findings).await?;
         }
         session.close().await;
         findings.sort();
         Ok(Preflight { findings, tools: tools.facts(), bytes })
     }
 
-    fn without_createdb(&self, need: &Need<'_>) -> Finding {
-        let user = self.server.user();
-        if need.proof != ProofLevel::None && self.options.scratch_url.is_none() {
-            let detail = "the user may not create databases (CREATEDB): a snapshot cannot be proven on this server; \
-                 name another one as proof.scratch_url";
-            return finding(Severity::Error, "createdb", user, detail);
+    /// What keeps a restore from being built beside the live database keeps the proof from being made there, too, but for
+    /// the name that only the restore takes.
+    fn in_the_way(&self, obstacle: &Obstacle, proves_here: bool) -> Finding {
+        let (code, subject) = match obstacle {
+            Obstacle::Createdb => ("createdb", self.server.user()),
+            Obstacle::Owner(owner) => ("database-owner", owner.as_str()),
+            Obstacle::Extension(name) => ("extension", name.as_str()),
+        };
+        let fact = obstacle.sentence();
+        if proves_here && !matches!(obstacle, Obstacle::Owner(_)) {
+            let who = if matches!(obstacle, Obstacle::Extension(_)) { " and a superuser there" } else { "" };
+            let detail = format!(
+                "{fact}: a snapshot cannot be proven on this server; name another one{who} as proof.scratch_url"
+            );
+            return finding(Severity::Error, code, subject, &detail);
         }
-        let detail = "the user may not create databases (CREATEDB): a restore would work in place, in one \
-             transaction, with all tables locked while it runs";
-        finding(Severity::Warning, "createdb", user, detail)
+        let detail = format!(
+            "{fact}: a restore would work in place, in one transaction, with all tables locked while it runs"
+        );
+        finding(Severity::Warning, code, subject, &detail)
+    }
+
+    /// Looks whether the user may create anything where a migration makes its tables: the copy of a rehearsal belongs to
+    /// the user, who may do everything there.
+    async fn may_build(&self, severity: Severity, findings: &mut Vec<Finding>) -> Result<(), Error> {
+        let mut session = self.looking_session().await?;
+        let sql = "SELECT pg_catalog.current_schema() WHERE NOT pg_catalog.has_schema_privilege(\
+             pg_catalog.current_schema(), 'CREATE')";
+        let schema = session.value(DOING, sql).await;
+        session.close().await;
+        if let Some(schema) = schema? {
+            let detail = format!(
+                "the user may not create anything in it, which a rehearsal does not show: GRANT CREATE ON SCHEMA {} TO {}",
+                identifier(&schema),
+                identifier(self.server.user())
+            );
+            findings.push(finding(severity, "schema", &schema, &detail));
+        }
+        Ok(())
     }
 
     /// Databases that an operation made and did not drop.
@@ -105,18 +150,23 @@ fn room(need: &Need<'_>, bytes: u64, findings: &mut Vec<Finding>) -> Result<(), 
 }
 
 /// A restore gives each object to its owner, which needs membership in that role.
-async fn owners(session: &mut Session, findings: &mut Vec<Finding>) -> Result<(), Error> {
-    // Since 16 a membership can be without the right to give something to the role.
-    let membership = if session.major() >= 16 { "SET" } else { "MEMBER" };
+async fn owners(severity: Severity, session: &mut Session, findings: &mut Vec<Finding>) -> Result<(), Error> {
     let sql = format!(
-        "SELECT DISTINCT pg_get_userbyid(s.refobjid) FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid \
-         WHERE d.datname = current_database() AND s.refclassid = 'pg_authid'::regclass AND s.deptype = 'o' \
-         AND NOT pg_has_role(s.refobjid, '{membership}')"
+        "SELECT pg_get_userbyid(o.role), count(*), min(pg_describe_object(o.class, o.object, 0)) FROM ({}) AS o \
+         WHERE NOT {} GROUP BY 1",
+        rights::owned(),
+        rights::may_give("o.role", session.major())
     );
     for row in session.rows(DOING, &sql).await? {
-        let detail =
-            "the role owns objects, and the user is no member of it: a restore could not give them back";
-        findings.push(finding(Severity::Error, "owner", row.text(0), detail));
+        let more = match row.number::<u64>(1) {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        let detail = format!(
+            "the role owns {}{more}, and the user is no member of it: a restore could not give them back",
+            row.text(2)
+        );
+        findings.push(finding(severity, "owner", row.text(0), &detail));
     }
     Ok(())
 }

@@ -69,7 +69,7 @@ impl PostgresDatabase {
             schema_only: level == ProofLevel::Schema,
             only: None,
             scratch: true,
-            roles: fit.missing_roles.is_empty(),
+            roles: fit.roles(),
             same_cluster: fit.same_cluster,
         };
         let compared = self.build_and_compare(&build, taken, progress).await;
@@ -90,10 +90,7 @@ impl PostgresDatabase {
             None => format!("restored into the scratch database {name}, {what}"),
         };
         if !build.roles {
-            method.push_str(&format!(
-                ", without owners and grants (missing: {})",
-                fit.missing_roles.join(", ")
-            ));
+            method.push_str(&format!(", without owners and grants ({})", fit.why_without_roles()));
         }
         if unsaid > 0 {
             method.push_str(&format!(", without {unsaid} properties of the database that need more rights"));

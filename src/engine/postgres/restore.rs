@@ -2,14 +2,16 @@
 
 use super::PostgresDatabase;
 use super::child::Children;
+use super::contents::{Made, Without};
 use super::database_level::{self, DatabaseLevel};
 use super::errors::{self, code};
-use super::names::{self, identifier, literal};
-use super::private::{PrivateFolder, RESTORE};
+use super::lodgers::Lodger;
+use super::names::{identifier, literal};
+use super::rights;
 use super::server::Server;
 use super::session::{Purpose, Session};
 use super::tools::Tools;
-use crate::base::{ToolError, checkpoint, fs};
+use crate::base::{ToolError, checkpoint};
 use crate::catalog::TableName;
 use crate::engine::Error;
 use crate::report::{Amount, Progress};
@@ -35,7 +37,25 @@ pub(super) struct Build<'a> {
 /// What a server has of that which a snapshot names.
 pub(super) struct Fit {
     pub(super) missing_roles: Vec<String>,
+    /// The roles that are there, and that the user may not give anything to.
+    not_to_give: Vec<String>,
     pub(super) same_cluster: bool,
+    /// The live database's user, where the server's is another one that may take its part.
+    pub(super) acts_as: Option<String>,
+}
+
+impl Fit {
+    /// Tells whether a database that is thrown away again can have the owners and grants of the snapshot.
+    pub(super) fn roles(&self) -> bool {
+        self.missing_roles.is_empty() && self.not_to_give.is_empty()
+    }
+
+    /// Returns why it cannot.
+    pub(super) fn why_without_roles(&self) -> String {
+        let told = [("missing", &self.missing_roles), ("the user may not act for", &self.not_to_give)];
+        let told = told.iter().filter(|(_, roles)| !roles.is_empty());
+        told.map(|(what, roles)| format!("{what}: {}", roles.join(", "))).collect::<Vec<_>>().join("; ")
+    }
 }
 
 /// What could not be said of a database that was built, for want of rights.
@@ -48,12 +68,29 @@ impl PostgresDatabase {
     pub(super) async fn fit(&self, server: &Server, folder: &Path) -> Result<Fit, Error> {
         let level = read_level(folder)?;
         let mut outside = server.open_outside("", &self.application()).await?;
-        let rows = outside.rows("looking for roles", "SELECT rolname FROM pg_roles").await?;
+        let sql = format!("SELECT rolname, {} FROM pg_roles", rights::may_give("oid", outside.major()));
+        let rows = outside.rows("looking for roles", &sql).await?;
         let system = super::system_of(&mut outside).await;
         outside.close().await;
-        let is_there = |role: &String| rows.iter().any(|row| row.text(0) == role);
-        let missing_roles = level.roles.iter().filter(|role| !is_there(role)).cloned().collect();
-        Ok(Fit { missing_roles, same_cluster: level.system == system })
+        let found = |role: &str| rows.iter().find(|row| row.text(0) == role);
+        let (there, missing_roles): (Vec<_>, Vec<_>) =
+            level.roles.iter().cloned().partition(|role| found(role).is_some());
+        let (mut not_to_give, mut acts_as) = (Vec::new(), None);
+        let live = self.server.user();
+        if server.place != self.server.place || server.user() != live {
+            let is_closed =
+                |role: &String| !level.is_only_granted(role) && !found(role).is_some_and(|row| row.is(1));
+            not_to_give.extend(there.into_iter().filter(is_closed));
+        }
+        if server.user() != live {
+            // Who cannot take the part of the live user makes everything his own.
+            match found(live).is_some_and(|row| row.is(1)) {
+                true => acts_as = Some(live.to_string()),
+                false if !not_to_give.iter().any(|role| role == live) => not_to_give.push(live.to_string()),
+                false => {}
+            }
+        }
+        Ok(Fit { missing_roles, not_to_give, same_cluster: level.system == system, acts_as })
     }
 
     /// Creates the database and fills it. Fails with [`Error::Exists`] when the name is taken. What was created stays
@@ -63,7 +100,8 @@ impl PostgresDatabase {
         let name = self.application();
         let mut outside = build.server.open_outside(build.name, &name).await?;
         let major = outside.major();
-        let create = level.create(&identifier(build.name), build.same_cluster);
+        let owner = if build.roles { level.owner_if_allowed(&mut outside).await? } else { None };
+        let create = level.create(&identifier(build.name), build.same_cluster, owner);
         outside.execute(&create).await.map_err(|error| {
             if errors::is(&error, code::DUPLICATE_DATABASE) {
                 return Error::Exists { place: format!("database {}", build.name) };
@@ -78,10 +116,18 @@ impl PostgresDatabase {
         }
         let mut session = build.server.open(build.name, Purpose::Steering, &name).await?;
         prepare(&mut session, &level).await?;
+        // Rights that an owner needs at the moment in which something is given to it, and that a dump grants at its end.
+        let lodgers = if build.roles { level.lodgers.as_slice() } else { &[] };
+        let made = Lodger::let_in(&mut session, lodgers).await;
         session.close().await;
         let tools = Tools::choose(&self.options.tools_path, major, &self.options.cancel).await?;
-        self.pg_restore(build, &tools, major, &name, progress).await?;
+        self.pg_restore(build, &tools, major, (&name, made.as_deref().unwrap_or_default()), progress).await?;
         checkpoint::reached("a side database is filled");
+        if made.is_some() {
+            let mut session = build.server.open(build.name, Purpose::Steering, &name).await?;
+            Lodger::let_out(&mut session, lodgers).await?;
+            session.close().await;
+        }
         let mut unsaid = Vec::new();
         if build.roles {
             for statement in level.replay(&identifier(build.name)) {
@@ -101,7 +147,7 @@ impl PostgresDatabase {
         build: &Build<'_>,
         tools: &Tools,
         server: u32,
-        name: &str,
+        (name, made): (&str, &[Made]),
         progress: &Progress,
     ) -> Result<(), Error> {
         let children = Children::new(build.server, tools, &self.options.work_dir, name)?;
@@ -125,22 +171,17 @@ impl PostgresDatabase {
         if !build.same_cluster {
             tool = tool.arg("--no-tablespaces");
         }
-        let mut list = None;
-        if let Some(tables) = build.only {
-            let chosen = self.contents(&children, build, tables).await?;
-            let work_dir = &self.options.work_dir;
-            let failed = |source| Error::Io { place: work_dir.clone(), doing: "written to", source };
-            let folder = PrivateFolder::new(work_dir, RESTORE, names::operation(name)).map_err(failed)?;
-            let place = folder.path().join("list");
-            fs::write_durable(&place, chosen.as_bytes()).map_err(failed)?;
-            tool = tool.args(["--section=pre-data", "--section=data"]).arg("--use-list").arg(place);
-            // Removed when the program has read it.
-            list = Some(folder);
+        if build.only.is_some() {
+            tool = tool.args(["--section=pre-data", "--section=data"]);
         }
+        let dump = build.folder.join("dump");
+        let without = Without { rows_but_of: build.only, made, extension_comments: false };
+        let chosen = self.choose(tool, &children, (&dump, build.name), without, name).await?;
+        let (mut tool, list) = chosen;
         if let Some(limit) = self.options.tool_timeout {
             tool = tool.timeout(limit);
         }
-        tool = tool.arg(build.folder.join("dump"));
+        tool = tool.arg(dump);
         let mut wrong = Vec::new();
         let run = tool.run_watched(&self.options.cancel, |line| {
             if let Some(table) = line.strip_prefix("pg_restore: processing data for table ") {
@@ -151,6 +192,7 @@ impl PostgresDatabase {
             }
         });
         let ended = run.await;
+        // Removed when the program has read it.
         drop(list);
         match ended {
             Ok(_) => Ok(()),
@@ -161,24 +203,6 @@ impl PostgresDatabase {
             }
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Returns the table of contents of the dump without the rows of other tables, for `--use-list`
-    /// (<https://www.postgresql.org/docs/current/app-pgrestore.html>).
-    async fn contents(
-        &self,
-        children: &Children<'_>,
-        build: &Build<'_>,
-        tables: &[TableName],
-    ) -> Result<String, Error> {
-        let tool = children.tool("pg_restore", build.name).arg("--list").arg(build.folder.join("dump"));
-        let listed = tool.run(&self.options.cancel).await?;
-        Ok(listed
-            .stdout
-            .lines()
-            .filter(|line| is_wanted(line, tables))
-            .map(|line| format!("{line}\n"))
-            .collect())
     }
 
     /// Drops a database that we made, whoever is connected to it.
@@ -241,47 +265,9 @@ async fn prepare(session: &mut Session, level: &DatabaseLevel) -> Result<(), Err
     Ok(())
 }
 
-/// Tells whether a line of the contents is no row of another table: `3217; 0 16386 TABLE DATA public t owner`. Names stand
-/// there as they are, line breaks turned into spaces: two tables that look alike are both wanted.
-fn is_wanted(line: &str, tables: &[TableName]) -> bool {
-    let Some(entry) = line.split_once("; ").and_then(|(_, rest)| rest.splitn(3, ' ').nth(2)) else {
-        return true;
-    };
-    let plain = |name: &str| name.replace(['\n', '\r'], " ");
-    let named = |rows: &str, table: &TableName| {
-        let schema = table.schema.as_deref().map(plain).unwrap_or_default();
-        rows.starts_with(&format!("{schema} {} ", plain(&table.name)))
-    };
-    match entry.strip_prefix("TABLE DATA ") {
-        Some(rows) => tables.iter().any(|table| named(rows, table)),
-        None if entry.starts_with("BLOB") => tables.iter().any(TableName::is_large_objects),
-        None => !entry.starts_with("SEQUENCE SET "),
-    }
-}
-
 fn only_about_unknown_parameters(errors: &[String]) -> bool {
     let harmless = |line: &String| {
         line.contains("unrecognized configuration parameter") || line.contains("errors ignored on restore")
     };
     !errors.is_empty() && errors.iter().all(harmless)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_the_rows_only_those_of_the_tables_that_are_asked_for_are_wanted() {
-        let tables = [TableName::qualified("public", "a b"), TableName::qualified("s", "t")];
-        let wanted = |line: &str| is_wanted(line, &tables);
-        assert!(wanted("3217; 0 16386 TABLE DATA public a b app"));
-        assert!(wanted("3218; 0 16387 TABLE DATA s t app"));
-        assert!(!wanted("3219; 0 16388 TABLE DATA public t app"));
-        assert!(!wanted("3220; 0 16389 TABLE DATA public a app"));
-        assert!(!wanted("3221; 0 0 SEQUENCE SET public t_id_seq app"));
-        assert!(!wanted("3222; 2613 16400 BLOB - 16400 app"));
-        assert!(wanted("215; 1259 16386 TABLE public t app"));
-        assert!(wanted(";     Archive created at 2026-11-24 04:20:38 UTC"));
-        assert!(wanted(""));
-    }
 }

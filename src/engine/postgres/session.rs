@@ -7,6 +7,7 @@ use super::errors;
 use crate::engine::Error;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row as _};
+use std::collections::VecDeque;
 
 /// What a session is for, which decides its settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,14 @@ pub(super) struct Session {
     /// The server's version as a number: 150018.
     pub(super) version: u32,
     pid: Option<i32>,
+    /// What stands between us and the server, if anything does.
+    tape: Option<Tape>,
+}
+
+/// What is asked in a session, for asking it elsewhere, or what was answered there.
+enum Tape {
+    Recording(Vec<String>),
+    Playing(VecDeque<Vec<Row>>),
 }
 
 /// One row, every value as text.
@@ -68,7 +77,7 @@ impl Session {
         purpose: Purpose,
     ) -> Result<Self, Error> {
         let version = connection.server_version_num().unwrap_or_default();
-        let mut session = Self { connection, place, version, pid: None };
+        let mut session = Self { connection, place, version, pid: None, tape: None };
         if purpose != Purpose::Migrating {
             session.pin().await?;
         }
@@ -99,7 +108,33 @@ impl Session {
 
     /// Returns the rows of a query.
     pub(super) async fn rows(&mut self, doing: &str, sql: &str) -> Result<Vec<Row>, Error> {
+        match &mut self.tape {
+            Some(Tape::Playing(answers)) => {
+                let detail = "there is no such answer".to_string();
+                return answers.pop_front().ok_or_else(|| Error::Driver { doing: doing.to_string(), detail });
+            }
+            Some(Tape::Recording(asked)) => asked.push(sql.to_string()),
+            None => {}
+        }
         self.query(sql).await.map_err(|error| errors::doing(&error, doing, &self.place))
+    }
+
+    /// Remembers from here on the queries that are asked.
+    pub(super) fn record(&mut self) {
+        self.tape = Some(Tape::Recording(Vec::new()));
+    }
+
+    /// Returns the queries that were asked meanwhile, and forgets them.
+    pub(super) fn recorded(&mut self) -> Vec<String> {
+        match self.tape.take() {
+            Some(Tape::Recording(asked)) => asked,
+            _ => Vec::new(),
+        }
+    }
+
+    /// Answers the next queries with these rows, whatever they ask.
+    pub(super) fn play(&mut self, answers: Vec<Vec<Row>>) {
+        self.tape = Some(Tape::Playing(answers.into()));
     }
 
     /// Returns the rows of a query, and leaves its error as the driver reports it.
@@ -146,6 +181,34 @@ impl Session {
 }
 
 impl Row {
+    /// Returns the values of one line of `COPY … TO`, in its text format
+    /// (<https://www.postgresql.org/docs/current/sql-copy.html>).
+    pub(super) fn of_copy(line: &str) -> Self {
+        let value = |text: &str| {
+            let mut value = String::with_capacity(text.len());
+            let mut characters = text.chars();
+            while let Some(next) = characters.next() {
+                let next = if next == '\\' {
+                    characters.next()
+                } else {
+                    value.push(next);
+                    continue;
+                };
+                value.push(match next {
+                    Some('b') => '\u{8}',
+                    Some('f') => '\u{c}',
+                    Some('n') => '\n',
+                    Some('r') => '\r',
+                    Some('t') => '\t',
+                    Some('v') => '\u{b}',
+                    other => other.unwrap_or('\\'),
+                });
+            }
+            value
+        };
+        Self(line.split('\t').map(|text| (text != "\\N").then(|| value(text))).collect())
+    }
+
     fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
         let values = (0..row.len()).map(|index| row.try_get_unchecked(index));
         Ok(Self(values.collect::<Result<_, _>>()?))

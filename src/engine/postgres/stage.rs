@@ -2,7 +2,8 @@
 
 use super::differences::Compared;
 use super::names::identifier;
-use super::restore::Build;
+use super::restore::{Build, read_level};
+use super::rights::Obstacle;
 use super::{PostgresDatabase, names};
 use crate::engine::{Error, Staged};
 use crate::fingerprint::Inventory;
@@ -40,8 +41,9 @@ impl PostgresDatabase {
             refuse_without(&fit.missing_roles)?;
             self.guard_what_is_replaced().await?;
         }
-        if !self.may_create_databases().await? {
-            return self.stage_in_place(folder, exists);
+        let level = read_level(folder)?;
+        if let Some(obstacle) = self.obstacles(level.extensions.keys().map(String::as_str)).await?.first() {
+            return self.stage_in_place(folder, exists, expected, obstacle);
         }
         let side = names::side(operation);
         let build = Build {
@@ -91,22 +93,34 @@ impl PostgresDatabase {
         Ok(Staged { place: side, way, differences, catalog: Some(catalog), facts })
     }
 
-    fn stage_in_place(&self, folder: &Path, exists: bool) -> Result<Staged, Error> {
+    fn stage_in_place(
+        &self,
+        folder: &Path,
+        exists: bool,
+        expected: &Inventory,
+        obstacle: &Obstacle,
+    ) -> Result<Staged, Error> {
         if !exists {
+            let privilege = match obstacle {
+                Obstacle::Createdb => "CREATEDB".to_string(),
+                other => format!("more rights: {}", other.sentence()),
+            };
             return Err(Error::Privilege {
                 what: format!("creating the database {}", self.id.name),
-                privilege: "CREATEDB".to_string(),
+                privilege,
             });
         }
         let facts = BTreeMap::from([
             (fact::WAY.to_string(), "in-place".to_string()),
             (fact::FOLDER.to_string(), folder.display().to_string()),
         ]);
+        // Another version prints the same definition in other words.
+        let is_same_version = expected.version.starts_with(&format!("{}.", self.version / 10_000));
         Ok(Staged {
             place: self.id.name.clone(),
-            way: "in place, in one transaction: the user may not create databases".to_string(),
+            way: format!("in place, in one transaction: {}", obstacle.sentence()),
             differences: Vec::new(),
-            catalog: None,
+            catalog: is_same_version.then(|| expected.catalog.clone()),
             facts,
         })
     }
@@ -127,14 +141,6 @@ impl PostgresDatabase {
         let found = session.value("looking for the database", &sql).await?;
         session.close().await;
         Ok(found.is_some())
-    }
-
-    pub(super) async fn may_create_databases(&self) -> Result<bool, Error> {
-        let mut session = self.outside().await?;
-        let sql = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user";
-        let may = session.value("asking for CREATEDB", sql).await?;
-        session.close().await;
-        Ok(may.as_deref() == Some("t"))
     }
 }
 

@@ -123,6 +123,7 @@ impl PostgresDatabase {
         self.limit_waiting(&mut outside).await?;
         let old = self.free_name(&mut outside, operation).await?;
         self.refuse_what_stays_behind(&mut outside).await?;
+        self.refuse_who_stays(&mut outside).await?;
         let watcher = self.watcher().await?;
         // From here on recovery must know: a barred database is an outage that only the journal can explain.
         self.write_facts(&staged.place, Some(&old), log)?;

@@ -44,7 +44,7 @@ fn not_of_extension(class: &str, oid: &str) -> String {
 /// Returns an expression for the grants of an object, sorted; what nobody ever granted is written out as the default
 /// it means, because a dump leaves a default away and a restore then has none stored. All privileges on a table are
 /// called so: version 17 has one more of them (`m`), and a snapshot may come back on a newer server.
-fn grants(column: &str, kind: char, owner: &str) -> String {
+pub(super) fn grants(column: &str, kind: char, owner: &str) -> String {
     let item = match kind {
         'r' => {
             "replace(g.item::text, CASE WHEN current_setting('server_version_num')::int >= 170000 \

@@ -38,7 +38,7 @@ impl PostgresDatabase {
             schema_only: false,
             only: Some(tables),
             scratch: true,
-            roles: fit.missing_roles.is_empty(),
+            roles: fit.roles(),
             same_cluster: fit.same_cluster,
         };
         let built = self.build(&build, progress).await;

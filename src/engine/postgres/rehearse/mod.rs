@@ -99,6 +99,7 @@ impl PostgresDatabase {
             tools: OnceCell::new(),
             is_copy: false,
             reaches_out: false,
+            acts_as: None,
         }
     }
 
@@ -120,7 +121,7 @@ impl PostgresDatabase {
             format!("CREATE DATABASE {} TEMPLATE {}{strategy}", identifier(&name), identifier(&template));
         outside.run("copying the scratch database", &create).await?;
         checkpoint::reached("the copy for a rehearsal is made");
-        if fit.missing_roles.is_empty() {
+        if fit.roles() {
             for statement in read_level(folder)?.replay(&identifier(&name)) {
                 match outside.run("giving the copy the properties of the database", &statement).await {
                     // Said by the proof already, which met the same.
@@ -133,7 +134,7 @@ impl PostgresDatabase {
         let place = server.place.clone();
         let id = DatabaseId { engine: EngineKind::Postgresql, place, name, system };
         let another = self.another(server.clone(), id, version, operation);
-        let copy = PostgresDatabase { is_copy: true, ..another };
+        let copy = PostgresDatabase { is_copy: true, acts_as: fit.acts_as, ..another };
         if level == ProofLevel::Schema {
             // A migration counts on its version rows, whatever else is empty.
             let rows = self.read_version_rows().await?;
