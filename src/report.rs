@@ -327,6 +327,9 @@ pub struct Check {
     /// What differs and may be the doing of other sessions, one sentence each.
     #[serde(default)]
     pub unsure: Vec<String>,
+    /// What changed without being named, and did on the copy as well, one sentence each.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub expected: Vec<String>,
 }
 
 /// One thing that verification holds against a change.

@@ -3,14 +3,14 @@
 //! It is asked for after the rehearsal, which says what is lost and how much of it, and before anything is published: a
 //! refusal leaves no backup of a change that never was. There is no answer for all, and `--yes` is none.
 
-use super::{Ports, Refusal, facts::Done};
+use super::{Ports, Refusal, facts::Done, judge};
 use crate::base::shell_word;
 use crate::engine::{self, RehearsalCopy};
 use crate::fingerprint::Inventory;
 use crate::history::Direction;
 use crate::journal::Operation;
 use crate::ledger::Ledger;
-use crate::plan::hazard::{self, AcceptedBy, Held, Weighed};
+use crate::plan::hazard::{self, AcceptedBy, Held, Unseen, Weighed};
 use crate::plan::{Accepted, Hazard, Plan};
 use crate::report::{Event, Failure, Step};
 use async_trait::async_trait;
@@ -113,6 +113,15 @@ async fn looked_at(
     Ok(Some(held.sampled(&asked, found)))
 }
 
+/// Returns the hazard of a plan that was not rehearsed, or not on the rows of the snapshot.
+pub(super) fn opaque(plan: &Plan, taken: &Inventory, unseen: Unseen) -> Option<Held> {
+    let tables = taken.catalog.tables.iter().collect();
+    // A partition is not named, and goes with its parent.
+    hazard::opaque(plan, &taken.fingerprint, unseen, &|touches, name| {
+        judge::is_touched(touches, &tables, name)
+    })
+}
+
 /// Returns what was accepted of these hazards, or refuses. Without hazards nobody is asked, and nothing is written.
 pub(super) async fn obtain(
     ports: &Ports<'_>,
@@ -169,10 +178,14 @@ fn with_commands(failure: Failure, plan: &Plan, consent: &Consent) -> Failure {
             next.insert(0, format!("ripcord rehearse --downgrade {}", shell_word(&plan.target)));
         }
         // A file that is applied already must stay as it is: there only the flag is left.
-        (Direction::Up, Some(script), Some(first)) => next.push(format!(
-            "or accept it where it is reviewed, in {}: -- ripcord:accept {first} \"why\"",
-            script.place
-        )),
+        (Direction::Up, Some(last), Some(_)) => next.extend(open.iter().map(|hazard| {
+            let own = plan.scripts.iter().find(|script| match hazard {
+                Hazard::Irreversible { revision } => script.revision == *revision,
+                _ => false,
+            });
+            let place = &own.unwrap_or(last).place;
+            format!("or accept it where it is reviewed, in {place}: -- ripcord:accept {hazard} \"why\"")
+        })),
         _ => {}
     }
     Failure { next, ..failure }

@@ -3,8 +3,9 @@
 //! The rule is simple because it must be trusted at three in the morning: what the migration names may change, the
 //! rest must not. Where other sessions can have written meanwhile, the rest is told apart by what the migration's own
 //! transactions wrote, and where even that is unknown the check says that it cannot tell. What the migration names is held
-//! against its rehearsal.
+//! against its rehearsal, and so is what the rehearsal saw it reach without a name.
 
+mod reached;
 mod rehearsed;
 
 #[cfg(test)]
@@ -44,7 +45,9 @@ pub fn judge(before: &Inventory, after: &Inventory, around: &Circumstances<'_>) 
     version_rows(around, &mut check);
     let tables: BTreeMap<&TableName, &Table> =
         before.catalog.tables.iter().chain(&after.catalog.tables).collect();
-    let untouched = |name: &TableName| !name.is_bookkeeping() && !is_touched(around.touches, &tables, name);
+    let unnamed = |name: &TableName| !name.is_bookkeeping() && !is_touched(around.touches, &tables, name);
+    let reached = reached::of(around, before, after, &unnamed);
+    let untouched = |name: &TableName| unnamed(name) && !reached.contains(name);
     let mut data = Vec::new();
     for (name, table) in check.comparison.differing().filter(|(name, _)| untouched(name)) {
         data.push((name.clone(), table.clone()));
@@ -52,14 +55,24 @@ pub fn judge(before: &Inventory, after: &Inventory, around: &Circumstances<'_>) 
     for (name, table) in data {
         blame(&name, &table, around, &mut check);
     }
-    schema(around.touches, &untouched, &mut check);
+    schema(around, &untouched, &mut check);
     if let Some(rehearsed) = &around.rehearsed {
-        rehearsed.hold(before, after, around, &untouched, &mut check);
+        rehearsed.tell(&reached, &mut check);
+        let scope = Scope { untouched: &untouched, reached: &reached };
+        rehearsed.hold(before, after, around, &scope, &mut check);
     }
     for finding in check.new_findings.iter().filter(|finding| finding.severity == Severity::Error) {
         check.wrong.push(wrong("new-finding", &finding.subject, &finding.detail));
     }
     check
+}
+
+/// Which tables are whose.
+struct Scope<'a> {
+    /// Neither named nor reached.
+    untouched: &'a dyn Fn(&TableName) -> bool,
+    /// Not named, and changed on the copy.
+    reached: &'a BTreeSet<TableName>,
 }
 
 fn version_rows(around: &Circumstances<'_>, check: &mut Check) {
@@ -114,22 +127,36 @@ fn describe(table: &TableComparison) -> String {
 
 /// Holds changes of the definition of tables against the migration that names neither them nor anything that the
 /// changed text speaks of (renaming a parent rewrites the foreign keys of its children).
-fn schema(touches: &Touches, untouched: &dyn Fn(&TableName) -> bool, check: &mut Check) {
-    let found: Vec<Wrong> = check
-        .catalog
-        .iter()
-        .filter(|change| {
-            let table = change.table.as_deref().and_then(TableName::parse);
-            table.is_some_and(|table| untouched(&table)) && !speaks_of_touched(touches, change)
-        })
+fn schema(around: &Circumstances<'_>, untouched: &dyn Fn(&TableName) -> bool, check: &mut Check) {
+    let found = check.catalog.iter().filter_map(|change| {
+        let table = change.table.as_deref().and_then(TableName::parse)?;
         // A table that is gone or new is held against the migration by its rows already.
-        .filter(|change| !change.subject.starts_with("table "))
-        .map(|change| {
-            wrong("untouched-table-schema", &change.subject, "its definition changed, no migration names it")
-        })
-        .collect();
-    check.wrong.extend(found);
+        let held = change.subject.starts_with("table ");
+        let ours = untouched(&table) && !held && !speaks_of_touched(around.touches, change);
+        ours.then(|| (change.subject.clone(), table))
+    });
+    for (subject, table) in found.collect::<Vec<_>>() {
+        // Whoever changes a definition locks the table, and keeps the lock until the commit.
+        let locks = around.applied.locks.as_ref();
+        let locked = locks.map(|locks| locks.get(&table).is_some_and(|mode| !WEAK.contains(&mode.as_str())));
+        let changed = "its definition changed, no migration names it";
+        match (around.others, locked) {
+            (OtherWrites::Nobody, _) | (_, Some(true)) => {
+                check.wrong.push(wrong("untouched-table-schema", &subject, changed));
+            }
+            (_, Some(false)) => {
+                check.unsure.push(format!("{subject}: {changed}; other sessions did that while the migration ran"));
+            }
+            (_, None) => check.unsure.push(format!(
+                "{subject}: {changed}; other sessions may have written while the migration ran, so it cannot be told \
+                 whether the migration did it"
+            )),
+        }
+    }
 }
+
+/// The locks of PostgreSQL under which no definition is changed.
+const WEAK: [&str; 3] = ["AccessShareLock", "RowShareLock", "RowExclusiveLock"];
 
 fn speaks_of_touched(touches: &Touches, change: &Change) -> bool {
     [&change.before, &change.after].into_iter().flatten().any(|text| mentions_any_word(touches, text))

@@ -14,8 +14,8 @@ use crate::engine::ProofLevel;
 use crate::history::Direction;
 use crate::journal::Operation;
 use crate::ledger::Ledger;
-use crate::plan::Plan;
 use crate::plan::hazard::{self, Held};
+use crate::plan::{Hazard, Plan};
 use crate::report::{Aftermath, Event, Failure, Kind, Report, Step};
 use serde::Serialize;
 use std::path::Path;
@@ -40,6 +40,15 @@ pub struct Rehearsed {
     pub hazards: Vec<Held>,
     /// The command that runs what was rehearsed and accepts these.
     pub command: String,
+}
+
+impl Rehearsed {
+    /// Tells whether something is lost for good, or nobody can say that nothing is, whether that was accepted or not.
+    pub fn may_lose(&self) -> bool {
+        let accepted = self.report.accepted.iter().map(|accepted| &accepted.held.hazard);
+        let mut all = self.hazards.iter().map(|held| &held.hazard).chain(accepted);
+        all.any(|hazard| *hazard == Hazard::Opaque) || self.ledger.as_ref().is_some_and(Ledger::loses)
+    }
 }
 
 /// Takes a snapshot, restores it, runs the migration there, back and there again on the copy, and draws up the ledger.
@@ -78,7 +87,11 @@ pub async fn rehearse(ports: &Ports<'_>, request: &RehearseRequest) -> Result<Re
 }
 
 fn run(request: &RehearseRequest, hazards: &[Held]) -> String {
-    let base = format!("ripcord {} {}", kind_of(request.direction).word(), shell_word(&request.target));
+    let mut base = format!("ripcord {} {}", kind_of(request.direction).word(), shell_word(&request.target));
+    if request.policy.proof == ProofLevel::Schema && !hazards.is_empty() {
+        // With rows another rehearsal would name other hazards.
+        base.push_str(" --proof schema");
+    }
     consent::command(&base, hazards.iter().map(|held| &held.hazard))
 }
 

@@ -9,7 +9,7 @@ use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
 use crate::ledger::{self, Ledger};
-use crate::plan::hazard;
+use crate::plan::hazard::Unseen;
 use crate::plan::{Accepted, Plan};
 use crate::report::{BackupFacts, Event, Failure, Kind, SalvageFacts, Step};
 use crate::runbook::RunbookFacts;
@@ -130,9 +130,18 @@ async fn agreed(
     taken: &Snapshot,
 ) -> Result<Given, Failure> {
     let (Some(plan), Some(consent)) = (purpose.plan, purpose.consent) else { return Ok(Given::default()) };
+    if let Some(foreseen) = rehearsal.map(|found| &found.foreseen).filter(|found| !found.wrong.is_empty()) {
+        // Before anybody is asked: what was accepted would be put back all the same.
+        let refusal = Refusal::Verification { count: foreseen.wrong.len() };
+        let check = Some(Box::new(foreseen.clone()));
+        return Err(Failure { check, ..failed(op, Step::Rehearse, refusal) });
+    }
     let found = match rehearsal {
         Some(rehearsal) => rehearsal.hazards.clone(),
-        None => hazard::opaque(plan, &ledger::folded(&taken.inventory).fingerprint).into_iter().collect(),
+        None => {
+            let seen = ledger::folded(&taken.inventory);
+            consent::opaque(plan, &seen, Unseen::Everything).into_iter().collect()
+        }
     };
     consent::obtain(ports, op, plan, consent, found).await
 }

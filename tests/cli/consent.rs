@@ -138,6 +138,34 @@ ALTER TABLE training_config RENAME COLUMN model_kind TO model_type;",
         follow(&sandbox, &next_of(&run)).expect_code(0);
     }
 
+    fn on_an_empty_copy_of_the_schema_nobody_saw_what_becomes_of_rows(db: &TestDatabase) {
+        let sandbox = with(db, "DELETE FROM scrap WHERE id = 1; UPDATE scrap SET word = 'gone'; DELETE FROM wide;", "SELECT 1;");
+        let run = refuses_to_lose(&sandbox, db, &["upgrade", "--proof", "schema"], "1 hazard is not accepted: opaque");
+        run.stderr_has("the rehearsal saw no rows, and DELETE in line ").stderr_has("can reach what it does not name: ");
+        let run = sandbox.ripcord(&["rehearse", "--proof", "schema", "--deny", "loss"]);
+        run.expect_code(3).stdout_has("\nhazard     opaque: ").stdout_has("accept     ripcord upgrade head --proof schema --accept opaque\n");
+        sandbox.ripcord(&["upgrade", "--proof", "schema", "--accept", "opaque"]).expect_code(0);
+        assert_eq!(db.query("SELECT word FROM scrap;"), "gone");
+    }
+
+    fn what_an_empty_copy_of_the_schema_can_judge_is_not_opaque(db: &TestDatabase) {
+        let sandbox = with(db, "ALTER TABLE scrap ADD COLUMN more TEXT; CREATE INDEX i ON wide (v);", "DROP INDEX i; ALTER TABLE scrap DROP COLUMN more;");
+        sandbox.ripcord(&["rehearse", "--proof", "schema", "--deny", "loss"]).expect_code(0).stdout_lacks("opaque");
+        sandbox.ripcord(&["upgrade", "--proof", "schema"]).expect_code(0);
+    }
+
+    fn without_a_rehearsal_what_can_reach_unnamed_tables_is_opaque(db: &TestDatabase) {
+        let sandbox = with(db, "INSERT INTO empty_one VALUES (1, 'a');", "DELETE FROM empty_one;");
+        let run = refuses_to_lose(&sandbox, db, &["upgrade", "--no-rehearsal"], "1 hazard is not accepted: opaque");
+        run.stderr_has("nothing was rehearsed, and INSERT in line ").stderr_has("scrap, ");
+    }
+
+    fn a_refusal_names_every_hazard_for_the_file(db: &TestDatabase) {
+        let sandbox = with(db, "DROP TABLE scrap; DELETE FROM training_metric WHERE step = 1;", "SELECT 1;");
+        let run = refuses_to_lose(&sandbox, db, &["upgrade"], "2 hazards are not accepted");
+        run.stderr_has("-- ripcord:accept drops-table:scrap \"why\"\n").stderr_has("-- ripcord:accept deletes-rows:training_metric \"why\"\n");
+    }
+
     fn without_a_rehearsal_everything_that_is_named_and_holds_rows_is_opaque(db: &TestDatabase) {
         let sandbox = with(db, "ALTER TABLE scrap ADD COLUMN more TEXT;", "ALTER TABLE scrap DROP COLUMN more;");
         for flags in [&["--no-rehearsal"][..], &["--proof", "none"]] {

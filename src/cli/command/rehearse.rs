@@ -20,9 +20,8 @@ pub(super) async fn run(context: &Context<'_>, args: &Rehearse) -> Result<Ending
     let request = RehearseRequest { direction, target, policy: policy(context, args.proof) };
     let assembled = context.assemble_with(direction == Direction::Up).await?;
     let rehearsed = rehearse::rehearse(&assembled.ports(), &request).await?;
-    let loses = rehearsed.ledger.as_ref().is_some_and(|ledger| ledger.loses());
     let exit = match args.deny {
-        Some(Deny::Loss) if loses => ExitCode::Refused,
+        Some(Deny::Loss) if rehearsed.may_lose() => ExitCode::Refused,
         _ => ExitCode::Done,
     };
     Ok(Ending { exit, ..Ending::rehearsed(&rehearsed, context.output) })

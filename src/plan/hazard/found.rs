@@ -2,9 +2,7 @@
 
 use super::Hazard;
 use crate::catalog::EngineKind;
-use crate::fingerprint::Fingerprint;
 use crate::ledger::{Ledger, Loss, LossKind};
-use crate::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 /// A hazard and what it holds.
@@ -26,7 +24,7 @@ pub struct Held {
 }
 
 impl Held {
-    fn new(hazard: Hazard, count: Option<u64>, detail: Option<String>) -> Self {
+    pub(super) fn new(hazard: Hazard, count: Option<u64>, detail: Option<String>) -> Self {
         Self { hazard, count, bytes: None, examples: Vec::new(), detail }
     }
 
@@ -70,22 +68,4 @@ pub(super) fn of_loss(loss: &Loss) -> Option<Hazard> {
         LossKind::Values if loss.retyped.is_some() => Hazard::NarrowsType { table, column: column? },
         LossKind::Values => Hazard::OverwritesValues { table, column: column? },
     })
-}
-
-/// Returns the hazard of a plan that nobody rehearsed: there are statements, and rows in tables that they name.
-pub fn opaque(plan: &Plan, before: &Fingerprint) -> Option<Held> {
-    if plan.scripts.iter().all(|script| script.statements.is_empty()) {
-        return None;
-    }
-    let touches = plan.touches();
-    let named = before.tables.iter();
-    let named =
-        named.filter(|(name, table)| table.rows > 0 && !name.is_bookkeeping() && touches.mentions(name));
-    let (names, rows): (Vec<String>, Vec<u64>) =
-        named.map(|(name, table)| (name.to_string(), table.rows)).unzip();
-    if names.is_empty() {
-        return None;
-    }
-    let detail = format!("nothing was rehearsed, and the migration names {}", names.join(", "));
-    Some(Held::new(Hazard::Opaque, Some(rows.iter().sum()), Some(detail)))
 }

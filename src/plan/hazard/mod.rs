@@ -5,14 +5,16 @@
 
 mod found;
 mod name;
+mod opaque;
 mod sample;
 mod weigh;
 
 #[cfg(test)]
 mod tests;
 
-pub use found::{Held, hazards, opaque};
+pub use found::{Held, hazards};
 pub use name::HazardError;
+pub use opaque::{Unseen, opaque};
 pub use sample::{EXAMPLES, SHOWN_CHARACTERS, Sample, Sampled, Which, sample};
 pub use weigh::{Accept, Accepted, AcceptedBy, Weighed, weigh};
 
@@ -37,7 +39,7 @@ pub enum Hazard {
     DeletesRows { table: TableName },
     /// A revision has no way back, or its way back failed on the copy.
     Irreversible { revision: RevisionId },
-    /// Nothing was rehearsed, so nobody knows what is lost.
+    /// Nothing was rehearsed, or not with rows, so nobody knows what is lost.
     Opaque,
 }
 

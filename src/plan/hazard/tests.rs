@@ -1,8 +1,7 @@
 use super::*;
-use crate::fingerprint::{Fingerprint, TableFingerprint};
 use crate::history::Direction;
 use crate::ledger::{Again, Irreversible, Ledger, Loss, LossKind, Retyped};
-use crate::plan::{Plan, Script, Statement, Touches, TransactionMode};
+use crate::plan::{Script, TransactionMode};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Hazard {
@@ -194,36 +193,6 @@ fn a_revision_without_a_way_back_is_a_hazard_whatever_it_holds() {
     let found = hazards(&found, EngineKind::Sqlite);
     assert_eq!(names(&found), ["irreversible:aa", "irreversible:bb"]);
     assert_eq!(found[0].detail.as_deref(), Some("it merges"));
-}
-
-#[test]
-fn what_nobody_rehearsed_is_opaque_where_it_names_rows() {
-    let statement = |names: &[&str]| Statement {
-        text: String::new(),
-        line: 1,
-        sha256: String::new(),
-        touches: Touches::Names(names.iter().map(ToString::to_string).collect()),
-    };
-    let plan = |statements| Plan {
-        direction: Direction::Up,
-        target: "head".into(),
-        from: Vec::new(),
-        to: Vec::new(),
-        schema: None,
-        scripts: vec![Script { statements, ..script(&[]) }],
-        accepted: Vec::new(),
-    };
-    let mut before = Fingerprint::new();
-    for (name, rows) in [("full", 3), ("other", 4), ("empty", 0), ("alembic_version", 1)] {
-        before
-            .tables
-            .insert(TableName::plain(name), TableFingerprint { rows, ..TableFingerprint::default() });
-    }
-    let found = |names: &[&str]| opaque(&plan(vec![statement(names)]), &before).map(|held| held.count);
-    assert_eq!(found(&["full"]), Some(Some(3)));
-    assert_eq!(found(&["full", "other"]), Some(Some(7)));
-    assert_eq!(found(&["empty", "alembic_version", "new"]), None);
-    assert_eq!(opaque(&plan(Vec::new()), &before), None, "without statements nothing can be lost");
 }
 
 #[test]

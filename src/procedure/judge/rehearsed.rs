@@ -2,7 +2,7 @@
 //! kept must hold what it held, and where nothing but the migration can have had a hand in it, all rows must be those of
 //! the copy.
 
-use super::{Circumstances, wrong};
+use super::{Circumstances, Scope, wrong};
 use crate::catalog::{Catalog, Change, Table, TableName, diff};
 use crate::engine::OtherWrites;
 use crate::fingerprint::{ColumnVerdict, Inventory, TableComparison, TableVerdict, compare};
@@ -70,9 +70,10 @@ impl Rehearsed<'_> {
         before: &Inventory,
         after: &Inventory,
         around: &Circumstances<'_>,
-        untouched: &dyn Fn(&TableName) -> bool,
+        scope: &Scope<'_>,
         check: &mut Check,
     ) {
+        let untouched = scope.untouched;
         self.definitions(before, after, around, untouched, check);
         // On an empty copy nothing was seen of rows.
         if !self.ledger.rows_seen {
@@ -87,7 +88,7 @@ impl Rehearsed<'_> {
         let compared = compare(&end.fingerprint, &after.fingerprint);
         let differing = compared.differing().filter(|(name, _)| !name.is_bookkeeping() && !untouched(name));
         for (name, table) in differing.filter(|(name, _)| !moved.contains_key(*name)) {
-            self.rows(name, table, after, around, check);
+            self.rows(name, table, after, (around, scope), check);
         }
     }
 
@@ -101,8 +102,10 @@ impl Rehearsed<'_> {
         check: &mut Check,
     ) {
         let known: BTreeSet<String> = check.wrong.iter().map(|wrong| wrong.subject.clone()).collect();
+        let doubted = check.unsure.clone();
         for (change, detail) in self.other_definitions(before, after) {
-            if known.contains(&change.subject) {
+            let is_doubted = |told: &String| told.starts_with(&format!("{}: ", change.subject));
+            if known.contains(&change.subject) || doubted.iter().any(is_doubted) {
                 continue;
             }
             let table = change.table.as_deref().and_then(TableName::parse);
@@ -183,9 +186,10 @@ impl Rehearsed<'_> {
         name: &TableName,
         table: &TableComparison,
         after: &Inventory,
-        around: &Circumstances<'_>,
+        (around, scope): (&Circumstances<'_>, &Scope<'_>),
         check: &mut Check,
     ) {
+        let reached = scope.reached.contains(name);
         if table.verdict != TableVerdict::Changed {
             // That it is there or not is said by the definitions.
             return;
@@ -196,7 +200,8 @@ impl Rehearsed<'_> {
                 let named = format!("{name}.");
                 differs.iter().any(|what| what.starts_with(&named) || *what == format!("rows of {name}"))
             }
-            Again::Failed { .. } | Again::NotRun => true,
+            // Of what the migration does not even name, more must be known than that nothing is.
+            Again::Failed { .. } | Again::NotRun => !reached,
         };
         match (table.rows_before, table.rows_after) {
             (Some(rehearsed), Some(real)) if real < rehearsed && !self.deletes_by_chance(name) => {
@@ -209,7 +214,9 @@ impl Rehearsed<'_> {
             _ if of_chance => {}
             _ => {
                 let what = "it holds other rows or values than at the end of the rehearsal";
-                if *around.others == OtherWrites::Nobody && self.may_vary(name, after, around) {
+                if *around.others == OtherWrites::Nobody
+                    && self.may_vary((!reached).then_some(name), after, around)
+                {
                     check.unsure.push(format!(
                         "{name}: {what}; they may depend on the time, on chance or on an order"
                     ));
@@ -227,16 +234,18 @@ impl Rehearsed<'_> {
         }
     }
 
-    /// Tells whether anything that the migration says, or that fires in the table, can write something else each time.
-    fn may_vary(&self, name: &TableName, after: &Inventory, around: &Circumstances<'_>) -> bool {
+    /// Tells whether anything that the migration says, or that fires in the table, can write something else each time; in
+    /// any table where none is named: what reaches one sideways fires elsewhere.
+    fn may_vary(&self, name: Option<&TableName>, after: &Inventory, around: &Circumstances<'_>) -> bool {
         if VARYING.iter().any(|word| around.touches.mentions(&TableName::plain(*word))) {
             return true;
         }
-        let table = after.catalog.tables.get(name);
+        let tables =
+            || after.catalog.tables.iter().filter(|(table, _)| name.is_none_or(|name| name == *table));
         let programs = after.catalog.objects.values().filter(|object| object.kind.contains("function"));
         let programs = programs.map(|object| object.definition.clone());
-        let fires = table.is_some_and(|table| !table.triggers.is_empty());
-        let texts = table.into_iter().flat_map(words_of).chain(programs.filter(|_| fires));
+        let fires = name.is_none() || tables().any(|(_, table)| !table.triggers.is_empty());
+        let texts = tables().flat_map(|(_, table)| words_of(table)).chain(programs.filter(|_| fires));
         texts.into_iter().any(|text| has_varying_word(&text))
     }
 }

@@ -292,3 +292,71 @@ fn a_definition_that_did_not_end_as_rehearsed_is_wrong() {
     let check = held(&before, &other, &[], &somebody());
     assert_eq!((codes(&check).len(), check.unsure.len()), (0, 1), "it may be of somebody else: {check:?}");
 }
+
+#[test]
+fn a_definition_that_others_may_have_changed_is_told_apart_by_the_locks_of_the_migration() {
+    let before = inventory(&[("orders", 5)]);
+    let mut after = before.clone();
+    let table = after.catalog.tables.get_mut(&TableName::plain("orders")).expect("there");
+    table.constraints.insert("fk".into(), "CHECK (amount > 0)".into());
+    let held = |mode: Option<&str>| {
+        let mode = mode.map(|mode| (TableName::plain("orders"), mode.to_string()));
+        Applied { locks: Some(mode.into_iter().collect()), ..Applied::default() }
+    };
+    for weak in [None, Some("RowExclusiveLock")] {
+        let check = judged(&before, &after, &held(weak), &somebody());
+        assert_eq!((codes(&check).len(), check.unsure.len()), (0, 1));
+        assert!(check.unsure[0].contains("other sessions did that"), "{:?}", check.unsure);
+    }
+    let check = judged(&before, &after, &held(Some("AccessExclusiveLock")), &somebody());
+    assert_eq!(codes(&check), ["untouched-table-schema"]);
+    let check = judged(&before, &after, &Applied::default(), &OtherWrites::Unknown("a reason".into()));
+    assert_eq!((codes(&check).len(), check.unsure.len()), (0, 1));
+    assert!(check.unsure[0].contains("it cannot be told"), "{:?}", check.unsure);
+}
+
+/// Judges a real run whose migration names nothing against a rehearsal that ended like this.
+fn after_rehearsal(before: &Inventory, end: &Inventory, after: &Inventory, keeps_end: bool) -> Check {
+    let nothing = crate::ledger::Answers::new();
+    let ledger = crate::ledger::draw_up(crate::ledger::Seen {
+        direction: crate::history::Direction::Up,
+        from: &[],
+        to: &[],
+        rows_seen: true,
+        unseen: Vec::new(),
+        before,
+        there: end,
+        rows: &nothing,
+        back: None,
+        again: None,
+        back_failed: None,
+        back_failed_at: None,
+        empty: Vec::new(),
+        irreversible: Vec::new(),
+        revisions: Vec::new(),
+        ways_back: Vec::new(),
+    });
+    let touches = names(&[]);
+    let around = Circumstances {
+        touches: &touches,
+        applied: &Applied::default(),
+        others: &OtherWrites::Nobody,
+        rows_expected: &[],
+        rows_found: &[],
+        rehearsed: Some(Rehearsed { ledger: &ledger, copy: keeps_end.then_some((&before.catalog, end)) }),
+    };
+    judge(before, after, &around)
+}
+
+#[test]
+fn what_changed_on_the_copy_as_well_is_expected_and_nothing_more() {
+    let (two, three, four) = (users(7), inventory(&[("users", 3)]), inventory(&[("users", 4)]));
+    for keeps_end in [true, false] {
+        let check = after_rehearsal(&two, &three, &three, keeps_end);
+        assert_eq!((codes(&check).len(), check.unsure.len(), check.expected.len()), (0, 0, 1), "{check:?}");
+        assert!(check.expected[0].starts_with("changed on the copy as well: table users, "), "{check:?}");
+    }
+    assert_eq!(codes(&after_rehearsal(&two, &three, &four, true)), ["not-as-rehearsed"]);
+    assert_eq!(codes(&after_rehearsal(&two, &three, &four, false)), ["untouched-table-changed"]);
+    assert_eq!(codes(&after_rehearsal(&two, &two, &three, true)), ["untouched-table-changed"]);
+}

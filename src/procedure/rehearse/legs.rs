@@ -4,16 +4,16 @@
 //! is gone when it ends, however it ends.
 
 use super::super::facts::Done;
-use super::super::{Ports, Refusal, Rehearsed, consent, refused, salvage, settle};
+use super::super::{Circumstances, Ports, Refusal, Rehearsed, consent, judge, refused, salvage, settle};
 use crate::catalog::Catalog;
-use crate::engine::{Bookkeeping, Proof, RehearsalCopy, Snapshot};
+use crate::engine::{Applied, Bookkeeping, OtherWrites, Proof, RehearsalCopy, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Operation, ScriptLog};
 use crate::ledger::{self, Answers, Keep, Ledger, Run, Seen, WayBack};
-use crate::plan::hazard::Held;
+use crate::plan::hazard::{Held, Unseen};
 use crate::plan::{self, Plan};
-use crate::report::{Failure, Step};
+use crate::report::{Check, Failure, Step};
 use crate::runner::{MigrationRunner, Reverse};
 use crate::tabular::Sidecar;
 use std::path::Path;
@@ -33,6 +33,8 @@ pub(in crate::procedure) struct Rehearsal {
     pub end: Inventory,
     /// What was kept of what would be lost.
     pub salvage: Vec<Sidecar>,
+    /// What verification would hold against the migration if it ended as it did on the copy.
+    pub foreseen: Check,
 }
 
 impl Rehearsal {
@@ -159,7 +161,10 @@ async fn there_and_back(
     let now = Some(returned.map_or(arrived.as_ref(), |(inventory, _)| inventory)).filter(|_| stands);
     let lost = drawn(None, None);
     let seen = ledger::folded(&taken.inventory);
-    let hazards = consent::held(ports, copy, &lost, &seen, now).await.map_err(refused)?;
+    let mut hazards = consent::held(ports, copy, &lost, &seen, now).await.map_err(refused)?;
+    if !rows_seen {
+        hazards.extend(consent::opaque(plan, &seen, Unseen::Rows));
+    }
 
     let (mut again, mut again_failed) = (None, None);
     if back.is_some() {
@@ -170,7 +175,22 @@ async fn there_and_back(
     let ended_again = ended_again.as_deref().map(Ok);
     let ledger = drawn(ended_again.or(again_failed.map(Err)), again.as_ref());
     drop((began, arrived));
-    Ok(Rehearsal { ledger, hazards, beginning: before.catalog, end: there.inventory, salvage })
+    let foreseen = foreseen(plan, &before, &there.inventory, &ledger);
+    Ok(Rehearsal { ledger, hazards, beginning: before.catalog, end: there.inventory, salvage, foreseen })
+}
+
+/// Judges the end of the way there as the real run will be judged: what can be known now must not be found out with the
+/// live database.
+fn foreseen(plan: &Plan, before: &Inventory, there: &Inventory, ledger: &Ledger) -> Check {
+    let around = Circumstances {
+        touches: &plan.touches(),
+        applied: &Applied::nothing(),
+        others: &OtherWrites::Nobody,
+        rows_expected: &plan.to,
+        rows_found: &plan.to,
+        rehearsed: Some(Rehearsed { ledger, copy: Some((&before.catalog, there)) }),
+    };
+    judge(before, there, &around)
 }
 
 /// Returns what must be kept. Where a way back broke off in between, what is there now is not to be compared with.

@@ -97,6 +97,18 @@ fn a_rebuild_that_cascades_into_children_is_in_the_ledger() {
 }
 
 #[test]
+fn a_rebuild_that_cascades_into_children_is_refused_before_anything_is_touched_and_runs_once_accepted() {
+    let db = TestDatabase::sqlite();
+    let sandbox = with_children(&db);
+    refuses(&sandbox, &db, &["upgrade"], 3, "1 hazard is not accepted: deletes-rows:member");
+    let run = sandbox.ripcord(&["upgrade", "--accept", "deletes-rows:member"]);
+    run.expect_code(0).stdout_has(
+        "changed on the copy as well: table member, 3 rows deleted by what the migration sets off",
+    );
+    assert_eq!((db.version().as_str(), db.query("SELECT count(*) FROM member;").as_str()), (NEXT, "0"));
+}
+
+#[test]
 fn a_rebuild_that_cascades_into_children_is_found_without_a_rehearsal_and_put_back() {
     let db = TestDatabase::sqlite();
     let sandbox = with_children(&db);
