@@ -4,7 +4,7 @@
 use crate::catalog::{Change, DatabaseId, Finding, TableName};
 use crate::fingerprint::Comparison;
 use crate::history::RevisionId;
-use crate::ledger::{Conflict, Merged, SalvageKind};
+use crate::ledger::{Conflict, Ledger, Merged, SalvageKind};
 use crate::plan::{Accepted, Plan};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -237,6 +237,9 @@ pub struct Report {
     pub backup: Option<BackupFacts>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
+    /// What the rehearsal saw, where the way back does not bring everything back or a second run failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Box<Ledger>>,
     /// What was merged back, if anything was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeFacts>,

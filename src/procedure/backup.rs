@@ -28,6 +28,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
         backup: Some(saved.facts()),
         check: None,
         merge: None,
+        ledger: None,
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

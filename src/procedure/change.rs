@@ -1,9 +1,10 @@
 //! The guarded change: an upgrade or a downgrade that keeps a proven way back.
 
-use super::consent::{Consent, Given};
+use super::consent::Consent;
+use super::snapshot::Saved;
 use super::{
-    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, kind_of, merge, refused, salvage, settle, snapshot,
-    verify,
+    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, kind_of, merge, refused, salvage, settle,
+    snapshot, verify, way_back,
 };
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
@@ -138,7 +139,7 @@ async fn guarded(
             let note = late.map(|files| backup.salvage.extend(files)).err();
             let verify::Verified { after, check } = verified;
             let ended = merge::after_downgrade(ports, op, plan, &saved, after, request.merge).await?;
-            let mut report = finish(ports, op, request, plan, (backup, &saved.given), (ended, check)).await?;
+            let mut report = finish(ports, op, request, plan, (backup, &saved), (ended, check)).await?;
             report.notes.extend(note);
             report.notes.extend(doomed::kept(&applied));
             Ok(report)
@@ -189,7 +190,7 @@ async fn finish(
     op: &mut Operation,
     request: &ChangeRequest,
     plan: &Plan,
-    (backup, given): (BackupFacts, &Given),
+    (backup, saved): (BackupFacts, &Saved),
     (ended, check): (merge::After, Check),
 ) -> Result<Report, Failure> {
     let after = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
@@ -199,6 +200,8 @@ async fn finish(
         Ok::<_, crate::store::Error>(())
     };
     op.step(Step::Finish, keep).await?;
+    let ledger = saved.rehearsal.as_ref().map(|rehearsal| &rehearsal.ledger);
+    let done = way_back::Done { plan, backup: &backup, given: &saved.given, ledger };
     Ok(Report {
         operation: Some(op.id().to_string()),
         kind: kind_of(request.direction),
@@ -206,35 +209,15 @@ async fn finish(
         aftermath: Aftermath::Changed,
         from: plan.from.clone(),
         to: plan.to.clone(),
-        undo: Some(undo(plan, &backup, given)),
-        notes: notes(plan, &backup, given, &check).into_iter().chain(ended.notes).chain(waiting).collect(),
+        undo: Some(done.undo()),
+        notes: done.notes(&check).into_iter().chain(ended.notes).chain(waiting).collect(),
+        ledger: done.told(),
         backup: Some(backup),
         check: Some(check),
         merge: ended.merge,
         restored: Vec::new(),
-        accepted: given.accepted.clone(),
+        accepted: saved.given.accepted.clone(),
     })
-}
-
-/// The command that undoes a change: an upgrade is undone by its downgrade, which keeps the rows written since; a
-/// downgrade by its snapshot, because an upgrade would not bring back what it dropped. So is an upgrade without a way
-/// back.
-fn undo(plan: &Plan, backup: &BackupFacts, given: &Given) -> String {
-    match (plan.direction, plan.from.as_slice()) {
-        _ if given.is_irreversible() => format!("ripcord restore {}", backup.id),
-        (Direction::Up, []) => "ripcord downgrade base".to_string(),
-        (Direction::Up, [row]) => format!("ripcord downgrade {row}"),
-        _ => format!("ripcord restore {}", backup.id),
-    }
-}
-
-fn notes(plan: &Plan, backup: &BackupFacts, given: &Given, check: &Check) -> Vec<String> {
-    let mut notes = check.unsure.clone();
-    notes.extend(given.notes());
-    if plan.direction == Direction::Up && plan.from.len() < 2 && !given.is_irreversible() {
-        notes.push(format!("to put everything back as it was before: ripcord restore {}", backup.id));
-    }
-    notes
 }
 
 fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
@@ -248,6 +231,7 @@ fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
         backup: None,
         check: None,
         merge: None,
+        ledger: None,
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

@@ -483,6 +483,7 @@ fn report(
         check: None,
         accepted: Vec::new(),
         merge,
+        ledger: None,
         restored: Vec::new(),
         undo: None,
         notes: Vec::new(),

@@ -23,6 +23,7 @@ mod settle;
 mod snapshot;
 pub mod stamp;
 pub mod verify;
+mod way_back;
 
 #[cfg(test)]
 mod faults;

@@ -388,6 +388,7 @@ fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
         backup: None,
         check: None,
         merge: None,
+        ledger: None,
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

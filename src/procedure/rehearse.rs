@@ -135,6 +135,7 @@ fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
         backup: None,
         check: None,
         merge: None,
+        ledger: None,
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

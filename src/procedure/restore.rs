@@ -140,6 +140,7 @@ async fn put_in_place(
         backup: saved,
         check: None,
         merge: None,
+        ledger: None,
         restored: Vec::new(),
         accepted: Vec::new(),
         notes: notes(&swapped, &written.what),

@@ -311,6 +311,7 @@ fn report(ports: &Ports<'_>, operation: &str, rows: &[crate::history::RevisionId
         check: None,
         accepted: Vec::new(),
         merge: None,
+        ledger: None,
         restored: Vec::new(),
         undo: None,
         notes: Vec::new(),

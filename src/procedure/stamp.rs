@@ -226,6 +226,7 @@ fn report(ports: &Ports<'_>, wanted: &Rewrite, aftermath: Aftermath, operation: 
         backup: None,
         check: None,
         merge: None,
+        ledger: None,
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

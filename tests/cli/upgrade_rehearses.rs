@@ -42,6 +42,19 @@ both_engines! {
         sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
     }
 
+    fn a_way_back_that_does_not_lead_back_is_told_and_is_not_the_undo(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        db.execute("CREATE INDEX quick ON training_config (epochs);");
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], "ALTER TABLE training_config ADD COLUMN z INTEGER; DROP INDEX quick;", "SELECT 1;");
+        let run = sandbox.ripcord(&["upgrade"]);
+        run.expect_code(0)
+            .stdout_has("not back   index ").stdout_has("quick is gone for good\n").stdout_has("training_config.z stays\n")
+            .stdout_has("again      after there and back, a second run failed: ")
+            .stdout_has("note       the downgrade keeps what is written since, and does not bring everything back: ripcord downgrade");
+        let backup = name_of(&sandbox.backups().pop().unwrap());
+        assert_eq!(undo_of(&run), ["restore", backup.as_str()], "{run}");
+    }
+
     fn one_restore_serves_proof_and_rehearsal(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.logging_tool("pg_restore");
@@ -119,7 +132,7 @@ mod postgres {
                 // From 16 on a role that is made becomes a member of its maker's at once.
                 .stderr_has("roles, which all databases of the server share");
             assert_eq!(roles(), before, "the rehearsal reached beyond its copy");
-            let run = sandbox.ripcord(&["upgrade"]);
+            let run = sandbox.ripcord(&["upgrade", "--accept", "opaque"]);
             run.expect_code(0).stderr_has("nobody knows beforehand what it loses");
             assert_eq!(roles(), format!("{}\n", number + 1));
             leaves_nothing_behind(&sandbox, &db);

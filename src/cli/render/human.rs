@@ -115,6 +115,8 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
     if let Some(merge) = &report.merge {
         lines.extend(super::merge::lines(merge, output));
     }
+    // What the rehearsal saw of the way back decides how the change is undone.
+    lines.extend(report.ledger.iter().flat_map(|ledger| super::ledger::way_back(ledger, output)));
     lines.push(format!("{:<10} {}", output.paint("32", "done"), end_state(report)));
     if let Some(backup) = &report.backup {
         let proven = if backup.proven {
@@ -194,10 +196,12 @@ pub(super) fn changes(check: &Check, verbose: bool) -> Vec<String> {
             let (before, after) = (table.rows_before.unwrap_or(0), table.rows_after.unwrap_or(0));
             lines.push(format!("  rows     {name}: {before} -> {after}"));
         }
+        // With rows more or less the digest of every column is another one, which says nothing of values.
+        let same_number = table.rows_before == table.rows_after;
         let changed: Vec<&str> = table
             .columns
             .iter()
-            .filter(|(_, verdict)| **verdict == ColumnVerdict::Changed)
+            .filter(|(_, verdict)| **verdict == ColumnVerdict::Changed && same_number)
             .map(|(column, _)| column.as_str())
             .collect();
         if !changed.is_empty() {

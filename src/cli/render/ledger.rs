@@ -77,6 +77,11 @@ fn counted(count: Option<u64>, noun: &str) -> String {
     }
 }
 
+fn differing(count: Option<u64>) -> String {
+    let verb = if count == Some(1) { "differs" } else { "differ" };
+    format!("{} {verb}", counted(count, "value"))
+}
+
 /// What became of one table, without what stands above already.
 fn table(entry: &TableEntry, verbose: bool) -> Vec<String> {
     let name = &entry.table;
@@ -137,7 +142,7 @@ fn column(name: &str, fate: &Fate) -> Option<String> {
     }
 }
 
-fn way_back(ledger: &Ledger, output: &Output) -> Vec<String> {
+pub(super) fn way_back(ledger: &Ledger, output: &Output) -> Vec<String> {
     let warn = |word: &str, text: String| format!("{} {text}", output.paint("33", &format!("{word:<10}")));
     let mut lines: Vec<String> = ledger
         .irreversible
@@ -176,10 +181,10 @@ fn dishonest(found: &Dishonest) -> String {
     match found {
         Dishonest::Empty { revision } => format!("the downgrade of {revision} is empty, its upgrade is not"),
         Dishonest::WithoutData { column, count } => {
-            format!("column {column} is created again without its data ({} differ)", counted(*count, "value"))
+            format!("column {column} is created again without its data ({})", differing(*count))
         }
         Dishonest::OtherValues { column, count } => {
-            format!("column {column} does not get its old values back ({} differ)", counted(*count, "value"))
+            format!("column {column} does not get its old values back ({})", differing(*count))
         }
         Dishonest::WithoutTable { table, count } => {
             format!("table {table} is not created again ({})", counted(*count, "row"))
