@@ -1,4 +1,4 @@
-//! The wish to stop, handed from Ctrl-C or SIGTERM down to every loop that can take long.
+//! The wish to stop, handed from Ctrl-C, SIGTERM or SIGHUP down to every loop that can take long.
 //!
 //! Cancelling never aborts anything by itself: the work that is under way looks at the flag (blocking loops)
 //! or waits for it (async code) where stopping is safe, and says what state it left behind.
@@ -45,6 +45,18 @@ impl Cancel {
 impl Default for Cancel {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Tells whether whoever started this process wants it to outlive the terminal, as nohup(1) does. Listening for the signal
+/// would end that, so it is asked before.
+pub fn ignores_hangup() -> bool {
+    let mut found = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action nothing is changed; the old one is written into `found`, which outlives the call and of
+    // which all zeroes are a valid value.
+    unsafe {
+        libc::sigaction(libc::SIGHUP, std::ptr::null(), found.as_mut_ptr()) == 0
+            && found.assume_init().sa_sigaction == libc::SIG_IGN
     }
 }
 

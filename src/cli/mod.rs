@@ -8,7 +8,7 @@ mod wiring;
 
 pub use exit_code::ExitCode;
 
-use crate::base::{Cancel, checkpoint};
+use crate::base::{Cancel, cancel, checkpoint};
 use args::Cli;
 use clap::Parser;
 use render::Output;
@@ -36,7 +36,8 @@ async fn run(cli: &Cli, output: &Output) -> ExitCode {
     output.end(cli, outcome)
 }
 
-/// Makes Ctrl-C and SIGTERM an input: the step that is under way is asked to stop and says what it left behind.
+/// Makes Ctrl-C, SIGTERM and the end of the terminal an input: the step that is under way is asked to stop and says what
+/// it left behind.
 async fn heed_signals(cancel: Cancel, output: Output) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut interrupt), Ok(mut terminate)) =
@@ -44,10 +45,17 @@ async fn heed_signals(cancel: Cancel, output: Output) {
     else {
         return;
     };
+    // Under nohup(1) it is to go on.
+    let mut hangup = if cancel::ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
+    let mut hung_up = async || match &mut hangup {
+        Some(hangup) => hangup.recv().await,
+        None => std::future::pending().await,
+    };
     loop {
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            _ = hung_up() => {}
         }
         output.stopping();
         cancel.cancel();

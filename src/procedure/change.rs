@@ -3,8 +3,8 @@
 use super::consent::Consent;
 use super::snapshot::Saved;
 use super::{
-    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, kind_of, merge, refused, salvage, settle,
-    snapshot, verify, way_back,
+    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, kind_of, merge, refused, salvage, settle, snapshot,
+    verify, way_back,
 };
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};

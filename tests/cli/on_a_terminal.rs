@@ -5,27 +5,42 @@ use std::process::Command;
 use crate::promise::*;
 use crate::support::*;
 
-/// Runs ripcord on a terminal of its own and types an answer; returns everything the terminal showed.
-pub fn typed(sandbox: &Sandbox, arguments: &[&str], answer: &str) -> (i32, String) {
+/// Runs ripcord on a terminal of its own and answers each question with the next line; returns everything the terminal
+/// showed.
+pub fn typed(sandbox: &Sandbox, arguments: &[&str], answers: &str) -> (i32, String) {
+    typed_ahead(sandbox, arguments, "", answers)
+}
+
+/// The same, with something that is typed before anybody is asked.
+pub fn typed_ahead(sandbox: &Sandbox, arguments: &[&str], ahead: &str, answers: &str) -> (i32, String) {
     // script(1) makes the terminal; its own environment is that of the sandbox.
     let mut line = vec![ripcord_binary().display().to_string()];
     line.extend(arguments.iter().map(|argument| format!("'{argument}'")));
     let mut command = sandbox.command(find("script").expect("util-linux is installed"));
     command.env("SHELL", "/bin/sh").args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
-    let output = feed(&mut command, answer);
-    (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned())
+    feed(&mut command, ahead, answers)
 }
 
-fn feed(command: &mut Command, answer: &str) -> std::process::Output {
-    use std::io::Write;
+fn feed(command: &mut Command, ahead: &str, answers: &str) -> (i32, String) {
+    use std::io::{Read, Write};
     use std::process::Stdio;
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut input = child.stdin.take().unwrap();
     // The end of the input would be typed as the end of a session, so the pipe stays open until the end.
-    input.write_all(answer.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let mut output = child.stdout.take().unwrap();
+    input.write_all(ahead.as_bytes()).unwrap();
+    let (mut shown, mut asked, mut part) = (String::new(), 0, [0; 4096]);
+    let mut answers = answers.split_inclusive('\n');
+    while let Ok(count @ 1..) = output.read(&mut part) {
+        shown.push_str(&String::from_utf8_lossy(&part[..count]));
+        while asked < shown.matches("[y/N] ").count() {
+            asked += 1;
+            input.write_all(answers.next().unwrap_or_default().as_bytes()).unwrap();
+        }
+    }
+    let status = child.wait().unwrap();
     drop(input);
-    output
+    (status.code().unwrap(), shown)
 }
 
 /// The text without the sequences that steer a terminal.

@@ -150,6 +150,8 @@ impl Output {
 
 /// Asks a question and waits for the answer.
 fn asked(question: &str) -> bool {
+    // What was typed before the question was no answer to it.
+    let _ = rustix::termios::tcflush(std::io::stdin(), rustix::termios::QueueSelector::IFlush);
     let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer);

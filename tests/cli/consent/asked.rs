@@ -1,7 +1,7 @@
 //! On a terminal a person is asked, one hazard at a time.
 
 use super::*;
-use crate::on_a_terminal::{plain, typed};
+use crate::on_a_terminal::{plain, typed, typed_ahead};
 
 const LOSES_TWO: &str = "DROP TABLE scrap; DELETE FROM training_metric WHERE step = 1;";
 
@@ -43,6 +43,15 @@ both_engines! {
         assert!(shown.contains("--accept drops-table:scrap --accept deletes-rows:training_metric"), "{shown}");
         let (code, shown) = typed(&sandbox, &arguments, "y\n");
         assert_eq!(code, 0, "{shown}");
+    }
+
+    fn what_was_typed_before_the_question_is_no_answer(db: &TestDatabase) {
+        let sandbox = with(db, "DROP TABLE scrap;", "SELECT 1;");
+        sandbox.env("TERM", "xterm");
+        let before = db.dump();
+        let (code, shown) = typed_ahead(&sandbox, &["upgrade", "--no-progress"], "y\n", "n\n");
+        assert!(code == 3 && shown.contains("[y/N]"), "{shown}");
+        assert_eq!(db.dump(), before);
     }
 
     fn a_program_on_a_terminal_is_not_asked(db: &TestDatabase) {

@@ -38,6 +38,29 @@ fn a_migration_that_runs_for_ever_is_stopped_and_undone() {
 }
 
 #[test]
+fn the_end_of_the_terminal_is_a_wish_to_stop_unless_the_program_was_started_to_outlive_it() {
+    let db = TestDatabase::sqlite();
+    let sandbox = filled_sample_of(&db);
+    let place = sandbox.add(&endless("one"));
+    let before = db.dump();
+    let binary = ripcord_binary().display().to_string();
+    // Whatever started the tests may ignore the signal, and children inherit that.
+    let arguments = ["--default-signal=HUP", &binary, "upgrade", "--no-rehearsal", "--accept", "opaque"];
+    let mut running = sandbox.start("env", &arguments);
+    running.wait_for_line("publish");
+    running.signal(Signal::HUP);
+    ended_well(&sandbox, &db, &before, &running.wait());
+    std::fs::remove_file(place).unwrap();
+    at(&sandbox, 2);
+    // As nohup(1) does it.
+    let mut running = sandbox.start("env", &["--ignore-signal=HUP", &binary, "downgrade"]);
+    running.wait_for_line("operation");
+    running.signal(Signal::HUP);
+    running.wait().expect_code(0);
+    assert_eq!(db.version(), CREATE_TABLES);
+}
+
+#[test]
 fn statements_that_ran_by_themselves_before_the_signal_are_put_back() {
     for signal in SIGNALS {
         let db = TestDatabase::sqlite();
