@@ -151,6 +151,12 @@ pub struct Guarding {
     /// Show the plan and run nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Run this plan and no other: the file holds what --dry-run --format json printed
+    ///
+    /// Refused (exit code 3), and nothing touched, where the database, its schema or the revision files are no longer
+    /// those that the plan was made for.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["revision", "dry_run", "sql"])]
+    pub plan: Option<PathBuf>,
     /// Print the change as an SQL script for sqlite3 or psql, and run nothing
     ///
     /// The script begins at the rows of the database, and stops when it is run on one that is elsewhere. With a range

@@ -156,6 +156,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         | Refusal::NoTable { .. }
         | Refusal::RowsMoved { .. }
         | Refusal::SchemaMoved
+        | Refusal::PlanDiffers { .. }
         | Refusal::Hazards { .. }
         | Refusal::TooLargeToProve { .. } => ExitCode::Refused,
         Refusal::NotAtHeads { .. } => ExitCode::Difference,

@@ -3,8 +3,8 @@
 use super::consent::Consent;
 use super::snapshot::Saved;
 use super::{
-    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, kind_of, merge, refused, salvage, settle, snapshot,
-    verify, way_back,
+    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, kind_of, merge, refused, salvage, settle, shown,
+    snapshot, verify, way_back,
 };
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
@@ -19,6 +19,8 @@ pub struct ChangeRequest {
     pub direction: Direction,
     /// `head`, `-1`, `base`, `5f2c` …
     pub target: String,
+    /// The plan that somebody was shown: it is run, or nothing.
+    pub shown: Option<Plan>,
     pub policy: SnapshotPolicy,
     /// Whether it is rehearsed on the restored snapshot first; without a proof there is nothing to rehearse on.
     pub rehearse: bool,
@@ -40,7 +42,10 @@ pub enum OnFailure {
 
 /// Returns the plan of a change and runs nothing (`--dry-run`).
 pub async fn plan(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Plan, Failure> {
-    ports.plan(request.direction, &request.target).await
+    match &request.shown {
+        Some(shown) => shown::planned_again(ports, shown).await,
+        None => ports.plan(request.direction, &request.target).await,
+    }
 }
 
 /// Upgrades or downgrades the database to `request.target`, keeping a verified way back.

@@ -20,6 +20,7 @@ pub mod restore;
 pub mod restore_table;
 pub mod salvage;
 mod settle;
+mod shown;
 mod snapshot;
 pub mod stamp;
 pub mod verify;
@@ -178,6 +179,8 @@ pub enum Refusal {
     PlanMoved { found: String, expected: String },
     #[error("the database was at {planned} when this was planned, and is at {found} now")]
     RowsMoved { planned: String, found: String },
+    #[error("the plan that was shown cannot be run: {detail}")]
+    PlanDiffers { detail: String },
     #[error("the schema of the database is not the one that this was planned for")]
     SchemaMoved,
     #[error(

@@ -58,6 +58,7 @@ impl Bench {
         let request = ChangeRequest {
             direction: Direction::Up,
             target: target.to_string(),
+            shown: None,
             policy: SnapshotPolicy::default(),
             rehearse: true,
             merge: true,

@@ -77,7 +77,7 @@ both_engines! {
     fn a_failure_tells_its_three_parts_as_data(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.revision("ffff00000001", &[ADD_PROCESS_RANK], "INSERT INTO nowhere VALUES (1);", "");
-        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--format", "json"]);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque", "--format", "json"]);
         run.expect_code(4);
         let error = &keeps_the_contract(&run, "upgrade")["error"];
         assert!(error["fact"].as_str().unwrap().contains("nowhere"), "{error}");

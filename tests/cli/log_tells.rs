@@ -40,10 +40,10 @@ both_engines! {
     fn one_operation_is_told_step_by_step(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.revision("ffff00000001", &[ADD_PROCESS_RANK], "INSERT INTO nowhere VALUES (1);", "");
-        sandbox.ripcord(&["upgrade", "--no-rehearsal"]).expect_code(4);
+        sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(4);
         let run = sandbox.ripcord(&["log", "20261123T1816"]);
         run.expect_code(0).stderr_is_empty();
-        run.stdout_has("snapshot, prove, publish, migrate").stdout_has("unchanged").stdout_has("nowhere");
+        run.stdout_has("snapshot, prove, consent, publish, migrate").stdout_has("unchanged").stdout_has("nowhere");
         run.stdout_has(&name_of(&sandbox.backups()[1]));
         let unknown = sandbox.ripcord(&["log", "nonsense"]);
         unknown.expect_code(2);

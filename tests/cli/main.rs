@@ -18,6 +18,7 @@ mod merge_back;
 mod no_secret_is_printed;
 mod on_a_terminal;
 mod output_golden;
+mod plan_handed_back;
 mod promise;
 mod reading_leaves_no_trace;
 mod recover_with_nothing_to_do;

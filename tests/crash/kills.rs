@@ -26,7 +26,7 @@ SELECT i, hex(randomblob(1000)) AS text FROM n LIMIT 100000000;";
         let before = scene.content();
 
         // A rehearsal would not come to an end either.
-        let command = ["upgrade", "--no-rehearsal"];
+        let command = ["upgrade", "--no-rehearsal", "--accept", "opaque"];
         let running = scene.sandbox.spawn(&command);
         // More than SQLite keeps in memory: the file is half written, and its journal is what saves it.
         until(|| db.file().metadata().is_ok_and(|file| file.len() > 8 << 20));

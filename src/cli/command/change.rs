@@ -5,11 +5,14 @@ use crate::base::shell_word;
 use crate::cli::args::{Downgrade, Guarding, OnFailure, Upgrade};
 use crate::cli::render::Ending;
 use crate::history::Direction;
+use crate::plan::Plan;
 use crate::procedure::change::{self, ChangeRequest};
 use crate::procedure::consent::Consent;
 use crate::procedure::kind_of;
 use crate::report::Failure;
+use crate::runner;
 use clap::ValueEnum;
+use std::path::Path;
 use std::sync::Arc;
 
 pub(super) async fn upgrade(context: &Context<'_>, args: &Upgrade) -> Result<Ending, Failure> {
@@ -31,9 +34,11 @@ async fn run(
         return offline::run(context, direction, target).await;
     }
     offline::refuse_range(target)?;
+    let shown = guarding.plan.as_deref().map(|file| shown(file, direction)).transpose()?;
     let request = ChangeRequest {
         direction,
         target: target.to_string(),
+        shown,
         policy: context.policy(guarding.proof),
         rehearse: context.config.rehearsal && !guarding.no_rehearsal,
         merge,
@@ -60,7 +65,11 @@ async fn run(
 
 /// Returns the command as it was typed, as far as it bears on the change.
 fn command(direction: Direction, target: &str, guarding: &Guarding, merge: bool) -> String {
-    let mut words = vec!["ripcord".to_string(), kind_of(direction).word().to_string(), shell_word(target)];
+    let mut words = vec!["ripcord".to_string(), kind_of(direction).word().to_string()];
+    match &guarding.plan {
+        Some(file) => words.extend(["--plan".to_string(), shell_word(&file.display().to_string())]),
+        None => words.push(shell_word(target)),
+    }
     let value = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_string());
     if let Some(proof) = guarding.proof.and_then(|proof| value(proof.to_possible_value())) {
         words.extend(["--proof".to_string(), proof]);
@@ -75,4 +84,29 @@ fn command(direction: Direction, target: &str, guarding: &Guarding, merge: bool)
         words.push("--no-merge".to_string());
     }
     words.join(" ")
+}
+
+/// Reads the plan that was shown: the report of a dry run, with or without the events before it, or the plan alone.
+fn shown(file: &Path, direction: Direction) -> Result<Plan, Failure> {
+    let usage = |detail: String| {
+        let detail = format!("{}: {detail}", file.display());
+        Failure::refused(runner::Error::Usage { detail })
+    };
+    let text = std::fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
+    let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    let read: Result<serde_json::Value, _> =
+        serde_json::from_str(&text).or_else(|_| serde_json::from_str(last));
+    let plan = read.and_then(|found| {
+        let plan = found.pointer("/result/plan").or_else(|| found.get("plan")).unwrap_or(&found);
+        serde_json::from_value::<Plan>(plan.clone())
+    });
+    let plan = plan
+        .map_err(|error| usage(format!("this is no plan as --dry-run --format json prints it: {error}")))?;
+    match plan.direction == direction {
+        true => Ok(plan),
+        false => Err(usage(format!(
+            "this is the plan of the other direction, not of this {}",
+            kind_of(direction).word()
+        ))),
+    }
 }

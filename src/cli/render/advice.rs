@@ -225,6 +225,9 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
         Refusal::SchemaMoved => {
             "see what changes it while ripcord works on it, and run it again: the plan is made anew"
         }
+        Refusal::PlanDiffers { .. } => {
+            "look at the plan of now with --dry-run --format json, and hand that over"
+        }
         Refusal::NotAtHeads { .. } => "ripcord upgrade heads",
         Refusal::PlanMoved { .. } => "put the revision files back as they were, or: ripcord recover --undo",
         _ => return None,

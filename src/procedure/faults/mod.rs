@@ -120,8 +120,16 @@ impl Bench {
             command: "ripcord upgrade".to_string(),
         };
         let target = target.to_string();
-        let request =
-            ChangeRequest { direction, target, policy, rehearse: false, merge: true, on_failure, consent };
+        let request = ChangeRequest {
+            direction,
+            target,
+            shown: None,
+            policy,
+            rehearse: false,
+            merge: true,
+            on_failure,
+            consent,
+        };
         change(&self.ports(), &request).await
     }
 
