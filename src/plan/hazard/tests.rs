@@ -1,7 +1,7 @@
 use super::*;
 use crate::history::Direction;
 use crate::ledger::{Again, Irreversible, Ledger, Loss, LossKind, Retyped};
-use crate::plan::{Script, TransactionMode};
+use crate::plan::{Script, Statement, Touches, TransactionMode};
 use proptest::prelude::*;
 
 fn read(text: &str) -> Hazard {

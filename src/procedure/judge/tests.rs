@@ -335,6 +335,7 @@ fn after_rehearsal(before: &Inventory, end: &Inventory, after: &Inventory, keeps
         irreversible: Vec::new(),
         revisions: Vec::new(),
         ways_back: Vec::new(),
+        chance: Vec::new(),
     });
     let touches = names(&[]);
     let around = Circumstances {
