@@ -75,6 +75,9 @@ impl RowChanges {
     }
 }
 
+/// How many columns of a table without a key are tried one by one.
+const ASKED_AT_MOST: usize = 64;
+
 /// Finds the columns by which rows that were compared whole can be told apart, although some of them are others now: those
 /// in which there is no value more than before, or all of these but one. `more` counts the rows now that are more than
 /// before in columns, by their places. The engines ask in their own ways, so this says what to ask next.
@@ -86,7 +89,9 @@ pub struct Telling {
 }
 
 impl Telling {
+    /// Begins; of more columns than [`ASKED_AT_MOST`] none are asked about, since each question reads the whole table.
     pub fn new(columns: usize) -> Self {
+        let columns = if columns > ASKED_AT_MOST { 0 } else { columns };
         Self { columns, kept: Vec::new(), asked: 0 }
     }
 

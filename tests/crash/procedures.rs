@@ -87,7 +87,7 @@ both_engines! {
         scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
         scene.keep();
         // With `stop` the failed change stands, which is the state in the middle.
-        let command = ["upgrade", "--accept", "opaque", "--accept", "deletes-rows:training_metric"];
+        let command = ["upgrade", "--no-rehearsal", "--accept", "opaque"];
         scene.sandbox.ripcord(&[&command[..], &["--on-failure", "stop"]].concat()).expect_code(5);
         let stands = scene.content();
         let story = Story::new(scene, &command);

@@ -21,6 +21,7 @@ mod merge;
 mod parts;
 mod preflight;
 mod raw;
+mod read_ahead;
 mod rehearse;
 mod restore_script;
 mod scan;

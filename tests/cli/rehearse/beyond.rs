@@ -89,7 +89,8 @@ CREATE FOREIGN TABLE ft (id integer) SERVER far OPTIONS (table_name 't');",
             .expect_code(3)
             .stderr_has("it would change what lies on another server");
         assert_eq!(left(), "3\n");
-        sandbox.ripcord(&["upgrade"]).expect_code(0).stderr_has("nobody knows beforehand what it loses");
+        let run = sandbox.ripcord(&["upgrade", "--accept", "opaque"]);
+        run.expect_code(0).stderr_has("nobody knows beforehand what it loses");
         assert_eq!(left(), "2\n");
 
         sandbox.revision("abcd00000002", &[NEXT], "CREATE TABLE near (id integer);", "DROP TABLE near;");

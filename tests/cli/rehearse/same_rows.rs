@@ -119,10 +119,11 @@ CREATE TABLE down (id INTEGER PRIMARY KEY DESC, v); INSERT INTO down VALUES (NUL
         let db = TestDatabase::sqlite();
         let sandbox =
             with(&db, "UPDATE wide SET c7 = 'y'; UPDATE loose SET c7 = 'y' WHERE c8 = 1;", "SELECT 1;");
-        let columns: Vec<String> = (0..1500).map(|number| format!("c{number}")).collect();
-        let columns = columns.join(", ");
+        let columns =
+            |count: usize| (0..count).map(|number| format!("c{number}")).collect::<Vec<_>>().join(", ");
+        let (wide, loose) = (columns(1050), columns(450));
         db.execute(&format!(
-            "CREATE TABLE wide (id INTEGER PRIMARY KEY, {columns}); CREATE TABLE loose ({columns});
+            "CREATE TABLE wide (id INTEGER PRIMARY KEY, {wide}); CREATE TABLE loose ({loose});
 INSERT INTO wide (c7, c8) VALUES ('x', 1), ('x', 2); INSERT INTO loose (c7, c8) VALUES ('x', 1), ('x', 2);"
         ));
         let found = ledger(&sandbox, &db, &[]);
@@ -130,7 +131,9 @@ INSERT INTO wide (c7, c8) VALUES ('x', 1), ('x', 2); INSERT INTO loose (c7, c8) 
         assert_eq!(entry(&found, &db, "loose")["changed"], 1);
         accepting(&sandbox, &["upgrade"]).expect_code(0);
         accepting(&sandbox, &["downgrade"]).expect_code(0);
-        assert_eq!(db.query("SELECT c7 FROM wide UNION ALL SELECT c7 FROM loose;"), "x\nx\nx\nx");
+        assert_eq!(db.query("SELECT c7 FROM wide;"), "x\nx");
+        // Of so many columns none is tried by itself, so that nothing tells these rows apart: a conflict, not a guess.
+        assert_eq!(db.query("SELECT c7 FROM loose;"), "y\nx");
     }
 
     #[test]

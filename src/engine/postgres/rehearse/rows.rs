@@ -61,7 +61,7 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
     }
     if !question.uniform.is_empty() {
         let tests: Vec<String> = question.uniform.iter().map(|name| uniform(name)).collect();
-        let sql = format!("SELECT {} FROM ONLY {} AS a", tests.join(", "), question.before.sql());
+        let sql = format!("SELECT {} FROM {} AS a", tests.join(", "), only(&question.before));
         let found = question.uniform.iter().zip(numbers(old, &sql).await?).filter(|(_, is)| *is == 1);
         changes.uniform = found.map(|(name, _)| name.clone()).collect();
     }
@@ -186,9 +186,9 @@ async fn without_key(old: &mut Session, question: &Question) -> Result<RowChange
             let distinct = |columns: &[(String, String)]| {
                 let list: Vec<String> = columns.iter().map(|(name, _)| text(name)).collect();
                 format!(
-                    "SELECT count(*) FROM (SELECT DISTINCT {} FROM ONLY {} AS a) AS x",
+                    "SELECT count(*) FROM (SELECT DISTINCT {} FROM {} AS a) AS x",
                     list.join(", "),
-                    question.before.sql()
+                    only(&question.before)
                 )
             };
             changes.tells = numbers(old, &distinct(&some)).await? == numbers(old, &distinct(all)).await?;

@@ -1,6 +1,7 @@
 //! Tables without a key: rows are found again by everything that is the same on both sides, in groups of rows that are
 //! alike. What cannot be told apart is merged only where nothing has to be told apart.
 
+use super::super::rehearse::wide;
 use super::super::scan::rowid_name;
 use super::super::{catalog, session::Session};
 use super::DOING;
@@ -40,7 +41,7 @@ pub(super) fn values<'p>(
         )
     });
     let same: Vec<String> = same.collect();
-    let group = by.iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})"));
+    let group = wide::terms(&by).into_iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})"));
     // Where nothing tells rows apart, all of them are alike.
     let group = group.chain(by.is_empty().then(|| "NULL".to_string())).collect::<Vec<_>>().join(", ");
     session.run(
@@ -75,13 +76,12 @@ pub(super) fn values<'p>(
     merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
     let others = format!("{piece}_others",);
     let by_group = by.iter().map(|v| format!("p.{v} IS q.{v} AND typeof(p.{v}) = typeof(q.{v})"));
-    let by_group = by_group.chain(by.is_empty().then(|| "1".to_string()));
+    let by_group = wide::joined(&by_group.collect::<Vec<_>>(), "AND", "1");
     session.run(
         DOING,
         &format!(
             "CREATE TEMP TABLE {others} AS SELECT p.* FROM temp.{groups} g JOIN temp.{piece} q ON q.rowid = g.first \
-             JOIN temp.{piece} p ON {} WHERE {live} > 0 AND NOT (g.uniform AND g.n = {live})",
-            by_group.collect::<Vec<_>>().join(" AND ")
+             JOIN temp.{piece} p ON {by_group} WHERE {live} > 0 AND NOT (g.uniform AND g.n = {live})"
         ),
     )?;
     Feed::Table(others).each(session, &mut |values| {
@@ -177,5 +177,5 @@ fn alike(target: &Target<'_>, loaded: &str, live: &str) -> String {
         Some(format!("{one} COLLATE BINARY IS {other} AND typeof({one}) = typeof({other})"))
     });
     let parts: Vec<String> = parts.collect();
-    if parts.is_empty() { "1".to_string() } else { parts.join(" AND ") }
+    wide::joined(&parts, "AND", "1")
 }

@@ -6,7 +6,7 @@
 mod rows;
 mod salvage;
 mod sample;
-mod wide;
+pub(super) mod wide;
 
 pub(super) use rows::differs;
 

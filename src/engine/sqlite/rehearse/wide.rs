@@ -9,7 +9,7 @@ const TOGETHER: usize = 100;
 const BY_THEMSELVES: usize = 400;
 
 /// Joins parts so that none stands deep: `((a OR b) OR (c OR d))`. `nothing` is what no parts are.
-pub(super) fn joined(parts: &[String], operator: &str, nothing: &str) -> String {
+pub(in super::super) fn joined(parts: &[String], operator: &str, nothing: &str) -> String {
     match parts {
         [] => nothing.to_string(),
         [only] => only.clone(),
@@ -21,7 +21,7 @@ pub(super) fn joined(parts: &[String], operator: &str, nothing: &str) -> String 
 }
 
 /// Returns expressions of which, by type and bytes, all are the same only in rows that are the same in all these columns.
-pub(super) fn terms(columns: &[String]) -> Vec<String> {
+pub(in super::super) fn terms(columns: &[String]) -> Vec<String> {
     if columns.len() <= BY_THEMSELVES {
         return columns.iter().map(|name| quote(name)).collect();
     }

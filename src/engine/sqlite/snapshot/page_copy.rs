@@ -4,6 +4,7 @@
 //! undid what a crash had left half written; so the bytes are those of a whole database. The copy is hashed on a second
 //! thread while it is written: what is sealed is what was read, not what the disk made of it.
 
+use super::super::read_ahead::ReadAhead;
 use super::super::session::Session;
 use super::super::sink::Sink;
 use crate::base::{Cancel, hash};
@@ -30,7 +31,13 @@ pub(in crate::engine::sqlite) fn copy(
     let failed = |error| source.failed("reading the database file", error);
     let file = source.file()?;
     let size = file.size().map_err(failed)?;
-    let read = |block: &mut [u8], offset| file.read(block, offset).map(|_| ()).map_err(failed);
+    let mut ahead = source.path().and_then(|place| ReadAhead::of(Path::new(place)));
+    let read = |block: &mut [u8], offset| {
+        if let Some(ahead) = &mut ahead {
+            ahead.at(offset);
+        }
+        file.read(block, offset).map(|_| ()).map_err(failed)
+    };
     write(size, read, target, cancel, progress)
 }
 
@@ -38,7 +45,7 @@ pub(in crate::engine::sqlite) fn copy(
 /// Returns the SHA-256 of what was read.
 pub(super) fn write(
     size: u64,
-    read: impl Fn(&mut [u8], u64) -> Result<(), Error>,
+    mut read: impl FnMut(&mut [u8], u64) -> Result<(), Error>,
     target: &Path,
     cancel: &Cancel,
     progress: &Progress,
