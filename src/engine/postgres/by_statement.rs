@@ -51,11 +51,14 @@ impl PostgresDatabase {
     ) -> Result<Applied, Error> {
         let mut session = self.migrating_session().await?;
         let tables = Tables::find(&mut session).await?;
-        // What is written between this commit and the statement that takes it away, no transaction can hold.
-        session.run(DOING, "BEGIN").await?;
-        let own = self.own_transaction(&mut session).await?;
-        let meanwhile = self.kept_meanwhile(&mut session, &tables, book).await?;
-        self.commit(&mut session, own).await?;
+        let mut meanwhile = Vec::new();
+        if book.guarded.is_some() {
+            // What is written between this commit and the statement that takes it away, no transaction can hold.
+            session.run(DOING, "BEGIN").await?;
+            let own = self.own_transaction(&mut session).await?;
+            meanwhile = self.kept_meanwhile(&mut session, &tables, book).await?;
+            self.commit(&mut session, own).await?;
+        }
         let (watch, before) = match self.is_copy {
             true => (LockWatch::begin(self, &mut session).await?, Some(definitions(&mut session).await?)),
             false => (LockWatch::none(), None),

@@ -6,11 +6,12 @@
 //! make the two connections wait for each other.
 
 use super::super::Site;
-use super::super::rehearse::{BEFORE, attach, differs};
+use super::super::rehearse::{BEFORE, attach, differs, wide};
+use super::super::scan::rowid_name;
 use super::super::session::Session;
 use super::super::snapshot::file_in;
 use super::super::writer::Writer;
-use crate::catalog::{TableName, quote};
+use crate::catalog::{Table, TableName, quote};
 use crate::engine::{Error, Guarded, Meanwhile, meanwhile_table_name};
 use rusqlite::OpenFlags;
 use rusqlite::types::ToSqlOutput;
@@ -31,16 +32,17 @@ pub(super) fn keep(
         return Ok(Vec::new());
     }
     let session = &writer.session;
-    if let Some(expected) = &guarded.schema
-        && super::super::catalog::read(session)?.sha256() != *expected
-    {
+    let catalog = super::super::catalog::read(session)?;
+    if guarded.schema.as_ref().is_some_and(|expected| catalog.sha256() != *expected) {
         return Err(Error::SchemaMoved);
     }
     let reader = site.open(OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI)?;
     attach(&reader, &file_in(&guarded.folder))?;
     let mut kept = Vec::new();
     for table in &guarded.doomed {
-        let Some(rows) = set_aside(&reader, table, guarded)? else { continue };
+        // One that an earlier script has dropped is no longer there.
+        let Some(definition) = catalog.tables.get(table) else { continue };
+        let rows = set_aside(&reader, table, definition, guarded)?;
         if rows > 0 {
             let side = free_name(session, operation)?;
             copy(&reader, session, &side)?;
@@ -51,20 +53,25 @@ pub(super) fn keep(
     Ok(kept)
 }
 
-/// Puts the rows of a table aside that are not in the snapshot as they are; returns how many, and nothing for a table that
-/// is no longer there.
-fn set_aside(reader: &Session, table: &TableName, guarded: &Guarded) -> Result<Option<u64>, Error> {
+/// Puts the rows of a table aside that are not in the snapshot as they are; returns how many.
+fn set_aside(
+    reader: &Session,
+    table: &TableName,
+    definition: &Table,
+    guarded: &Guarded,
+) -> Result<u64, Error> {
+    let failed = |error| reader.failed(DOING, error);
     let live = format!("main.{}", quote(&table.name));
-    let Ok(columns) = columns(reader, &live) else { return Ok(None) };
+    let columns = columns(reader, &live).map_err(failed)?;
     let names: Vec<String> = columns.iter().map(|name| quote(name)).collect();
     // Without types: every value stays what it is.
     reader.run(DOING, &format!("CREATE TABLE {KEPT} ({})", names.join(", ")))?;
     let insert = format!("INSERT INTO {KEPT} SELECT a.* FROM {live} AS a");
-    let newer = newer(reader, table, &columns, guarded)?.map(|join| format!("{insert} {join}"));
-    // A table too wide to be compared in one expression is kept whole.
+    let newer = newer(reader, table, definition, &columns, guarded).map(|join| format!("{insert} {join}"));
+    // What SQLite cannot compare with the snapshot (a virtual table without rowids) is kept whole.
     let newer = newer.filter(|sql| reader.prepare(sql).is_ok());
-    let rows = reader.execute(&newer.unwrap_or(insert), []).map_err(|error| reader.failed(DOING, error))?;
-    Ok(Some(rows as u64))
+    let rows = reader.execute(&newer.unwrap_or(insert), []).map_err(failed)?;
+    Ok(rows as u64)
 }
 
 /// Returns the join and the condition that leave out the rows which the snapshot has as they are; nothing where rows of
@@ -72,39 +79,29 @@ fn set_aside(reader: &Session, table: &TableName, guarded: &Guarded) -> Result<O
 fn newer(
     reader: &Session,
     table: &TableName,
+    definition: &Table,
     now: &[String],
     guarded: &Guarded,
-) -> Result<Option<String>, Error> {
+) -> Option<String> {
     let old = format!("{BEFORE}.{}", quote(&table.name));
     let same_columns = columns(reader, &old).is_ok_and(|then| then == now);
     if guarded.named.mentions(table) || !same_columns {
-        return Ok(None);
+        return None;
     }
-    let is_column = |word: &&str| now.iter().any(|name| name.eq_ignore_ascii_case(word));
-    let rowid = ["rowid", "_rowid_", "oid"].into_iter().find(|word| !is_column(word));
-    let rowid = rowid.filter(|rowid| reader.prepare(&format!("SELECT {rowid} FROM {old}")).is_ok());
-    let key = match rowid {
-        Some(rowid) => vec![rowid.to_string()],
-        None => key(reader, table)?.iter().map(|name| quote(name)).collect(),
+    let key = match rowid_name(definition) {
+        Some(rowid) => vec![rowid],
+        None => definition.key.iter().map(|name| quote(name)).collect(),
     };
-    let Some(first) = key.first() else { return Ok(None) };
+    let first = key.first()?;
     let on: Vec<String> = key.iter().map(|name| format!("b.{name} IS a.{name}")).collect();
     let differ: Vec<String> = now.iter().map(|name| differs(name, name)).collect();
-    let (on, differ) = (on.join(" AND "), differ.join(" OR "));
-    Ok(Some(format!("LEFT JOIN {old} AS b ON {on} WHERE b.{first} IS NULL OR {differ}")))
+    let (on, differ) = (on.join(" AND "), wide::joined(&differ, "OR", "0"));
+    Some(format!("LEFT JOIN {old} AS b ON {on} WHERE b.{first} IS NULL OR {differ}"))
 }
 
 fn columns(reader: &Session, table: &str) -> rusqlite::Result<Vec<String>> {
     let statement = reader.prepare(&format!("SELECT * FROM {table}"))?;
     Ok(statement.column_names().into_iter().map(str::to_string).collect())
-}
-
-fn key(reader: &Session, table: &TableName) -> Result<Vec<String>, Error> {
-    let failed = |error| reader.failed(DOING, error);
-    let sql = "SELECT name FROM pragma_table_info(?1) WHERE pk > 0 ORDER BY pk";
-    let mut statement = reader.prepare(sql).map_err(failed)?;
-    let names = statement.query_map([&table.name], |row| row.get(0)).map_err(failed)?;
-    names.collect::<Result<_, _>>().map_err(failed)
 }
 
 fn free_name(session: &Session, operation: &str) -> Result<String, Error> {

@@ -90,10 +90,13 @@ impl Site {
         fence: &Fence,
     ) -> Result<Vec<Meanwhile>, Error> {
         let session = &writer.session;
-        // What is written between this commit and the statement that takes it away, no transaction can hold.
-        session.run("beginning a migration", "BEGIN IMMEDIATE")?;
-        let kept = self.keep_meanwhile(writer, book)?;
-        session.run("beginning a migration", "COMMIT")?;
+        let mut kept = Vec::new();
+        if book.guarded.is_some() {
+            // What is written between this commit and the statement that takes it away, no transaction can hold.
+            session.run("beginning a migration", "BEGIN IMMEDIATE")?;
+            kept = self.keep_meanwhile(writer, book)?;
+            session.run("beginning a migration", "COMMIT")?;
+        }
         by_statement(session, script, book, log, fence)?;
         Ok(kept)
     }
