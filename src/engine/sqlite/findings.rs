@@ -5,6 +5,7 @@
 //! memory does not grow with the damage.
 
 use super::session::Session;
+use super::written::Written;
 use crate::catalog::{Finding, Severity, quote};
 use crate::engine::Error;
 use rusqlite::ErrorCode;
@@ -32,6 +33,11 @@ pub(super) enum Check {
 }
 
 impl Check {
+    /// Tells whether it checks the foreign keys of this table.
+    pub(super) fn is_of_keys_of(&self, table: &str) -> bool {
+        matches!(self, Self::ForeignKeysOf(child) if child == table)
+    }
+
     /// Runs the check. A check that cannot be run (a collation that only the application has) says so as a finding.
     pub(super) fn run(&self, session: &Session) -> Result<Vec<Finding>, Error> {
         match self {
@@ -51,19 +57,54 @@ pub(super) fn foreign_key_checks(session: &Session) -> Result<Vec<Check>, Error>
     Ok(referencing(session)?.into_keys().map(Check::ForeignKeysOf).collect())
 }
 
-/// Returns every table that has foreign keys, with the tables that it refers to.
-pub(super) fn referencing(session: &Session) -> Result<BTreeMap<String, Vec<String>>, Error> {
+/// One column of a foreign key: which key, the column's place in it, the parent, the column and what it refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeyPart {
+    key: i64,
+    place: i64,
+    pub parent: String,
+    from: String,
+    to: Option<String>,
+}
+
+/// Returns every table that has foreign keys, with the keys.
+pub(super) fn referencing(session: &Session) -> Result<BTreeMap<String, Vec<KeyPart>>, Error> {
     let failed = |error| session.failed("reading the catalog", error);
-    let sql = "SELECT DISTINCT s.name, k.\"table\" FROM sqlite_schema s, pragma_foreign_key_list(s.name) k
-        WHERE s.type = 'table'";
+    let sql = "SELECT s.name, k.id, k.seq, k.\"table\", k.\"from\", k.\"to\"
+        FROM sqlite_schema s, pragma_foreign_key_list(s.name) k
+        WHERE s.type = 'table' ORDER BY s.name, k.id, k.seq";
     let mut statement = session.prepare(sql).map_err(failed)?;
     let mut rows = statement.query([]).map_err(failed)?;
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut found: BTreeMap<String, Vec<KeyPart>> = BTreeMap::new();
     while let Some(row) = rows.next().map_err(failed)? {
-        let (child, parent) = (row.get(0).map_err(failed)?, row.get(1).map_err(failed)?);
-        found.entry(child).or_default().push(parent);
+        let part = || {
+            let (key, place, parent) = (row.get(1)?, row.get(2)?, row.get(3)?);
+            Ok::<_, rusqlite::Error>(KeyPart { key, place, parent, from: row.get(4)?, to: row.get(5)? })
+        };
+        let child = row.get(0).map_err(failed)?;
+        found.entry(child).or_default().push(part().map_err(failed)?);
     }
     Ok(found)
+}
+
+/// Returns the tables whose foreign keys can be broken in another way than before: those with other keys, those
+/// into which rows were written, or into a parent of theirs, and those of which a parent is not there.
+pub(super) fn to_check_again(
+    session: &Session,
+    before: &BTreeMap<String, Vec<KeyPart>>,
+    written: &Written,
+) -> Result<Vec<Check>, Error> {
+    let mut checks = Vec::new();
+    for (child, keys) in referencing(session)? {
+        let mut again = written.has_rows_of(&child) || before.get(&child) != Some(&keys);
+        for key in &keys {
+            again = again || written.has_rows_of(&key.parent) || !session.has_table(&key.parent)?;
+        }
+        if again {
+            checks.push(Check::ForeignKeysOf(child));
+        }
+    }
+    Ok(checks)
 }
 
 /// Checks the foreign keys of the whole database.

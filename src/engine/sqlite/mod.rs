@@ -34,6 +34,7 @@ mod text_index;
 mod view;
 mod wal;
 mod writer;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ use crate::history::RevisionId;
 use crate::journal::ScriptLog;
 use crate::plan::Script;
 use crate::report::Progress;
+use after::Track;
 use async_trait::async_trait;
 use inventory::Depth;
 use std::collections::BTreeMap;
@@ -103,6 +105,8 @@ struct Site {
     writer: Mutex<Option<Writer>>,
     /// What the last snapshot has seen, for the swap that may follow.
     present: Mutex<Option<Present>>,
+    /// What scripts did since the last snapshot, and what looks have found.
+    track: Track,
 }
 
 impl Site {
@@ -121,9 +125,14 @@ impl Site {
 impl SqliteDatabase {
     /// Returns the database at `path`, whether or not the file exists; its folder must. Opens nothing yet.
     pub fn open(path: &Path, options: OpenOptions) -> Result<Self, Error> {
+        Self::open_tracked(path, options, Track::default())
+    }
+
+    fn open_tracked(path: &Path, options: OpenOptions, track: Track) -> Result<Self, Error> {
         assert_library()?;
         let path = canonical(path)?;
-        let site = Site { path, options, writer: Mutex::new(None), present: Mutex::new(None) };
+        let (writer, present) = (Mutex::new(None), Mutex::new(None));
+        let site = Site { path, options, writer, present, track };
         let id = DatabaseId {
             engine: EngineKind::Sqlite,
             place: site.path.display().to_string(),

@@ -15,8 +15,8 @@ use std::ptr::{self, NonNull};
 use std::time::{Duration, Instant};
 
 unsafe extern "C" {
-    /// As <https://www.sqlite.org/c3ref/column_blob.html> has it; the bindings leave out what is for UTF-16.
-    fn sqlite3_column_bytes16(statement: *mut ffi::sqlite3_stmt, column: c_int) -> c_int;
+    /// As <https://www.sqlite.org/c3ref/value_blob.html> has it; the bindings leave out what is for UTF-16.
+    fn sqlite3_value_bytes16(value: *mut ffi::sqlite3_value) -> c_int;
 }
 
 /// How many steps of SQLite's virtual machine run between two looks at the cancel flag.
@@ -241,33 +241,32 @@ impl<'c> Cursor<'c> {
 
     /// Returns the value in a column of the present row, as SQLite stores it: text in the database's own encoding, nothing
     /// converted. It lives until the next step, which the borrow makes sure of.
+    ///
+    /// The column is looked up once, as a value of its own: that is unprotected, so it must not be asked while another
+    /// thread uses the connection (<https://www.sqlite.org/c3ref/value.html>), which nobody does here.
     pub(super) fn value(&self, column: c_int) -> Value<'_> {
-        let statement = self.statement.as_ptr();
-        // SAFETY: as in `bind`. The type is asked for before anything could convert the value.
+        // SAFETY: as in `bind`; out of range it is a NULL. The type is asked for before anything could convert the value.
         unsafe {
-            match ffi::sqlite3_column_type(statement, column) {
-                ffi::SQLITE_INTEGER => Value::Integer(ffi::sqlite3_column_int64(statement, column)),
-                ffi::SQLITE_FLOAT => Value::Real(ffi::sqlite3_column_double(statement, column)),
-                ffi::SQLITE_TEXT => Value::Text(self.bytes(column)),
-                ffi::SQLITE_BLOB => Value::Blob(self.bytes(column)),
+            let value = ffi::sqlite3_column_value(self.statement.as_ptr(), column);
+            match ffi::sqlite3_value_type(value) {
+                ffi::SQLITE_INTEGER => Value::Integer(ffi::sqlite3_value_int64(value)),
+                ffi::SQLITE_FLOAT => Value::Real(ffi::sqlite3_value_double(value)),
+                ffi::SQLITE_TEXT => Value::Text(self.bytes(value)),
+                ffi::SQLITE_BLOB => Value::Blob(self.bytes(value)),
                 _ => Value::Null,
             }
         }
     }
 
-    /// Returns the bytes of a text or a blob. `sqlite3_column_blob` hands out text as it is, without converting it to
-    /// UTF-8, which broken UTF-16 would not survive; `sqlite3_column_bytes16` then counts without converting either.
-    unsafe fn bytes(&self, column: c_int) -> &[u8] {
-        let statement = self.statement.as_ptr();
-        // SAFETY: the caller saw a text or a blob in this column of the present row. The pointer is asked for before
+    /// Returns the bytes of a text or a blob. `sqlite3_value_blob` hands out text as it is, without converting it to
+    /// UTF-8, which broken UTF-16 would not survive; `sqlite3_value_bytes16` then counts without converting either.
+    unsafe fn bytes(&self, value: *mut ffi::sqlite3_value) -> &[u8] {
+        // SAFETY: the caller saw a text or a blob in this value of the present row. The pointer is asked for before
         // the length, in the order that <https://www.sqlite.org/c3ref/column_blob.html> recommends.
         unsafe {
-            let start = ffi::sqlite3_column_blob(statement, column);
-            let length = if self.wide {
-                sqlite3_column_bytes16(statement, column)
-            } else {
-                ffi::sqlite3_column_bytes(statement, column)
-            };
+            let start = ffi::sqlite3_value_blob(value);
+            let length =
+                if self.wide { sqlite3_value_bytes16(value) } else { ffi::sqlite3_value_bytes(value) };
             match usize::try_from(length) {
                 Ok(length) if length > 0 && !start.is_null() => {
                     std::slice::from_raw_parts(start.cast::<u8>(), length)

@@ -9,17 +9,22 @@
 //! tables first, and only until every page that differs has an owner. Whenever anything is out of the ordinary (another page
 //! size, a page without an owner, a WAL that changes under our eyes, damage that was known before) everything is read.
 
+mod copy;
 mod pages;
+mod track;
 mod trees;
 
+pub(super) use track::Track;
+
 use super::Site;
-use super::findings::{self, Check};
+use super::findings::{self, Check, KeyPart};
 use super::inventory::{self, Depth};
 use super::scan::Task;
 use super::session::Session;
 use super::snapshot::file_in;
 use super::view::View;
 use super::wal::Frames;
+use super::written::Written;
 use crate::catalog::{Catalog, Finding, Table, TableKind, TableName};
 use crate::engine::Error;
 use crate::fingerprint::{ALGORITHM, Inventory, TableFingerprint};
@@ -27,6 +32,7 @@ use crate::report::Progress;
 use pages::Pages;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use track::{Altered, Looked, Stand};
 use trees::Stored;
 
 /// What is the same as before, by the name of the table.
@@ -38,6 +44,10 @@ struct Same {
     whole: BTreeSet<String>,
     /// Tables with the same pages and the same indexes, but another definition: a column was added.
     pages: BTreeSet<String>,
+    /// Tables with the same pages, but another definition: how they were stored, and are.
+    altered: BTreeMap<String, (Stored, Stored)>,
+    /// The foreign keys as they were.
+    keys: BTreeMap<String, Vec<KeyPart>>,
 }
 
 impl Site {
@@ -69,26 +79,72 @@ impl Site {
         progress: &Progress,
     ) -> Result<Inventory, Error> {
         let mut live = View::of_live(self, self.workers())?;
-        let same = self.same_as_before(&mut live, before, folder)?;
+        if self.options.is_copy {
+            let told = self.look_at_copy(&mut live, before, folder, checked, progress)?;
+            let after = match told {
+                Some(after) => after,
+                None => self.look_at_pages(&mut live, before, folder, checked, progress)?,
+            };
+            let stand = if checked {
+                Stand::Looked(Box::new(Looked::of(live.first(), &after)?))
+            } else {
+                Stand::Lost
+            };
+            self.track.looked(stand);
+            return Ok(after);
+        }
+        self.look_at_pages(&mut live, before, folder, checked, progress)
+    }
+
+    fn look_at_pages(
+        &self,
+        live: &mut View,
+        before: &Inventory,
+        folder: &Path,
+        checked: bool,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        let same = self.same_as_before(live, before, folder)?;
         let catalog = super::catalog::read(live.first())?;
         let same = match (same, checked) {
             (Some(same), _) => same,
             (None, false) => Same::default(),
             (None, true) => {
                 let depth = if self.options.is_copy { Depth::Quick } else { Depth::Full };
-                return inventory::take(&mut live, depth, progress);
+                return inventory::take(live, depth, progress);
             }
         };
+        let written = self.track.written();
         let (checks, findings) = match checked {
-            true => checks(live.first(), &catalog, before, (&same, self.options.is_copy))?,
+            true => checks(live.first(), &catalog, before, (&same, self.options.is_copy), &written)?,
             false => Default::default(),
         };
-        let known = known(&catalog, before, &same);
+        let mut known = known(&catalog, before, &same);
+        if !written.is_untold() {
+            known.extend(self.seen_on_the_copy(&catalog, before, &same, &written));
+        }
         let mut after =
-            inventory::read(&mut live, Task { known, ..Task::everything(&catalog, checks) }, progress)?;
+            inventory::read(live, Task { known, ..Task::everything(&catalog, checks) }, progress)?;
         after.findings.extend(findings);
         after.findings.sort();
         Ok(after)
+    }
+
+    /// Returns what tables hold whose pages are the same and whose definition changed as it did on the copy.
+    fn seen_on_the_copy(
+        &self,
+        catalog: &Catalog,
+        before: &Inventory,
+        same: &Same,
+        written: &Written,
+    ) -> BTreeMap<TableName, TableFingerprint> {
+        let seen = |(name, (from, to)): (&String, &(Stored, Stored))| {
+            let name = TableName::plain(name);
+            let rows = before.fingerprint.tables.get(&name)?;
+            let change = Altered::of(&name, (from, rows), to, catalog, written)?;
+            Some((name, self.track.seen(&change)?))
+        };
+        same.altered.iter().filter_map(seen).collect()
     }
 
     /// Finds out what is the same; `None` when that cannot be told.
@@ -140,7 +196,7 @@ fn compare_trees(
 ) -> Result<Option<Same>, Error> {
     let (old, new) = (trees::stored(copy)?, trees::stored(live)?);
     pages::take_out_unowned(&mut changed, copy, page_size)?;
-    let mut same = Same::default();
+    let mut same = Same { keys: findings::referencing(copy)?, ..Same::default() };
     for (name, stored) in smallest_first(&old, before) {
         let mut rows_same = true;
         let mut whole_same = true;
@@ -155,6 +211,9 @@ fn compare_trees(
         };
         let same_indexes = whole_same && now.indexes == stored.indexes;
         let same_text = now.table.sql == stored.table.sql;
+        if !same_text {
+            same.altered.insert(name.clone(), (stored.clone(), now.clone()));
+        }
         for (holds, set) in [
             (same_text, &mut same.rows),
             (same_text && same_indexes, &mut same.whole),
@@ -197,6 +256,7 @@ fn checks(
     catalog: &Catalog,
     before: &Inventory,
     (same, is_copy): (&Same, bool),
+    written: &Written,
 ) -> Result<(Vec<Check>, Vec<Finding>), Error> {
     let (mut checks, mut found) = (Vec::new(), Vec::new());
     let is_same = |name: &str| same.whole.iter().any(|whole| whole.eq_ignore_ascii_case(name));
@@ -208,14 +268,24 @@ fn checks(
         // A virtual table has no pages; whether it fits its shadow tables is a check of its own.
         if (stored(table) && !is_same(&name.name)) || (!stored(table) && (a_shadow_changed || is_new)) {
             // Where no page differs the indexes still have the rows of the table; only what the new definition asks of
-            // the rows has to be looked at. So it is on a copy, whose pages nobody will use.
+            // the rows has to be looked at, and SQLite has done that when it altered the table. So it is on a copy, whose
+            // pages nobody will use.
             let quick = is_copy || same.pages.contains(&name.name);
+            if same.pages.contains(&name.name)
+                && !written.has_rows_of(&name.name)
+                && written.has_altered(&name.name)
+            {
+                continue;
+            }
             let check = if quick { Check::QuickOf } else { Check::IntegrityOf };
             checks.push(check(name.name.clone()));
         }
     }
-    for (child, parents) in findings::referencing(live)? {
-        if is_same(&child) && parents.iter().all(|parent| is_same(parent)) {
+    let same_rows =
+        |name: &str| is_same(name) || same.pages.iter().any(|pages| pages.eq_ignore_ascii_case(name));
+    for (child, keys) in findings::referencing(live)? {
+        let same_keys = same.keys.get(&child) == Some(&keys);
+        if same_keys && same_rows(&child) && keys.iter().all(|key| same_rows(&key.parent)) {
             found.extend(before.findings.iter().filter(|finding| finding.subject == child).cloned());
         } else {
             checks.push(Check::ForeignKeysOf(child));

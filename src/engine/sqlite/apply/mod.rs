@@ -10,9 +10,10 @@ mod rows;
 pub(super) use rows::version_rows;
 
 use super::Site;
-use super::findings;
+use super::findings::{self, Check};
 use super::session::Session;
 use super::writer::Writer;
+use super::written::Written;
 use crate::base::checkpoint;
 use crate::catalog::{Finding, TableName};
 use crate::engine::{Applied, Bookkeeping, Error, Meanwhile};
@@ -21,8 +22,8 @@ use crate::plan::{Script, Statement, TransactionMode};
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{ErrorCode, ffi};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 impl Site {
     /// Runs one script. After an error of a script in one transaction the database is as it was.
@@ -47,8 +48,14 @@ impl Site {
             };
             session.end();
             let restored = session.run("ending a migration", "PRAGMA foreign_keys = ON");
+            if script.transaction == TransactionMode::None {
+                // Also of one that failed something stays.
+                self.track.wrote(Written::untold());
+            }
             // The failure of the script is worth more than that of what comes after it.
             let meanwhile = outcome?;
+            let statements = script.statements.iter().map(|statement| statement.sha256.clone()).collect();
+            self.track.wrote(fence.written().by(statements));
             restored?;
             let after = roots(session)?;
             let moved =
@@ -70,6 +77,7 @@ impl Site {
         session.run("beginning a migration", "BEGIN IMMEDIATE")?;
         // Nobody else writes from here on.
         let kept = self.keep_meanwhile(writer, book)?;
+        let keys = findings::referencing(session)?;
         let ran = fence.around(session, true, || {
             script.statements.iter().try_for_each(|statement| {
                 checkpoint::reached(&format!("before line {} of {}", statement.line, script.place));
@@ -77,7 +85,8 @@ impl Site {
             })
         })?;
         ran?;
-        finish(session, script, book)?;
+        let checks = findings::to_check_again(session, &keys, &fence.written())?;
+        finish(session, script, book, &checks)?;
         Ok(kept)
     }
 
@@ -127,11 +136,17 @@ struct Fence {
     is_copy: bool,
     /// Whether a statement wanted to reach another file.
     reached: Arc<AtomicBool>,
+    /// What the statements write to.
+    written: Arc<Mutex<Written>>,
 }
 
 impl Fence {
     fn new(is_copy: bool) -> Self {
-        Self { is_copy, reached: Arc::default() }
+        Self { is_copy, reached: Arc::default(), written: Arc::default() }
+    }
+
+    fn written(&self) -> Written {
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Does `work` inside the fence. In a transaction of ours, a script that ended it would break the promise that it is
@@ -143,17 +158,23 @@ impl Fence {
         work: impl FnOnce() -> T,
     ) -> Result<T, Error> {
         let failed = |error| session.failed("preparing", error);
-        let (is_copy, reached) = (self.is_copy, Arc::clone(&self.reached));
-        let guard = move |context: AuthContext<'_>| match context.action {
-            AuthAction::Transaction { .. } if in_transaction => Authorization::Deny,
-            // Without a name, and in memory, it is no file of anybody's: VACUUM itself attaches one.
-            AuthAction::Attach { filename: "" | ":memory:" } => Authorization::Allow,
-            // A name that is computed is not told beforehand, and the action then is one without its parts.
-            AuthAction::Attach { .. } | AuthAction::Unknown { code: ffi::SQLITE_ATTACH, .. } if is_copy => {
-                reached.store(true, Ordering::Relaxed);
-                Authorization::Deny
+        let (is_copy, reached, written) =
+            (self.is_copy, Arc::clone(&self.reached), Arc::clone(&self.written));
+        let guard = move |context: AuthContext<'_>| {
+            written.lock().unwrap_or_else(PoisonError::into_inner).note(&context);
+            match context.action {
+                AuthAction::Transaction { .. } if in_transaction => Authorization::Deny,
+                // Without a name, and in memory, it is no file of anybody's: VACUUM itself attaches one.
+                AuthAction::Attach { filename: "" | ":memory:" } => Authorization::Allow,
+                // A name that is computed is not told beforehand, and the action then is one without its parts.
+                AuthAction::Attach { .. } | AuthAction::Unknown { code: ffi::SQLITE_ATTACH, .. }
+                    if is_copy =>
+                {
+                    reached.store(true, Ordering::Relaxed);
+                    Authorization::Deny
+                }
+                _ => Authorization::Allow,
             }
-            _ => Authorization::Allow,
         };
         session.authorizer(Some(guard)).map_err(failed)?;
         let done = work();
@@ -185,12 +206,12 @@ fn by_statement(
         return Err(Error::Statement { place, line, statement: String::new(), detail });
     }
     session.run("writing the version rows", "BEGIN IMMEDIATE")?;
-    finish(session, script, book)
+    finish(session, script, book, &findings::foreign_key_checks(session)?)
 }
 
-/// Checks the keys, writes the rows and commits.
-fn finish(session: &Session, script: &Script, book: &Bookkeeping<'_>) -> Result<(), Error> {
-    refuse_new_broken_keys(session, book.known)?;
+/// Checks the keys that can be broken, writes the rows and commits.
+fn finish(session: &Session, script: &Script, book: &Bookkeeping<'_>, checks: &[Check]) -> Result<(), Error> {
+    refuse_new_broken_keys(session, book.known, checks)?;
     rows::change(session, &script.rows)?;
     rows::remember(session, script, book)?;
     checkpoint::reached("before COMMIT");
@@ -199,8 +220,12 @@ fn finish(session: &Session, script: &Script, book: &Bookkeeping<'_>) -> Result<
     Ok(())
 }
 
-fn refuse_new_broken_keys(session: &Session, known: &[Finding]) -> Result<(), Error> {
-    let mut broken = findings::all_foreign_keys(session)?;
+fn refuse_new_broken_keys(session: &Session, known: &[Finding], checks: &[Check]) -> Result<(), Error> {
+    let mut broken = Vec::new();
+    for check in checks {
+        broken.extend(check.run(session)?);
+    }
+    broken.sort();
     broken.retain(|finding| !known.contains(finding));
     match broken.first() {
         None => Ok(()),

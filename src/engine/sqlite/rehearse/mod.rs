@@ -57,7 +57,7 @@ impl Site {
         let opened = made.and_then(|()| {
             checkpoint::reached("the copy for a rehearsal is made");
             let options = OpenOptions { create: false, is_copy: true, ..self.options.clone() };
-            SqliteDatabase::open(&file, options)
+            SqliteDatabase::open_tracked(&file, options, self.track.of_copy())
         });
         let database = opened.inspect_err(|_| {
             // The failure is the news; whatever stays goes with the folder.

@@ -54,6 +54,7 @@ impl Site {
             return self.snapshot_of_nothing(folder, progress);
         }
         self.forget_present();
+        self.track.begin();
         self.snapshot_of_live(folder, progress).map_err(|error| match error {
             Error::Malformed { detail, .. } => {
                 self.remember(Present::Unreadable);
