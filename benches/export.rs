@@ -56,7 +56,6 @@ fn beside(
     (name, pipe): (&str, &str),
     theirs: &Path,
 ) {
-    let runtime = runtime();
     let folder = setup.folder.join("exports");
     race(
         &format!("{engine} table to CSV.gz, {} rows", data::rows(setup.megabytes)),
@@ -66,22 +65,7 @@ fn beside(
                 assert!(Command::new("sh").args(["-c", pipe]).status().expect("sh runs").success());
             }),
             Contestant::new("ripcord, with digest and SHA-256, synced", || {
-                let selections = [Selection::Table(table.to_string())];
-                let draft =
-                    Arc::new(Draft::begin(&folder, vec![selections[0].name().to_string()]).expect("a draft"));
-                let exported = runtime
-                    .block_on(database.export_rows(&selections, draft.clone(), &Progress::silent()))
-                    .expect("exported");
-                draft
-                    .publish(
-                        &ripcord::tabular::Made::all(&selections, exported),
-                        database.identity(),
-                        SystemClock.now(),
-                    )
-                    .expect("published");
-            })
-            .prepared(|| {
-                data::fresh(&folder);
+                exported(&folder, database, table);
             }),
         ],
     );
@@ -89,4 +73,17 @@ fn beside(
     let size = |path: &Path| path.metadata().expect("written").len() as f64 / 1e6;
     let (ours, theirs) = (size(&ours), size(theirs));
     println!("size: {ours:.1} MB beside {theirs:.1} MB, {:.3}", ours / theirs);
+}
+
+/// Exports a table into a folder of its own; returns the file.
+pub fn exported(folder: &Path, database: &dyn Database, table: &str) -> PathBuf {
+    data::fresh(folder);
+    let selections = [Selection::Table(table.to_string())];
+    let draft = Arc::new(Draft::begin(folder, vec![selections[0].name().to_string()]).expect("a draft"));
+    let exported = runtime()
+        .block_on(database.export_rows(&selections, draft.clone(), &Progress::silent()))
+        .expect("exported");
+    let made = ripcord::tabular::Made::all(&selections, exported);
+    draft.publish(&made, database.identity(), SystemClock.now()).expect("published");
+    folder.join(format!("{table}.csv.gz"))
 }

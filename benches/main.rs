@@ -16,6 +16,7 @@
 
 mod data;
 mod export;
+mod load;
 mod merge;
 mod postgres;
 mod process;
@@ -39,7 +40,7 @@ pub struct Setup {
 
 type Job = (&'static str, fn(&Setup));
 
-const JOBS: [Job; 16] = [
+const JOBS: [Job; 17] = [
     ("sqlite-snapshot", sqlite::snapshot),
     ("sqlite-snapshot-wal", sqlite::snapshot_wal),
     ("sqlite-fingerprint", sqlite::fingerprint),
@@ -52,6 +53,7 @@ const JOBS: [Job; 16] = [
     ("postgres-upgrade", postgres::upgrade),
     ("export-sqlite", export::sqlite),
     ("export-postgres", export::postgres),
+    ("load-postgres", load::postgres),
     ("merge-sqlite", merge::sqlite),
     ("merge-postgres", merge::postgres),
     ("rehearsal-sqlite", rehearsal::sqlite),

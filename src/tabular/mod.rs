@@ -12,7 +12,7 @@ mod sidecar;
 
 pub use crate::ledger::{Returned, Salvage, SalvageKind};
 pub use folder::{Draft, file_stem};
-pub use salvaged::salvaged;
+pub use salvaged::{csv_gz, salvaged};
 pub use sidecar::{Made, Sidecar, SidecarColumn};
 
 use std::path::{Path, PathBuf};

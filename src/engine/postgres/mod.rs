@@ -14,6 +14,7 @@ mod catalog;
 mod checks;
 mod child;
 mod contents;
+mod copy_in;
 mod database_level;
 mod differences;
 mod disarm;

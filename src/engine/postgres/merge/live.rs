@@ -24,6 +24,8 @@ pub(super) struct ForeignKey {
     pub columns: Vec<String>,
     pub parent: TableName,
     pub referred: Vec<String>,
+    /// Whether a change of the parent's row changes the columns (`ON UPDATE CASCADE`, `SET NULL`, `SET DEFAULT`).
+    pub follows: bool,
 }
 
 impl LiveColumn {
@@ -115,7 +117,7 @@ pub(super) async fn columns(session: &mut Session, table: &TableName) -> Result<
 
 pub(super) async fn foreign_keys(session: &mut Session, table: &TableName) -> Result<Vec<ForeignKey>, Error> {
     let sql = format!(
-        "SELECT k.oid, k.conname, a.attname, pn.nspname, p.relname, pa.attname FROM pg_constraint k \
+        "SELECT k.oid, k.conname, a.attname, pn.nspname, p.relname, pa.attname, k.confupdtype IN ('c', 'n', 'd') FROM pg_constraint k \
          JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace, \
          unnest(k.conkey, k.confkey) WITH ORDINALITY AS x(own, other, place) \
          JOIN pg_attribute a ON a.attnum = x.own JOIN pg_attribute pa ON pa.attnum = x.other \
@@ -129,7 +131,8 @@ pub(super) async fn foreign_keys(session: &mut Session, table: &TableName) -> Re
         if keys.last().is_none_or(|(last, _)| *last != number) {
             let parent = TableName::qualified(row.text(3), row.text(4));
             let name = row.text(1).to_string();
-            keys.push((number, ForeignKey { name, columns: Vec::new(), parent, referred: Vec::new() }));
+            let (columns, referred, follows) = (Vec::new(), Vec::new(), row.is(6));
+            keys.push((number, ForeignKey { name, columns, parent, referred, follows }));
         }
         if let Some((_, key)) = keys.last_mut() {
             key.columns.push(row.text(2).to_string());

@@ -1,17 +1,14 @@
 //! Loading a file into a temporary table of the live column types.
 
+use super::super::copy_in;
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::live::LiveColumn;
 use super::{DOING, fit};
 use crate::catalog::TableName;
 use crate::engine::{Base, Error, Piece};
-use crate::report::{Amount, Progress};
+use crate::report::Progress;
 use std::collections::BTreeSet;
-use std::io::Read;
-
-/// How much is sent at once.
-const BLOCK: usize = 256 << 10;
 
 /// What became of the columns of a file.
 #[derive(Default)]
@@ -20,6 +17,7 @@ pub(super) struct Loaded {
     pub misfits: BTreeSet<usize>,
     /// Live columns of which what the way back left does not fit: nothing can be compared with it.
     pub unfit: Vec<String>,
+    pub rows: u64,
 }
 
 /// Makes the table and fills it. A column whose type has changed is loaded as text.
@@ -34,12 +32,12 @@ pub(super) async fn load(
     session.run(DOING, "SAVEPOINT ripcord_load").await?;
     let mut done = Loaded::default();
     match fill(session, piece, table, live, loaded, progress).await? {
-        Ok(()) => {}
+        Ok(rows) => done.rows = rows,
         Err(error) if fit::is_of_value(&error) => {
             session.run(DOING, "ROLLBACK TO ripcord_load").await?;
             let refilled = fill(session, piece, table, &[], loaded, progress).await?;
-            refilled.map_err(|error| session.failed(&error, DOING))?;
-            done = fitted(session, piece, live, loaded).await?;
+            let rows = refilled.map_err(|error| session.failed(&error, DOING))?;
+            done = Loaded { rows, ..fitted(session, piece, live, loaded).await? };
         }
         Err(error) => return Err(session.failed(&error, DOING)),
     }
@@ -47,7 +45,7 @@ pub(super) async fn load(
     Ok(done)
 }
 
-/// Makes the table, with the types of the live columns that it is told, and fills it.
+/// Makes the table, with the types of the live columns that it is told, and fills it; returns how many rows it has.
 async fn fill(
     session: &mut Session,
     piece: &Piece,
@@ -55,7 +53,7 @@ async fn fill(
     live: &[LiveColumn],
     loaded: &str,
     progress: &Progress,
-) -> Result<Result<(), sqlx::Error>, Error> {
+) -> Result<Result<u64, sqlx::Error>, Error> {
     let columns = piece.columns.iter().enumerate().map(|(place, _)| match typed(piece, live, place) {
         Some(column) => format!("t.{} AS v{place}", identifier(&column.name)),
         None => format!("NULL::text AS v{place}"),
@@ -68,7 +66,7 @@ async fn fill(
     );
     session.run(DOING, &create).await?;
     let copy = format!("COPY pg_temp.{loaded} FROM STDIN (FORMAT csv, HEADER true)");
-    send(session, piece, &copy, &table.to_string(), progress).await
+    copy_in::send(session, piece.source.clone(), &copy, (DOING, &table.to_string()), progress).await
 }
 
 /// Gives the columns of a file that was loaded as text their types, value by value.
@@ -98,53 +96,6 @@ async fn fitted(
 /// Returns the live column whose type the values at this place have.
 fn typed<'l>(piece: &Piece, live: &'l [LiveColumn], place: usize) -> Option<&'l LiveColumn> {
     column_of(piece, live, place).filter(|column| !is_retyped(piece, column))
-}
-
-/// Sends the file as it is; the server reads it. Reading and decompressing take place on a thread beside.
-async fn send(
-    session: &mut Session,
-    piece: &Piece,
-    copy: &str,
-    what: &str,
-    progress: &Progress,
-) -> Result<Result<(), sqlx::Error>, Error> {
-    let (sender, mut receiver) = tokio::sync::mpsc::channel(2);
-    let source = piece.source.clone();
-    let reader = tokio::task::spawn_blocking(move || {
-        let mut input = source.open()?;
-        loop {
-            let mut block = Vec::with_capacity(BLOCK);
-            let read = input.by_ref().take(BLOCK as u64).read_to_end(&mut block);
-            let read =
-                read.map_err(|error| Error::Driver { doing: DOING.to_string(), detail: error.to_string() })?;
-            // Nobody takes it any more: whoever stopped says why.
-            if read == 0 || sender.blocking_send(block).is_err() {
-                return Ok(());
-            }
-        }
-    });
-    let mut done = 0;
-    let sent = async {
-        let mut sink = session.connection.copy_in_raw(copy).await?;
-        while let Some(block) = receiver.recv().await {
-            done += block.len() as u64;
-            progress.at(what, Amount { rows: 0, bytes: done }, None);
-            sink.send(block).await?;
-        }
-        Ok::<_, sqlx::Error>(sink)
-    };
-    let sent = sent.await;
-    drop(receiver);
-    let read = reader.await.unwrap_or(Err(Error::Interrupted));
-    match (sent, read) {
-        (Ok(sink), Ok(())) => Ok(sink.finish().await.map(|_| ())),
-        (Ok(sink), Err(error)) => {
-            // What was sent so far must not be taken for all of it.
-            let _ = sink.abort("the file cannot be read").await;
-            Err(error)
-        }
-        (Err(error), _) => Ok(Err(error)),
-    }
 }
 
 /// Returns the live column whose values stand at this place of the CSV: its own, or what the way back left in it.

@@ -39,7 +39,13 @@ struct Job<'p> {
     merged: Vec<Merged>,
     /// Whether rows are left that a constraint refused.
     unfinished: bool,
+    /// Whether one statement wrote every loaded row and saw what it wrote.
+    whole: bool,
 }
+
+/// How much the transaction may keep in memory of what it joins, and of what it has loaded, in KiB each, where the server
+/// gives less. What does not fit is joined in pieces, which come in no order, and then every page is written many times.
+const ROOM: u32 = 64 << 10;
 
 impl PostgresDatabase {
     pub(super) async fn merge_pieces(
@@ -112,6 +118,7 @@ impl PostgresDatabase {
         progress: &Progress,
     ) -> Result<(u64, MergedBack), Error> {
         session.run(DOING, "BEGIN").await?;
+        session.run(DOING, &with_room()).await?;
         let own = self.own_transaction(session).await?;
         let tables = pieces.iter().map(|piece| piece.salvage.table.clone());
         let tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
@@ -134,8 +141,10 @@ impl PostgresDatabase {
                 circle::close(session, &mut jobs).await?;
             }
             retry(session, &mut jobs).await?;
+            let tables: Vec<TableName> = jobs.iter().map(|job| job.target.table.clone()).collect();
             for job in &mut jobs {
-                job.finish(session, &mut side).await?;
+                let alone = tables.iter().filter(|table| **table == job.target.table).count() == 1;
+                job.finish(session, &mut side, alone).await?;
             }
             done.extend(jobs);
         }
@@ -169,6 +178,14 @@ impl PostgresDatabase {
         other.close().await;
         Ok(())
     }
+}
+
+/// Returns the statement that gives the transaction room; no temporary table may have been used before in the session.
+fn with_room() -> String {
+    format!(
+        "SELECT set_config(name, {ROOM} || 'kB', true) FROM pg_settings WHERE name IN ('work_mem', 'temp_buffers') \
+         AND setting::bigint * CASE unit WHEN '8kB' THEN 8 ELSE 1 END < {ROOM}"
+    )
 }
 
 /// Keeps others from writing to the tables while their rows are decided on; reading goes on.
@@ -241,20 +258,27 @@ impl<'p> Job<'p> {
             }
             (true, SalvageKind::Rows) => unkeyed::rows(session, &mut target, side, &mut merged).await?,
         }
-        Ok(Self { target, merged, unfinished: false })
+        Ok(Self { target, merged, unfinished: false, whole: false })
     }
 
     /// Writes what can be written; returns how many rows are left that could not.
     async fn run(&mut self, session: &mut Session) -> Result<u64, Error> {
         match self.target.piece.salvage.what {
-            SalvageKind::Values => values::run(session, &self.target, &mut self.merged).await,
+            SalvageKind::Values => {
+                let ran = values::run(session, &self.target, &mut self.merged).await?;
+                self.whole = ran.whole;
+                Ok(ran.left)
+            }
             SalvageKind::Rows => rows::run(session, &self.target, &mut self.merged).await,
         }
     }
 
-    /// Counts, writes down conflicts, and proves that what was merged is there.
-    async fn finish(&mut self, session: &mut Session, side: &mut Side) -> Result<(), Error> {
+    /// Counts, writes down conflicts, and proves that what was merged is there. `alone` says that no other piece of the
+    /// same turn is about the table.
+    async fn finish(&mut self, session: &mut Session, side: &mut Side, alone: bool) -> Result<(), Error> {
         match self.target.piece.salvage.what {
+            // There is nothing left to count: every salvaged row was seen in a live one, and nobody else writes there.
+            SalvageKind::Values if self.whole && alone && !self.target.follows() => Ok(()),
             SalvageKind::Values => {
                 values::finish(session, &self.target, &mut self.merged, self.unfinished, side).await
             }

@@ -16,6 +16,8 @@ pub(super) struct Target<'p> {
     pub table: TableName,
     /// The temporary table; its columns are v0, v1 … as in the CSV.
     pub loaded: String,
+    /// How many rows were loaded.
+    pub rows: u64,
     /// Where the rows are kept that constraints refused: place and reason.
     pub refused: String,
     /// Without a key: the temporary table of the places of rows that were inserted.
@@ -98,7 +100,7 @@ impl<'p> Target<'p> {
             }
         }
         let loaded = format!("ripcord_piece_{index}");
-        let load::Loaded { misfits, mut unfit } =
+        let load::Loaded { misfits, mut unfit, rows } =
             load::load(session, piece, &table, &live, &loaded, progress).await?;
         for name in load::retyped(piece, &live) {
             if !load::retype(session, piece, &live, &loaded, &name).await? {
@@ -140,6 +142,7 @@ impl<'p> Target<'p> {
             piece,
             table,
             loaded,
+            rows,
             refused,
             done: None,
             matches,
@@ -155,6 +158,11 @@ impl<'p> Target<'p> {
     /// Returns the live table and the loaded one, joined.
     pub(super) fn joined(&self) -> String {
         format!("pg_temp.{} AS s JOIN ONLY {} AS t ON {}", self.loaded, self.table.sql(), self.matches)
+    }
+
+    /// Tells whether a change of other rows can change what was written here.
+    pub(super) fn follows(&self) -> bool {
+        self.keys.iter().any(|key| key.follows)
     }
 
     /// Returns what identifies a loaded row, as an expression.

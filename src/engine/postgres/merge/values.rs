@@ -8,37 +8,61 @@ use super::target::{Target, TargetColumn};
 use super::{DOING, fit, parts};
 use crate::engine::{BOTH_CHANGED, Error, Merged};
 
-/// Puts everything where nobody has written since; returns how many values are left that a constraint refused.
+/// What an attempt has come to.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ran {
+    /// How many values are left that a constraint refused.
+    pub left: u64,
+    /// Whether it wrote every value of every loaded row, each into a row of its own, and saw it stored.
+    pub whole: bool,
+}
+
+/// Puts everything where nobody has written since.
 pub(super) async fn run(
     session: &mut Session,
     target: &Target<'_>,
     merged: &mut [Merged],
-) -> Result<u64, Error> {
+) -> Result<Ran, Error> {
     allow_identity(session, target, true).await?;
     let columns: Vec<&TargetColumn> = target.columns.iter().collect();
     // Of one column the update itself tells how many there were; of several it has to be asked beforehand.
     let planned =
         if columns.len() > 1 { counts(session, target, TargetColumn::put).await? } else { Vec::new() };
-    let (found, refused) =
-        parts::attempt(session, target, 2, Claims::Values(&columns), |rows| update(target, &columns, rows))
-            .await?;
-    hold(target, &found)?;
-    if columns.len() == 1 {
-        merged[0].merged += found[0];
-    }
-    let left = if refused || columns.len() > 1 {
-        counts(session, target, TargetColumn::put).await?
-    } else {
-        vec![0]
+    let (found, refused) = attempt(session, target, &columns).await?;
+    let planned = if columns.len() > 1 { planned } else { vec![found[0]] };
+    let left = match refused {
+        true => counts(session, target, TargetColumn::put).await?,
+        // Looked at in the end, where anything that is left is an error.
+        false => vec![0; columns.len()],
     };
+    // Of one column only what was written is counted, of several all that there was to write.
     for ((merged, planned), left) in merged.iter_mut().zip(&planned).zip(&left) {
-        merged.merged += planned.saturating_sub(*left);
+        merged.merged += if columns.len() > 1 { planned.saturating_sub(*left) } else { *planned };
     }
     allow_identity(session, target, false).await?;
-    Ok(if refused { left.iter().sum() } else { 0 })
+    let whole = !refused && planned.iter().chain(&found).all(|count| *count == target.rows);
+    Ok(Ran { left: left.iter().sum(), whole: whole && target.unique })
 }
 
-/// Sets these columns in these rows, and counts rows: how many, and in how many the first column is now what it should be.
+/// Writes these columns, and fails when a row that was written does not hold what was written.
+async fn attempt(
+    session: &mut Session,
+    target: &Target<'_>,
+    columns: &[&TargetColumn],
+) -> Result<(Vec<u64>, bool), Error> {
+    let sql = |rows: &str| update(target, columns, rows);
+    let (found, refused) =
+        parts::attempt(session, target, 1 + columns.len(), Claims::Values(columns), sql).await?;
+    // Of several columns a row may get one and keep another.
+    if columns.len() == 1 && found[0] != found[1] {
+        let what = target.table.to_string();
+        return Err(Error::NotMerged { what, expected: found[0], found: found[1] });
+    }
+    Ok((found, refused))
+}
+
+/// Sets these columns in these rows, and counts rows: how many, and for each column in how many it is now what it should
+/// be.
 pub(super) fn update(target: &Target<'_>, columns: &[&TargetColumn], rows: &str) -> String {
     let set = columns.iter().map(|column| {
         let (name, ours) = (identifier(&column.name), format!("s.v{}", column.place));
@@ -49,24 +73,20 @@ pub(super) fn update(target: &Target<'_>, columns: &[&TargetColumn], rows: &str)
     });
     let put: Vec<String> = columns.iter().map(|column| column.put()).collect();
     // RETURNING shows the new row as it is stored.
-    let same = if columns.len() == 1 { columns[0].same.as_str() } else { "true" };
+    let same = columns.iter().enumerate();
+    let same: Vec<String> = same.map(|(at, column)| format!("{} AS same{at}", column.same)).collect();
+    let counts: String =
+        (0..columns.len()).map(|at| format!(", count(*) FILTER (WHERE same{at})")).collect();
     format!(
-        "WITH u AS (UPDATE ONLY {} AS t SET {} FROM pg_temp.{} AS s WHERE {} AND ({}) AND {rows} RETURNING {same} AS same) \
-         SELECT count(*), count(*) FILTER (WHERE same) FROM u",
+        "WITH u AS (UPDATE ONLY {} AS t SET {} FROM pg_temp.{} AS s WHERE {} AND ({}) AND {rows} RETURNING {}) \
+         SELECT count(*){counts} FROM u",
         target.table.sql(),
         set.collect::<Vec<_>>().join(", "),
         target.loaded,
         target.matches,
-        put.join(" OR ")
+        put.join(" OR "),
+        same.join(", ")
     )
-}
-
-/// Fails when a row that was written does not hold what was written.
-fn hold(target: &Target<'_>, found: &[u64]) -> Result<(), Error> {
-    if found[0] == found[1] {
-        return Ok(());
-    }
-    Err(Error::NotMerged { what: target.table.to_string(), expected: found[0], found: found[1] })
 }
 
 /// Counts, for each column, the pairs of rows for which a condition holds.
@@ -115,12 +135,8 @@ pub(super) async fn finish(
     // written down before the next one is tried: the reasons are those of the last try.
     for (place, column) in target.columns.iter().enumerate() {
         allow_identity(session, target, true).await?;
-        let one = [column];
-        let attempted =
-            parts::attempt(session, target, 2, Claims::Values(&one), |rows| update(target, &one, rows))
-                .await?;
-        hold(target, &attempted.0)?;
-        merged[place].merged += attempted.0[0];
+        let (found, _) = attempt(session, target, &[column]).await?;
+        merged[place].merged += found[0];
         allow_identity(session, target, false).await?;
         settle(session, target, place..place + 1, merged, unfinished, side).await?;
     }
