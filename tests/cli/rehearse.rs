@@ -4,6 +4,7 @@ mod beyond;
 mod copies;
 mod large_objects;
 mod same_rows;
+mod unwritten;
 mod virtual_tables;
 mod way_back;
 

@@ -74,7 +74,7 @@ use server::Server;
 use session::{Purpose, Session};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 use tools::Tools;
@@ -122,6 +122,8 @@ pub struct PostgresDatabase {
     is_copy: bool,
     /// True of a copy that could not be kept from other servers.
     reaches_out: bool,
+    /// What is known of the rows of a copy since it was made.
+    unwritten: OnceLock<Arc<fingerprint::Unwritten>>,
     /// The role whose part migrations take on, where the user of a scratch server is another one.
     acts_as: Option<String>,
 }
@@ -164,6 +166,7 @@ impl PostgresDatabase {
             own_settings: OnceCell::new(),
             is_copy: false,
             reaches_out: false,
+            unwritten: OnceLock::new(),
             acts_as: None,
             tools: OnceCell::new(),
         })

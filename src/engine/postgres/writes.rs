@@ -205,7 +205,7 @@ impl PostgresDatabase {
         Error::WroteMeanwhile { place: self.id.to_string() }
     }
 
-    async fn look(&self, session: &mut Session) -> Result<Mark, Error> {
+    pub(super) async fn look(&self, session: &mut Session) -> Result<Mark, Error> {
         let number = session.value(DOING, "SELECT pg_current_xact_id()").await?;
         let number = number.and_then(|text| text.parse().ok()).unwrap_or_default();
         // Looking takes a number, too.

@@ -6,6 +6,7 @@
 
 mod copy;
 mod sources;
+mod unwritten;
 
 use super::PostgresDatabase;
 use super::errors::{self, code};
@@ -24,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub(super) use sources::{COUNTS_DOWN, sequences};
+pub(super) use unwritten::Unwritten;
 
 /// About how much of a table on disk one reader takes at a time.
 const PART: u64 = 32 * 1024 * 1024;
@@ -39,6 +41,8 @@ pub(super) struct Reading {
     pub(super) progress: Progress,
     /// How long to wait for a lock of another session; without limit when there is none, for a database of our own.
     pub(super) patience: Option<Duration>,
+    /// What need not be read of the copy of a rehearsal.
+    pub(super) unwritten: Option<Arc<Unwritten>>,
 }
 
 impl PostgresDatabase {
@@ -52,6 +56,7 @@ impl PostgresDatabase {
             jobs: self.options.jobs.max(1),
             progress: progress.clone(),
             patience: (database == self.id.name).then_some(self.options.lock_timeout),
+            unwritten: self.unwritten.get().filter(|_| database == self.id.name).cloned(),
         }
     }
 }
@@ -67,7 +72,16 @@ impl Reading {
         let mut fingerprint = Fingerprint::new();
         fingerprint.sequences = sequences(exporter).await?;
         fingerprint.not_compared = found.not_compared;
-        fingerprint.tables = self.tables(exporter, found.sources, snapshot).await?;
+        fingerprint.tables = match &self.unwritten {
+            None => self.tables(exporter, found.sources, snapshot).await?,
+            Some(unwritten) => {
+                let mut sifted = unwritten.sift(exporter, found.sources).await?;
+                let forms = sifted.take_forms();
+                let read = self.tables(exporter, sifted.rest, snapshot).await?;
+                unwritten.learn(forms, &read);
+                sifted.known.into_iter().chain(read).collect()
+            }
+        };
         match self.large_objects(snapshot, found.large_objects).await? {
             Some(Ok(table)) => {
                 fingerprint.tables.insert(TableName::large_objects(), table);

@@ -75,8 +75,7 @@ pub(super) fn update(target: &Target<'_>, columns: &[&TargetColumn], rows: &str)
     // RETURNING shows the new row as it is stored.
     let same = columns.iter().enumerate();
     let same: Vec<String> = same.map(|(at, column)| format!("{} AS same{at}", column.same)).collect();
-    let counts: String =
-        (0..columns.len()).map(|at| format!(", count(*) FILTER (WHERE same{at})")).collect();
+    let counts: String = (0..columns.len()).map(|at| format!(", count(*) FILTER (WHERE same{at})")).collect();
     format!(
         "WITH u AS (UPDATE ONLY {} AS t SET {} FROM pg_temp.{} AS s WHERE {} AND ({}) AND {rows} RETURNING {}) \
          SELECT count(*){counts} FROM u",

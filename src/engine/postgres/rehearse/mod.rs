@@ -6,6 +6,7 @@ mod rows;
 mod salvage;
 mod sample;
 
+use super::fingerprint::Unwritten;
 use super::names::{self, identifier};
 use super::prove::{LEVEL, proof_level};
 use super::restore::read_level;
@@ -20,7 +21,7 @@ use crate::plan::hazard::{Sample, Sampled};
 use crate::report::Progress;
 use async_trait::async_trait;
 use std::path::Path;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use tokio::sync::OnceCell;
 
 /// Both databases, on the server where the proof was made.
@@ -53,7 +54,7 @@ impl PostgresDatabase {
         let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
         let server = elsewhere.unwrap_or_else(|| self.server.clone());
         let second = match self.second(&server, folder, operation, level).await {
-            Ok(database) => match database.disarm().await {
+            Ok(database) => match database.begin_copy(&proof, taken).await {
                 Ok(unseen) => Ok((database, unseen)),
                 // Not every role may do that: such a copy stands for the proof, and nothing is run on it.
                 Err(Error::Privilege { .. }) => {
@@ -78,6 +79,19 @@ impl PostgresDatabase {
         }
     }
 
+    /// Makes of a fresh copy what a migration may run on; returns what of the world outside it cannot show.
+    async fn begin_copy(&self, proof: &Proof, taken: &Snapshot) -> Result<Vec<String>, Error> {
+        // Before anything runs on it, and only where it was proven to hold what the snapshot saw.
+        if proof.level == ProofLevel::Full && proof.differences.is_empty() {
+            let mut session = self.reading_session().await?;
+            let mark = self.look(&mut session).await?;
+            let known = Unwritten::begin(&mut session, mark, &taken.inventory.fingerprint).await?;
+            session.close().await;
+            let _ = self.unwritten.set(Arc::new(known));
+        }
+        self.disarm().await
+    }
+
     /// Returns a database of its own for the rest: no state of this one goes over.
     pub(super) fn another(
         &self,
@@ -99,6 +113,7 @@ impl PostgresDatabase {
             tools: OnceCell::new(),
             is_copy: false,
             reaches_out: false,
+            unwritten: OnceLock::new(),
             acts_as: None,
         }
     }
