@@ -31,7 +31,7 @@ pub struct RecoverRequest {
 
 /// Brings an interrupted operation to a known end; `None` when there is none.
 pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Option<Report>, Failure> {
-    // Asked before the lock is taken, which leaves a file beside a SQLite database: looking leaves no trace.
+    // Asked before the lock is taken, which writes beside a SQLite database: looking leaves no trace.
     let waiting = || match request.accept_as_is {
         true => ports.journal.unfinished_damaged_too(ports.identity()),
         false => ports.journal.unfinished(ports.identity()),

@@ -134,6 +134,10 @@ pub fn leaves_nothing_behind(sandbox: &Sandbox, db: &TestDatabase) {
     let drafts: Vec<_> =
         sandbox.files("backups").into_iter().filter(|file| file.starts_with(".partial")).collect();
     assert_eq!(drafts, [""; 0]);
+    if db.backend() == Backend::Sqlite {
+        let lock = db.file().with_file_name(".app.db.ripcord-lock");
+        assert!(!lock.exists(), "{} is left", lock.display());
+    }
     if db.backend() == Backend::Postgres {
         let all = db.server().databases();
         let side: Vec<_> = all.iter().filter(|name| name.contains("ripcord")).collect();

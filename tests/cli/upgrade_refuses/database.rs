@@ -81,6 +81,38 @@ fn a_folder_is_no_database() {
     assert!(!sandbox.path("no").exists());
 }
 
+/// Neither a lock nor a folder for backups: who mistyped an address finds nothing of ripcord's there.
+#[test]
+fn what_is_no_database_has_nothing_of_ours_beside_it_afterwards() {
+    let sandbox = Sandbox::new();
+    sandbox.sample();
+    sandbox.write("README.md", "Dear diary, this is no database.\n");
+    let before = sandbox.files(".");
+    let commands = [
+        &["downgrade"][..],
+        &["downgrade", "base"],
+        &["backup", "create"],
+        &["backup", "export", "training_config"],
+        &["backup", "merge-back", "latest"],
+        &["restore", "latest"],
+        &["restore", "latest", "--table", "training_config"],
+        &["stamp", "head"],
+        &["verify"],
+        &["recover"],
+        &["recover", "--undo"],
+    ];
+    for url in ["sqlite:///README.md", "sqlite:///migrations", "sqlite:///missing.db"] {
+        // Where there is nothing, an upgrade makes the database.
+        let makes: &[&[&str]] =
+            if url == "sqlite:///missing.db" { &[] } else { &[&["upgrade"], &["rehearse"]] };
+        for arguments in makes.iter().chain(&commands) {
+            let run = sandbox.ripcord(&[*arguments, &["--database-url", url]].concat());
+            assert!(run.code == 2 || arguments[0] == "recover", "{run}");
+            assert_eq!(sandbox.files("."), before, "{run}");
+        }
+    }
+}
+
 #[test]
 fn a_url_that_cannot_be_read_says_what_it_should_look_like() {
     let sandbox = Sandbox::new();

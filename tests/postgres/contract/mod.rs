@@ -74,8 +74,7 @@ impl<'a> Subject<'a> {
         }
         let entries = std::fs::read_dir(self.db.file().with_file_name("")).expect("the folder can be listed");
         let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-        // The lock stays: removing it could let two in.
-        let mut names: Vec<_> = names.filter(|name| !name.ends_with(".ripcord-lock")).collect();
+        let mut names: Vec<_> = names.collect();
         names.sort();
         names
     }

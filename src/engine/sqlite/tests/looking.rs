@@ -122,19 +122,6 @@ async fn a_locked_database_is_busy_after_the_timeout() {
 }
 
 #[tokio::test]
-async fn a_second_operation_is_told_who_holds_the_lock() {
-    let scratch = Scratch::with(SHOP);
-    let held = scratch.open().lock("20261123T181500Z-upgrade-5f2c").await.expect("free");
-    let error = scratch.open().lock("another").await.err().expect("held");
-    let Error::LockedByOther { holder, .. } = &error else { panic!("{error}") };
-    assert!(holder.contains("20261123T181500Z-upgrade-5f2c"), "{holder}");
-    assert!(holder.contains(&std::process::id().to_string()), "{holder}");
-    drop(held);
-    drop(scratch.open().lock("another").await.expect("free again"));
-    assert!(scratch.files().contains(&".app.db.ripcord-lock".to_string()), "never removed");
-}
-
-#[tokio::test]
 async fn what_a_crash_left_half_written_is_undone_before_anything_is_read() {
     let scratch = Scratch::with(SHOP);
     let (crashed, rows) = (Scratch::new(), 6);

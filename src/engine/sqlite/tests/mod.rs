@@ -5,6 +5,7 @@ mod apply;
 mod export;
 mod fidelity;
 mod fingerprint;
+mod lock;
 mod looking;
 mod merge;
 mod merge_together;
