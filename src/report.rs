@@ -363,6 +363,15 @@ pub struct Failure {
     pub next: Vec<String>,
     /// What verification saw, when it was verification that failed.
     pub check: Option<Box<Check>>,
+    /// Where the version rows are, when the data is not simply as it was; `None` where they cannot be read either.
+    pub rows: Option<Box<RowsThen>>,
+}
+
+/// The version rows before an operation, and after it went wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RowsThen {
+    pub before: Vec<RevisionId>,
+    pub now: Vec<RevisionId>,
 }
 
 impl Failure {
@@ -377,6 +386,7 @@ impl Failure {
             during_put_back: None,
             next: Vec::new(),
             check: None,
+            rows: None,
         }
     }
 }

@@ -206,6 +206,9 @@ async fn go_on(
     ran.map_err(|mut failure| {
         failure.backup = Some(saved.facts());
         failure.next = vec!["ripcord recover --undo".to_string()];
+        if settle::is_interrupted(&failure) {
+            failure.next.insert(0, "ripcord recover".to_string());
+        }
         failure
     })
 }
@@ -242,7 +245,10 @@ async fn verified(
         ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(verify::Verified { after, check })
     };
-    let verified = op.step(Step::Verify, work).await?;
+    // What was not looked at is not verified: the operation stays open, and the next recovery looks again.
+    let not_looked =
+        |failure| Failure { aftermath: Aftermath::Unknown, backup: Some(saved.facts()), ..failure };
+    let verified = op.step(Step::Verify, work).await.map_err(not_looked)?;
     let count = verified.check.wrong.len();
     if count > 0 {
         return Err(Failure {
@@ -284,7 +290,9 @@ async fn verified(
 /// Tells whether putting back had taken place before the crash. Doing it twice would replace what clients wrote since.
 fn was_put_back(state: &OperationState, saved: &Saved, check: &Check, rows: &[RevisionId]) -> bool {
     // A script in a transaction is over together with its version rows: where they are as they were, so was the rest.
-    let rows_tell = !state.statements_by_themselves && settle::same(rows, &state.from);
+    // They tell nothing of what never moves them: tables that were put back, salvage that was merged.
+    let moves = !settle::same(&state.from, &state.to);
+    let rows_tell = moves && !state.statements_by_themselves && settle::same(rows, &state.from);
     is_back(state, saved, check) || (check.catalog.is_empty() && rows_tell)
 }
 

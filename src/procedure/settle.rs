@@ -11,7 +11,7 @@ use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::Operation;
 use crate::plan::Plan;
-use crate::report::{Aftermath, Event, Failure, Report, Step};
+use crate::report::{Aftermath, Event, Failure, Report, RowsThen, Step};
 use crate::runner;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +24,10 @@ pub(super) async fn end(
     op: &Operation,
     outcome: Result<Report, Failure>,
 ) -> Result<Report, Failure> {
+    let outcome = match outcome {
+        Err(failure) => Err(with_rows(ports, op, failure).await),
+        done => done,
+    };
     let (aftermath, error, backup) = match &outcome {
         Ok(report) => (report.aftermath, None, report.backup.as_ref()),
         Err(failure) => (failure.aftermath, Some(failure.source.to_string()), failure.backup.as_ref()),
@@ -62,6 +66,18 @@ pub(super) async fn end(
             Err(failure)
         }
     }
+}
+
+/// Looks where the version rows are, unless the data is as it was: they tell whether anything of a change is committed.
+async fn with_rows(ports: &Ports<'_>, op: &Operation, failure: Failure) -> Failure {
+    if matches!(failure.aftermath, Aftermath::Unchanged | Aftermath::PutBack) {
+        return failure;
+    }
+    ports.cancel.heard();
+    let before = ports.journal.state(op.id()).map(|state| state.from);
+    let now = ports.database.version_rows().await.ok();
+    let rows = before.zip(now).map(|(before, now)| Box::new(RowsThen { before, now }));
+    Failure { rows, ..failure }
 }
 
 /// A script failed: a transactional one has undone itself, which is shown; otherwise the policy decides.
@@ -111,6 +127,11 @@ pub(super) async fn after_migrate(
 /// Tells whether nobody knows what became of the migration's commit.
 pub(super) fn undecided(cause: &Failure) -> bool {
     matches!(of_engine(cause), Some(engine::Error::Undecided { .. }))
+}
+
+/// Tells whether a step ended because somebody asked it to.
+pub(super) fn is_interrupted(cause: &Failure) -> bool {
+    of_engine(cause).is_some_and(engine::Error::is_interrupted)
 }
 
 /// Tells whether the first script refused to begin.

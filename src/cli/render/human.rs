@@ -229,6 +229,16 @@ fn change_line(change: &Change) -> String {
     }
 }
 
+/// Says what is true of the data after a failure, and where the version rows are if it is not simply as it was.
+fn state(failure: &Failure) -> String {
+    let data = match (failure.step, failure.aftermath) {
+        (Some(Step::Migrate), Aftermath::Changed) => words::HALF_WAY,
+        (_, aftermath) => words::aftermath(aftermath),
+    };
+    let rows = failure.rows.as_deref().map(|rows| words::rows_then(&rows.before, &rows.now));
+    [data.to_string()].into_iter().chain(rows).collect::<Vec<_>>().join("; ")
+}
+
 /// Returns a failure in three parts: the fact, the state of the data, the next command.
 pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> String {
     let on_the_copy = match failure.step {
@@ -245,10 +255,7 @@ pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> Str
     lines.extend(
         hazards::refused(failure).into_iter().flatten().map(|held| format!("  {}", hazards::line(held))),
     );
-    lines.push(match (failure.step, failure.aftermath) {
-        (Some(Step::Migrate), Aftermath::Changed) => format!("state: {}", words::HALF_WAY),
-        (_, aftermath) => format!("state: {}", words::aftermath(aftermath)),
-    });
+    lines.push(format!("state: {}", state(failure)));
     if let Some(backup) = &failure.backup {
         lines.push(format!("backup: {}", backup.place.display()));
     }

@@ -32,6 +32,7 @@ pub(super) fn failure(command: &str, exit: ExitCode, failure: &Failure, output: 
             "step": failure.step,
             "operation": failure.operation,
             "aftermath": failure.aftermath,
+            "version_rows": failure.rows,
             "backup": failure.backup,
             "check": failure.check,
             "hazards": hazards::refused(failure),

@@ -1,7 +1,10 @@
 //! Words and figures for people.
 
+use crate::history::RevisionId;
 use crate::ledger::SalvageKind;
+use crate::procedure::rows_text;
 use crate::report::{Aftermath, Kind, SalvageFacts, Step};
+use std::collections::BTreeSet;
 
 /// Returns the name of a step as it stands at the beginning of a line.
 pub(super) fn step(step: Step) -> &'static str {
@@ -60,6 +63,15 @@ pub(super) fn aftermath(aftermath: Aftermath) -> &'static str {
 /// The same of a migration that failed in the middle and was not undone as a whole.
 pub(super) const HALF_WAY: &str =
     "the change stands half-way: what was committed before the failure is in the database";
+
+/// Says whether the version rows moved.
+pub(super) fn rows_then(before: &[RevisionId], now: &[RevisionId]) -> String {
+    let sorted = |rows: &[RevisionId]| rows.iter().cloned().collect::<BTreeSet<_>>();
+    match sorted(before) == sorted(now) {
+        true => format!("the version rows are as they were, at {}", rows_text(now)),
+        false => format!("the version rows moved from {} to {}", rows_text(before), rows_text(now)),
+    }
+}
 
 pub(super) fn aftermath_word(aftermath: Aftermath) -> &'static str {
     match aftermath {

@@ -1,21 +1,8 @@
 //! On both engines: a signal that comes as a step begins, in every step that can be stopped.
 
-use super::{SIGNALS, ended_well, goes_on};
+use super::{SIGNALS, ended_well, goes_on, stopped_in};
 use crate::promise::*;
 use crate::support::*;
-
-/// Runs ripcord, which is sent a signal when the journal says that this step has begun.
-fn stopped_in(sandbox: &Sandbox, signal: Signal, step: &str, arguments: &[&str]) -> Run {
-    let name = if signal == Signal::INT { "INT" } else { "TERM" };
-    sandbox.env(
-        "RIPCORD_STOP_AT_CHECKPOINT",
-        format!("{name}:after {{\"event\":\"started\",\"step\":\"{step}\""),
-    );
-    let run = sandbox.ripcord(arguments);
-    sandbox.env_remove("RIPCORD_STOP_AT_CHECKPOINT");
-    run.stderr_has("stopping");
-    run
-}
 
 const DROPS: &str = "drops-column:training_config.warmup_steps";
 
@@ -79,6 +66,7 @@ both_engines! {
         let run = stopped_in(&sandbox, Signal::INT, "merge-back", &["downgrade"]);
         run.expect_code(5);
         says_three_parts(&run, "interrupted");
+        run.stderr_has(&format!("the version rows moved from {DROP_WARMUP_STEPS} to {ADD_PROCESS_RANK}"));
         assert_eq!(db.version(), ADD_PROCESS_RANK);
         sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
         at(&sandbox, 3);

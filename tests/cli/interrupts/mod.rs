@@ -2,13 +2,28 @@
 
 mod each_step;
 mod postgres;
+mod recovery;
 mod sqlite;
+mod tables;
 
 use crate::promise::*;
 use crate::support::*;
 
 /// Both ways of asking to stop: a person's and a service manager's.
 pub(super) const SIGNALS: [Signal; 2] = [Signal::INT, Signal::TERM];
+
+/// Runs ripcord, which is sent a signal when the journal says that this step has begun.
+pub(super) fn stopped_in(sandbox: &Sandbox, signal: Signal, step: &str, arguments: &[&str]) -> Run {
+    let name = if signal == Signal::INT { "INT" } else { "TERM" };
+    sandbox.env(
+        "RIPCORD_STOP_AT_CHECKPOINT",
+        format!("{name}:after {{\"event\":\"started\",\"step\":\"{step}\""),
+    );
+    let run = sandbox.ripcord(arguments);
+    sandbox.env_remove("RIPCORD_STOP_AT_CHECKPOINT");
+    run.stderr_has("stopping");
+    run
+}
 
 /// The run was interrupted: exit code 130, three parts, the database as before, nothing left behind, the lock free.
 #[track_caller]
