@@ -2,12 +2,16 @@
 //! afterwards (owner, grants, connection limit, comment, settings). It stays with the database's identity number when
 //! names are swapped, so the one that comes in must be given it anew.
 
+mod spoken;
+
 use super::lodgers::Lodger;
 use super::names::{identifier, literal};
 use super::rights;
 use super::session::Session;
 use crate::engine::Error;
 use serde::{Deserialize, Serialize};
+pub(super) use spoken::{Grant, Parameter};
+use spoken::{if_allowed, whom};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a snapshot keeps it, for ripcord and as a script for `psql`.
@@ -38,34 +42,6 @@ pub(super) struct DatabaseLevel {
     #[serde(default)]
     pub(super) lodgers: Vec<Lodger>,
 }
-
-/// One privilege on the database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Grant {
-    /// `None` is everybody.
-    to: Option<String>,
-    privilege: String,
-    grantable: bool,
-}
-
-/// One `ALTER DATABASE … SET`, or `ALTER ROLE … IN DATABASE … SET`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Parameter {
-    role: Option<String>,
-    name: String,
-    value: String,
-}
-
-/// Parameters whose stored value is a list of quoted names; the list must be taken apart to be said again.
-/// (`GUC_LIST_QUOTE` in the server's table of parameters.)
-const LISTS: [&str; 6] = [
-    "local_preload_libraries",
-    "search_path",
-    "session_preload_libraries",
-    "shared_preload_libraries",
-    "temp_tablespaces",
-    "unix_socket_directories",
-];
 
 impl DatabaseLevel {
     /// Reads it from the database that the session is connected to.
@@ -248,82 +224,6 @@ impl DatabaseLevel {
     }
 }
 
-impl Grant {
-    /// Returns the statement that grants it.
-    fn spoken(&self, name: &str) -> String {
-        let option = if self.grantable { " WITH GRANT OPTION" } else { "" };
-        format!("GRANT {} ON DATABASE {name} TO {}{option}", self.privilege, whom(&self.to))
-    }
-}
-
-fn whom(role: &Option<String>) -> String {
-    role.as_ref().map_or("PUBLIC".to_string(), |role| identifier(role))
-}
-
-/// Returns a statement that does nothing instead of failing, where it names what is not there or is not allowed.
-fn if_allowed(statement: &str) -> String {
-    let block = format!(
-        "BEGIN EXECUTE {}; EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL; END",
-        literal(statement)
-    );
-    format!("DO {}", literal(&block))
-}
-
-impl Parameter {
-    /// Tells whether both set the same, to whatever.
-    fn is_same(&self, other: &Parameter) -> bool {
-        (&self.role, &self.name) == (&other.role, &other.name)
-    }
-
-    /// Returns the beginning of the statement that changes it.
-    fn whose(&self, name: &str) -> String {
-        match &self.role {
-            Some(role) => format!("ALTER ROLE {} IN DATABASE {name}", identifier(role)),
-            None => format!("ALTER DATABASE {name}"),
-        }
-    }
-
-    fn written(&self) -> String {
-        self.name.split('.').map(identifier).collect::<Vec<_>>().join(".")
-    }
-
-    /// Returns the statement that sets it.
-    fn spoken_of(&self, name: &str) -> String {
-        format!("{} SET {} TO {}", self.whose(name), self.written(), self.spoken())
-    }
-
-    /// Returns the value as `SET` takes it.
-    fn spoken(&self) -> String {
-        if !LISTS.contains(&self.name.as_str()) {
-            return literal(&self.value);
-        }
-        let names: Vec<String> = split_names(&self.value).iter().map(|name| literal(name)).collect();
-        if names.is_empty() { "''".to_string() } else { names.join(", ") }
-    }
-}
-
-/// Splits `"$user", public` into names, without their quotes.
-fn split_names(list: &str) -> Vec<String> {
-    let (mut names, mut name, mut quoted) = (Vec::new(), String::new(), false);
-    let mut characters = list.chars().peekable();
-    while let Some(next) = characters.next() {
-        match next {
-            '"' if quoted && characters.peek() == Some(&'"') => {
-                characters.next();
-                name.push('"');
-            }
-            '"' => quoted = !quoted,
-            ',' if !quoted => names.push(std::mem::take(&mut name)),
-            ' ' if !quoted => {}
-            other => name.push(other),
-        }
-    }
-    if !name.is_empty() || !names.is_empty() || list.contains('"') {
-        names.push(name);
-    }
-    names
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -399,12 +299,5 @@ mod tests {
             "CREATE DATABASE \"x\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C.UTF-8' LC_CTYPE 'C.UTF-8' TABLESPACE \"fast\""
         );
         assert!(!level().create("\"x\"", false, None).contains("TABLESPACE"));
-    }
-
-    #[test]
-    fn an_empty_list_of_names_is_no_name() {
-        assert_eq!(split_names(""), Vec::<String>::new());
-        assert_eq!(split_names("\"\""), [""]);
-        assert_eq!(split_names("a, \"b\"\"c\""), ["a", "b\"c"]);
     }
 }

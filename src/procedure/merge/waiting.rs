@@ -1,6 +1,6 @@
 //! What is said of salvage beside a merge: where it waits while a downgrade fails, and what a merge leaves as it was.
 
-use super::sources;
+use super::sources::sources;
 use crate::engine;
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};

@@ -1,0 +1,74 @@
+//! The end of a downgrade: what the undone upgrades had destroyed comes back by itself, or is left where it is, as asked.
+
+use super::sources::sources;
+use super::{checked, facts, keep, left_undone, op_id, waiting, write};
+use crate::engine::OtherWrites;
+use crate::fingerprint::Inventory;
+use crate::history::{Direction, RevisionId};
+use crate::journal::Operation;
+use crate::plan::Plan;
+use crate::procedure::snapshot::Saved;
+use crate::procedure::{Ports, refused, settle};
+use crate::report::{Aftermath, Failure, MergeFacts};
+
+/// What came of merging after a downgrade.
+pub(in crate::procedure) struct After {
+    /// How the database ended.
+    pub inventory: Inventory,
+    pub merge: Option<MergeFacts>,
+    pub notes: Vec<String>,
+}
+
+/// Merges what the undone revisions had destroyed, after a downgrade that passed its verification and ended as
+/// `before`. With `wanted` false it only says how to do it later.
+pub(in crate::procedure) async fn after_downgrade(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    plan: &Plan,
+    saved: &Saved,
+    before: Inventory,
+    wanted: bool,
+) -> Result<After, Failure> {
+    let nothing = |inventory, notes| Ok(After { inventory, merge: None, notes });
+    if plan.direction == Direction::Up {
+        return nothing(before, Vec::new());
+    }
+    let named = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
+    let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
+    let found = sources(ports, &undone, &plan.to)
+        .await
+        .map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
+    let by_hand = |id: &String| format!("ripcord backup merge-back {id}");
+    if !wanted {
+        let left = found
+            .backups
+            .iter()
+            .map(|id| format!("salvage was not merged back, as asked; later: {}", by_hand(id)));
+        return nothing(before, left.chain(found.notes.clone()).collect());
+    }
+    if found.pieces.is_empty() {
+        return nothing(before, found.notes);
+    }
+    op.set_aftermath(Aftermath::Changed);
+    let mark = ports.database.mark().await.map_err(|error| named(refused(error)))?;
+    let merged = match write(ports, op, &found.pieces).await {
+        Ok(merged) => merged,
+        Err(failure) => {
+            // The downgrade stands and was verified: this is its end, for a later `verify`.
+            let bytes = serde_json::to_vec_pretty(&before).unwrap_or_default();
+            let _ = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
+            let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Changed };
+            let next = found.backups.iter().map(by_hand).collect();
+            return Err(named(Failure { aftermath, next, ..failure }));
+        }
+    };
+    let others = ports.database.others_wrote_since(&mark).await;
+    let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
+    let (inventory, check) = checked(ports, op, saved, &before, &merged, &others).await.map_err(named)?;
+    let kept = keep(ports, op_id(op), saved, &inventory, &merged).await;
+    let files =
+        kept.map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?.what;
+    let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
+    let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();
+    Ok(After { inventory, merge: Some(facts(&found.backups, merged, files)), notes })
+}
