@@ -86,3 +86,35 @@ fn the_script_is_silent_about_tables_that_its_user_may_not_analyze() {
         assert_eq!(bench.server.psql("fresh", analyzed).trim(), "1");
     });
 }
+
+/// A database of a group: whoever is in it restores it, and the tables of the group are the group's again.
+#[test]
+fn the_script_needs_no_superuser_for_a_database_of_a_group_role() {
+    let bench = Bench::start();
+    bench.server.psql(
+        "app",
+        "CREATE ROLE \"the group\"; GRANT \"the group\" TO app; CREATE ROLE stranger LOGIN CREATEDB;",
+    );
+    bench.server.psql("app", "ALTER DATABASE app OWNER TO \"the group\";");
+    let tables = "CREATE TABLE own (id integer PRIMARY KEY);
+SET ROLE \"the group\";
+CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1);
+CREATE SCHEMA s; CREATE VIEW s.v AS SELECT id FROM public.t; GRANT SELECT ON s.v TO PUBLIC;
+REVOKE CONNECT ON DATABASE app FROM PUBLIC; ALTER DATABASE app SET work_mem = '5MB';";
+    bench.server.psql_as("app", "app", tables);
+    block_on(async {
+        sealed(&bench).await;
+        let done = run_as(&bench, &bench.snapshots("backup"), "fresh", "app");
+        assert!(done.status.success(), "{done:?}");
+        assert_eq!(String::from_utf8_lossy(&done.stderr), "");
+        let url = bench.server.url_as("postgres", "fresh");
+        let fresh = bench.connect(&url, bench.options()).await.expect("connected");
+        let live = bench.as_superuser().await;
+        assert_eq!(fresh.catalog().await.expect("read"), live.catalog().await.expect("read"));
+        let whose = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'fresh';";
+        assert_eq!(bench.server.psql("fresh", whose), "the group\n");
+        // Who is not in the group is told so by the server, and does not get half of it for the whole.
+        let refused = run_as(&bench, &bench.snapshots("backup"), "other", "stranger");
+        assert!(!refused.status.success(), "{refused:?}");
+    });
+}

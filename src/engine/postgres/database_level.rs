@@ -204,9 +204,22 @@ impl DatabaseLevel {
         (own != now.settings.get(setting)).then(|| own.map(String::as_str))
     }
 
-    /// Returns the script that creates the empty database, for `psql -v db=NAME`.
+    /// Returns the script that creates the empty database, for `psql -v db=NAME`. It belongs to its owner from the
+    /// beginning, where whoever runs it may act as that role: since 15 nobody else may create tables in `public`.
     pub(super) fn create_script(&self) -> String {
-        format!("-- psql -d postgres -v db=NAME -f create.sql\n{};\n", self.create(":\"db\"", false, None))
+        let create = self.create(":\"db\"", false, None);
+        let mut text = format!("-- psql -d postgres -v db=NAME -f create.sql\n{create};\n");
+        if let Some(owner) = self.settings.get("owner") {
+            // Which right counts depends on the server that it is restored on, not on the one it was taken from.
+            text.push_str(&format!(
+                "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = {} AND pg_has_role(oid, CASE WHEN \
+                 current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)) AS is_given \\gset\n\
+                 \\if :is_given\nALTER DATABASE :\"db\" OWNER TO {};\n\\endif\n",
+                literal(owner),
+                identifier(owner)
+            ));
+        }
+        text
     }
 
     /// Returns the script that gives it its properties, for `psql -v db=NAME`.

@@ -8,6 +8,8 @@ pub(super) const RESTORE: &str = r#"#!/bin/sh
 #
 # The server and the user are taken from PGHOST, PGPORT, PGUSER and ~/.pgpass, as for psql. The database must not
 # exist: nothing that is there is ever overwritten. Roles that the dump names must exist (see snapshot/database.sql).
+# The user needs CREATEDB and must be a member of every role that owns something. A superuser is needed only where
+# objects of one role lie in a schema of another that it may not create in, and for what only a superuser may create.
 set -eu
 
 if [ "$#" -ne 1 ] || [ -z "$1" ]; then
