@@ -82,3 +82,31 @@ both_engines! {
         sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
     }
 }
+
+/// On SQLite nobody can: a script and its version rows are one transaction, which keeps every other writer out.
+#[test]
+fn on_postgres_a_definition_that_others_change_while_the_migration_runs_is_laid_to_them() {
+    let options = Postgres::options().setting("log_lock_waits", "on").setting("deadlock_timeout", "10ms");
+    let db = TestDatabase::postgres_server(options.start());
+    let sandbox = filled_sample_of(&db);
+    db.execute("CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT);");
+    // On the copy of the rehearsal nobody holds that lock.
+    let waits = "ALTER TABLE training_config ADD COLUMN note TEXT;\nSELECT pg_advisory_lock(7);\nSELECT pg_advisory_unlock(7);";
+    sandbox.revision(
+        "abcd00000001",
+        &[ADD_PROCESS_RANK],
+        waits,
+        "ALTER TABLE training_config DROP COLUMN note;",
+    );
+    let mut gate = db.session();
+    gate.execute("SELECT pg_advisory_lock(7);");
+    let upgrade = sandbox.spawn(&["upgrade"]);
+    db.server().wait_for_log("still waiting for ExclusiveLock on advisory lock");
+    db.execute("ALTER TABLE audit ADD COLUMN late TEXT; CREATE INDEX audit_what ON audit (what);");
+    gate.execute("SELECT pg_advisory_unlock(7);");
+    let run = upgrade.wait();
+    run.expect_code(0).stdout_has("audit").stdout_has("other sessions did that");
+    assert_eq!(db.version(), "abcd00000001");
+    assert_eq!(db.query("SELECT count(late) FROM audit;"), "0", "it is theirs and stays");
+    sandbox.ripcord(&["verify"]).expect_code(0);
+}
