@@ -106,8 +106,7 @@ mod tests {
         };
         connection.authorizer(Some(guard)).expect("set");
         connection.execute_batch(sql).expect("runs");
-        let seen = seen.lock().expect("one thread").clone();
-        seen
+        seen.lock().expect("one thread").clone()
     }
 
     #[test]
