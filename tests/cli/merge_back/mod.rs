@@ -6,6 +6,7 @@ mod circles;
 mod digests;
 mod failed;
 mod hard;
+mod names;
 mod rows;
 mod tables;
 mod types;

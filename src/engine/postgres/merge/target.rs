@@ -195,7 +195,8 @@ impl<'p> Target<'p> {
 
 /// Returns the expression of a JSON object with these columns.
 pub(super) fn object(list: &str) -> String {
-    format!("(SELECT row_to_json(x)::text FROM (SELECT {list}) AS x)")
+    // A name alone is a column first, and a table may have one called `x`; before a dot it is never one.
+    format!("(SELECT row_to_json(x.*)::text FROM (SELECT {list}) AS x)")
 }
 
 impl TargetColumn {

@@ -1,0 +1,81 @@
+//! Columns called as what stands in statements of ours: a name of a user's must never be taken for one of them.
+
+use super::*;
+
+/// Names of tables and columns in statements that compare, salvage and merge.
+const OURS: [&str; 27] = [
+    "x",
+    "a",
+    "b",
+    "s",
+    "t",
+    "p",
+    "o",
+    "m",
+    "n",
+    "r",
+    "g",
+    "l",
+    "u",
+    "i",
+    "d",
+    "k0",
+    "c0",
+    "v0",
+    "x0",
+    "place",
+    "live",
+    "number",
+    "ident",
+    "ripcord_group",
+    "ripcord_side",
+    "ripcord_place",
+    "ripcord_hit",
+];
+
+/// `name TEXT` for each of them, or whatever else is to stand there.
+fn each(of: impl Fn(&str) -> String) -> String {
+    OURS.map(of).join(", ")
+}
+
+both_engines! {
+    fn values_and_rows_are_merged_whatever_their_columns_are_called(db: &TestDatabase) {
+        let columns = each(|name| format!("{name} VARCHAR(9) NOT NULL"));
+        let table = |name: &str| format!("CREATE TABLE {name} ({columns}, label VARCHAR(9), PRIMARY KEY (x, a));");
+        let row = |number: &str| format!("({}, 'l{number}')", each(|name| format!("'{name}{number}'")));
+        let rows = ["1", "2", "3"].map(row).join(", ");
+        let up = "UPDATE points SET label = NULL, t = ''; DELETE FROM gone WHERE x <> 'x3';";
+        let filled = format!("INSERT INTO points VALUES {rows}; INSERT INTO gone VALUES {rows};");
+        let sandbox = project(db, &[table("points"), table("gone")].concat(), &filled, up, "SELECT 1;");
+        let before = db.query("SELECT * FROM points WHERE x <> 'x2' ORDER BY x; SELECT * FROM gone WHERE x <> 'x2' ORDER BY x;");
+        upgrade(&sandbox);
+        db.execute(&format!("UPDATE points SET label = 'mine' WHERE x = 'x2'; INSERT INTO gone VALUES {};", row("2").replace("l2", "mine")));
+        let result = downgrade(&sandbox);
+        assert_eq!(counts(&result, db, "points", Some("label")), [2, 0, 0, 1]);
+        assert_eq!(counts(&result, db, "points", Some("t")), [3, 0, 0, 0]);
+        assert_eq!(counts(&result, db, "gone", None), [1, 0, 0, 1]);
+        let after = db.query("SELECT * FROM points WHERE x <> 'x2' ORDER BY x; SELECT * FROM gone WHERE x <> 'x2' ORDER BY x;");
+        assert_eq!(after, before);
+        let side = side_table(&result);
+        let kept = db.query(&format!("SELECT \"key\", ours, theirs FROM {side} WHERE \"column\" = 'label';"));
+        assert_eq!(kept, "{\"x\":\"x2\",\"a\":\"a2\"}|l2|mine");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+
+    fn rows_without_a_key_are_merged_whatever_their_columns_are_called(db: &TestDatabase) {
+        let columns = each(|name| format!("{name} VARCHAR(9)"));
+        let row = |number: &str| format!("({}, 'l{number}')", each(|name| format!("'{name}{number}'")));
+        let rows = ["1", "2", "3"].map(row).join(", ");
+        let made = format!("CREATE TABLE loose ({columns}, label VARCHAR(9));");
+        let up = "DELETE FROM loose WHERE x = 'x3'; ALTER TABLE loose DROP COLUMN label;";
+        let down = "ALTER TABLE loose ADD COLUMN label VARCHAR(9);";
+        let sandbox = project(db, &made, &format!("INSERT INTO loose VALUES {rows};"), up, down);
+        let before = db.query("SELECT * FROM loose ORDER BY x;");
+        upgrade(&sandbox);
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT * FROM loose ORDER BY x;"), before);
+        assert_eq!(counts(&result, db, "loose", Some("label")), [2, 0, 0, 0]);
+        assert_eq!(counts(&result, db, "loose", None), [1, 0, 0, 0]);
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+}
