@@ -160,7 +160,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
         return format!("SELECT {list} FROM {old} AS a WHERE {filter}");
     }
     if keep.key.is_empty() {
-        return without_key(keep, &old, &list);
+        return without_key(keep, &old, names);
     }
     let on = keep.key.iter().enumerate().map(|(index, (name, _))| format!("{} = b.k{index}", text(name)));
     let on = on.collect::<Vec<_>>().join(" AND ");
@@ -183,13 +183,20 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
 }
 
 /// Within the rows that are alike, how many there are on each side decides.
-fn without_key(keep: &Keep, old: &str, list: &str) -> String {
+///
+/// Inside, the columns are v0, v1 … by their places in `names`: one of the table's could be called as what is computed here.
+fn without_key(keep: &Keep, old: &str, names: &[String]) -> String {
     let (group, all) = (together(&keep.identity), together(&whole(keep)));
+    let place = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
+    let numbered = names.iter().enumerate().map(|(place, name)| format!("{} AS v{place}", text_of(name)));
+    let numbered = numbered.collect::<Vec<_>>().join(", ");
+    let list = names.iter().enumerate().map(|(place, name)| format!("a.v{place} AS {}", identifier(name)));
+    let list = list.collect::<Vec<_>>().join(", ");
     let is_there = |name: &String| whole(keep).contains(name);
     let gone: Vec<&String> =
         keep.columns.iter().map(|column| &column.name).filter(|name| !is_there(name)).collect();
     let order: String = gone.iter().map(|name| format!(", {}", text(name))).collect();
-    let held: String = gone.iter().map(|name| format!(" OR {} IS NOT NULL", text_of(name))).collect();
+    let held: String = gone.iter().map(|name| format!(" OR a.v{} IS NOT NULL", place(name))).collect();
     // Rows of which fewer are there now are in the export of rows.
     let stays =
         if compared_names(keep).next().is_none() { "a.ripcord_place <= a.ripcord_now" } else { "true" };
@@ -200,7 +207,7 @@ fn without_key(keep: &Keep, old: &str, list: &str) -> String {
     format!(
         "SELECT {list} FROM (SELECT a.*, bool_or(a.ripcord_all <> coalesce(x.n, 0){held}) \
          OVER (PARTITION BY a.ripcord_group) AS ripcord_hit, coalesce(k.n, 0) AS ripcord_now FROM \
-         (SELECT a.*, {group} AS ripcord_group, {all} AS ripcord_whole, \
+         (SELECT {numbered}, {group} AS ripcord_group, {all} AS ripcord_whole, \
          row_number() OVER (PARTITION BY {group} ORDER BY 1{order}) AS ripcord_place, \
          count(*) OVER (PARTITION BY {all}) AS ripcord_all FROM {old} AS a) AS a \
          LEFT JOIN (SELECT k0, count(*) AS n FROM {AFTER} GROUP BY k0) AS k ON k.k0 = a.ripcord_group \

@@ -130,26 +130,22 @@ fn constants(session: &Session, keep: &Keep) -> Result<Left, Error> {
 
 fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String {
     let old = format!("{BEFORE}.{}", quote(&keep.table.name));
-    let list = |side: &str| {
-        let names = names.iter().map(|name| format!("{side}.{0} AS {0}", quote(name)));
-        names.collect::<Vec<_>>().join(", ")
-    };
+    let list = names.iter().map(|name| format!("a.{0} AS {0}", quote(name))).collect::<Vec<_>>().join(", ");
     let Some(now) = &keep.now else {
         let held = keep.columns.iter().map(|column| format!("a.{} IS NOT NULL", quote(&column.name)));
         let held = joined(&held.collect::<Vec<_>>(), "OR", "0");
         let filter = if keep.key.is_empty() { "1".to_string() } else { held };
-        return format!("SELECT {} FROM {old} AS a WHERE {filter}", list("a"));
+        return format!("SELECT {list} FROM {old} AS a WHERE {filter}");
     };
     let now = format!("main.{}", now.sql());
     if keep.key.is_empty() {
-        return without_key(keep, &old, &now, &list("x"));
+        return without_key(keep, &old, &now, names);
     }
     let on = same_row(&keep.key);
     match keep.what {
-        SalvageKind::Rows => format!(
-            "SELECT {} FROM {old} AS a WHERE NOT EXISTS (SELECT 1 FROM {now} AS b WHERE {on})",
-            list("a")
-        ),
+        SalvageKind::Rows => {
+            format!("SELECT {list} FROM {old} AS a WHERE NOT EXISTS (SELECT 1 FROM {now} AS b WHERE {on})")
+        }
         SalvageKind::Values => {
             let left = left.iter().map(|(column, name)| format!(", b.{} AS {}", quote(column), quote(name)));
             let differs = keep.columns.iter().map(|column| {
@@ -163,8 +159,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
                 }
             });
             format!(
-                "SELECT {}{} FROM {old} AS a JOIN {now} AS b ON {on} WHERE {}",
-                list("a"),
+                "SELECT {list}{} FROM {old} AS a JOIN {now} AS b ON {on} WHERE {}",
                 left.collect::<String>(),
                 joined(&differs.collect::<Vec<_>>(), "OR", "0")
             )
@@ -173,21 +168,26 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
 }
 
 /// Rows of both sides are sorted together; within those that are alike, how many there are on each side decides.
-fn without_key(keep: &Keep, old: &str, now: &str, list: &str) -> String {
+///
+/// Inside, the columns are v0, v1 …: one of the table's could be called as what is computed here.
+fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String]) -> String {
     let compared: Vec<String> = compared_names(keep).collect();
     let of_kept = |name: &String| keep.columns.iter().any(|column| column.name == *name);
     let mut names: Vec<&String> = keep.identity.iter().filter(|name| !of_kept(name)).collect();
     names.extend(keep.columns.iter().map(|column| &column.name));
     let is_there = |name: &str| keep.identity.iter().chain(&compared).any(|other| other == name);
     let (mut before, mut after) = (String::new(), String::new());
-    for name in names {
+    for (place, name) in names.iter().enumerate() {
         let column = quote(name);
-        before.push_str(&format!(", {column}"));
-        let there = if is_there(name) { format!(", {column}") } else { format!(", NULL AS {column}") };
-        after.push_str(&there);
+        before.push_str(&format!(", {column} AS v{place}"));
+        after.push_str(&if is_there(name) { format!(", {column}") } else { ", NULL".to_string() });
     }
+    let inside =
+        |name: &String| format!("v{}", names.iter().position(|other| *other == name).unwrap_or_default());
+    let list = exported.iter().map(|name| format!("x.{} AS {}", inside(name), quote(name)));
+    let list = list.collect::<Vec<_>>().join(", ");
     let alike = |names: &mut dyn Iterator<Item = &String>| {
-        let names: Vec<String> = names.cloned().collect();
+        let names: Vec<String> = names.map(inside).collect();
         let parts: Vec<String> =
             terms(&names).iter().map(|term| format!("{term} COLLATE BINARY, typeof({term})")).collect();
         if parts.is_empty() {
@@ -198,10 +198,10 @@ fn without_key(keep: &Keep, old: &str, now: &str, list: &str) -> String {
     };
     let group = alike(&mut keep.identity.iter());
     let whole = alike(&mut keep.identity.iter().chain(&compared));
-    let gone: Vec<String> =
-        keep.columns.iter().map(|column| column.name.clone()).filter(|name| !is_there(name)).collect();
-    let order = gone.iter().map(|name| format!(", {}", quote(name))).collect::<String>();
-    let held: Vec<String> = gone.iter().map(|name| format!("{} IS NOT NULL", quote(name))).collect();
+    let gone = keep.columns.iter().map(|column| &column.name).filter(|name| !is_there(name));
+    let gone: Vec<String> = gone.map(inside).collect();
+    let order = gone.iter().map(|column| format!(", {column}")).collect::<String>();
+    let held: Vec<String> = gone.iter().map(|column| format!("{column} IS NOT NULL")).collect();
     let held = joined(&held, "OR", "0");
     // Rows of which fewer are there now are in the export of rows.
     let stays = if compared.is_empty() { "ripcord_place <= ripcord_now" } else { "1" };
