@@ -110,7 +110,7 @@ async fn sequences_behind(session: &mut Session, findings: &mut Vec<Finding>) ->
 async fn orphans(session: &mut Session, findings: &mut Vec<Finding>) -> Result<(), Error> {
     let sql = "SELECT format('%I.%I.%I', n.nspname, c.relname, k.conname), format('SELECT count(*) FROM ONLY %I.%I c \
          WHERE %s AND NOT EXISTS (SELECT FROM %I.%I p WHERE %s)', n.nspname, c.relname, \
-         (SELECT string_agg(format('c.%I IS NOT NULL', a.attname), ' AND ') FROM pg_attribute a \
+         (SELECT string_agg(format('c.%I IS DISTINCT FROM NULL', a.attname), ' AND ') FROM pg_attribute a \
          WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)), fn.nspname, f.relname, \
          (SELECT string_agg(format('p.%I OPERATOR(%I.%s) c.%I', b.attname, e.nspname, o.oprname, a.attname), \
          ' AND ') FROM unnest(k.conkey, k.confkey, k.conpfeqop) AS pair(own, other, equal) \

@@ -60,6 +60,17 @@ fn suffix(operation: &str) -> String {
     format!("{}_{}", plain.chars().take(17).collect::<String>(), &digest[..12])
 }
 
+/// Returns the condition that there is a value. `IS NOT NULL` would ask a composite value about each of its fields
+/// (<https://www.postgresql.org/docs/current/functions-comparison.html>); an index serves both alike.
+pub(super) fn is_held(value: &str) -> String {
+    format!("{value} IS DISTINCT FROM NULL")
+}
+
+/// Returns the condition that there is no value; see [`is_held`].
+pub(super) fn is_null(value: &str) -> String {
+    format!("{value} IS NOT DISTINCT FROM NULL")
+}
+
 /// Returns a text as an SQL literal, whatever `standard_conforming_strings` is.
 pub(super) fn literal(text: &str) -> String {
     let doubled = text.replace('\'', "''");

@@ -90,3 +90,40 @@ fn a_table_with_a_type_that_no_driver_knows_is_salvaged_and_merged() {
     downgrade(&sandbox);
     assert_eq!(db.query("SELECT id, m, r, n FROM t ORDER BY id;"), "1|{[1,3),[5,7)}|[1,2)|1\n2|{}||2");
 }
+
+#[test]
+fn a_composite_value_of_which_a_field_is_null_is_a_value() {
+    let db = TestDatabase::postgres();
+    let made = "CREATE TYPE address AS (street TEXT, zip INTEGER);
+CREATE TABLE t (id INTEGER PRIMARY KEY, lives address); CREATE TABLE loose (n INTEGER, lives address);";
+    let filled =
+        "INSERT INTO t VALUES (1, ROW('Main St', NULL)), (2, ROW('a', 1)), (3, ROW(NULL, NULL)), (4, NULL);
+INSERT INTO loose VALUES (1, ROW('x', NULL)), (1, ROW('x', NULL)), (2, ROW(NULL, 5));";
+    let up = "ALTER TABLE t DROP COLUMN lives; ALTER TABLE loose DROP COLUMN lives;";
+    let down = "ALTER TABLE t ADD COLUMN lives address; ALTER TABLE loose ADD COLUMN lives address;";
+    let sandbox = project(&db, made, filled, up, down);
+    let all = "SELECT * FROM t ORDER BY id; SELECT * FROM loose ORDER BY n;";
+    let before = db.query(all);
+    upgrade(&sandbox);
+    let result = downgrade(&sandbox);
+    assert_eq!(counts(&result, &db, "t", Some("lives")), [3, 0, 0, 0]);
+    assert_eq!(counts(&result, &db, "loose", Some("lives")), [3, 0, 0, 0]);
+    assert_eq!(db.query(all), before);
+}
+
+#[test]
+fn a_composite_value_of_which_every_field_is_null_is_neither_overwritten_nor_refused() {
+    let db = TestDatabase::postgres();
+    let made = "CREATE TYPE address AS (street TEXT, zip INTEGER);
+CREATE TABLE t (id INTEGER PRIMARY KEY, lives address, works address NOT NULL);";
+    let filled =
+        "INSERT INTO t VALUES (1, ROW('a', 1), ROW(NULL, NULL)), (2, ROW('b', 2), ROW('Main St', NULL));";
+    let up = "UPDATE t SET lives = NULL, works = ROW('', 0);";
+    let sandbox = project(&db, made, filled, up, "SELECT 1;");
+    upgrade(&sandbox);
+    db.execute("UPDATE t SET lives = ROW(NULL, NULL) WHERE id = 1;");
+    let result = downgrade(&sandbox);
+    assert_eq!(counts(&result, &db, "t", Some("lives")), [1, 0, 0, 1]);
+    assert_eq!(counts(&result, &db, "t", Some("works")), [2, 0, 0, 0]);
+    assert_eq!(db.query("SELECT * FROM t ORDER BY id;"), "1|(,)|(,)\n2|(b,2)|(\"Main St\",)");
+}

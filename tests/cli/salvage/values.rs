@@ -90,3 +90,20 @@ fn a_column_that_names_other_objects_is_salvaged_only_where_it_changed() {
     assert_eq!(names, ["public.named.values.csv.gz", "public.other.values.csv.gz"]);
     assert_eq!(rows(&sandbox, &db, "named", "values")[0], "id,rc,n");
 }
+
+#[test]
+fn without_a_way_back_a_composite_value_is_kept_although_a_field_of_it_is_null() {
+    let db = TestDatabase::postgres();
+    let sandbox = filled_sample_of(&db);
+    let up = "ALTER TABLE t DROP COLUMN lives;";
+    let path = sandbox.revision(NEXT, &[ADD_PROCESS_RANK], up, "");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (start, _) = text.split_once("-- ripcord:downgrade").unwrap();
+    std::fs::write(&path, start).unwrap();
+    db.execute(
+        "CREATE TYPE address AS (street TEXT, zip INTEGER); CREATE TABLE t (id INTEGER PRIMARY KEY, lives address);
+INSERT INTO t VALUES (1, ROW('Main St', NULL)), (2, ROW(NULL, NULL)), (3, NULL);",
+    );
+    accepting(&sandbox, &["upgrade"]).stdout_has("lives in 2 rows");
+    assert_eq!(rows(&sandbox, &db, "t", "values"), ["id,lives", "1,\"(\"\"Main St\"\",)\"", "2,\"(,)\""]);
+}

@@ -3,7 +3,7 @@
 //! The keys of one statement are checked at its end, also of one that inserts into several tables. So all of them come in
 //! one statement, after those have been left out whose parents neither are there nor come with them.
 
-use super::super::names::identifier;
+use super::super::names::{identifier, is_null};
 use super::super::session::Session;
 use super::live::ForeignKey;
 use super::rows::absent;
@@ -93,7 +93,7 @@ async fn drop_orphans(session: &mut Session, jobs: &[&mut Job<'_>]) -> Result<bo
 
 fn has_parent(jobs: &[&mut Job<'_>], target: &Target<'_>, key: &ForeignKey) -> Option<String> {
     let places = target.places(&key.columns)?;
-    let mut ways: Vec<String> = places.iter().map(|place| format!("s.v{place} IS NULL")).collect();
+    let mut ways: Vec<String> = places.iter().map(|place| is_null(&format!("s.v{place}"))).collect();
     let on = |other: &dyn Fn(usize) -> String| -> String {
         let pairs = places.iter().enumerate().map(|(index, place)| format!("{} = s.v{place}", other(index)));
         pairs.collect::<Vec<_>>().join(" AND ")

@@ -1,6 +1,6 @@
 //! Whole rows.
 
-use super::super::names::{identifier, literal};
+use super::super::names::{identifier, is_null, literal};
 use super::super::session::Session;
 use super::claims::Claims;
 use super::live::ForeignKey;
@@ -58,7 +58,7 @@ fn insert(target: &Target<'_>, rows: &str) -> String {
 /// are not salvaged.
 fn has_parent(target: &Target<'_>, key: &ForeignKey) -> Option<String> {
     let places = target.places(&key.columns)?;
-    let mut ways: Vec<String> = places.iter().map(|place| format!("s.v{place} IS NULL")).collect();
+    let mut ways: Vec<String> = places.iter().map(|place| is_null(&format!("s.v{place}"))).collect();
     let on = places.iter().zip(&key.referred);
     let on: Vec<String> = on.map(|(place, name)| format!("p.{} = s.v{place}", identifier(name))).collect();
     ways.push(format!("EXISTS (SELECT FROM {} AS p WHERE {})", key.parent.sql(), on.join(" AND ")));

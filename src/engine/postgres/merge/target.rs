@@ -1,6 +1,6 @@
 //! Where a piece goes: the live table, as far as it still has what the piece is about.
 
-use super::super::names::{identifier, literal};
+use super::super::names::{identifier, is_held, is_null, literal};
 use super::super::session::Session;
 use super::live::{self, ForeignKey, LiveColumn};
 use super::{DOING, fit, load};
@@ -210,7 +210,7 @@ impl TargetColumn {
         let taken = misfits.contains(&place).then(|| format!("s.{} IS NULL", fit::beside(place)));
         let (theirs, ours) = (format!("t.{}", identifier(&column.name)), format!("s.v{place}"));
         let (is_base, base) = match piece.base(&column.name) {
-            Base::Constant(None) => (format!("({theirs} IS NULL)"), "NULL::text".to_string()),
+            Base::Constant(None) => (format!("({})", is_null(&theirs)), "NULL::text".to_string()),
             Base::Constant(Some((text, _))) => {
                 (column.is_text(&text, &theirs), format!("{}::text", literal(&text)))
             }
@@ -221,12 +221,12 @@ impl TargetColumn {
                 let default = column.constant_default();
                 let default =
                     default.map(|default| format!(" OR {}", column.same(&theirs, &format!("({default})"))));
-                (format!("({theirs} IS NULL{})", default.unwrap_or_default()), "NULL::text".to_string())
+                (format!("({}{})", is_null(&theirs), default.unwrap_or_default()), "NULL::text".to_string())
             }
         };
         let mut fits: Vec<String> = taken.iter().cloned().collect();
         if column.not_null {
-            fits.push(format!("{ours} IS NOT NULL"));
+            fits.push(is_held(&ours));
         }
         // The columns of a key go together: of one whose row is gone none is put back.
         for key in keys.iter().filter(|key| key.columns.contains(&column.name)) {
@@ -235,7 +235,7 @@ impl TargetColumn {
             let Some(places) = key.columns.iter().map(salvaged).collect::<Option<Vec<usize>>>() else {
                 continue;
             };
-            let nulls: String = places.iter().map(|place| format!("s.v{place} IS NULL OR ")).collect();
+            let nulls: String = places.iter().map(|place| is_null(&format!("s.v{place}")) + " OR ").collect();
             let on = places.iter().zip(&key.referred);
             let on: Vec<String> =
                 on.map(|(place, name)| format!("p.{} = s.v{place}", identifier(name))).collect();
@@ -248,7 +248,7 @@ impl TargetColumn {
         }
         let differs = match piece.base(&column.name) {
             // Cheaper than to compare, and the same: theirs is NULL there.
-            Base::Constant(None) => format!("{ours} IS NOT NULL"),
+            Base::Constant(None) => is_held(&ours),
             _ => format!("NOT {same}"),
         };
         Some(Self {

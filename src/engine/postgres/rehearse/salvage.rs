@@ -7,7 +7,7 @@
 use super::super::PostgresDatabase;
 use super::super::export::Plan;
 use super::super::large_objects::{self, only};
-use super::super::names::identifier;
+use super::super::names::{identifier, is_held};
 use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use super::rows::{AFTER, drop_after, pour_into, text};
@@ -153,7 +153,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     let content = keep.table.is_large_objects().then(large_objects::content);
     let list: Vec<String> = names.iter().map(|name| text_of(name)).chain(content).collect();
     let list = list.join(", ");
-    let held = |column: &crate::ledger::Kept| format!("{} IS NOT NULL", text_of(&column.name));
+    let held = |column: &crate::ledger::Kept| is_held(&text_of(&column.name));
     if keep.now.is_none() {
         let filter: Vec<String> = keep.columns.iter().map(held).collect();
         let filter = if keep.key.is_empty() { "true".to_string() } else { filter.join(" OR ") };
@@ -196,7 +196,8 @@ fn without_key(keep: &Keep, old: &str, names: &[String]) -> String {
     let gone: Vec<&String> =
         keep.columns.iter().map(|column| &column.name).filter(|name| !is_there(name)).collect();
     let order: String = gone.iter().map(|name| format!(", {}", text(name))).collect();
-    let held: String = gone.iter().map(|name| format!(" OR a.v{} IS NOT NULL", place(name))).collect();
+    let held: String =
+        gone.iter().map(|name| format!(" OR {}", is_held(&format!("a.v{}", place(name))))).collect();
     // Rows of which fewer are there now are in the export of rows.
     let stays =
         if compared_names(keep).next().is_none() { "a.ripcord_place <= a.ripcord_now" } else { "true" };

@@ -2,7 +2,7 @@
 
 use super::super::PostgresDatabase;
 use super::super::large_objects;
-use super::super::names::identifier;
+use super::super::names::{identifier, is_held};
 use super::super::session::{Purpose, Session};
 use super::rows::{AFTER, DOING, bring, text};
 use crate::catalog::TableName;
@@ -78,7 +78,7 @@ fn condition(asked: &Sample) -> String {
     match asked.which {
         Which::All => "true".to_string(),
         Which::Filled => {
-            let filled = asked.columns.iter().map(|name| format!("a.{} IS NOT NULL", identifier(name)));
+            let filled = asked.columns.iter().map(|name| is_held(&format!("a.{}", identifier(name))));
             filled.collect::<Vec<_>>().join(" AND ")
         }
         Which::Gone { .. } => format!("NOT {there})"),
