@@ -171,3 +171,16 @@ CREATE TYPE mood AS ENUM ('sad', 'glad');",
         );
     }
 }
+
+#[test]
+fn a_sequence_that_others_moved_on_or_that_began_again_at_its_end_is_no_difference() {
+    let db = TestDatabase::postgres();
+    let sandbox = sample_of(&db);
+    let made = "CREATE SEQUENCE onward; CREATE SEQUENCE turn MAXVALUE 3 CYCLE;";
+    db.execute(&format!(
+        "{made} SELECT nextval('onward'), nextval('turn'); SELECT nextval('turn'); SELECT nextval('turn');"
+    ));
+    sandbox.ripcord(&["upgrade"]).expect_code(0);
+    assert_eq!(db.query("SELECT nextval('onward'), nextval('turn');"), "2|1");
+    sandbox.ripcord(&["verify"]).expect_code(0);
+}

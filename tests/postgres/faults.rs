@@ -192,6 +192,40 @@ fn a_proof_names_the_table_that_differs_and_a_damaged_dump_is_no_proof() {
     });
 }
 
+#[test]
+fn what_sequences_give_out_while_the_dump_runs_is_no_difference_and_anything_else_is() {
+    let bench = Bench::start();
+    // Many, so that reading the definitions takes longer than moving a sequence.
+    bench.server.psql_as(
+        "app",
+        "app",
+        "CREATE TABLE t (id serial PRIMARY KEY); INSERT INTO t SELECT FROM generate_series(1, 5);
+DO $$ BEGIN FOR i IN 1..100 LOOP EXECUTE format('CREATE TABLE t%s (id serial PRIMARY KEY)', i); END LOOP; END $$;",
+    );
+    let ten = format!(
+        "env -u PGOPTIONS $REAL/psql -X -q -o /dev/null -c \"SELECT nextval('public.t_id_seq') FROM generate_series(1, 10)\" '{}'",
+        bench.server.url("app")
+    );
+    let options = faked(&bench, &format!("{ten} && $REAL/pg_dump \"$@\" && {ten}"), REAL_RESTORE);
+    block_on(async {
+        let database = bench.connect(&bench.server.url("app"), options).await.expect("connected");
+        let mut taken = bench.snapshot(&database, "moving").await;
+        let name = "public.t_id_seq".to_string();
+        assert_eq!(taken.inventory.fingerprint.sequences[&name], 5, "as it was when the dump began");
+        let folder = bench.snapshots("moving");
+        let proof = database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("compared");
+        assert_eq!(proof.differences, Vec::<String>::new());
+        // Not dumped later than it can have been, and not earlier.
+        let end = taken.facts.insert("dump.sequences".to_string(), "{}".to_string());
+        assert_eq!(end.as_deref(), Some("{\"public.t_id_seq\":25}"));
+        let proof = database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("compared");
+        assert_eq!(proof.differences, ["sequence public.t_id_seq: 5 to 5 became 15"]);
+        taken.inventory.fingerprint.sequences.insert(name, 16);
+        let proof = database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("compared");
+        assert_eq!(proof.differences, ["sequence public.t_id_seq: 16 became 15"]);
+    });
+}
+
 async fn preflight(bench: &Bench, proof: ProofLevel, replaces: bool) -> Vec<Finding> {
     let need = Need { folder: bench.folder.path(), proof, replaces, rehearsal: false };
     bench.database().await.preflight(&need).await.expect("looked").findings

@@ -15,6 +15,8 @@ pub(super) struct Compared {
     pub(super) rows: u64,
     /// The definition that was found.
     pub(super) catalog: Catalog,
+    /// How far the sequences are that were found.
+    pub(super) sequences: BTreeMap<String, i64>,
 }
 
 impl PostgresDatabase {
@@ -41,7 +43,8 @@ impl PostgresDatabase {
         // What was compared row by row: a partitioned table is its partitions.
         let compared = if build.schema_only { found.tables.len() } else { fingerprint.tables.len() };
         let tables = compared as u64;
-        Ok(Compared { differences, tables, rows: fingerprint.rows(), catalog: found })
+        let rows = fingerprint.rows();
+        Ok(Compared { differences, tables, rows, catalog: found, sequences: fingerprint.sequences })
     }
 }
 
@@ -112,6 +115,19 @@ fn leave_out(catalog: &mut Catalog, options: &[&str]) {
         table.columns.iter_mut().for_each(|column| out(&mut column.options));
     }
     catalog.objects.values_mut().for_each(|object| out(&mut object.options));
+}
+
+/// Names the sequences that are further than they were when the dump was whole, as `moved` has it.
+pub(super) fn beyond(
+    expected: &Fingerprint,
+    moved: &BTreeMap<String, i64>,
+    found: &BTreeMap<String, i64>,
+) -> Vec<String> {
+    let further = expected.sequences.iter().filter_map(|(name, begin)| {
+        let (end, found) = (moved.get(name).unwrap_or(begin).max(begin), found.get(name)?);
+        (found > end).then(|| format!("sequence {name}: {begin} to {end} became {found}"))
+    });
+    further.collect()
 }
 
 fn row_differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<String> {

@@ -1,8 +1,9 @@
 //! Proving a snapshot: it is restored into a scratch database and compared with what was seen when it was taken.
 
-use super::differences::Compared;
+use super::differences::{Compared, beyond};
 use super::restore::Build;
 use super::server::Server;
+use super::snapshot::SEQUENCES;
 use super::{PostgresDatabase, names};
 use crate::engine::{Error, Proof, ProofLevel, Snapshot};
 use crate::report::Progress;
@@ -106,8 +107,14 @@ impl PostgresDatabase {
     ) -> Result<(Compared, usize), Error> {
         // Not dropped half-way: a server goes on creating a database when its client has gone.
         let built = self.build(build, progress).await?;
-        let compared =
+        let mut compared =
             self.unless_cancelled(self.compare_built(build, &built, &taken.inventory, progress)).await?;
+        // Snapshots of before do not say, and there may have been no telling.
+        let moved = taken.facts.get(SEQUENCES).and_then(|json| serde_json::from_str(json).ok());
+        if let Some(moved) = moved {
+            let further = beyond(&taken.inventory.fingerprint, &moved, &compared.sequences);
+            compared.differences.extend(further);
+        }
         Ok((compared, built.unsaid.len()))
     }
 }

@@ -4,6 +4,7 @@ use super::PostgresDatabase;
 use super::child::Children;
 use super::database_level::{self, DatabaseLevel};
 use super::exporter::Exporter;
+use super::fingerprint::sequences;
 use super::session::Purpose;
 use super::tools::Tools;
 use crate::base::{Cancel, fs};
@@ -14,6 +15,9 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
+
+/// The fact of a snapshot that says how far sequences were when the dump was whole: those that others moved meanwhile.
+pub(super) const SEQUENCES: &str = "dump.sequences";
 
 /// How long the server may take to show that our locks are gone.
 const RELEASE: Duration = Duration::from_secs(10);
@@ -29,23 +33,28 @@ impl PostgresDatabase {
             // While the instant is still held: what the live database says later may be of a later one.
             Ok(inventory) => {
                 let rows = self.unless_cancelled(self.version_rows_at(&mut exporter)).await;
-                Error::no_revisions(rows).map(|rows| (inventory, rows))
+                // Last, and no reason to fail: one that was dropped meanwhile ends the transaction.
+                let end = sequences(&mut exporter.session).await.ok();
+                Error::no_revisions(rows).map(|rows| (inventory, rows, end))
             }
             Err(error) => Err(error),
         };
         exporter.release().await;
-        let (inventory, version_rows) = taken?;
+        let (inventory, version_rows, end) = taken?;
         self.remember_taken(&inventory, before);
         let level = self.unless_cancelled(self.write_level(folder, &inventory)).await?;
         make_private(folder)?;
         fs::sync_tree(folder).map_err(|source| io(folder, "synced", source))?;
         // The locks of the snapshot would make our own migration wait for us.
         self.nothing_held().await?;
-        let facts = BTreeMap::from([
+        let mut facts = BTreeMap::from([
             ("dump.format".to_string(), "directory".to_string()),
             ("dump.roles".to_string(), level.roles.join(", ")),
             ("dump.subscriptions".to_string(), level.subscriptions.to_string()),
         ]);
+        if let Some(moved) = end.map(|end| moved(&inventory.fingerprint.sequences, end)) {
+            facts.insert(SEQUENCES.to_string(), serde_json::json!(moved).to_string());
+        }
         let tools = tools.facts();
         let method = "pg_dump directory".to_string();
         Ok(Snapshot { inventory, version_rows, method, tools, sha256: BTreeMap::new(), facts })
@@ -59,6 +68,9 @@ impl PostgresDatabase {
         folder: &Path,
         progress: &Progress,
     ) -> Result<Inventory, Error> {
+        // Before the dump begins: sequences know no snapshot, and what is expected of a restored one must not be later than
+        // what was dumped. Rows of the snapshot have got theirs by now.
+        let given = self.unless_cancelled(sequences(&mut exporter.session)).await?;
         let stop = Cancel::new();
         let snapshot = exporter.snapshot.clone();
         let dump = async {
@@ -92,7 +104,10 @@ impl PostgresDatabase {
             return Err(Error::Interrupted);
         }
         match (dumped, read) {
-            (Ok(()), read) => read,
+            (Ok(()), read) => read.map(|mut inventory| {
+                inventory.fingerprint.sequences = given;
+                inventory
+            }),
             // Whoever was merely told to stop is not the cause.
             (Err(dump), Err(read)) if dump.is_interrupted() => Err(read),
             (Err(dump), _) => Err(dump),
@@ -177,6 +192,11 @@ impl PostgresDatabase {
             Err(Error::Busy { place: self.id.to_string(), detail })
         })
     }
+}
+
+/// Returns those of `end` that are not where they were.
+fn moved(begin: &BTreeMap<String, i64>, end: BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+    end.into_iter().filter(|(name, value)| begin.get(name) != Some(value)).collect()
 }
 
 /// `pg_dump` writes with the user's umask; what it wrote holds all data.

@@ -195,13 +195,14 @@ async fn keys(session: &mut Session) -> Result<BTreeMap<TableName, Vec<String>>,
 
 /// Returns the last value that each sequence gave out: what it would give next, less one step.
 ///
-/// A sequence that counts down is entered with its sign turned, so that "went back" means the same for all.
+/// A sequence that counts down is entered with its sign turned, so that "went back" means the same for all. One that begins
+/// again at its end goes back by itself, and is left out.
 pub(in crate::engine::postgres) async fn sequences(
     session: &mut Session,
 ) -> Result<BTreeMap<String, i64>, Error> {
     let sql = "SELECT n.nspname, c.relname, s.seqincrement FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid \
-         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_' AND NOT EXISTS (SELECT FROM pg_depend e \
-         WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') ORDER BY 1, 2";
+         JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^pg_' AND NOT s.seqcycle AND NOT EXISTS (SELECT FROM \
+         pg_depend e WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e') ORDER BY 1, 2";
     let listed = session.rows("listing the sequences", sql).await?;
     let mut sequences = BTreeMap::new();
     // One statement for many: a thousand sequences must not cost a thousand round trips.
