@@ -288,6 +288,23 @@ fn what_is_in_the_snapshot_and_compared_with_nothing_is_said_in_one_line() {
     assert_eq!(run.stderr.lines().count(), 1, "{run}");
 }
 
+/// `LIKE` gives the sequence of an identity column a type that `pg_dump` does not hold.
+#[test]
+fn a_sequence_whose_type_a_dump_does_not_hold_is_named_and_hinders_nothing() {
+    let db = TestDatabase::postgres();
+    let sandbox = sample_of(&db);
+    let made = "CREATE TABLE a (id INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY); CREATE TABLE b (LIKE a INCLUDING ALL);";
+    db.execute(&format!("{made} INSERT INTO b DEFAULT VALUES;"));
+    let run = sandbox.ripcord(&["upgrade"]);
+    let note =
+        "not compared: the type of sequence public.b_id_seq (it is bigint and that of its column integer";
+    run.expect_code(0).stderr_has(note);
+    sandbox.ripcord(&["verify"]).expect_code(0);
+    at(&sandbox, 1);
+    sandbox.ripcord(&["restore", "latest"]).expect_code(0);
+    assert_eq!(db.query("INSERT INTO b DEFAULT VALUES RETURNING id;"), "2");
+}
+
 /// A partitioned table is its partitions: it is no table more.
 #[test]
 fn the_proof_counts_the_tables_that_the_snapshot_has() {

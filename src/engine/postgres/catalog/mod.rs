@@ -17,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::engine::Error;
 
 pub(super) use columns::keys_sql;
+pub(super) use objects::SEQUENCE_TYPE;
 pub(super) use settings::DATABASE_LEVEL;
 
 /// Reads the catalog of the database that the session is connected to.

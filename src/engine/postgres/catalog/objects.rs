@@ -64,10 +64,16 @@ async fn views(session: &mut Session, objects: &mut BTreeMap<String, Object>) ->
     fill(session, objects, "views", &sql, &["options", "populated", "columns", "tablespace"]).await
 }
 
+/// The type that a sequence `s` of `pg_sequence` is made with again. A dump does not say it of an identity column's, which
+/// then gets that of the column (`LIKE … INCLUDING IDENTITY` makes others, all of them `bigint`).
+pub(in super::super) const SEQUENCE_TYPE: &str = "coalesce((SELECT i.atttypid FROM pg_depend e \
+     JOIN pg_attribute i ON i.attrelid = e.refobjid AND i.attnum = e.refobjsubid WHERE e.classid = 'pg_class'::regclass \
+     AND e.objid = s.seqrelid AND e.refclassid = 'pg_class'::regclass AND e.deptype = 'i'), s.seqtypid)";
+
 async fn sequences(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
     let sql = format!(
         "SELECT 'sequence', format('%I.%I', n.nspname, c.relname), \
-         format('AS %s INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s%s', format_type(s.seqtypid, NULL), \
+         format('AS %s INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s%s', format_type({SEQUENCE_TYPE}, NULL), \
          s.seqincrement, s.seqmin, s.seqmax, s.seqstart, s.seqcache, CASE WHEN s.seqcycle THEN ' CYCLE' ELSE '' END), \
          pg_get_userbyid(c.relowner), {grants}, obj_description(c.oid, 'pg_class'), \
          (SELECT format('%I.%I.%I', tn.nspname, t.relname, a.attname) FROM pg_depend d \

@@ -2,6 +2,7 @@
 
 use crate::catalog::TableName;
 use crate::engine::Error;
+use crate::engine::postgres::catalog::SEQUENCE_TYPE;
 use crate::engine::postgres::large_objects;
 use crate::engine::postgres::names::identifier;
 use crate::engine::postgres::session::{Row, Session};
@@ -133,6 +134,7 @@ pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
     });
     let sources = sources.collect();
     matviews(session, &mut not_compared).await?;
+    types_of_sequences(session, &mut not_compared).await?;
     let large =
         session.value("counting large objects", "SELECT count(*) FROM pg_largeobject_metadata").await?;
     let large_objects = large.and_then(|text| text.parse().ok()).unwrap_or_default();
@@ -177,6 +179,26 @@ async fn matviews(session: &mut Session, not_compared: &mut Vec<NotCompared>) ->
         not_compared.push(NotCompared {
             subject: format!("materialized view {}", TableName::qualified(row.text(0), row.text(1))),
             reason: "a restore computes it anew".to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// Names the sequences whose type a restore makes another one; what they give out is the same.
+async fn types_of_sequences(session: &mut Session, not_compared: &mut Vec<NotCompared>) -> Result<(), Error> {
+    let sql = format!(
+        "SELECT n.nspname, c.relname, format_type(s.seqtypid, NULL), format_type({SEQUENCE_TYPE}, NULL) \
+         FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE s.seqtypid <> {SEQUENCE_TYPE} AND n.nspname !~ '^pg_'"
+    );
+    for row in session.rows("listing the types of sequences", &sql).await? {
+        not_compared.push(NotCompared {
+            subject: format!("the type of sequence {}", TableName::qualified(row.text(0), row.text(1))),
+            reason: format!(
+                "it is {} and that of its column {}, which a dump does not hold",
+                row.text(2),
+                row.text(3)
+            ),
         });
     }
     Ok(())
