@@ -37,6 +37,14 @@ impl PostgresDatabase {
         rows
     }
 
+    /// Returns the schema of the version table, or the one in which it would be made.
+    pub(super) async fn bookkeeping_schema(&self) -> Result<String, Error> {
+        let mut session = self.looking_session().await?;
+        let tables = Tables::find(&mut session).await;
+        session.close().await;
+        Ok(tables?.schema().to_string())
+    }
+
     /// Reads the version rows of the instant that `exporter` holds, in its own session: it has locked the table already.
     pub(super) async fn version_rows_at(&self, exporter: &mut Exporter) -> Result<Vec<RevisionId>, Error> {
         // Which schema it is in depends on the user's own settings. One that was made since has no rows at that instant.

@@ -79,3 +79,18 @@ both_engines! {
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 }
+
+#[test]
+fn conflicts_are_kept_in_the_schema_of_the_version_table() {
+    let db = TestDatabase::postgres();
+    let made =
+        "CREATE SCHEMA \"Odd Schema\"; CREATE TABLE \"Odd Schema\".t (id INTEGER PRIMARY KEY, v TEXT);";
+    let filled = "INSERT INTO \"Odd Schema\".t VALUES (1, 'one'), (2, 'two');";
+    let sandbox = project(&db, made, filled, "UPDATE \"Odd Schema\".t SET v = NULL;", "SELECT 1;");
+    upgrade(&sandbox);
+    db.execute("UPDATE \"Odd Schema\".t SET v = 'mine' WHERE id = 1;");
+    let side = side_table(&downgrade(&sandbox));
+    assert!(side.starts_with("public.ripcord_conflicts_"), "{side}");
+    assert_eq!(db.query(&format!("SELECT ours, theirs FROM {side};")), "one|mine");
+    sandbox.ripcord(&["verify"]).expect_code(0);
+}

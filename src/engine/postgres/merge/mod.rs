@@ -74,9 +74,10 @@ impl PostgresDatabase {
     ) -> Result<MergedBack, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Reading, &self.application()).await?;
         self.limit_waiting(&mut session).await?;
+        let schema = self.bookkeeping_schema().await?;
         let pid = session.pid().await?;
         let merged = {
-            let work = self.in_transaction(&mut session, pieces, mode, operation, progress);
+            let work = self.in_transaction(&mut session, pieces, mode, (operation, &schema), progress);
             let mut work = std::pin::pin!(work);
             tokio::select! {
                 done = &mut work => done,
@@ -114,7 +115,7 @@ impl PostgresDatabase {
         session: &mut Session,
         pieces: &[Piece],
         mode: MergeMode,
-        operation: &str,
+        (operation, schema): (&str, &str),
         progress: &Progress,
     ) -> Result<(u64, MergedBack), Error> {
         session.run(DOING, "BEGIN").await?;
@@ -126,7 +127,7 @@ impl PostgresDatabase {
         // A key that is checked at the commit would make all of it fail there.
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let silenced = triggers::silence(session, &tables).await?;
-        let mut side = Side::new(session, operation, pieces).await?;
+        let mut side = Side::new(session, operation, schema).await?;
         let (mut done, mut skipped) = (Vec::new(), Vec::new());
         for turn in in_order(pieces, &parents(session).await?) {
             let mut jobs = Vec::new();

@@ -4,9 +4,10 @@ use super::super::names::literal;
 use super::super::session::Session;
 use super::DOING;
 use crate::catalog::TableName;
-use crate::engine::{CONFLICTS_NAMED, Conflict, Error, Piece, side_table_name};
+use crate::engine::{CONFLICTS_NAMED, Conflict, Error, side_table_name};
 
-/// The side table of one operation, in the schema of the first table that is merged into.
+/// The side table of one operation, in the schema of the version table: that of a table that is merged into may be read by
+/// programs which know every table in it.
 pub(super) struct Side {
     table: TableName,
     made: bool,
@@ -14,9 +15,7 @@ pub(super) struct Side {
 
 impl Side {
     /// Begins with nothing: what an earlier attempt of the same operation wrote is written again.
-    pub(super) async fn new(session: &mut Session, operation: &str, pieces: &[Piece]) -> Result<Self, Error> {
-        let first = pieces.first().and_then(|piece| piece.salvage.table.schema.clone());
-        let schema = first.unwrap_or_else(|| "public".to_string());
+    pub(super) async fn new(session: &mut Session, operation: &str, schema: &str) -> Result<Self, Error> {
         let table = TableName::qualified(schema, side_table_name(operation));
         let there = format!("SELECT to_regclass({}) IS NOT NULL", literal(&table.sql()));
         if session.value(DOING, &there).await?.as_deref() == Some("t") {
