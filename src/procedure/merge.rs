@@ -63,7 +63,8 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     if request.look {
         let progress = ports.progress(Step::MergeBack);
         let merged = ports.database.merge_back(&pieces, MergeMode::Look, &id, &progress).await;
-        let merged = merged.map_err(refused)?;
+        // Its work is undone: what a report names can be looked at.
+        let merged = MergedBack { side_table: None, ..merged.map_err(refused)? };
         let rows = ports.database.version_rows().await.map_err(refused)?;
         let merge = facts(&[backup.manifest.id], merged, Vec::new());
         return Ok(report(ports, None, Aftermath::Unchanged, rows, Some(merge)));

@@ -17,9 +17,10 @@ pub(super) fn lines(merge: &MergeFacts, output: &Output) -> Vec<String> {
     if more > 0 {
         lines.push(format!("  … and {more} more"));
     }
-    if let Some(side) = &merge.side_table {
-        lines.push(format!("  all of them: table {side}; drop it when they are settled"));
-    }
+    lines.push(match &merge.side_table {
+        Some(side) => format!("  all of them: table {side}; drop it when they are settled"),
+        None => "  a merge keeps all of them in a side table and in its backup".to_string(),
+    });
     lines
 }
 

@@ -35,6 +35,19 @@ both_engines! {
         assert_same(&before, &db.dump(), &run);
     }
 
+    fn a_dry_run_names_no_table_that_is_not_there(db: &TestDatabase) {
+        let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("UPDATE one SET a = 99;");
+        let backup = upgrade_backup(&sandbox);
+        let run = sandbox.ripcord(&["backup", "merge-back", &backup, "--dry-run"]);
+        run.expect_code(0).stdout_has("in conflict").stdout_lacks("ripcord_conflicts_");
+        run.stdout_has("a merge keeps all of them in a side table and in its backup");
+        let run = sandbox.ripcord(&["backup", "merge-back", &backup, "--dry-run", "--format", "json"]);
+        run.expect_code(0);
+        assert_eq!(report(&run)["result"]["merge"].get("side_table"), None, "{run}");
+    }
+
     fn merging_twice_is_merging_once(db: &TestDatabase) {
         let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
         upgrade(&sandbox);
