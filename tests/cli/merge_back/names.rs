@@ -40,8 +40,8 @@ fn each(of: impl Fn(&str) -> String) -> String {
 
 both_engines! {
     fn values_and_rows_are_merged_whatever_their_columns_are_called(db: &TestDatabase) {
-        let columns = each(|name| format!("{name} VARCHAR(9) NOT NULL"));
-        let table = |name: &str| format!("CREATE TABLE {name} ({columns}, label VARCHAR(9), PRIMARY KEY (x, a));");
+        let columns = each(|name| format!("{name} VARCHAR(20) NOT NULL"));
+        let table = |name: &str| format!("CREATE TABLE {name} ({columns}, label VARCHAR(20), PRIMARY KEY (a, x));");
         let row = |number: &str| format!("({}, 'l{number}')", each(|name| format!("'{name}{number}'")));
         let rows = ["1", "2", "3"].map(row).join(", ");
         let up = "UPDATE points SET label = NULL, t = ''; DELETE FROM gone WHERE x <> 'x3';";
@@ -58,23 +58,24 @@ both_engines! {
         assert_eq!(after, before);
         let side = side_table(&result);
         let kept = db.query(&format!("SELECT \"key\", ours, theirs FROM {side} WHERE \"column\" = 'label';"));
-        assert_eq!(kept, "{\"x\":\"x2\",\"a\":\"a2\"}|l2|mine");
+        assert_eq!(kept, "{\"a\":\"a2\",\"x\":\"x2\"}|l2|mine");
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 
     fn rows_without_a_key_are_merged_whatever_their_columns_are_called(db: &TestDatabase) {
-        let columns = each(|name| format!("{name} VARCHAR(9)"));
+        let columns = each(|name| format!("{name} VARCHAR(20)"));
         let row = |number: &str| format!("({}, 'l{number}')", each(|name| format!("'{name}{number}'")));
         let rows = ["1", "2", "3"].map(row).join(", ");
-        let made = format!("CREATE TABLE loose ({columns}, label VARCHAR(9));");
+        let made = format!("CREATE TABLE loose ({columns}, label VARCHAR(20));");
         let up = "DELETE FROM loose WHERE x = 'x3'; ALTER TABLE loose DROP COLUMN label;";
-        let down = "ALTER TABLE loose ADD COLUMN label VARCHAR(9);";
+        let down = "ALTER TABLE loose ADD COLUMN label VARCHAR(20);";
         let sandbox = project(db, &made, &format!("INSERT INTO loose VALUES {rows};"), up, down);
         let before = db.query("SELECT * FROM loose ORDER BY x;");
         upgrade(&sandbox);
         let result = downgrade(&sandbox);
         assert_eq!(db.query("SELECT * FROM loose ORDER BY x;"), before);
-        assert_eq!(counts(&result, db, "loose", Some("label")), [2, 0, 0, 0]);
+        // That of the row that came back came with it.
+        assert_eq!(counts(&result, db, "loose", Some("label")), [2, 1, 0, 0]);
         assert_eq!(counts(&result, db, "loose", None), [1, 0, 0, 0]);
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
@@ -93,4 +94,17 @@ fn conflicts_are_kept_in_the_schema_of_the_version_table() {
     assert!(side.starts_with("public.ripcord_conflicts_"), "{side}");
     assert_eq!(db.query(&format!("SELECT ours, theirs FROM {side};")), "one|mine");
     sandbox.ripcord(&["verify"]).expect_code(0);
+}
+
+#[test]
+fn rows_of_a_table_without_columns_are_counted_and_left_to_a_person() {
+    let db = TestDatabase::postgres();
+    let made = "CREATE TABLE bare ();";
+    let filled = "INSERT INTO bare DEFAULT VALUES; INSERT INTO bare DEFAULT VALUES;";
+    let sandbox = project(&db, made, filled, "DROP TABLE bare;", made);
+    upgrade(&sandbox);
+    let run = accepting(&sandbox, &["downgrade"]);
+    let told = "skipped    public.bare, rows: it has no columns now; put 2 rows back by hand: \
+                INSERT INTO \"public\".\"bare\" DEFAULT VALUES";
+    run.expect_code(0).stdout_has(told);
 }

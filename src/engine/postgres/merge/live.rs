@@ -115,6 +115,15 @@ pub(super) async fn columns(session: &mut Session, table: &TableName) -> Result<
     Ok(rows.iter().map(column).collect())
 }
 
+/// Tells whether there is such a table: one without columns has nothing else to be known by.
+pub(super) async fn is_there(session: &mut Session, table: &TableName) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass({}) AND relkind = 'r')",
+        literal(&table.sql())
+    );
+    Ok(session.value("looking for a table", &sql).await?.as_deref() == Some("t"))
+}
+
 pub(super) async fn foreign_keys(session: &mut Session, table: &TableName) -> Result<Vec<ForeignKey>, Error> {
     let sql = format!(
         "SELECT k.oid, k.conname, a.attname, pn.nspname, p.relname, pa.attname, k.confupdtype IN ('c', 'n', 'd') FROM pg_constraint k \

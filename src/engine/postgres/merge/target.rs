@@ -71,7 +71,15 @@ impl<'p> Target<'p> {
         }
         let live = live::columns(session, &table).await?;
         if live.is_empty() {
-            return skip("there is no such table now");
+            return skip(&match live::is_there(session, &table).await? {
+                // All rows are alike, so that nobody can tell which of them are there.
+                true => format!(
+                    "it has no columns now; put {} back by hand: INSERT INTO {} DEFAULT VALUES",
+                    if piece.rows == 1 { "1 row".to_string() } else { format!("{} rows", piece.rows) },
+                    table.sql()
+                ),
+                false => "there is no such table now".to_string(),
+            });
         }
         if piece.is_lost_for_rows() {
             return skip(NOTHING_TELLS);
