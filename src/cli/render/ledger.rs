@@ -20,7 +20,7 @@ pub(super) fn text(rehearsed: &Rehearsed, output: &Output) -> String {
     let accepted = rehearsed.report.accepted.iter();
     lines.extend(accepted.map(|accepted| line("accepted", &hazards::accepted(accepted))));
     if !output.quiet {
-        lines.extend(ledger.tables.iter().flat_map(|entry| table(entry, output.verbose)));
+        lines.extend(ledger.tables.iter().flat_map(|entry| table(entry, ledger, output.verbose)));
         lines.extend(way_back(ledger, output));
         lines.extend(ledger.cannot_see.iter().map(|told| line("not seen", told)));
         lines.extend(ledger.revisions.iter().flat_map(run));
@@ -83,7 +83,7 @@ fn differing(count: Option<u64>) -> String {
 }
 
 /// What became of one table, without what stands above already.
-fn table(entry: &TableEntry, verbose: bool) -> Vec<String> {
+fn table(entry: &TableEntry, ledger: &Ledger, verbose: bool) -> Vec<String> {
     let name = &entry.table;
     let mut lines = Vec::new();
     match &entry.fate {
@@ -111,8 +111,12 @@ fn table(entry: &TableEntry, verbose: bool) -> Vec<String> {
         let back = if entry.deleted > 0 && entry.rows_back { "; the way back brings them back" } else { "" };
         lines.push(line("  rows", &format!("{name}: {}{back}", rows.join(", "))));
     }
-    let columns =
-        entry.columns.iter().filter_map(|(column, fate)| self::column(&format!("{name}.{column}"), fate));
+    let columns = entry.columns.iter().filter_map(|(column, fate)| {
+        let full = format!("{name}.{column}");
+        let subject = format!("column {full}");
+        let goes = ledger.catalog.iter().any(|change| change.subject == subject && change.after.is_none());
+        self::column(&full, fate, goes)
+    });
     lines.extend(columns);
     if verbose {
         let kept =
@@ -122,12 +126,15 @@ fn table(entry: &TableEntry, verbose: bool) -> Vec<String> {
     lines
 }
 
-fn column(name: &str, fate: &Fate) -> Option<String> {
+fn column(name: &str, fate: &Fate, goes: bool) -> Option<String> {
     match fate {
         Fate::Kept => None,
         Fate::Added { copy_of: None } => Some(line("  added", &format!("column {name}"))),
         Fate::Added { copy_of: Some(of) } => Some(line("  added", &format!("column {name}, a copy of {of}"))),
         Fate::Moved { to } => Some(line("  moved", &format!("column {name} -> {to}"))),
+        Fate::Transformed { back: true, held_in: None, .. } if goes => {
+            Some(line("  changed", &format!("column {name} goes, and the way back brings it back")))
+        }
         Fate::Transformed { count, back, held_in } => {
             let values = counted(*count, "value");
             let note = match (back, held_in) {

@@ -27,6 +27,15 @@ both_engines! {
         assert_eq!(found["dishonest"][0]["count"], 1, "one value does not come back\n{found:#}");
     }
 
+    fn a_dropped_column_that_the_way_back_computes_again_goes_and_is_not_transformed(db: &TestDatabase) {
+        let kind = if db.backend() == Backend::Sqlite { "VIRTUAL" } else { "STORED" };
+        let gross = format!("gross INTEGER GENERATED ALWAYS AS (net * 2) {kind}");
+        let sandbox = with(db, "ALTER TABLE price DROP COLUMN gross;", &format!("ALTER TABLE price ADD COLUMN {gross};"));
+        db.execute(&format!("CREATE TABLE price (id INTEGER PRIMARY KEY, net INTEGER, {gross}); INSERT INTO price (id, net) VALUES (1, 4);"));
+        let told = format!("changed  column {}.gross goes, and the way back brings it back", named(db, "price"));
+        sandbox.ripcord(&["rehearse"]).expect_code(0).stdout_has(&told).stdout_lacks("transformed");
+    }
+
     fn a_counter_that_goes_back_is_named_with_the_way_that_does_it(db: &TestDatabase) {
         let (there, back, subject) = match db.backend() {
             Backend::Sqlite => ("UPDATE sqlite_sequence SET seq = 0 WHERE name = 'training_metric';", "", "training_metric"),
