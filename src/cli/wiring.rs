@@ -46,8 +46,9 @@ impl Assembled {
     ) -> Result<Self, Failure> {
         let database = database(config, url, cancel, may_create).await?;
         let project = Project::new(&config.migrations);
+        let runner = SqlRunner::new(project, database.clone(), cancel.clone());
         Ok(Self {
-            runner: Box::new(SqlRunner::new(project, database.clone(), cancel.clone())),
+            runner: Box::new(runner.remembering(&config.backups)),
             database,
             observer,
             store: store(config, cancel),

@@ -2,7 +2,7 @@
 
 use crate::history::{HistoryError, RevisionId};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a runner could not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -13,9 +13,16 @@ pub enum Error {
     File { place: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// A file that was applied is not the file that is there.
-    #[error("revision {revision} was edited after it was applied: {place}")]
-    EditedAfterApplied { revision: RevisionId, place: String, applied_sha256: String, found_sha256: String },
+    /// The way up in a file that was applied is not the one that is there, or nobody can tell.
+    #[error("revision {revision} was edited after it was applied: {place}{}", as_it_was(original.as_deref()))]
+    EditedAfterApplied {
+        revision: RevisionId,
+        place: String,
+        applied_sha256: String,
+        found_sha256: String,
+        /// The file as it was applied, in a backup; without it what was edited cannot be told.
+        original: Option<PathBuf>,
+    },
     #[error("revision {revision} has no {direction} for {engine}: {place}{}", why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default())]
     NoSection {
         revision: RevisionId,
@@ -34,4 +41,12 @@ pub enum Error {
     Exists { place: String },
     #[error("{detail}")]
     Usage { detail: String },
+}
+
+fn as_it_was(original: Option<&Path>) -> String {
+    match original {
+        Some(place) => format!("; its upgrade is not the one that ran, which is in {}", place.display()),
+        None => "; no backup has it as it was, so nobody can tell whether its upgrade is the one that ran"
+            .to_string(),
+    }
 }

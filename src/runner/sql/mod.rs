@@ -1,12 +1,13 @@
 //! The native runner: one SQL file a revision, run through the database engine.
 //!
 //! Promises that what was planned is what runs: the plan carries the statements themselves, cut by the rules of the
-//! engine they are for, and a file that changed after it was applied is refused by name. How a script and its version
+//! engine they are for, and a file whose way up changed after it was applied is refused by name. How a script and its version
 //! rows become one transaction is the engine's; when to run a plan at all is the procedure's.
 
 pub mod directive;
 pub mod file;
 pub mod offline;
+mod originals;
 mod planning;
 pub mod project;
 mod reverse;
@@ -16,7 +17,7 @@ pub mod template;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -27,6 +28,8 @@ use crate::history::{Direction, History};
 use crate::journal::ScriptLog;
 use crate::plan::Plan;
 use crate::runner::{Error, MigrationRunner, Reverse};
+use file::RevisionFile;
+use originals::Originals;
 use planning::State;
 pub use project::{Project, Request, absolute};
 
@@ -35,23 +38,33 @@ pub struct SqlRunner {
     project: Project,
     database: Arc<dyn Database>,
     cancel: Cancel,
+    /// Without them an applied file counts as edited whatever was edited in it.
+    originals: Option<Originals>,
 }
 
 impl SqlRunner {
     /// Returns a runner for the project on this database, which stops between scripts when `cancel` is raised.
     pub fn new(project: Project, database: Arc<dyn Database>, cancel: Cancel) -> SqlRunner {
-        SqlRunner { project, database, cancel }
+        SqlRunner { project, database, cancel, originals: None }
     }
 
-    async fn state(&self) -> Result<State, Error> {
+    /// Returns the same runner, which knows applied files as they were by their copies in these backups.
+    pub fn remembering(self, backups: &Path) -> SqlRunner {
+        SqlRunner { originals: Some(Originals::new(backups)), ..self }
+    }
+
+    async fn state(&self, files: &[RevisionFile]) -> Result<State, Error> {
         let engine = self.database.identity().engine;
         // A database that is yet to be created has no rows to read; asking for them could only fail.
         if !self.database.exists().await? {
-            return Ok(State { engine, rows: Vec::new(), applied: Vec::new() });
+            return Ok(State::at(engine, Vec::new()));
         }
         let rows = self.database.version_rows().await?;
         let applied = self.database.applied_files().await?;
-        Ok(State { engine, rows, applied })
+        let edited = planning::edited(files, &applied);
+        let originals =
+            self.originals.iter().flat_map(|kept| edited.iter().filter_map(|file| kept.find(file)));
+        Ok(State { originals: originals.collect(), applied, ..State::at(engine, rows) })
     }
 }
 
@@ -64,7 +77,7 @@ impl MigrationRunner for SqlRunner {
     async fn plan(&self, direction: Direction, target: &str) -> Result<Plan, Error> {
         // Files first: a mistake in them is found without a database.
         let files = self.project.files()?;
-        planning::make(&files, &self.state().await?, direction, target)
+        planning::make(&files, &self.state(&files).await?, direction, target)
     }
 
     async fn run(&self, plan: &Plan, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<Applied, Error> {
@@ -88,7 +101,8 @@ impl MigrationRunner for SqlRunner {
     }
 
     fn on(&self, database: Arc<dyn Database>) -> Box<dyn MigrationRunner> {
-        Box::new(SqlRunner::new(self.project.clone(), database, self.cancel.clone()))
+        let runner = SqlRunner::new(self.project.clone(), database, self.cancel.clone());
+        Box::new(SqlRunner { originals: self.originals.clone(), ..runner })
     }
 
     fn files(&self) -> Result<Vec<PathBuf>, Error> {

@@ -1,7 +1,7 @@
 //! From revision files and the state of a database to a plan. Pure.
 //!
-//! Promises that a plan which was made can be run: every step has its section, every section can be cut, and no applied
-//! file was edited.
+//! Promises that a plan which was made can be run: every step has its section, every section can be cut, and the way up in
+//! no applied file was edited. The way down may be mended: it is yet to run, and one that fails must not stay for ever.
 
 use std::collections::HashMap;
 
@@ -22,6 +22,15 @@ pub(super) struct State {
     pub(super) rows: Vec<RevisionId>,
     /// What ripcord remembers of the files it applied.
     pub(super) applied: Vec<AppliedFile>,
+    /// Applied files as they were, of those that are other ones now, as far as a backup has them.
+    pub(super) originals: Vec<RevisionFile>,
+}
+
+impl State {
+    /// The state of a database at these version rows of which nothing is remembered.
+    pub(super) fn at(engine: EngineKind, rows: Vec<RevisionId>) -> State {
+        State { engine, rows, applied: Vec::new(), originals: Vec::new() }
+    }
 }
 
 /// Returns the scripts that lead from the state to the target, or the reason why they must not run.
@@ -53,7 +62,15 @@ pub(super) fn make(
     Ok(Plan { direction, target: target.to_owned(), from, to, schema: None, scripts, accepted: Vec::new() })
 }
 
-/// Refuses a file that is not what was applied. A memory of a revision that is not applied any more does not count:
+/// Returns what is remembered of files that are other ones now.
+pub(super) fn edited<'a>(files: &[RevisionFile], applied: &'a [AppliedFile]) -> Vec<&'a AppliedFile> {
+    let is_other = |was: &&AppliedFile| {
+        files.iter().any(|file| file.revision.id == was.revision && file.sha256 != was.sha256)
+    };
+    applied.iter().filter(is_other).collect()
+}
+
+/// Refuses a file whose way up is not what was applied. A memory of a revision that is not applied any more does not count:
 /// another tool may have undone it, and then its file may change.
 fn refuse_edited(
     files: &HashMap<&RevisionId, &RevisionFile>,
@@ -64,14 +81,18 @@ fn refuse_edited(
         let Some(file) = files.get(&revision.id) else { continue };
         let edited =
             |applied: &&AppliedFile| applied.revision == revision.id && applied.sha256 != file.sha256;
-        if let Some(applied) = state.applied.iter().find(edited) {
-            return Err(Error::EditedAfterApplied {
-                revision: revision.id.clone(),
-                place: revision.place.clone(),
-                applied_sha256: applied.sha256.clone(),
-                found_sha256: file.sha256.clone(),
-            });
+        let Some(applied) = state.applied.iter().find(edited) else { continue };
+        let original = state.originals.iter().find(|original| original.sha256 == applied.sha256);
+        if original.is_some_and(|original| original.leads_up_as(file, state.engine)) {
+            continue;
         }
+        return Err(Error::EditedAfterApplied {
+            revision: revision.id.clone(),
+            place: revision.place.clone(),
+            applied_sha256: applied.sha256.clone(),
+            found_sha256: file.sha256.clone(),
+            original: original.map(|original| original.path.clone()),
+        });
     }
     Ok(())
 }

@@ -70,7 +70,7 @@ impl Project {
         direction: Direction,
         target: &str,
     ) -> Result<Plan, Error> {
-        planning::make(&self.files()?, &State { engine, rows, applied: Vec::new() }, direction, target)
+        planning::make(&self.files()?, &State::at(engine, rows), direction, target)
     }
 
     /// Makes the folder of a new project and returns what was made.
@@ -144,7 +144,8 @@ const README: &str = "\
 
 One file in `versions/` holds one revision, with its way up and its way down. `ripcord revision -m \"what it does\"`
 writes the frame of a new one; `ripcord upgrade` runs what is new, after a snapshot that is proven to restore.
-A file that was applied is remembered by its SHA-256 and must not change any more: write a new revision instead.
+A file that was applied is remembered by its SHA-256, and its upgrade must not change any more: write a new revision
+instead. Its downgrade may be mended.
 ";
 
 /// Builds the history of these files.

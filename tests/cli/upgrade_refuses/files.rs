@@ -65,8 +65,61 @@ both_engines! {
             let run = refuses(&sandbox, db, &arguments, 3, "was edited after it was applied");
             run.stderr_has(ADD_PROCESS_RANK).stderr_has(file);
         }
-        sandbox.write(file, text);
+        // The command that is printed puts back what was applied.
+        let run = sandbox.ripcord(&["upgrade"]);
+        let copy = run.stderr.split_once("(the whole file: ").and_then(|(_, rest)| rest.split_once(')'));
+        sandbox.run("sh", &["-c", copy.expect("a command").0]).expect_code(0);
+        assert_eq!(sandbox.read(file), text);
         sandbox.ripcord(&["upgrade"]).expect_code(0);
+    }
+
+    fn an_edited_file_of_which_no_backup_is_left_is_refused_all_the_same(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let file = "migrations/versions/5f2c81d0a3be_add_process_rank_to_training_metric.sql";
+        sandbox.write(file, format!("{}-- ended\n", sandbox.read(file)));
+        std::fs::rename(sandbox.backup(), sandbox.path("elsewhere")).expect("moved");
+        refuses(&sandbox, db, &["downgrade"], 3, "no backup has it as it was").stderr_has("version control");
+    }
+
+    fn a_downgrade_that_failed_is_mended_in_its_file_and_then_runs(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade("CREATE TABLE more (id INTEGER PRIMARY KEY, v TEXT);");
+        sandbox.add(&revision.clone().downgrade("CREATE UNIQUE INDEX once ON more (v);\nDROP TABLE more;"));
+        sandbox.ripcord(&["upgrade"]).expect_code(0);
+        let upgrade = name_of(&sandbox.backups()[1]);
+        db.execute("INSERT INTO more VALUES (1, 'a'), (2, 'a');");
+        at(&sandbox, 2);
+        let run = refuses(&sandbox, db, &["downgrade"], 4, "in the rehearsal, on a copy");
+        run.stderr_has("next: mend the revision file and run the same command again");
+        run.stderr_has("without what was written since").stderr_has(&format!(": ripcord restore {upgrade}\n"));
+
+        sandbox.add(&revision.downgrade("DROP TABLE more;"));
+        at(&sandbox, 3);
+        accepting(&sandbox, &["downgrade"]).expect_code(0);
+        assert_eq!(db.version(), ADD_PROCESS_RANK);
+        assert!(!db.schema().contains("more"));
+    }
+
+    fn a_statement_that_no_transaction_can_hold_says_how_it_is_run(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], "VACUUM;", "SELECT 1;");
+        let run = refuses(&sandbox, db, &["upgrade"], 4, "transaction");
+        run.stderr_has("next: put that statement into a revision of its own").stderr_lacks("mend the revision file");
+        let alone = Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("transaction", "none");
+        sandbox.add(&alone.upgrade("VACUUM;").downgrade("SELECT 1;"));
+        sandbox.ripcord(&["upgrade"]).expect_code(0);
+    }
+
+    fn a_way_back_that_was_missing_can_be_written_afterwards(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade("CREATE TABLE more (id INTEGER);");
+        sandbox.add(&revision);
+        sandbox.ripcord(&["upgrade", "--accept", &format!("irreversible:{NEXT}")]).expect_code(0);
+        at(&sandbox, 2);
+        refuses(&sandbox, db, &["downgrade"], 3, "has no downgrade").stderr_has("next: write the missing section");
+        sandbox.add(&revision.downgrade("DROP TABLE more;"));
+        sandbox.ripcord(&["downgrade"]).expect_code(0);
+        assert_eq!(db.version(), ADD_PROCESS_RANK);
     }
 
     fn a_project_whose_graph_is_broken_is_refused_by_name(db: &TestDatabase) {
@@ -114,6 +167,7 @@ both_engines! {
             refuses(&sandbox, db, &["upgrade"], 2, fact);
         }
         std::fs::remove_file(sandbox.path("ripcord.toml")).unwrap();
-        refuses(&sandbox, db, &["--config", "elsewhere.toml", "upgrade"], 2, "elsewhere.toml");
+        let run = refuses(&sandbox, db, &["--config", "elsewhere.toml", "upgrade"], 2, "elsewhere.toml");
+        run.stderr_has("next: check the name elsewhere.toml").stderr_lacks("ripcord log");
     }
 }

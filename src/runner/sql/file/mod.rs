@@ -165,6 +165,23 @@ impl RevisionFile {
     }
 }
 
+impl RevisionFile {
+    /// Whether both have the same place in the history and run the same statements up on this engine, whatever their ways
+    /// down are.
+    pub fn leads_up_as(&self, other: &RevisionFile, engine: EngineKind) -> bool {
+        let place = |file: &RevisionFile| {
+            let Revision { id, parents, depends_on, labels, .. } = file.revision.clone();
+            (id, parents, depends_on, labels)
+        };
+        let statements = |file: &RevisionFile| {
+            let found = file.statements(Direction::Up, engine).ok()??;
+            Some(found.into_iter().map(|statement| statement.sha256).collect::<Vec<_>>())
+        };
+        let up = statements(self);
+        place(self) == place(other) && up.is_some() && up == statements(other)
+    }
+}
+
 impl Section {
     /// Whether there is nothing to run in it: only white space, comments and semicolons.
     pub fn is_empty(&self) -> bool {

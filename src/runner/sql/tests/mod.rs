@@ -165,7 +165,7 @@ async fn an_edited_applied_file_is_refused_by_name_whatever_is_planned() {
     bench.write("aaaa", "", &up_down("another"));
     for (direction, target) in [(Direction::Up, "head"), (Direction::Down, "-1"), (Direction::Up, "bbbb")] {
         let refused = bench.plan(direction, target).await.expect_err("refused");
-        let Error::EditedAfterApplied { revision, place, applied_sha256, found_sha256 } = refused else {
+        let Error::EditedAfterApplied { revision, place, applied_sha256, found_sha256, .. } = refused else {
             panic!("{refused}")
         };
         assert_eq!(revision.as_str(), "aaaa");
