@@ -11,9 +11,11 @@ pub mod ids;
 pub mod secret;
 pub mod shell;
 pub mod tool;
+pub mod visible;
 
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
 pub use secret::Secret;
 pub use shell::shell_word;
 pub use tool::{Tool, ToolError, ToolOutput};
+pub use visible::{visible, visible_lines};

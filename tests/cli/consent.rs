@@ -160,6 +160,17 @@ ALTER TABLE training_config RENAME COLUMN model_kind TO model_type;",
         run.stderr_has("nothing was rehearsed, and INSERT in line ").stderr_has("scrap, ");
     }
 
+    fn what_is_lost_breaks_no_line_and_turns_no_text_around(db: &TestDatabase) {
+        let sandbox = with(db, "DROP TABLE \"a\nb\";", "SELECT 1;");
+        db.execute("CREATE TABLE \"a\nb\" (id INTEGER PRIMARY KEY, word TEXT); INSERT INTO \"a\nb\" VALUES (1, '\u{202e}eno');");
+        let run = refuses_to_lose(&sandbox, db, &["upgrade"], "1 hazard is not accepted");
+        run.stderr_has("  drops-table:\"a\\nb\": 1 row").stderr_has("word=\\u{202e}eno").says_nowhere("\u{202e}");
+        let line = run.stderr.lines().find_map(|line| line.strip_prefix("next: ripcord ")).expect("a command");
+        let command = format!("exec '{}' {line}", ripcord_binary().display());
+        let done = sandbox.run("bash", &["-c", &command]);
+        done.expect_code(0).stdout_has("  gone     table \"a\\nb\"").says_nowhere("\u{202e}");
+    }
+
     fn a_refusal_names_every_hazard_for_the_file(db: &TestDatabase) {
         let sandbox = with(db, "DROP TABLE scrap; DELETE FROM training_metric WHERE step = 1;", "SELECT 1;");
         let run = refuses_to_lose(&sandbox, db, &["upgrade"], "2 hazards are not accepted");

@@ -1,6 +1,7 @@
 //! Hazards: what each of them holds, and the question that is asked of a person.
 
 use super::{Output, asked, words};
+use crate::base::visible;
 use crate::plan::Accepted;
 use crate::plan::hazard::Held;
 use crate::procedure::Refusal;
@@ -61,7 +62,11 @@ impl Person for Output {
         if !self.can_ask() {
             return None;
         }
-        let question = format!("{}\nis this to be lost, accept {}?", line(held), held.hazard);
+        let question = format!(
+            "{}\nis this to be lost, accept {}?",
+            visible(&line(held)),
+            visible(&held.hazard.to_string())
+        );
         // Reading a terminal cannot be interrupted, so it has a thread of its own, and Ctrl-C need not wait for it.
         let (sender, answer) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || sender.send(asked(&question)));

@@ -1,6 +1,7 @@
 //! What was merged back, for people.
 
 use super::Output;
+use crate::base::visible;
 use crate::ledger::{Conflict, Merged};
 use crate::report::MergeFacts;
 
@@ -48,8 +49,8 @@ fn line(merged: &Merged) -> String {
 fn conflict_line(conflict: &Conflict) -> String {
     let shown = |value: &Option<String>| match value {
         None => "NULL".to_string(),
-        Some(text) if text.chars().count() > 60 => text.chars().take(60).chain(['…']).collect(),
-        Some(text) => text.escape_debug().to_string(),
+        Some(text) if text.chars().count() > 60 => visible(&text.chars().take(60).collect::<String>()) + "…",
+        Some(text) => visible(text),
     };
     let (ours, theirs) = (shown(&conflict.ours), shown(&conflict.theirs));
     let place = match &conflict.column {
@@ -59,5 +60,28 @@ fn conflict_line(conflict: &Conflict) -> String {
     match (&conflict.theirs, &conflict.column) {
         (None, None) => format!("{place}: not there ({})", conflict.reason),
         _ => format!("{place}: {ours} was salvaged, {theirs} is there ({})", conflict.reason),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::TableName;
+
+    #[test]
+    fn a_conflict_shows_values_as_they_are_and_lets_none_steer_the_terminal() {
+        let conflict = |column: Option<&str>, theirs: &str| Conflict {
+            table: TableName::plain("person"),
+            key: r#"{"name":"b\u{202e}"}"#.to_string().replace(r"\u{202e}", "\u{202e}"),
+            column: column.map(str::to_string),
+            base: None,
+            ours: Some(r#"{"id":1,"note":"it's"}"#.to_string()),
+            theirs: Some(theirs.to_string()),
+            reason: "changed since".to_string(),
+        };
+        assert_eq!(
+            visible(&conflict_line(&conflict(None, "a\n\u{1b}[2J"))),
+            r#"person {"name":"b\u{202e}"}: {"id":1,"note":"it's"} was salvaged, a\n\u{1b}[2J is there (changed since)"#
+        );
     }
 }

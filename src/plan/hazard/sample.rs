@@ -1,6 +1,7 @@
 //! What is asked of a rehearsal copy about one hazard: how much it holds, and the first few.
 
 use super::{Hazard, Held, found};
+use crate::base::visible;
 use crate::catalog::TableName;
 use crate::fingerprint::Inventory;
 use crate::ledger::{Fate, Ledger, Loss};
@@ -126,13 +127,4 @@ fn example(asked: &Sample, row: &[Option<String>]) -> String {
         columns.push("…".to_string());
     }
     [key, columns].concat().join(", ")
-}
-
-/// Nothing in a value may steer a terminal or break a line.
-fn visible(text: &str) -> String {
-    let show = |character: char| match character.is_control() {
-        true => character.escape_default().collect::<String>(),
-        false => character.to_string(),
-    };
-    text.chars().map(show).collect()
 }
