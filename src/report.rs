@@ -346,6 +346,29 @@ pub struct Wrong {
     pub detail: String,
 }
 
+/// A revision that an earlier operation left in the middle: what its statements did before one failed is in the database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HalfWay {
+    pub operation: String,
+    pub revision: RevisionId,
+    /// The last statement that was begun, from 1.
+    pub statement: usize,
+    /// The backup that holds the state before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<String>,
+}
+
+impl std::fmt::Display for HalfWay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { operation, revision, statement, .. } = self;
+        write!(
+            f,
+            "operation {operation} stopped in statement {statement} of revision {revision}, which runs statement by \
+             statement: what was done until then is in the database"
+        )
+    }
+}
+
 /// How an operation failed: where, what is true of the data now, and why.
 #[derive(Debug, thiserror::Error)]
 #[error("{source}")]
@@ -361,10 +384,14 @@ pub struct Failure {
     pub during_put_back: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// The commands to run next, the best first.
     pub next: Vec<String>,
+    /// Another way, after those and after what the cause suggests.
+    pub otherwise: Option<String>,
     /// What verification saw, when it was verification that failed.
     pub check: Option<Box<Check>>,
     /// Where the version rows are, when the data is not simply as it was; `None` where they cannot be read either.
     pub rows: Option<Box<RowsThen>>,
+    /// What an earlier operation left in the middle, where that can be why.
+    pub half_way: Option<Box<HalfWay>>,
 }
 
 /// The version rows before an operation, and after it went wrong.
@@ -385,8 +412,10 @@ impl Failure {
             source: source.into(),
             during_put_back: None,
             next: Vec::new(),
+            otherwise: None,
             check: None,
             rows: None,
+            half_way: None,
         }
     }
 }

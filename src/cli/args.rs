@@ -341,6 +341,9 @@ pub struct Restore {
     /// now, or rows of other tables refer to rows that would go.
     #[arg(long, value_name = "TABLE", conflicts_with = "to")]
     pub table: Vec<String>,
+    /// How far the snapshot of the present state is proven before that is replaced [default: proof.level, else full]
+    #[arg(long, value_enum, conflicts_with = "to")]
+    pub proof: Option<Proof>,
 }
 
 #[derive(Debug, Args)]
@@ -359,6 +362,9 @@ pub struct Recover {
     /// Nobody looks at the data then. Who said it, and where the database was, is written into the journal.
     #[arg(long, conflicts_with = "undo")]
     pub accept_as_is: bool,
+    /// With --undo: how far the snapshot of the present state is proven [default: proof.level, else full]
+    #[arg(long, value_enum, requires = "undo")]
+    pub proof: Option<Proof>,
 }
 
 #[derive(Debug, Args)]

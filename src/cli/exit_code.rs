@@ -84,6 +84,7 @@ fn of_engine(error: &engine::Error) -> ExitCode {
     use engine::Error;
     match error {
         Error::NotFound { .. }
+        | Error::NoFolder { .. }
         | Error::NotADatabase { .. }
         | Error::Authentication { .. }
         | Error::NotExportable { .. }
@@ -199,7 +200,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_operation_is_told_apart_from_a_held_lock() {
-        let unfinished = JournalError::Unfinished { operation: "x".into() };
+        let unfinished = JournalError::Unfinished { operation: "x".into(), may_have_changed: true };
         assert_eq!(ExitCode::of(&with(Aftermath::Unchanged, unfinished)), ExitCode::Unfinished);
     }
 }

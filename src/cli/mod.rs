@@ -29,6 +29,10 @@ pub fn main() -> std::process::ExitCode {
 }
 
 async fn run(cli: &Cli, output: &Output) -> ExitCode {
+    // A limit on the size of files is an error like a full disk, with a report, and no sudden end. Once somebody listens to
+    // the signal, the system call that met the limit fails instead.
+    let limits = tokio::signal::unix::SignalKind::from_raw(libc::SIGXFSZ);
+    let _listening = tokio::signal::unix::signal(limits);
     let cancel = Cancel::new();
     let signals = tokio::spawn(heed_signals(cancel.clone(), output.clone()));
     let outcome = command::run(cli, output, &cancel).await;

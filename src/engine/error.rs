@@ -83,6 +83,14 @@ pub enum Error {
     ToolMissing { tool: String, looked: String },
     #[error("{what} needs {needed} bytes at {}, {free} are free", place.display())]
     NoSpace { what: String, place: PathBuf, needed: u64, free: u64 },
+    /// In the middle of the work, and no fault of what was to be written.
+    #[error("{doing}: {} takes no more: {detail}{}", folder.display(), free.map(|free| format!(", {free} bytes are free")).unwrap_or_default())]
+    Full { doing: String, folder: PathBuf, detail: String, free: Option<u64> },
+    /// The same on the server's side, which knows the place.
+    #[error("the server at {place} has no room: {detail}")]
+    ServerFull { place: String, detail: String },
+    #[error("there is no folder {} for the database {}", folder.display(), place.display())]
+    NoFolder { folder: PathBuf, place: PathBuf },
     /// A statement of a migration failed.
     #[error("{place}, line {line}: {detail}")]
     Statement { place: String, line: usize, statement: String, detail: String },

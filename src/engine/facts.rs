@@ -17,6 +17,8 @@ pub struct Need<'a> {
     /// Where the backup will be written.
     pub folder: &'a Path,
     pub proof: ProofLevel,
+    /// Whether the live database is going to be written to.
+    pub writes: bool,
     /// Whether the live database is going to be replaced (a restore in place).
     pub replaces: bool,
     /// Whether the restored snapshot is going to be migrated, beside one that stays as it is.

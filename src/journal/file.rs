@@ -3,7 +3,7 @@
 use super::{Entry, JournalDamage, Line, Operation, OperationState};
 use crate::base::{Clock, checkpoint, fs, ids};
 use crate::catalog::DatabaseId;
-use crate::report::Kind;
+use crate::report::{HalfWay, Kind};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -26,7 +26,7 @@ pub(crate) type Disk = Arc<dyn Fn(&Entry) -> bool + Send + Sync>;
 /// Why a journal could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    #[error("the journal {} could not be {doing}", place.display())]
+    #[error("the journal {} could not be {doing}: {source}", place.display())]
     Io { place: PathBuf, doing: &'static str, source: io::Error },
     /// `operation` is known where the journal still says that it is of this database.
     #[error(
@@ -35,7 +35,11 @@ pub enum JournalError {
     )]
     Damaged { place: PathBuf, line: usize, detail: String, operation: Option<String> },
     #[error("operation {operation} on this database did not finish")]
-    Unfinished { operation: String },
+    Unfinished {
+        operation: String,
+        /// Whether a step that writes to the database had begun.
+        may_have_changed: bool,
+    },
     #[error("there is no operation {asked}")]
     NoSuchOperation { asked: String },
 }
@@ -190,9 +194,23 @@ impl Journal {
     /// Fails when an operation of this database did not come to its end.
     pub fn refuse_unfinished(&self, database: &DatabaseId) -> Result<(), JournalError> {
         match self.unfinished(database)? {
-            Some(state) => Err(JournalError::Unfinished { operation: state.operation }),
+            Some(state) => Err(JournalError::Unfinished {
+                may_have_changed: state.may_have_changed(),
+                operation: state.operation,
+            }),
             None => Ok(()),
         }
+    }
+
+    /// Returns the revision of this database that an operation left in the middle and no later one has ended. Of several
+    /// attempts it is the first: what its backup holds is the state before all of them.
+    pub fn left_half_way(&self, database: &DatabaseId) -> Result<Option<HalfWay>, JournalError> {
+        let own = self.operations()?.into_iter().filter(|state| state.database.is_same(database));
+        Ok(own.fold(None, |left, state| match left {
+            Some(_) if state.settles() => None,
+            Some(left) => Some(left),
+            None => state.half_way(),
+        }))
     }
 
     /// Returns the state of one operation; none where its journal is not there or cannot be read.

@@ -3,7 +3,7 @@
 use super::{Entry, Line};
 use crate::catalog::DatabaseId;
 use crate::history::{Direction, RevisionId};
-use crate::report::{Aftermath, Kind, Step};
+use crate::report::{Aftermath, HalfWay, Kind, Step};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,6 +39,9 @@ pub struct OperationState {
     pub open_statement: Option<(RevisionId, usize)>,
     /// Tells whether any statement of a `transaction none` script was begun.
     pub statements_by_themselves: bool,
+    /// The last statement that was begun by itself, whether it came to its end or not.
+    #[serde(skip)]
+    pub(super) last_by_itself: Option<(RevisionId, usize)>,
     pub facts: BTreeMap<String, String>,
     /// How it ended; `None` while it runs or when it was interrupted.
     pub ended: Option<Aftermath>,
@@ -93,6 +96,7 @@ impl OperationState {
             open_script: None,
             open_statement: None,
             statements_by_themselves: false,
+            last_by_itself: None,
             facts: BTreeMap::new(),
             ended: None,
             error: None,
@@ -126,6 +130,7 @@ impl OperationState {
             }
             Entry::StatementStarted { revision, index, .. } => {
                 self.open_statement = Some((revision.clone(), *index));
+                self.last_by_itself = self.open_statement.clone();
                 self.statements_by_themselves = true;
             }
             Entry::StatementFinished { .. } => self.open_statement = None,
@@ -146,6 +151,30 @@ impl OperationState {
     /// Tells whether a person ended it by their word, whatever the database is like.
     pub fn is_accepted(&self) -> bool {
         self.facts.contains_key(ACCEPTED)
+    }
+
+    /// Returns the revision that it has left in the middle, statement by statement; none where it was put back, or where
+    /// what failed was a transaction.
+    pub fn half_way(&self) -> Option<HalfWay> {
+        let stands = matches!(self.ended, Some(Aftermath::Changed | Aftermath::Unknown));
+        let (revision, index) = self.last_by_itself.clone().filter(|_| stands)?;
+        (self.open_script.as_ref() == Some(&revision)).then(|| HalfWay {
+            operation: self.operation.clone(),
+            revision,
+            statement: index + 1,
+            backup: self.backup.clone(),
+        })
+    }
+
+    /// Tells whether it brought the database to a state that has a name, whatever it was like before.
+    pub(super) fn settles(&self) -> bool {
+        match (self.kind, self.ended) {
+            (Kind::Restore, Some(Aftermath::PutBack)) => true,
+            (Kind::Upgrade | Kind::Downgrade | Kind::Stamp, Some(Aftermath::Changed)) => {
+                self.half_way().is_none()
+            }
+            _ => false,
+        }
     }
 
     /// Tells whether the operation neither ended nor was given up.

@@ -3,8 +3,8 @@
 use super::consent::Consent;
 use super::snapshot::Saved;
 use super::{
-    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, kind_of, merge, refused, salvage, settle, shown,
-    snapshot, verify, way_back,
+    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, half_way, instead, kind_of, merge, refused, salvage,
+    settle, shown, snapshot, verify, way_back,
 };
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
@@ -67,8 +67,9 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
         return Ok(nothing_to_do(ports, &plan));
     }
     let rehearsal = request.rehearse && request.policy.proof != ProofLevel::None;
-    preflight(ports, &request.policy, Wants { rehearsal, ..Wants::default() }).await?;
+    preflight(ports, &request.policy, Wants { writes: true, rehearsal, ..Wants::default() }).await?;
     ports.observer.event(&Event::Planned { plan: plan.clone() });
+    let left = half_way::told(ports);
 
     let mut op = ports.begin(&id, kind, Some(&plan), (&plan.from, &plan.to)).map_err(refused)?;
     if request.direction == Direction::Down && !request.merge {
@@ -77,7 +78,10 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     }
     let changed = guarded(ports, request, &plan, &mut op).await;
     let changed = match changed {
-        Err(failure) => Err(merge::waiting::named(ports, &plan, failure).await),
+        Err(failure) => {
+            let failure = half_way::explained(left, merge::waiting::named(ports, &plan, failure).await);
+            Err(instead::offered(ports, &plan, failure).await)
+        }
         done => done,
     };
     settle::end(ports, &op, changed).await
@@ -159,6 +163,8 @@ async fn guarded(
 /// What an operation does besides taking a snapshot.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Wants {
+    /// The live database is written to.
+    pub writes: bool,
     /// The live database is replaced.
     pub replaces: bool,
     /// The restored snapshot is migrated, beside one that stays as it is.
@@ -169,9 +175,9 @@ pub(super) struct Wants {
 pub(super) async fn preflight(
     ports: &Ports<'_>,
     policy: &SnapshotPolicy,
-    Wants { replaces, rehearsal }: Wants,
+    Wants { writes, replaces, rehearsal }: Wants,
 ) -> Result<(), Failure> {
-    let need = Need { folder: ports.store.place(), proof: policy.proof, replaces, rehearsal };
+    let need = Need { folder: ports.store.place(), proof: policy.proof, writes, replaces, rehearsal };
     ports.observer.event(&Event::StepStarted { step: Step::Preflight });
     let found = ports.database.preflight(&need).await.map_err(refused)?;
     let (stop, remarks): (Vec<_>, Vec<_>) =
@@ -206,7 +212,13 @@ async fn finish(
     };
     op.step(Step::Finish, keep).await?;
     let ledger = saved.rehearsal.as_ref().map(|rehearsal| &rehearsal.ledger);
-    let done = way_back::Done { plan, backup: &backup, given: &saved.given, ledger };
+    let done = way_back::Done {
+        plan,
+        backup: &backup,
+        given: &saved.given,
+        ledger,
+        beyond: saved.beyond.as_deref(),
+    };
     Ok(Report {
         operation: Some(op.id().to_string()),
         kind: kind_of(request.direction),

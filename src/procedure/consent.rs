@@ -11,7 +11,7 @@ use crate::history::Direction;
 use crate::journal::Operation;
 use crate::ledger::Ledger;
 use crate::plan::hazard::{self, AcceptedBy, Held, Unseen, Weighed};
-use crate::plan::{Accepted, Hazard, Plan};
+use crate::plan::{Accepted, Hazard, Plan, Script};
 use crate::report::{Event, Failure, Step};
 use async_trait::async_trait;
 use std::fmt::Debug;
@@ -122,13 +122,14 @@ pub(super) fn opaque(plan: &Plan, taken: &Inventory, unseen: Unseen) -> Option<H
     })
 }
 
-/// Returns what was accepted of these hazards, or refuses. Without hazards nobody is asked, and nothing is written.
+/// Returns what was accepted of these hazards, or refuses. Without hazards nobody is asked, and nothing is written. A
+/// rehearsal is named as the way to know more only where there can be one.
 pub(super) async fn obtain(
     ports: &Ports<'_>,
     op: &mut Operation,
     plan: &Plan,
     consent: &Consent,
-    found: Vec<Held>,
+    (found, can_rehearse): (Vec<Held>, bool),
 ) -> Result<Given, Failure> {
     let engine = ports.identity().engine;
     let flags: Vec<Hazard> = consent.accept.iter().cloned().map(|hazard| hazard.within(engine)).collect();
@@ -137,7 +138,7 @@ pub(super) async fn obtain(
         return Ok(Given { accepted: Vec::new(), unneeded: weighed.unneeded });
     }
     let asked = op.step(Step::Consent, ask(ports, consent, weighed)).await;
-    asked.map(|done| done.what).map_err(|failure| with_commands(failure, plan, consent))
+    asked.map(|done| done.what).map_err(|failure| with_commands(failure, plan, consent, can_rehearse))
 }
 
 async fn ask(
@@ -166,29 +167,45 @@ async fn ask(
 }
 
 /// Names the commands that lead on from a refusal: the same one with every name, and how to see or review what it loses.
-fn with_commands(failure: Failure, plan: &Plan, consent: &Consent) -> Failure {
+fn with_commands(failure: Failure, plan: &Plan, consent: &Consent, can_rehearse: bool) -> Failure {
     let Some(Refusal::Hazards { open, accepted }) = failure.source.downcast_ref() else { return failure };
     let open: Vec<&Hazard> = open.iter().map(|held| &held.hazard).collect();
     let mut next = vec![command(&consent.command, accepted.iter().chain(open.iter().copied()))];
-    match (plan.direction, plan.scripts.last(), open.first()) {
-        (Direction::Up, _, Some(Hazard::Opaque)) => {
-            next.insert(0, format!("ripcord rehearse {}", shell_word(&plan.target)));
-        }
-        (Direction::Down, _, Some(Hazard::Opaque)) => {
-            next.insert(0, format!("ripcord rehearse --downgrade {}", shell_word(&plan.target)));
-        }
-        // A file that is applied already must stay as it is: there only the flag is left.
-        (Direction::Up, Some(last), Some(_)) => next.extend(open.iter().map(|hazard| {
-            let own = plan.scripts.iter().find(|script| match hazard {
-                Hazard::Irreversible { revision } => script.revision == *revision,
-                _ => false,
-            });
-            let place = &own.unwrap_or(last).place;
-            format!("or accept it where it is reviewed, in {place}: -- ripcord:accept {hazard} \"why\"")
-        })),
-        _ => {}
+    if open.first() == Some(&&Hazard::Opaque) && can_rehearse {
+        let down = if plan.direction == Direction::Down { "--downgrade " } else { "" };
+        next.insert(0, format!("ripcord rehearse {down}{}", shell_word(&plan.target)));
+    }
+    // A file whose upgrade is applied already is not where that is reviewed: there only the flag is left.
+    if plan.direction == Direction::Up {
+        next.extend(open.iter().filter_map(|hazard| in_files(plan, hazard)));
     }
     Failure { next, ..failure }
+}
+
+/// Says in which files a hazard can be accepted. One file cannot speak for what another one does, so that nobody looked must be
+/// accepted by each that does something.
+fn in_files(plan: &Plan, hazard: &Hazard) -> Option<String> {
+    let accepts = |script: &Script| script.accepts.iter().any(|accept| accept.hazard == *hazard);
+    let doing = || plan.scripts.iter().filter(|script| !script.statements.is_empty());
+    let places: Vec<&str> = match hazard {
+        Hazard::Opaque => {
+            doing().filter(|script| !accepts(script)).map(|script| script.place.as_str()).collect()
+        }
+        Hazard::Irreversible { revision } => plan
+            .scripts
+            .iter()
+            .filter(|script| script.revision == *revision)
+            .map(|script| script.place.as_str())
+            .collect(),
+        _ => plan.scripts.last().map(|script| script.place.as_str()).into_iter().collect(),
+    };
+    let each = match hazard {
+        Hazard::Opaque if doing().count() > 1 => "which every file with statements must do for itself, ",
+        _ => "",
+    };
+    let line = format!("-- ripcord:accept {hazard} \"why\"");
+    (!places.is_empty())
+        .then(|| format!("or accept it where it is reviewed, {each}in {}: {line}", places.join(", ")))
 }
 
 /// Returns a command with the flags that accept these hazards, ready to be pasted into a shell.

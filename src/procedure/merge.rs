@@ -69,7 +69,7 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
         let merge = facts(&[backup.manifest.id], merged, Vec::new());
         return Ok(report(ports, None, Aftermath::Unchanged, rows, Some(merge)));
     }
-    preflight(ports, &request.policy, Wants::default()).await?;
+    preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
 
     let mut op = ports.begin(&id, Kind::MergeBack, None, (&rows, &rows)).map_err(refused)?;

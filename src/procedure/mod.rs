@@ -12,6 +12,8 @@ pub mod consent;
 mod doomed;
 pub mod export;
 mod facts;
+mod half_way;
+mod instead;
 mod judge;
 pub mod merge;
 pub mod recover;

@@ -310,7 +310,7 @@ async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failu
     let backup = super::restore::whole(ports, &id).await?;
     let inventory = read_inventory(&backup, "before.json").map_err(refused)?;
     let salvage = salvage::of(&backup);
-    Ok(Saved { backup, inventory, rehearsal: None, salvage, given: Given::default() })
+    Ok(Saved { backup, inventory, rehearsal: None, salvage, given: Given::default(), beyond: None })
 }
 
 fn report(ports: &Ports<'_>, state: &OperationState) -> Report {

@@ -8,7 +8,7 @@ mod legs;
 pub(super) use legs::{Rehearsal, prove_and_rehearse};
 
 use super::change::{Wants, preflight};
-use super::{Ports, SnapshotPolicy, consent, kind_of, refused, settle, snapshot};
+use super::{Ports, SnapshotPolicy, consent, half_way, kind_of, refused, settle, snapshot};
 use crate::base::shell_word;
 use crate::engine::ProofLevel;
 use crate::history::Direction;
@@ -71,12 +71,13 @@ pub async fn rehearse(ports: &Ports<'_>, request: &RehearseRequest) -> Result<Re
     }
     preflight(ports, &request.policy, Wants { rehearsal: true, ..Wants::default() }).await?;
     ports.observer.event(&Event::Planned { plan: plan.clone() });
+    let left = half_way::told(ports);
 
     let mut op = ports.begin(&id, Kind::Rehearse, Some(&plan), (&plan.from, &plan.from)).map_err(refused)?;
     let outcome = on_a_draft(ports, &mut op, &plan, request.policy.proof).await;
     let (outcome, rehearsal) = match outcome {
         Ok(rehearsal) => (Ok(report(ports, Some(id), &plan)), Some(rehearsal)),
-        Err(failure) => (Err(failure), None),
+        Err(failure) => (Err(half_way::explained(left, failure)), None),
     };
     let report = settle::end(ports, &op, outcome).await?;
     let (ledger, found) = rehearsal.map(|rehearsal| (rehearsal.ledger, rehearsal.hazards)).unzip();
@@ -120,7 +121,7 @@ async fn on_a_snapshot(
     let mut taken = op.step(Step::Snapshot, snapshot::take(ports, place)).await?.what;
     taken.facts.insert("proof.level".to_string(), level.word().to_string());
     let (_, rehearsal) = legs::prove_and_rehearse(ports, op, plan, place, &taken, None).await?;
-    rehearsal.map_err(|beyond| beyond.0)
+    rehearsal.map_err(|beyond| beyond.failure)
 }
 
 fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {

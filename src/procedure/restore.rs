@@ -43,7 +43,7 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
         return Err(refused(crate::engine::Error::Exists { place: ports.identity().to_string() }));
     }
     if exists {
-        preflight(ports, &request.policy, Wants { replaces: true, ..Wants::default() }).await?;
+        preflight(ports, &request.policy, Wants { writes: true, replaces: true, ..Wants::default() }).await?;
     }
 
     // Where a database is that cannot be read is not known, and no reason not to put a backup in its place.
@@ -224,10 +224,9 @@ async fn somebody_wrote(ports: &Ports<'_>, mark: Option<&WriteMark>) -> bool {
 }
 
 fn notes(swapped: &Swapped, written_since: &[String]) -> Vec<String> {
-    let mut notes = swapped.notes.clone();
-    if let Some(kept) = &swapped.kept {
-        notes.push(format!("the database that was live before is kept as {kept}"));
-    }
+    // First what it is, then what the engine says of it.
+    let kept = swapped.kept.iter().map(|kept| format!("the database that was live before is kept as {kept}"));
+    let mut notes: Vec<String> = kept.chain(swapped.notes.iter().cloned()).collect();
     if !written_since.is_empty() {
         notes.push(format!("clients have written since the swap: {}", written_since.join("; ")));
     }

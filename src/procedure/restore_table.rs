@@ -40,7 +40,7 @@ pub async fn restore_tables(ports: &Ports<'_>, request: &TablesRequest) -> Resul
     let id = ports.journal.new_id(Kind::RestoreTable);
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
-    preflight(ports, &request.policy, Wants::default()).await?;
+    preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
 
     let rows = ports.database.version_rows().await.map_err(refused)?;
     let mut op = ports.begin(&id, Kind::RestoreTable, None, (&rows, &rows)).map_err(refused)?;

@@ -139,7 +139,7 @@ fn is_refused(cause: &Failure) -> bool {
     matches!(of_engine(cause), Some(engine::Error::SchemaMoved))
 }
 
-fn of_engine(cause: &Failure) -> Option<&engine::Error> {
+pub(super) fn of_engine(cause: &Failure) -> Option<&engine::Error> {
     let of_runner = || match cause.source.downcast_ref::<runner::Error>() {
         Some(runner::Error::Engine(error)) => Some(error),
         _ => None,

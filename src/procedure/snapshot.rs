@@ -26,6 +26,8 @@ pub(super) struct Saved {
     /// What of the migration's losses is in it as files by themselves.
     pub salvage: Vec<SalvageFacts>,
     pub given: Given,
+    /// What lies beside the database and the plan changes, where that is why there was no rehearsal.
+    pub beyond: Option<String>,
 }
 
 impl Saved {
@@ -89,13 +91,14 @@ pub(super) async fn keep(
     taken.facts.insert("proof.level".to_string(), policy.proof.word().to_string());
     // Read it back now: the moment the migration starts, this copy is the only one of the old data. What it is restored to
     // is what the migration is rehearsed on: one restore serves both.
-    let (proof, rehearsal) = match restored(ports, op, purpose, &draft, &taken, policy.proof).await {
-        Ok(restored) => restored,
-        Err(failure) => return Err(discard(ports, draft, failure).await),
-    };
+    let Restored { proof, rehearsal, beyond } =
+        match restored(ports, op, purpose, &draft, &taken, policy.proof).await {
+            Ok(restored) => restored,
+            Err(failure) => return Err(discard(ports, draft, failure).await),
+        };
 
     // Before it is published, and after the copy is gone: a person may take long to answer.
-    let given = match agreed(ports, op, purpose, rehearsal.as_ref(), &taken).await {
+    let given = match agreed(ports, op, purpose, (rehearsal.as_ref(), beyond.as_deref()), &taken).await {
         Ok(given) => given,
         Err(failure) => return Err(discard(ports, draft, failure).await),
     };
@@ -108,7 +111,7 @@ pub(super) async fn keep(
     let backup = op.step(Step::Publish, published).await?;
     op.write(Entry::Published { backup: backup.manifest.id.clone() })
         .map_err(|error| failed(op, Step::Publish, error))?;
-    Ok(Saved { backup, inventory, rehearsal, salvage, given })
+    Ok(Saved { backup, inventory, rehearsal, salvage, given, beyond })
 }
 
 /// Says in one sentence what of a database is in the snapshot and is compared with nothing.
@@ -126,7 +129,7 @@ async fn agreed(
     ports: &Ports<'_>,
     op: &mut Operation,
     purpose: &Purpose<'_>,
-    rehearsal: Option<&Rehearsal>,
+    (rehearsal, beyond): (Option<&Rehearsal>, Option<&str>),
     taken: &Snapshot,
 ) -> Result<Given, Failure> {
     let (Some(plan), Some(consent)) = (purpose.plan, purpose.consent) else { return Ok(Given::default()) };
@@ -143,7 +146,7 @@ async fn agreed(
             consent::opaque(plan, &seen, Unseen::Everything).into_iter().collect()
         }
     };
-    consent::obtain(ports, op, plan, consent, found).await
+    consent::obtain(ports, op, plan, consent, (found, beyond.is_none())).await
 }
 
 /// Reads the snapshot back, as far as it is asked for, and rehearses the plan on what that restores.
@@ -154,21 +157,37 @@ async fn restored(
     draft: &Draft,
     taken: &Snapshot,
     level: ProofLevel,
-) -> Result<(Option<Proof>, Option<Rehearsal>), Failure> {
+) -> Result<Restored, Failure> {
     let (place, id) = (draft.snapshot(), op.id().to_string());
     match (level, purpose.to_rehearse()) {
-        (ProofLevel::None, _) => Ok((None, None)),
-        (_, None) => Ok((Some(op.step(Step::Prove, prove(ports, &place, taken, &id)).await?), None)),
+        (ProofLevel::None, _) => Ok(Restored::default()),
+        (_, None) => {
+            let proof = Some(op.step(Step::Prove, prove(ports, &place, taken, &id)).await?);
+            Ok(Restored { proof, ..Restored::default() })
+        }
         (_, Some(plan)) => {
             let keep = Some(draft.folder.as_path());
             let (proof, rehearsal) = prove_and_rehearse(ports, op, plan, &place, taken, keep).await?;
-            let rehearsal = rehearsal.map_err(|beyond| {
-                let text = format!("{beyond}: nobody knows beforehand what it loses", beyond = beyond.0);
-                ports.observer.event(&Event::Note { text });
-            });
-            Ok((Some(proof), rehearsal.ok()))
+            let proof = Some(proof);
+            match rehearsal {
+                Ok(rehearsal) => Ok(Restored { proof, rehearsal: Some(rehearsal), beyond: None }),
+                Err(beyond) => {
+                    let text = format!("{}: nobody knows beforehand what it loses", beyond.failure);
+                    ports.observer.event(&Event::Note { text });
+                    Ok(Restored { proof, rehearsal: None, beyond: Some(beyond.what) })
+                }
+            }
         }
     }
+}
+
+/// What reading a snapshot back has shown.
+#[derive(Default)]
+struct Restored {
+    proof: Option<Proof>,
+    rehearsal: Option<Rehearsal>,
+    /// What lies beside the database and the plan would change, where that is why it was not rehearsed.
+    beyond: Option<String>,
 }
 
 /// Tells whether somebody has moved the database since it was planned: what the plan was made for is no longer there.

@@ -13,6 +13,8 @@ pub(super) struct Done<'a> {
     pub given: &'a Given,
     /// What the rehearsal saw, if there was one.
     pub ledger: Option<&'a Ledger>,
+    /// What beside the database was changed as well, as far as that is known.
+    pub beyond: Option<&'a str>,
 }
 
 impl Done<'_> {
@@ -54,13 +56,16 @@ impl Done<'_> {
         notes.extend(self.given.notes());
         match self.downgrade() {
             Some(_) if self.leads_back() => {
-                notes.push(format!("to put everything back as it was before: {}", self.restore()));
+                notes.push(format!("to put the whole database back as it was before: {}", self.restore()));
             }
             Some(command) => notes.push(format!(
                 "the downgrade keeps what is written since, and does not bring everything back: {command}"
             )),
             None => {}
         }
+        notes.extend(self.beyond.map(|what| {
+            format!("beside the database this changes {what}: that is not in the backup, and no restore puts it back")
+        }));
         notes
     }
 

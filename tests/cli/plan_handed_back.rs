@@ -73,3 +73,15 @@ both_engines! {
         }
     }
 }
+
+#[test]
+fn a_plan_that_is_not_there_says_how_one_is_made() {
+    let db = TestDatabase::sqlite();
+    let sandbox = filled_sample_of(&db);
+    let run = refuses(&sandbox, &db, &["downgrade", "--plan", "missing.json"], 2, "missing.json");
+    run.stderr_lacks("ripcord history");
+    let command =
+        run.stderr.split(": ripcord ").nth(1).expect("a command").lines().next().unwrap_or_default();
+    sandbox.run("sh", &["-c", &format!("'{}' {command}", ripcord_binary().display())]).expect_code(0);
+    sandbox.ripcord(&["downgrade", "--plan", "missing.json"]).expect_code(0);
+}

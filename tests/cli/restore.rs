@@ -259,9 +259,15 @@ mod postgres {
         assert_eq!(kept.len(), 1, "{kept:?}");
         run.stdout_has(&kept[0]);
         // No program gets into it by mistake; a person who wants to look lets himself in.
-        let open = format!("ALTER DATABASE \"{}\" ALLOW_CONNECTIONS true;", kept[0]);
+        let printed = |before: &str, end: &str| {
+            let text = run.stdout.split_once(before).unwrap_or_else(|| panic!("no {before:?}\n{run}")).1;
+            text.split(end).next().unwrap_or_default().to_owned()
+        };
+        let open = printed("to look into it, first: ", "; then: psql -d ");
         db.server().psql("postgres", &open);
-        assert_same(&disaster, &db.server().dump(&kept[0]), &run);
+        assert_same(&disaster, &db.server().dump(printed("; then: psql -d ", "\n").trim()), &run);
+        db.server().psql("postgres", &printed("when it is no longer needed: ", "\n"));
+        assert!(!db.server().databases().contains(&kept[0]));
     }
 
     #[test]

@@ -227,7 +227,7 @@ DO $$ BEGIN FOR i IN 1..100 LOOP EXECUTE format('CREATE TABLE t%s (id serial PRI
 }
 
 async fn preflight(bench: &Bench, proof: ProofLevel, replaces: bool) -> Vec<Finding> {
-    let need = Need { folder: bench.folder.path(), proof, replaces, rehearsal: false };
+    let need = Need { folder: bench.folder.path(), proof, writes: replaces, replaces, rehearsal: false };
     bench.database().await.preflight(&need).await.expect("looked").findings
 }
 

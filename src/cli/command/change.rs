@@ -90,7 +90,11 @@ fn command(direction: Direction, target: &str, guarding: &Guarding, merge: bool)
 fn shown(file: &Path, direction: Direction) -> Result<Plan, Failure> {
     let usage = |detail: String| {
         let detail = format!("{}: {detail}", file.display());
-        Failure::refused(runner::Error::Usage { detail })
+        let place = shell_word(&file.display().to_string());
+        let make = format!("ripcord {} --dry-run --format json > {place}", kind_of(direction).word());
+        let next =
+            vec![format!("name the file that a dry run has written, or write one to be reviewed: {make}")];
+        Failure { next, ..Failure::refused(runner::Error::Usage { detail }) }
     };
     let text = std::fs::read_to_string(file).map_err(|error| usage(error.to_string()))?;
     let last = text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();

@@ -103,5 +103,12 @@ fn cannot_be_asked(failure: &Failure) -> bool {
         Some(runner::Error::Engine(error)) => Some(error),
         _ => failure.source.downcast_ref::<engine::Error>(),
     };
-    matches!(error, Some(engine::Error::NotFound { .. } | engine::Error::Unreachable { .. }))
+    matches!(
+        error,
+        Some(
+            engine::Error::NotFound { .. }
+                | engine::Error::NoFolder { .. }
+                | engine::Error::Unreachable { .. }
+        )
+    )
 }

@@ -11,8 +11,8 @@ use serde_json::json;
 pub(super) async fn run(context: &Context<'_>, args: &Recover) -> Result<Ending, Failure> {
     // The first upgrade of a database that is not there yet can be what was interrupted.
     let assembled = context.assemble_with(true).await?;
-    let request =
-        RecoverRequest { undo: args.undo, accept_as_is: args.accept_as_is, policy: context.policy(None) };
+    let policy = context.policy(args.proof);
+    let request = RecoverRequest { undo: args.undo, accept_as_is: args.accept_as_is, policy };
     let ports = assembled.ports();
     match recover(&ports, &request).await? {
         Some(report) => Ok(Ending::report(&report, context.output)),

@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context<'_>, args: &Restore) -> Result<Ending,
     let request = RestoreRequest {
         backup: args.backup.clone(),
         into_new: args.to.is_some(),
-        policy: context.policy(None),
+        policy: context.policy(args.proof),
     };
     let assembled = match &args.to {
         None => context.assemble().await?,
@@ -48,7 +48,7 @@ async fn tables(context: &Context<'_>, args: &Restore) -> Result<Ending, Failure
     let request = TablesRequest {
         backup: args.backup.clone(),
         tables: args.table.clone(),
-        policy: context.policy(None),
+        policy: context.policy(args.proof),
     };
     let report = restore_tables(&assembled.ports(), &request).await?;
     Ok(Ending::report(&report, context.output))

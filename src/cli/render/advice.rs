@@ -11,11 +11,22 @@ use crate::runner;
 use crate::store;
 use crate::tabular;
 use std::error::Error as StdError;
+use std::io;
 
 /// Returns what to do next for this cause, as whole commands or short sentences; the best first.
 pub(super) fn hints(cause: &(dyn StdError + Send + Sync + 'static)) -> Vec<String> {
     if let Some(JournalError::Damaged { operation: Some(operation), .. }) = cause.downcast_ref() {
         return vec![format!("ripcord log {operation}"), "ripcord recover --accept-as-is".to_string()];
+    }
+    if let Some(Refusal::Preflight { findings }) = cause.downcast_ref()
+        && findings.iter().any(|finding| ["createdb", "extension"].contains(&finding.code.as_str()))
+    {
+        return vec![
+            "set proof.scratch_url in ripcord.toml to a server where that is allowed, and run the same command again"
+                .to_string(),
+            "or run the same command with --proof none: nobody knows then whether its snapshot can be restored"
+                .to_string(),
+        ];
     }
     let hint = if let Some(error) = cause.downcast_ref::<engine::Error>() {
         engine_hint(error)
@@ -34,14 +45,43 @@ pub(super) fn hints(cause: &(dyn StdError + Send + Sync + 'static)) -> Vec<Strin
     } else {
         cause.downcast_ref::<Refusal>().and_then(refusal_hint)
     };
-    hint.into_iter().collect()
+    hint.or_else(|| system_hint(cause)).into_iter().collect()
 }
+
+/// What to do where the system refused, whoever asked it.
+fn system_hint(cause: &(dyn StdError + Send + Sync + 'static)) -> Option<String> {
+    let mut at: Option<&(dyn StdError + 'static)> = Some(cause);
+    let mut found = None;
+    while let (Some(error), None) = (at, found) {
+        found = error.downcast_ref::<io::Error>();
+        at = error.source();
+    }
+    let text = match found.map(io::Error::kind) {
+        Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge) => ROOM,
+        // A tool's own words, which no kind says.
+        None if cause.to_string().contains("No space left on device") => ROOM,
+        Some(io::ErrorKind::PermissionDenied) => {
+            "let this user in there (ls -ld shows who may), or run it as the one who may; then the same command again"
+        }
+        Some(io::ErrorKind::ReadOnlyFilesystem) => {
+            "mount that file system writable, or name another place: backup.directory in ripcord.toml is that of the backups"
+        }
+        _ => return None,
+    };
+    Some(text.to_string())
+}
+
+const ROOM_OF_SERVER: &str = "free space on the server's disk, and run the same command again";
+
+/// A disk, a quota and a limit on files look the same to whoever is refused.
+const ROOM: &str =
+    "free space there (df -h; a quota and ulimit -f limit it as well), and run the same command again";
 
 fn engine_hint(error: &engine::Error) -> Option<String> {
     use engine::Error;
     let text = match error {
         Error::NotFound { .. } => {
-            "check the address; \"ripcord upgrade\" makes a SQLite file that is not there, a PostgreSQL database is made with createdb"
+            "check the address; a SQLite file that is not there is made by its first upgrade, a PostgreSQL database with createdb"
         }
         Error::NotADatabase { .. } => {
             "check the address; if it was a database once, list its backups with \"ripcord backup list\""
@@ -62,13 +102,19 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         Error::NotBegun { cause } => return engine_hint(cause),
         Error::Blocked { by, .. } => return Some(make_way(by)),
         Error::Barred { .. } => {
-            "if an operation of ripcord was cut short: ripcord recover; else let clients in again with ALTER DATABASE"
+            "if an operation of ripcord was cut short: ripcord recover; else let clients in again with ALTER DATABASE … ALLOW_CONNECTIONS true"
         }
         Error::Busy { .. } => {
             "close the other program's transaction, or raise database.lock_timeout, and run it again"
         }
         Error::ToolMissing { .. } | Error::ToolTooOld { .. } => {
             "install the client programs of the server's version (Debian: apt-get install postgresql-client)"
+        }
+        Error::Full { .. } => ROOM,
+        Error::ServerFull { .. } => ROOM_OF_SERVER,
+        Error::NoFolder { folder, .. } => {
+            let folder = shell_word(&folder.display().to_string());
+            return Some(format!("check the address, or make the folder: mkdir -p {folder}"));
         }
         Error::NoSpace { .. } => "free space there, or set backup.directory in ripcord.toml to another disk",
         Error::NotExportable { .. } => {
@@ -78,6 +124,11 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         Error::Statement { detail, .. } if detail.contains("(SQLSTATE 42501)") => {
             "grant the user what the server names, or connect as a role that has it; on the copy of a rehearsal, which \
              belongs to the user, it may be missing unseen"
+        }
+        Error::Statement { detail, .. } if detail.contains("(SQLSTATE 53100)") => ROOM_OF_SERVER,
+        Error::Statement { detail, .. } if needs_no_transaction(detail) => {
+            "put that statement into a revision of its own, with the line \"-- ripcord:transaction none\" in its header, and \
+             run the same command again"
         }
         Error::Statement { .. } => "mend the revision file and run the same command again",
         Error::BeyondCopy { .. } => {
@@ -98,6 +149,13 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
     Some(text.to_string())
 }
 
+/// Tells whether a statement failed because it cannot be in a transaction: two SQLSTATEs of PostgreSQL, words of SQLite's.
+fn needs_no_transaction(detail: &str) -> bool {
+    ["(SQLSTATE 25001)", "(SQLSTATE 2D000)", "within a transaction", "inside a transaction"]
+        .iter()
+        .any(|words| detail.contains(words))
+}
+
 /// What to do about sessions that hold a lock: the first one is the cause.
 fn make_way(by: &[engine::Blocker]) -> String {
     let end = match by.first().and_then(|blocker| blocker.process) {
@@ -116,9 +174,17 @@ fn runner_hint(error: &runner::Error) -> Option<String> {
         Error::File { .. } => {
             Some("mend the file; see the form of one with \"ripcord revision -m example\"".to_string())
         }
-        Error::EditedAfterApplied { .. } => {
-            Some("put the file back as it was, and write what is new into a revision of its own".to_string())
+        Error::EditedAfterApplied { place, original: Some(original), .. } => {
+            let (from, to) = (shell_word(&original.display().to_string()), shell_word(place));
+            Some(format!(
+                "put its upgrade back as it was (the whole file: cp {from} {to}), and write what is new into a revision of \
+                 its own; the downgrade may be mended in place"
+            ))
         }
+        Error::EditedAfterApplied { .. } => Some(
+            "put the file back as it was, out of your version control, and write what is new into a revision of its own"
+                .to_string(),
+        ),
         Error::NoSection { .. } => {
             Some("write the missing section, or go back with a backup: ripcord backup list".to_string())
         }
@@ -196,6 +262,10 @@ fn config_hint(error: &ConfigError) -> Option<String> {
         ConfigError::File { source: FileError::UnknownKey { .. } | FileError::Value { .. }, .. } => {
             Some("the keys are listed in the README, section Configuration".to_string())
         }
+        ConfigError::Read { place, source } if source.kind() == io::ErrorKind::NotFound => Some(format!(
+            "check the name {}, or leave --config out: without it ripcord.toml is read, if it is there",
+            place.display()
+        )),
         _ => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::progress::Bars;
 use super::{Output, complain, hazards, json, say, words};
+use crate::base::{visible, visible_lines};
 use crate::catalog::{Change, ChangeKind, Severity};
 use crate::cli::exit_code::ExitCode;
 use crate::fingerprint::{ColumnVerdict, TableVerdict};
@@ -22,7 +23,7 @@ impl Story {
 
     fn line(&self, text: &str) {
         if !self.output.quiet {
-            self.bars.above(|| say(text));
+            self.bars.above(|| say(&visible_lines(text)));
         }
     }
 }
@@ -64,9 +65,17 @@ impl Observer for Story {
             }
             Event::Found { finding } => {
                 let word = if finding.severity == Severity::Note { "note" } else { "warning" };
-                self.bars.above(|| complain(&format!("{word}: {}: {}", finding.subject, finding.detail)));
+                self.bars.above(|| {
+                    complain(&visible_lines(&format!(
+                        "{word}: {}: {}",
+                        visible(&finding.subject),
+                        finding.detail
+                    )))
+                });
             }
-            Event::Note { text } => self.bars.above(|| complain(&format!("note: {text}"))),
+            Event::Note { text } => {
+                self.bars.above(|| complain(&visible_lines(&format!("note: {}", self.output.command(text)))));
+            }
         }
     }
 }
@@ -137,16 +146,10 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
         lines.push(format!("undo       {}", output.command(undo)));
     }
     for note in &report.notes {
-        lines.push(format!("note       {}", with_context(note, output)));
+        lines.push(format!("note       {}", output.command(note)));
     }
-    lines.join("\n")
-}
-
-fn with_context(note: &str, output: &Output) -> String {
-    match note.split_once(": ripcord ") {
-        Some((before, command)) => format!("{before}: {}", output.command(&format!("ripcord {command}"))),
-        None => note.to_string(),
-    }
+    // Each of them is one line, whatever the names in it are; only a colour is ours.
+    lines.iter().map(|line| visible_lines(line).replace('\n', "\\n")).collect::<Vec<_>>().join("\n")
 }
 
 fn end_state(report: &Report) -> String {
@@ -231,12 +234,8 @@ fn change_line(change: &Change) -> String {
 
 /// Says what is true of the data after a failure, and where the version rows are if it is not simply as it was.
 fn state(failure: &Failure) -> String {
-    let data = match (failure.step, failure.aftermath) {
-        (Some(Step::Migrate), Aftermath::Changed) => words::HALF_WAY,
-        (_, aftermath) => words::aftermath(aftermath),
-    };
     let rows = failure.rows.as_deref().map(|rows| words::rows_then(&rows.before, &rows.now));
-    [data.to_string()].into_iter().chain(rows).collect::<Vec<_>>().join("; ")
+    [words::state(failure)].into_iter().chain(rows).collect::<Vec<_>>().join("; ")
 }
 
 /// Returns a failure in three parts: the fact, the state of the data, the next command.
@@ -250,11 +249,17 @@ pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> Str
         lines.push(format!("error: putting the snapshot back failed as well: {second}"));
     }
     if let Some(check) = &failure.check {
-        lines.extend(check.wrong.iter().map(|wrong| format!("  {}: {}", wrong.subject, wrong.detail)));
+        lines.extend(
+            check.wrong.iter().map(|wrong| format!("  {}: {}", visible(&wrong.subject), wrong.detail)),
+        );
     }
     lines.extend(
-        hazards::refused(failure).into_iter().flatten().map(|held| format!("  {}", hazards::line(held))),
+        hazards::refused(failure)
+            .into_iter()
+            .flatten()
+            .map(|held| format!("  {}", visible(&hazards::line(held)))),
     );
+    lines.extend(failure.half_way.iter().map(|left| format!("  {left}")));
     lines.push(format!("state: {}", state(failure)));
     if let Some(backup) = &failure.backup {
         lines.push(format!("backup: {}", backup.place.display()));
@@ -269,5 +274,5 @@ pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> Str
             _ => format!("next: {}", output.command("ripcord log")),
         });
     }
-    lines.join("\n")
+    visible_lines(&lines.join("\n"))
 }

@@ -1,6 +1,6 @@
 //! For programs: one event a line, a report object last (`docs/cli-contract.md`).
 
-use super::{Output, advice, hazards};
+use super::{Output, advice, hazards, words};
 use crate::cli::exit_code::ExitCode;
 use crate::report::{Event, Failure, Observer};
 use serde_json::{Value, json};
@@ -31,10 +31,11 @@ pub(super) fn failure(command: &str, exit: ExitCode, failure: &Failure, output: 
             "during_put_back": failure.during_put_back.as_ref().map(ToString::to_string),
             "step": failure.step,
             "operation": failure.operation,
-            "aftermath": failure.aftermath,
+            "aftermath": words::true_now(failure),
             "version_rows": failure.rows,
             "backup": failure.backup,
             "check": failure.check,
+            "half_way": failure.half_way,
             "hazards": hazards::refused(failure),
             "next": next,
         },
@@ -42,7 +43,18 @@ pub(super) fn failure(command: &str, exit: ExitCode, failure: &Failure, output: 
     .to_string()
 }
 
-/// The commands to run next: those that the procedure knows, else the hint for the cause.
+/// The commands to run next: those that the procedure knows, else the hint for the cause. Before them the one that ends
+/// what an earlier operation left in the middle.
 pub(super) fn next(failure: &Failure) -> Vec<String> {
-    if failure.next.is_empty() { advice::hints(failure.source.as_ref()) } else { failure.next.clone() }
+    let mut next = match failure.next.is_empty() {
+        true => advice::hints(failure.source.as_ref()),
+        false => failure.next.clone(),
+    };
+    let left = failure.half_way.as_ref().and_then(|left| left.backup.as_ref());
+    if let Some(back) = left.map(|backup| format!("ripcord restore {backup}")) {
+        next.retain(|command| *command != back);
+        next.insert(0, back);
+    }
+    next.extend(failure.otherwise.clone());
+    next
 }

@@ -16,6 +16,7 @@ pub use lists::{backups, exports, log_lines, log_of, show_backup};
 
 use super::args::{Cli, Common, Format};
 use super::exit_code::ExitCode;
+use crate::base::visible_lines;
 use crate::procedure::rehearse::Rehearsed;
 use crate::report::{Event, Failure, Observer, Report};
 use std::io::{IsTerminal, Write};
@@ -39,7 +40,7 @@ impl Ending {
     /// The ending of a rehearsal.
     pub fn rehearsed(rehearsed: &Rehearsed, output: &Output) -> Self {
         let json = serde_json::to_value(rehearsed).unwrap_or_default();
-        Self { exit: ExitCode::Done, human: ledger::text(rehearsed, output), json }
+        Self { exit: ExitCode::Done, human: visible_lines(&ledger::text(rehearsed, output)), json }
     }
 
     /// The ending of a guarded operation.
@@ -79,10 +80,16 @@ impl Output {
         *self.context.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = context.to_string();
     }
 
-    /// Returns a command as the user must type it to mean the same database.
-    pub fn command(&self, command: &str) -> String {
+    /// Returns a command as the user must type it to mean the same database; also one at the end of a sentence, or of a
+    /// part of it: `or go back: ripcord restore B; the present state is saved first`.
+    pub fn command(&self, text: &str) -> String {
         let context = self.context.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if command.starts_with("ripcord ") { format!("{command}{context}") } else { command.to_string() }
+        if text.starts_with("ripcord ") {
+            return format!("{text}{context}");
+        }
+        let Some(at) = text.find(": ripcord ") else { return text.to_string() };
+        let end = text[at + 2..].find("; ").map_or(text.len(), |end| at + 2 + end);
+        format!("{}{context}{}", &text[..end], &text[end..])
     }
 
     /// Returns who listens to events.

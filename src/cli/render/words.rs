@@ -1,9 +1,10 @@
 //! Words and figures for people.
 
 use crate::history::RevisionId;
+use crate::journal::JournalError;
 use crate::ledger::SalvageKind;
 use crate::procedure::rows_text;
-use crate::report::{Aftermath, Kind, SalvageFacts, Step};
+use crate::report::{Aftermath, Failure, Kind, SalvageFacts, Step};
 use std::collections::BTreeSet;
 
 /// Returns the name of a step as it stands at the beginning of a line.
@@ -60,9 +61,49 @@ pub(super) fn aftermath(aftermath: Aftermath) -> &'static str {
     }
 }
 
+/// Returns what is true of the data after a failure. A refusal changes nothing, and does not make known what an operation
+/// left that nobody has looked at yet.
+pub(super) fn true_now(failure: &Failure) -> Aftermath {
+    match failure.source.downcast_ref::<JournalError>() {
+        Some(JournalError::Unfinished { may_have_changed: true, .. } | JournalError::Damaged { .. })
+            if failure.aftermath == Aftermath::Unchanged =>
+        {
+            Aftermath::Unknown
+        }
+        _ => failure.aftermath,
+    }
+}
+
+/// Says what is true of the data after a failure.
+pub(super) fn state(failure: &Failure) -> String {
+    match (failure.source.downcast_ref::<JournalError>(), failure.step, failure.aftermath, &failure.half_way)
+    {
+        (
+            Some(JournalError::Unfinished { operation, may_have_changed: true }),
+            _,
+            Aftermath::Unchanged,
+            _,
+        ) => format!(
+            "nothing was changed by this command; {operation} had begun to write, and how it left the data is what \
+             \"ripcord recover\" finds out"
+        ),
+        (Some(JournalError::Damaged { .. }), _, Aftermath::Unchanged, _) => {
+            "nothing was changed by this command; whether that operation changed the data is not known"
+                .to_string()
+        }
+        (_, Some(Step::Migrate), Aftermath::Changed, _) => HALF_WAY.to_string(),
+        (_, _, Aftermath::Unchanged, Some(left)) => {
+            format!(
+                "nothing was changed by this command: the database is half-way, as {} left it",
+                left.operation
+            )
+        }
+        (_, _, end, _) => aftermath(end).to_string(),
+    }
+}
+
 /// The same of a migration that failed in the middle and was not undone as a whole.
-pub(super) const HALF_WAY: &str =
-    "the change stands half-way: what was committed before the failure is in the database";
+const HALF_WAY: &str = "the change stands half-way: what was committed before the failure is in the database";
 
 /// Says whether the version rows moved.
 pub(super) fn rows_then(before: &[RevisionId], now: &[RevisionId]) -> String {

@@ -14,6 +14,7 @@ pub(super) mod code {
     pub(in super::super) const ACTIVE_TRANSACTION: &str = "25001";
     /// A procedure that commits was called in a transaction block.
     pub(in super::super) const INVALID_TERMINATION: &str = "2D000";
+    pub(in super::super) const DISK_FULL: &str = "53100";
     pub(in super::super) const DUPLICATE_DATABASE: &str = "42P04";
 }
 
@@ -75,6 +76,9 @@ pub(super) fn doing(error: &sqlx::Error, doing: &str, place: &str) -> Error {
         }
         code::INSUFFICIENT_PRIVILEGE => {
             Error::Privilege { what: doing.to_string(), privilege: more_rights(server) }
+        }
+        code::DISK_FULL => {
+            Error::ServerFull { place: place.to_string(), detail: format!("{doing}: {}", said(server)) }
         }
         _ => Error::Driver { doing: doing.to_string(), detail: said(server) },
     }

@@ -5,7 +5,7 @@ use super::session::{Purpose, Session};
 use super::stage::fact;
 use super::writes::{Before, Present};
 use super::{PostgresDatabase, errors};
-use crate::base::checkpoint;
+use crate::base::{checkpoint, shell_word};
 use crate::engine::{Error, Staged, Swapped};
 use crate::journal::ScriptLog;
 use std::sync::Arc;
@@ -111,6 +111,12 @@ impl PostgresDatabase {
                  they are in {old} only"
             ));
         }
+        // A client that still has the old name must not write into it by mistake, so somebody has to open it on purpose.
+        notes.push(format!(
+            "it lets nobody in; to look into it, first: {}; then: psql -d {}",
+            allow(&old, true),
+            shell_word(&old)
+        ));
         notes.push(format!("drop it when it is no longer needed: DROP DATABASE {}", identifier(&old)));
         Ok(Swapped { kept: Some(old), barred, notes })
     }

@@ -1,5 +1,6 @@
 //! From SQLite's result codes to the engine's facts.
 
+use crate::base::fs;
 use crate::engine::Error;
 use rusqlite::ErrorCode;
 use std::io;
@@ -26,6 +27,17 @@ pub(super) fn failed(place: &Path, doing: &str, error: rusqlite::Error) -> Error
             Error::Privilege { what: doing.to_string(), privilege: format!("permission to use {shown}") }
         }
         Some(ErrorCode::CannotOpen) if !place.exists() => Error::NotFound { place: shown },
+        // SQLite does not say why; the system does.
+        Some(ErrorCode::CannotOpen) => match std::fs::File::open(place) {
+            Err(source) => Error::Io { place: place.to_path_buf(), doing: "opened", source },
+            Ok(_) => Error::Driver { doing: doing.to_string(), detail },
+        },
+        // A limit on the size of files is told as any other failure of the disk.
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure) => {
+            let folder = fs::parent(place);
+            let free = fs::free_space(&folder).ok();
+            Error::Full { doing: doing.to_string(), folder, detail, free }
+        }
         _ => Error::Driver { doing: doing.to_string(), detail },
     }
 }

@@ -177,7 +177,11 @@ fn canonical(path: &Path) -> Result<PathBuf, Error> {
     }
     let name = path.file_name().ok_or_else(|| not_found(path))?;
     let folder = crate::base::fs::parent(path);
-    Ok(folder.canonicalize().map_err(|_| not_found(&folder))?.join(name))
+    let no_folder = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::NoFolder { folder: folder.clone(), place: path.to_path_buf() },
+        _ => Error::Io { place: folder.clone(), doing: "entered", source },
+    };
+    Ok(folder.canonicalize().map_err(no_folder)?.join(name))
 }
 
 #[async_trait]
@@ -196,8 +200,13 @@ impl Database for SqliteDatabase {
 
     async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error> {
         let (folder, copies) = (need.folder.to_path_buf(), if need.rehearsal { 2 } else { 1 });
-        let replaces = need.replaces;
-        self.blocking(move |site| site.preflight(&folder, copies, replaces)).await
+        let (writes, replaces) = (need.writes, need.replaces);
+        self.blocking(move |site| {
+            let mut found = site.preflight(&folder, copies, replaces)?;
+            found.findings.extend(writes.then(|| site.not_writable()).flatten());
+            Ok(found)
+        })
+        .await
     }
 
     async fn catalog(&self) -> Result<Catalog, Error> {

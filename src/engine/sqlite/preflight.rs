@@ -6,6 +6,7 @@ use super::session::sidecar;
 use crate::base::fs;
 use crate::catalog::{Finding, Severity};
 use crate::engine::{Error, Preflight};
+use rustix::fs::{Access, access};
 use std::path::Path;
 
 impl Site {
@@ -42,6 +43,25 @@ impl Site {
             subject: self.path.display().to_string(),
             detail: format!("{error}; it is kept beside the restored one"),
         }
+    }
+
+    /// Looks whether the file, and the folder in which its journal is made, can be written to: SQLite says so only when it
+    /// writes, which is after the snapshot and the rehearsal.
+    pub(super) fn not_writable(&self) -> Option<Finding> {
+        let refused = |place: &Path, what: &str| {
+            let source = std::io::Error::from(access(place, Access::WRITE_OK).err()?);
+            Some(Finding {
+                severity: Severity::Error,
+                code: "not-writable".to_string(),
+                subject: place.display().to_string(),
+                detail: format!("{what} cannot be written to: {source}"),
+            })
+        };
+        let of_folder = || refused(&fs::parent(&self.path), "the folder, in which SQLite makes its journal,");
+        Some(&self.path)
+            .filter(|path| path.exists())
+            .and_then(|path| refused(path, "the database"))
+            .or_else(of_folder)
     }
 
     /// Returns the size of the database with its WAL, without opening it.

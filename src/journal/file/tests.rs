@@ -68,7 +68,7 @@ fn an_operation_is_unfinished_until_its_last_line_and_only_for_its_own_database(
     let second = journal.begin(OTHER, begun(OTHER, theirs.clone())).expect("begun");
     assert_eq!(journal.unfinished(&ours).expect("read").expect("one").operation, OPERATION);
     let refused = journal.refuse_unfinished(&theirs);
-    assert!(matches!(refused, Err(JournalError::Unfinished { operation }) if operation == OTHER));
+    assert!(matches!(refused, Err(JournalError::Unfinished { operation, .. }) if operation == OTHER));
     first.end(Aftermath::Changed, None).expect("ended");
     journal.refuse_unfinished(&ours).expect("nothing is unfinished");
     assert!(journal.refuse_unfinished(&theirs).is_err());

@@ -64,20 +64,29 @@ pub(in crate::procedure) async fn prove_and_rehearse(
     // Whatever happened: the copy holds all data and must not stay.
     let removed = copy.remove().await;
     let rehearsal = match outcome {
-        Err(failure) if reaches_beyond(&failure) => Err(Beyond(failure)),
-        outcome => Ok(outcome?),
+        Err(failure) => Err(Beyond::of(failure)?),
+        Ok(rehearsal) => Ok(rehearsal),
     };
     removed.map_err(refused)?;
     Ok((proof, rehearsal))
 }
 
 /// Why a plan cannot be rehearsed: it would change what lies beside the copy.
-pub(in crate::procedure) struct Beyond(pub Failure);
+pub(in crate::procedure) struct Beyond {
+    pub failure: Failure,
+    /// What that is.
+    pub what: String,
+}
 
-fn reaches_beyond(failure: &Failure) -> bool {
-    use crate::{engine, runner};
-    let cause = failure.source.downcast_ref::<runner::Error>();
-    matches!(cause, Some(runner::Error::Engine(engine::Error::BeyondCopy { .. })))
+impl Beyond {
+    /// Returns any other failure as it is.
+    fn of(failure: Failure) -> Result<Self, Failure> {
+        use crate::engine::Error;
+        match settle::of_engine(&failure) {
+            Some(Error::BeyondCopy { what, .. }) => Ok(Self { what: what.clone(), failure }),
+            _ => Err(failure),
+        }
+    }
 }
 
 async fn open(

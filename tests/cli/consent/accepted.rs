@@ -83,7 +83,19 @@ both_engines! {
         let run = sandbox.ripcord(&["upgrade", "--no-rehearsal"]);
         run.expect_code(3).stderr_has("--accept opaque");
         assert_same(&before, &db.dump(), &run);
-        sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
+        let lines: Vec<_> = run.stderr.lines().filter(|line| line.contains("accept it where it is reviewed")).collect();
+        assert!(lines.len() == 1 && !lines[0].contains(NEXT) && lines[0].contains("abcd00000002"), "{run}");
+        // Every file that has to say so is named; when all of them do, nothing more is asked.
+        let other = Revision::new("abcd00000002").revises(NEXT).upgrade("DROP TABLE training_metric;").downgrade("SELECT 1;");
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], "CREATE TABLE z (id INTEGER PRIMARY KEY);", "DROP TABLE z;");
+        let run = refuses(&sandbox, db, &["upgrade", "--no-rehearsal"], 3, "opaque");
+        let line = run.stderr.lines().find(|line| line.contains("accept it where it is reviewed")).expect("a line");
+        assert!(line.contains("which every file with statements must do for itself"), "{line}");
+        assert!(line.contains(NEXT) && line.contains("abcd00000002") && line.ends_with(": -- ripcord:accept opaque \"why\""), "{line}");
+        let first = Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("accept", "opaque \"seen by hand\"");
+        sandbox.add(&first.upgrade("CREATE TABLE z (id INTEGER PRIMARY KEY);").downgrade("DROP TABLE z;"));
+        sandbox.add(&other.directive("accept", "opaque \"seen by hand\""));
+        sandbox.ripcord(&["upgrade", "--no-rehearsal"]).expect_code(0);
     }
 
     fn odd_names_are_printed_so_that_a_shell_takes_them_back(db: &TestDatabase) {

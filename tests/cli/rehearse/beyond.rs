@@ -32,6 +32,17 @@ fn another_file_is_not_reached_however_a_script_writes_it() {
         assert_eq!(rows, "1\n", "{statements}");
         assert!(!made.exists(), "{statements}");
     }
+    // A rehearsal that is refused for the same reason is no way on, and what lies beside the database is in no backup.
+    alone(&sandbox, &format!("ATTACH'{there}'AS o; DELETE FROM o.t;"));
+    at(&sandbox, 2);
+    let run = refuses(&sandbox, &db, &["upgrade"], 3, "1 hazard is not accepted: opaque");
+    run.stderr_lacks("next: ripcord rehearse");
+    let done = follow(&sandbox, &next_of(&run));
+    done.expect_code(0).stdout_has("beside the database this changes another file");
+    done.stdout_has("no restore puts it back");
+    at(&sandbox, 3);
+    sandbox.ripcord(&["downgrade", "--accept", "opaque"]).expect_code(0);
+    at(&sandbox, 4);
     // What is nobody's file is no reason to refuse.
     alone(&sandbox, "VACUUM; ATTACH ':memory:' AS o; CREATE TABLE o.t (id); DETACH o;");
     sandbox.ripcord(&["rehearse"]).expect_code(0);
@@ -39,6 +50,22 @@ fn another_file_is_not_reached_however_a_script_writes_it() {
 
 mod postgres {
     use super::*;
+
+    #[test]
+    fn what_a_role_was_is_not_put_back_by_a_restore_and_nobody_says_so() {
+        let db = TestDatabase::postgres();
+        let sandbox = filled_sample_of(&db);
+        sandbox.revision(
+            NEXT,
+            &[ADD_PROCESS_RANK],
+            "ALTER ROLE app SET work_mem = '7MB';",
+            "ALTER ROLE app RESET work_mem;",
+        );
+        let run = sandbox.ripcord(&["upgrade"]);
+        run.expect_code(0).stdout_lacks("everything back");
+        run.stdout_has("beside the database this changes settings of roles and databases");
+        run.stdout_has("that is not in the backup, and no restore puts it back");
+    }
 
     /// A superuser's database, which may have such extensions; none where the server has none to offer.
     fn with_extension(extension: &str) -> Option<TestDatabase> {

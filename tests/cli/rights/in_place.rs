@@ -160,3 +160,16 @@ fn a_restore_that_ended_otherwise_names_the_backup_of_what_was_there() {
     at(&sandbox, 4);
     follow(&sandbox, &next_of(&run)).expect_code(0);
 }
+
+#[test]
+fn who_may_not_create_databases_restores_as_the_refusal_says() {
+    let (db, sandbox) = filled();
+    let (backup, before) = saved(&db, &sandbox);
+    admin(&db, "ALTER ROLE app NOCREATEDB;");
+    db.execute("DELETE FROM training_metric;");
+    let run = refuses(&sandbox, &db, &["restore", &backup], 3, "a snapshot cannot be proven on this server");
+    run.stderr_has("next: set proof.scratch_url in ripcord.toml").stderr_has("with --proof none");
+    let run = sandbox.ripcord(&["restore", &backup, "--proof", "none"]);
+    run.expect_code(0).stdout_has("NOT PROVEN");
+    assert_same(&before, &db.dump(), &run);
+}

@@ -94,4 +94,34 @@ both_engines! {
         assert_eq!(db.query("SELECT DISTINCT epochs FROM training_config;"), "99");
         assert_eq!(db.version(), ADD_PROCESS_RANK);
     }
+
+    fn what_an_operation_left_half_way_is_named_by_the_next_one_with_its_way_back(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let before = db.dump();
+        let broken = "ALTER TABLE training_config ADD COLUMN extra INTEGER;\nINSERT INTO nowhere VALUES (1);";
+        sandbox.add(&by_itself(broken, "SELECT 1;"));
+        let skipping = ["upgrade", "--no-rehearsal", "--accept", "opaque", "--on-failure", "stop"];
+        sandbox.ripcord(&skipping).expect_code(5);
+        let left = name_of(&sandbox.backups()[1]);
+        let fact = format!("operation {left} stopped in statement 2 of revision {ALONE}");
+        for (minute, arguments) in [(2, ["upgrade"].as_slice()), (3, &["rehearse"])] {
+            at(&sandbox, minute);
+            let run = sandbox.ripcord(arguments);
+            run.expect_code(4).stderr_has(&format!("note: {fact}"));
+            says_three_parts(&run, &format!("\n  {fact}"));
+            run.stderr_has(&format!("state: nothing was changed by this command: the database is half-way, as {left}"));
+            run.stderr_has("next: mend the revision file");
+            assert_eq!(next_of(&run), ["restore".to_owned(), left.clone()]);
+        }
+        // A second attempt that fails as well does not make its own beginning the state to go back to.
+        at(&sandbox, 4);
+        let again = sandbox.ripcord(&skipping);
+        assert_eq!(next_of(&again), ["restore".to_owned(), left]);
+        at(&sandbox, 5);
+        let back = follow(&sandbox, &next_of(&again));
+        back.expect_code(0);
+        assert_same(&before, &db.dump(), &back);
+        at(&sandbox, 6);
+        sandbox.ripcord(&["upgrade"]).expect_code(4).stderr_lacks("stopped in statement");
+    }
 }

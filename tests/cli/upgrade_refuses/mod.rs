@@ -2,6 +2,7 @@
 //! code of the table, and the database is as it was.
 
 mod database;
+mod disk;
 mod files;
 mod locks;
 mod server;

@@ -39,7 +39,7 @@ both_engines! {
         let subject = Subject::new(db);
         let (content, places) = (db.dump(), subject.places());
         let database = subject.open().await;
-        let need = Need { folder: subject.folder.path(), proof: ProofLevel::Full, rehearsal: false, replaces: true };
+        let need = Need { folder: subject.folder.path(), proof: ProofLevel::Full, rehearsal: false, writes: true, replaces: true };
         database.exists().await.expect("asked");
         database.preflight(&need).await.expect("looked");
         database.catalog().await.expect("read");
@@ -56,7 +56,7 @@ both_engines! {
 
     async fn a_sound_database_gives_no_reason_to_refuse_and_has_a_size(db: &TestDatabase) {
         let subject = Subject::new(db);
-        let need = Need { folder: subject.folder.path(), proof: ProofLevel::Full, rehearsal: false, replaces: true };
+        let need = Need { folder: subject.folder.path(), proof: ProofLevel::Full, rehearsal: false, writes: true, replaces: true };
         let found = subject.open().await.preflight(&need).await.expect("looked");
         let stop: Vec<_> = found.findings.iter().filter(|one| one.severity == Severity::Error).collect();
         assert!(stop.is_empty() && found.bytes > 0, "{found:?}");

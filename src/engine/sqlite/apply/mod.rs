@@ -251,6 +251,8 @@ fn run(session: &Session, script: &Script, statement: &Statement, fence: &Fence)
             | ErrorCode::DatabaseLocked
             | ErrorCode::OperationInterrupted
             | ErrorCode::ReadOnly
+            | ErrorCode::DiskFull
+            | ErrorCode::SystemIoFailure
             | ErrorCode::NotADatabase,
         ) => session.failed("running a migration", error),
         _ if fence.was_reached() => Error::BeyondCopy {
