@@ -80,7 +80,7 @@ both_engines! {
             run.stderr_has("next: ripcord recover --accept-as-is").stderr_has(&older);
             assert_same(&before, &db.dump(), &run);
         }
-        for arguments in [["backup", "create"].as_slice(), &["upgrade"], &["downgrade"], &["rehearse"], &["restore", &older], &["stamp", "head"], &["backup", "merge-back", &older]] {
+        for arguments in [["backup", "create"].as_slice(), &["upgrade"], &["downgrade"], &["rehearse"], &["restore", &older], &["stamp", "head"]] {
             let run = sandbox.ripcord(arguments);
             run.expect_code(8).stderr_lacks("as it was before").stderr_has("next: ripcord recover");
             says_three_parts(&run, &format!("{} had begun to write", name_of(&was)));
