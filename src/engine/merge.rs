@@ -11,6 +11,7 @@ use crate::catalog::TableName;
 use crate::ledger::{Returned, Salvage, SalvageKind};
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// How many conflicts an engine returns in full; all of them are in the side table.
@@ -18,6 +19,8 @@ pub const CONFLICTS_NAMED: usize = 10;
 
 /// Why a value that was changed on both sides is a conflict.
 pub const BOTH_CHANGED: &str = "changed since, and salvaged";
+/// Why nothing is put into a row that holds nothing of what the row of its key held.
+pub const RETAKEN: &str = "another row may have taken its key";
 /// Why nothing is merged by a key that does not identify one row any more.
 pub const AMBIGUOUS: &str = "the key is of several rows now";
 /// Why rows without a key are not merged where as many as then are no longer there.
@@ -42,6 +45,8 @@ pub struct Piece {
     pub turn: usize,
     /// How far the sequences of the database were when it was saved, by name, as its fingerprint has them.
     pub sequences: Arc<BTreeMap<String, i64>>,
+    /// The folder of the snapshot that it was salvaged from, where there is one.
+    pub snapshot: Option<PathBuf>,
 }
 
 /// Hands out the rows of a file, as often as it is asked.
@@ -256,6 +261,7 @@ mod tests {
             source: Arc::new(Nothing),
             turn: 0,
             sequences: Arc::default(),
+            snapshot: None,
         }
     }
 

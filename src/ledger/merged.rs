@@ -73,6 +73,9 @@ pub struct MergedBack {
     /// Full-text indexes of these tables that could not be built anew, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<(TableName, String)>,
+    /// Tables whose keys can be given out again and of which no column says whether that happened, although rows are gone.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub untold: BTreeSet<TableName>,
 }
 
 impl MergedBack {

@@ -101,7 +101,9 @@ fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
     let found = tabular::salvaged(&backup.folder.join(EXPORTS))?;
     let before = snapshot::read_inventory(backup, "before.json");
     let sequences = Arc::new(before.map(|before| before.fingerprint.sequences).unwrap_or_default());
-    Ok(found.into_iter().map(|(_, piece)| Piece { sequences: sequences.clone(), ..piece }).collect())
+    let of_backup =
+        |piece| Piece { sequences: sequences.clone(), snapshot: Some(backup.snapshot()), ..piece };
+    Ok(found.into_iter().map(|(_, piece)| of_backup(piece)).collect())
 }
 
 /// Tells whether a table was meant, with its schema or without.
@@ -200,7 +202,13 @@ fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         let sql = format!("INSERT INTO {0} ({0}) VALUES ('rebuild')", index.sql());
         format!("the full-text index {index} does not know what was put back, and could not be built anew ({why}): {sql}")
     });
-    silent.into_iter().chain(stale.collect::<Vec<_>>())
+    let untold = merged.untold.iter().map(|table| {
+        format!(
+            "rows of {table} were deleted since, and no column tells whether a row is the one of then: where a key was \
+             given out again, the row that has it now got the value of the one that had it"
+        )
+    });
+    silent.into_iter().chain(stale.collect::<Vec<_>>()).chain(untold.collect::<Vec<_>>())
 }
 
 /// Looks at the database after a merge: nothing but what was merged may have changed since `before`.

@@ -8,6 +8,7 @@ mod failed;
 mod hard;
 mod names;
 mod rows;
+mod recycled;
 mod tables;
 mod types;
 mod unique;

@@ -7,6 +7,7 @@
 
 mod feed;
 mod proof;
+mod recycled;
 mod rows;
 mod side;
 mod target;
@@ -24,6 +25,7 @@ use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
 use crate::ledger::SalvageKind;
 use crate::report::{Amount, Progress};
 use feed::Feed;
+use recycled::Recycled;
 use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 use side::Side;
@@ -95,7 +97,7 @@ fn in_one_transaction(
     let catalog = catalog::read(session)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
-    let mut merged = Vec::new();
+    let (mut merged, mut untold) = (Vec::new(), BTreeSet::new());
     for turn in in_order(pieces, &parents(session, &catalog)?) {
         let mut jobs = Vec::new();
         for index in turn {
@@ -117,11 +119,12 @@ fn in_one_transaction(
             let named = sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&table.name));
             named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
         }
+        untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
         merged.extend(jobs.into_iter().flat_map(|job| job.merged));
     }
     let (side_table, conflicts) = side.end();
     merged.extend(skipped);
-    let mut done = MergedBack { merged, conflicts, side_table, ..MergedBack::default() };
+    let mut done = MergedBack { merged, conflicts, side_table, untold, ..MergedBack::default() };
     let written = done.written();
     done.silent = silent(&catalog, &done.merged);
     done.stale = text_index::rebuild(session, &catalog, &written)?;
@@ -202,6 +205,12 @@ impl<'p> Job<'p> {
             (true, SalvageKind::Rows) => unkeyed::rows(session, target, side, &mut merged)?,
         };
         Ok(Self { target, feed, merged, refused: 0 })
+    }
+
+    /// Tells whether values came to rows of which nobody can tell whether they are those of then: some were deleted since.
+    fn is_untold(&self) -> bool {
+        let mut merged = self.merged.iter();
+        self.target.recycled == Recycled::Untold && merged.any(|one| one.deleted > 0 && one.merged > 0)
     }
 
     fn put_rows(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::super::scan::rowid_name;
 use super::super::session::Session;
+use super::recycled::Recycled;
 use super::rows::RowHand;
 use super::side::Side;
 use super::values::ValueHand;
@@ -26,6 +27,8 @@ pub(super) struct Target<'p> {
     pub rowid: Option<String>,
     /// Whether a foreign key is checked only at the commit, so that each row must be asked about.
     pub deferred: bool,
+    /// Which keys may be of other rows now.
+    pub recycled: Recycled,
     /// In which round the rows were refused that still are.
     pub round: u32,
 }
@@ -184,6 +187,7 @@ impl<'p> Target<'p> {
             columns,
             rowid: rowid_name(&table),
             deferred: has_deferred_keys(&table),
+            recycled: Recycled::of(session, piece, &table)?,
             round: 0,
         };
         Ok((Some(target), skipped))
@@ -200,6 +204,11 @@ impl<'p> Target<'p> {
     /// Tells whether a row that was written can turn out to be refused.
     pub(super) fn needs_savepoint(&self) -> bool {
         self.deferred || self.columns.iter().any(|column| column.retyped)
+    }
+
+    /// Tells whether another row may have the key by which this one is found.
+    pub(super) fn is_retaken(&self, values: &[Value<'_>]) -> bool {
+        self.recycled.holds(self.found_by.first().and_then(|place| values.get(*place)))
     }
 
     /// Returns the values by which the row is found.

@@ -7,7 +7,9 @@ use super::target::{Hand, Target};
 use super::together::apart;
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
-use crate::engine::{AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, Merged, Scalar, Value, decide};
+use crate::engine::{
+    AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, Merged, RETAKEN, Scalar, Value, decide,
+};
 use rusqlite::Statement;
 use std::collections::BTreeMap;
 
@@ -50,10 +52,12 @@ impl<'s> ValueHand<'s> {
             .query(rusqlite::params_from_iter(self.target.found(values).map(Bound)))
             .map_err(failed)?;
         let Some(row) = rows.next().map_err(failed)? else { return Ok(Live::Absent) };
+        let retaken = self.target.is_retaken(values);
         let mut decisions = Vec::with_capacity(self.target.columns.len());
         for (index, column) in self.target.columns.iter().enumerate() {
             let theirs = value(row.get_ref(index).map_err(failed)?);
-            decisions.push(decide(column.base.matches(theirs, values), values[column.place], theirs));
+            let is_base = !retaken && column.base.matches(theirs, values);
+            decisions.push(decide(is_base, values[column.place], theirs));
         }
         match rows.next().map_err(failed)? {
             None => Ok(Live::One(decisions)),
@@ -122,6 +126,11 @@ impl<'s> ValueHand<'s> {
         Ok(Written::Done)
     }
 
+    /// Returns why a value that is there is left as it is.
+    fn why(&self, values: &[Value<'_>]) -> &'static str {
+        if self.target.is_retaken(values) { RETAKEN } else { BOTH_CHANGED }
+    }
+
     fn conflict(
         &mut self,
         values: &[Value<'_>],
@@ -187,7 +196,7 @@ impl Hand for ValueHand<'_> {
                 Decision::Already => merged[index].already += 1,
                 Decision::Conflict => {
                     merged[index].conflicts += 1;
-                    self.conflict(values, index, BOTH_CHANGED, side)?;
+                    self.conflict(values, index, self.why(values), side)?;
                 }
             }
         }
@@ -249,7 +258,7 @@ impl Hand for ValueHand<'_> {
                     merged[index].already += 1;
                     continue;
                 }
-                Decision::Conflict => BOTH_CHANGED.to_string(),
+                Decision::Conflict => self.why(values).to_string(),
                 // Each by itself, so that one column does not keep the others from getting what is theirs.
                 Decision::Put => {
                     self.set.iter_mut().enumerate().for_each(|(at, set)| *set = at == index);
