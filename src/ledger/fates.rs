@@ -100,7 +100,8 @@ impl<'a> Look<'a> {
             _ => None,
         });
         match places.collect::<Option<Vec<String>>>() {
-            Some(places) if !places.is_empty() => Fate::Moved { to: places.join(", ") },
+            // One column alone may be like another one by chance, such as the keys of two tables.
+            Some(places) if places.len() > 1 => Fate::Moved { to: places.join(", ") },
             _ => {
                 let back =
                     |fate: &Fate| matches!(fate, Fate::Moved { .. } | Fate::Transformed { back: true, .. });

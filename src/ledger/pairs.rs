@@ -2,7 +2,7 @@
 
 use crate::catalog::TableName;
 use crate::fingerprint::{Fingerprint, TableFingerprint};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Tells whether two tables have the same keys, whatever their columns are called: as many rows, and equal digests of
 /// the key's columns. Two tables without keys match as far as rows can be told apart there at all.
@@ -101,6 +101,23 @@ pub(super) fn tables(before: &Fingerprint, after: &Fingerprint) -> BTreeMap<Tabl
     paired
 }
 
+/// Tells whether more speaks for it than that both have the same keys: tables of one row for each user are many. A column that
+/// kept its name and its values does, and so do two columns that hold something else.
+fn is_no_chance(old: &TableFingerprint, new: &TableFingerprint) -> bool {
+    let is_key =
+        |table: &TableFingerprint, column: &String| table.key.len() == 1 && table.key.contains(column);
+    let own = old.columns.keys().filter(|column| !is_key(old, column));
+    let mut others = own.filter_map(|column| {
+        let mut there = new.columns.keys().filter(|other| !is_key(new, other));
+        there.any(|other| alike(old, column, new, other)).then_some(column)
+    });
+    let mut digests = BTreeSet::new();
+    others.any(|column| {
+        digests.insert(old.columns.get(column).copied());
+        alike(old, column, new, column) || digests.len() > 1
+    })
+}
+
 /// Returns the new table that has the rows of an old one under the same keys; of several the one that has most of its
 /// columns.
 fn twin<'a>(
@@ -121,6 +138,8 @@ fn twin<'a>(
         let found = |column: &&String| new.columns.keys().any(|other| alike(old, column, new, other));
         (old.columns.keys().filter(found).count(), place)
     });
+    let scored =
+        scored.filter(|(_, place)| after.tables.get(*place).is_some_and(|new| is_no_chance(old, new)));
     // Without a key, and beside a table that still has the name, only all columns together are proof enough.
     let needed = if old.key.is_empty() || still_here { old.columns.len() } else { old.key.len() };
     let best = scored.filter(|(count, _)| *count >= needed.max(1)).max_by_key(|(count, _)| *count);

@@ -56,6 +56,28 @@ fn subjects(changes: &Value) -> Vec<&str> {
 }
 
 both_engines! {
+    fn a_dropped_table_is_not_called_moved_for_a_new_one_with_the_same_keys(db: &TestDatabase) {
+        db.execute("CREATE TABLE unsubscribed (user_id INTEGER PRIMARY KEY); INSERT INTO unsubscribed VALUES (1), (2), (3);");
+        let up = "DROP TABLE unsubscribed;
+CREATE TABLE settings (user_id INTEGER PRIMARY KEY, dark_mode INTEGER NOT NULL DEFAULT 0);
+INSERT INTO settings (user_id) VALUES (1), (2), (3);";
+        let sandbox = with(db, up, "DROP TABLE settings; CREATE TABLE unsubscribed (user_id INTEGER PRIMARY KEY);");
+        let found = ledger(&sandbox, db, &[]);
+        assert_eq!(entry(&found, db, "unsubscribed")["fate"], "lost");
+        assert_eq!(found["lost"], json!([{ "what": "table", "table": named(db, "unsubscribed"), "count": 3 }]));
+        assert_eq!(entry(&found, db, "settings")["fate"], "added");
+        let run = sandbox.ripcord(&["rehearse", "--deny", "loss"]);
+        run.expect_code(3).stdout_has("drops-table:unsubscribed").stdout_lacks("copy of unsubscribed");
+        at(&sandbox, 1);
+        sandbox.ripcord(&["upgrade"]).expect_code(3).stderr_has("--accept drops-table:unsubscribed");
+    }
+
+    fn a_renamed_table_of_keys_alone_loses_nothing_where_the_way_back_renames_it(db: &TestDatabase) {
+        db.execute("CREATE TABLE unsubscribed (user_id INTEGER PRIMARY KEY); INSERT INTO unsubscribed VALUES (1), (2), (3);");
+        let sandbox = with(db, "ALTER TABLE unsubscribed RENAME TO silent;", "ALTER TABLE silent RENAME TO unsubscribed;");
+        assert_eq!(ledger(&sandbox, db, &[])["lost"], json!([]));
+    }
+
     fn a_rename_is_moved_and_nothing_is_lost(db: &TestDatabase) {
         let sandbox = with(
             db,
