@@ -27,7 +27,7 @@ use crate::store::Backup;
 use crate::tabular::{self, EXPORTS};
 use conflicts::keep;
 pub(super) use downgrade::{After, after_downgrade};
-pub(super) use recovery::recover;
+pub(super) use recovery::{again, recover};
 use std::sync::Arc;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;

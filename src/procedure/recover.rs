@@ -92,7 +92,11 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
 
 /// The crash came before anything was written to the real database.
 fn unchanged(ports: &Ports<'_>, state: &OperationState) -> Report {
-    Report { aftermath: Aftermath::Unchanged, to: state.from.clone(), ..report(ports, state) }
+    let notes = match state.kind {
+        Kind::MergeBack => merge::again(state).into_iter().collect(),
+        _ => Vec::new(),
+    };
+    Report { aftermath: Aftermath::Unchanged, to: state.from.clone(), notes, ..report(ports, state) }
 }
 
 /// The crash came while an upgrade or a downgrade ran.

@@ -1,6 +1,7 @@
 //! After a crash in a merge by hand: finding out whether it took place.
 
 use super::{MERGES, TABLES, chosen, report};
+use crate::base::shell_word;
 use crate::engine::MergeMode;
 use crate::journal::OperationState;
 use crate::procedure::{Ports, refused};
@@ -33,7 +34,7 @@ pub(in crate::procedure) async fn recover(
         report(ports, Some(state.operation.clone()), Aftermath::Unchanged, state.from.clone(), None);
     report.backup = kept;
     if !took_place {
-        report.notes.push(format!("nothing was merged; run it again: ripcord backup merge-back {id}"));
+        report.notes.extend(again(state));
         return Ok(report);
     }
     if let Some(saved) = saved {
@@ -44,6 +45,14 @@ pub(in crate::procedure) async fn recover(
         report.undo = Some(format!("ripcord restore {}", saved.manifest.id));
     }
     Ok(Report { aftermath: Aftermath::Changed, ..report })
+}
+
+/// Says of a merge that has not taken place how to run it again; nothing where it is not known what was to be merged.
+pub(in crate::procedure) fn again(state: &OperationState) -> Option<String> {
+    let backup = state.facts.get(MERGES)?;
+    let tables = state.facts.get(TABLES).map(String::as_str).unwrap_or_default();
+    let flags: String = tables.lines().map(|table| format!(" --table {}", shell_word(table))).collect();
+    Some(format!("nothing was merged; run it again: ripcord backup merge-back {backup}{flags}"))
 }
 
 fn backup_facts(backup: &Backup) -> BackupFacts {

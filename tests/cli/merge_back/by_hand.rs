@@ -48,6 +48,45 @@ both_engines! {
         assert_eq!(report(&run)["result"]["merge"].get("side_table"), None, "{run}");
     }
 
+    fn recovery_of_a_merge_that_had_not_begun_says_so_and_prints_the_command_again(db: &TestDatabase) {
+        let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
+        upgrade(&sandbox);
+        let backup = upgrade_backup(&sandbox);
+        let merge = ["backup", "merge-back", &backup, "--table", "two"];
+        for (minute, step) in (1..).zip(["snapshot", "merge-back"]) {
+            at(&sandbox, minute);
+            sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", format!("after {{\"event\":\"started\",\"step\":\"{step}\""));
+            let died = sandbox.ripcord(&merge);
+            sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
+            assert!(died.stderr.contains("ripcord died at checkpoint"), "{died}");
+            let run = sandbox.ripcord(&["recover"]);
+            run.expect_code(0).stdout_lacks("nothing to merge").stdout_has("nothing was merged");
+            run.stdout_has(&format!("run it again: ripcord {}", merge.join(" ")));
+        }
+        at(&sandbox, 3);
+        sandbox.ripcord(&merge).expect_code(0).stdout_has("two.b: 1 put back");
+    }
+
+    fn salvage_that_a_downgrade_left_is_named_by_the_next_one(db: &TestDatabase) {
+        let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
+        upgrade(&sandbox);
+        let first = upgrade_backup(&sandbox);
+        at(&sandbox, 1);
+        accepting(&sandbox, &["downgrade", "--no-merge"]).expect_code(0);
+        at(&sandbox, 2);
+        upgrade(&sandbox);
+        at(&sandbox, 3);
+        let run = accepting(&sandbox, &["downgrade"]);
+        run.expect_code(0).stdout_has("never merged back").stdout_has(&format!("ripcord backup merge-back {first}"));
+        at(&sandbox, 4);
+        sandbox.ripcord(&["backup", "merge-back", &first]).expect_code(0).stdout_has("person.phone: 4 put back");
+        // Once it is merged nothing is said of it.
+        at(&sandbox, 5);
+        upgrade(&sandbox);
+        at(&sandbox, 6);
+        accepting(&sandbox, &["downgrade"]).expect_code(0).stdout_lacks("never merged back");
+    }
+
     fn merging_twice_is_merging_once(db: &TestDatabase) {
         let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
         upgrade(&sandbox);
