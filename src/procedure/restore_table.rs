@@ -6,7 +6,7 @@ use super::merge::names;
 use super::recover::took_place;
 use super::snapshot::{self, Purpose, Saved, read_inventory};
 use super::{Ports, Refusal, SnapshotPolicy, refused, restore, settle, verify};
-use crate::catalog::{TableKind, TableName, diff};
+use crate::catalog::{ChangeKind, TableKind, TableName, diff};
 use crate::engine::{self, OtherWrites, RestoredTable};
 use crate::fingerprint::{Inventory, compare};
 use crate::journal::{Entry, Operation, OperationState};
@@ -131,13 +131,37 @@ async fn put_back(
     op.step(Step::Finish, keep).await.map_err(with_backup)?;
     Ok(Report {
         aftermath: Aftermath::Changed,
-        notes: check.unsure.clone(),
+        notes: differing(expected, &after, tables).into_iter().chain(check.unsure.clone()).collect(),
         check: Some(check),
         backup: Some(saved.facts()),
         undo: Some(format!("ripcord restore {}", saved.backup.manifest.id)),
         restored: done.what,
         ..report(ports, op.id(), &saved.backup.manifest.from)
     })
+}
+
+/// Says of tables how their definitions differ from those of the backup: putting rows back changes none.
+fn differing(expected: &Inventory, after: &Inventory, tables: &[TableName]) -> Vec<String> {
+    let changes = diff(&expected.catalog, &after.catalog);
+    let said = tables.iter().filter_map(|table| {
+        let [then, now] = [expected, after].map(|end| end.catalog.belongings(table));
+        let belongs = |subject: &String| then.iter().chain(&now).any(|(key, _)| *key == subject);
+        let is_of = |name: Option<&str>| name.and_then(TableName::parse).as_ref() == Some(table);
+        let its = changes.iter().filter(|change| is_of(change.table.as_deref()) || belongs(&change.subject));
+        let said = its.map(|change| match change.kind {
+            ChangeKind::Removed => format!("{} is gone", change.subject),
+            ChangeKind::Added => format!("{} is new", change.subject),
+            ChangeKind::Changed => format!("{} is another", change.subject),
+        });
+        let said: Vec<String> = said.collect();
+        (!said.is_empty()).then(|| {
+            let said = said.join(", ");
+            format!(
+                "the rows of {table} are as the backup has them, its definition is not, and was left: {said}"
+            )
+        })
+    });
+    said.collect()
 }
 
 fn sentence(done: &[RestoredTable]) -> String {
@@ -280,6 +304,7 @@ pub(super) async fn recover(
             let kept = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
             kept.map_err(refused).map_err(unknown)?;
             report.undo = Some(format!("ripcord restore {}", saved.backup.manifest.id));
+            report.notes.extend(differing(&expected, &now, &tables));
             Ok(Report { aftermath: Aftermath::Changed, ..report })
         }
         Some(false) => {

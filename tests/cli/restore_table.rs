@@ -48,6 +48,20 @@ INSERT INTO customer VALUES (4, 'new'); DELETE FROM note;");
         assert_eq!(db.query("SELECT id, amount FROM purchase ORDER BY id;"), "11|99\n12|99\n13|1");
     }
 
+    fn definitions_that_are_not_those_of_the_backup_are_named(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        let trigger = match db.backend() {
+            Backend::Sqlite => "CREATE TRIGGER later AFTER INSERT ON purchase BEGIN SELECT 1; END;",
+            Backend::Postgres => "CREATE FUNCTION later() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TRIGGER later AFTER INSERT ON purchase EXECUTE FUNCTION later();",
+        };
+        db.execute(&format!("DROP INDEX purchase_amount; UPDATE purchase SET amount = 1; {trigger}"));
+        let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "purchase", "--table", "note"]);
+        run.expect_code(0).stdout_lacks("done       the tables are");
+        run.stdout_has("purchase.purchase_amount is gone").stdout_has("purchase.later is new").stdout_lacks("note are");
+        assert_eq!(db.query("SELECT coalesce(amount, 0) FROM purchase ORDER BY id;"), "5\n6\n0");
+    }
+
     fn rows_that_are_referred_to_are_written_where_they_differ_and_nothing_goes_with_them(db: &TestDatabase) {
         let sandbox = backed_up(db, SHOP);
         db.execute("UPDATE customer SET name = 'changed' WHERE id = 2; DELETE FROM customer WHERE id = 3; INSERT INTO purchase VALUES (13, 1, 1);");

@@ -165,7 +165,7 @@ fn end_state(report: &Report) -> String {
             "nothing was changed: this is what a merge would do".to_string()
         }
         (Kind::RestoreTable, Aftermath::Changed) => {
-            "the tables are as the backup has them, everything else as it was".to_string()
+            "the rows of the tables are as the backup has them, everything else is as it was".to_string()
         }
         (Kind::MergeBack, Aftermath::Changed) => {
             "the salvage is merged, everything else is as it was".to_string()
