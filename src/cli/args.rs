@@ -296,6 +296,11 @@ pub enum Backup {
         /// Say what would be merged, and change nothing
         #[arg(long)]
         dry_run: bool,
+        /// Say that the backup is of this database although it names another one: as it names it
+        ///
+        /// For a database that was renamed, or moved. The error that refuses the backup prints the name.
+        #[arg(long, value_name = "NAME")]
+        of_database: Option<String>,
         /// How far the snapshot before it is proven [default: proof.level, else full]
         #[arg(long, value_enum)]
         proof: Option<Proof>,
@@ -344,6 +349,11 @@ pub struct Restore {
     /// How far the snapshot of the present state is proven before that is replaced [default: proof.level, else full]
     #[arg(long, value_enum, conflicts_with = "to")]
     pub proof: Option<Proof>,
+    /// Say that the backup is of this database although it names another one: as it names it
+    ///
+    /// For a database that was renamed, or moved. The error that refuses the backup prints the name.
+    #[arg(long, value_name = "NAME", conflicts_with = "to")]
+    pub of_database: Option<String>,
 }
 
 #[derive(Debug, Args)]

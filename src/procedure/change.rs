@@ -4,7 +4,7 @@ use super::consent::Consent;
 use super::snapshot::Saved;
 use super::{
     Ports, Refusal, SnapshotPolicy, doomed, facts::Done, half_way, instead, kind_of, merge, refused, salvage,
-    settle, shown, snapshot, verify, way_back,
+    settle, shown, snapshot, verify, way_back, whose,
 };
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
@@ -75,6 +75,12 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     if request.direction == Direction::Down && !request.merge {
         let left = Entry::Fact { name: merge::LEFT.to_string(), value: "yes".to_string() };
         op.write(left).map_err(refused)?;
+    }
+    // Now: the way back takes the proof with it.
+    let moved = if request.direction == Direction::Down { whose::moved(ports).await } else { Vec::new() };
+    if !moved.is_empty() {
+        let says = Entry::Fact { name: whose::MOVED.to_string(), value: moved.join("\n") };
+        op.write(says).map_err(refused)?;
     }
     let changed = guarded(ports, request, &plan, &mut op).await;
     let changed = match changed {

@@ -15,7 +15,7 @@ pub(super) mod waiting;
 use super::change::{Wants, preflight};
 use super::facts::Done;
 use super::snapshot::{self, Purpose, Saved};
-use super::{Ports, Refusal, SnapshotPolicy, refused, restore, settle};
+use super::{Ports, Refusal, SnapshotPolicy, refused, settle, whose};
 use crate::catalog::TableName;
 use crate::engine::{self, MergeMode, OtherWrites, Piece};
 use crate::fingerprint::Inventory;
@@ -47,13 +47,15 @@ pub struct MergeRequest {
     pub tables: Vec<String>,
     /// Say what would be merged, and change nothing.
     pub look: bool,
+    /// What the backup says of its database, where a person says that it is this one under another name.
+    pub of_database: Option<String>,
     pub policy: SnapshotPolicy,
 }
 
 /// Merges the salvage of one backup into the live database. The present state is saved first.
 pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Report, Failure> {
     let backup = ports.store.open(&request.backup).await.map_err(refused)?;
-    restore::refuse_another(ports, &backup)?;
+    whose::refuse_another(ports, &backup, request.of_database.as_deref()).await?;
     // Before anything is begun: salvage that is not as it was written must be known before a table is touched.
     let pieces = chosen(&backup, &request.tables)?;
     let id = ports.journal.new_id(Kind::MergeBack);

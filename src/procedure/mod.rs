@@ -27,6 +27,7 @@ mod snapshot;
 pub mod stamp;
 pub mod verify;
 mod way_back;
+mod whose;
 
 #[cfg(test)]
 mod faults;

@@ -2,7 +2,7 @@
 
 use super::change::{Wants, preflight};
 use super::snapshot::{self, Saved, read_inventory};
-use super::{Ports, Refusal, SnapshotPolicy, facts::Done, recover, refused, settle, verify};
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done, recover, refused, settle, verify, whose};
 use crate::engine::{OtherWrites, Swapped, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
@@ -20,6 +20,8 @@ pub struct RestoreRequest {
     pub backup: String,
     /// True when `ports.database` is a new database that does not exist yet; false to replace the live one.
     pub into_new: bool,
+    /// What the backup says of its database, where a person says that it is this one under another name.
+    pub of_database: Option<String>,
     pub policy: SnapshotPolicy,
 }
 
@@ -28,7 +30,7 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
     // Look at the backup before anything else: a damaged one must be known before the live database is touched.
     let backup = whole(ports, &request.backup).await?;
     if !request.into_new {
-        refuse_another(ports, &backup)?;
+        whose::refuse_another(ports, &backup, request.of_database.as_deref()).await?;
     }
     let (found, wanted) = (backup.manifest.database.engine, ports.identity().engine);
     if found != wanted {
@@ -54,18 +56,6 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
     let outcome = put_in_place(ports, &mut op, request, &backup, &expected, exists.then_some(from)).await;
     let outcome = tidied(ports, &op, outcome).await;
     settle::end(ports, &op, outcome).await
-}
-
-/// Refuses a backup of another database.
-pub(super) fn refuse_another(ports: &Ports<'_>, backup: &Backup) -> Result<(), Failure> {
-    if backup.manifest.database.is_same(ports.identity()) {
-        return Ok(());
-    }
-    Err(refused(Refusal::AnotherDatabase {
-        backup: backup.manifest.id.clone(),
-        found: backup.manifest.database.clone(),
-        expected: ports.identity().clone(),
-    }))
 }
 
 /// Opens a backup and checks every artifact of it. A damaged copy of the journal is said, and keeps nothing from its use.

@@ -5,7 +5,7 @@ use super::facts::Done;
 use super::merge::names;
 use super::recover::took_place;
 use super::snapshot::{self, Purpose, Saved, read_inventory};
-use super::{Ports, Refusal, SnapshotPolicy, refused, restore, settle, verify};
+use super::{Ports, Refusal, SnapshotPolicy, refused, restore, settle, verify, whose};
 use crate::catalog::{ChangeKind, TableKind, TableName, diff};
 use crate::engine::{self, OtherWrites, RestoredTable};
 use crate::fingerprint::{Inventory, compare};
@@ -26,6 +26,8 @@ pub struct TablesRequest {
     pub backup: String,
     /// As they were typed: with their schema or without.
     pub tables: Vec<String>,
+    /// What the backup says of its database, where a person says that it is this one under another name.
+    pub of_database: Option<String>,
     pub policy: SnapshotPolicy,
 }
 
@@ -33,7 +35,7 @@ pub struct TablesRequest {
 pub async fn restore_tables(ports: &Ports<'_>, request: &TablesRequest) -> Result<Report, Failure> {
     // Look at the backup before anything else: a damaged one must be known before the live database is touched.
     let backup = restore::whole(ports, &request.backup).await?;
-    restore::refuse_another(ports, &backup)?;
+    whose::refuse_another(ports, &backup, request.of_database.as_deref()).await?;
     let expected = read_inventory(&backup, "before.json").map_err(refused)?;
     let tables = named(&backup, &expected, &request.tables)?;
     ports.refuse_missing().await?;

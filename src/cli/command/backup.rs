@@ -33,11 +33,12 @@ pub(super) async fn run(context: &Context<'_>, args: &Backup) -> Result<Ending, 
             Ok(Ending::said(human, json!({ "backup": backup, "salvage": salvage })))
         }
         Backup::Verify { backup, chain } => verify(context, backup.as_deref(), *chain).await,
-        Backup::MergeBack { backup, table, dry_run, proof } => {
+        Backup::MergeBack { backup, table, dry_run, of_database, proof } => {
             let request = MergeRequest {
                 backup: backup.clone(),
                 tables: table.clone(),
                 look: *dry_run,
+                of_database: of_database.clone(),
                 policy: context.policy(*proof),
             };
             let assembled = context.assemble().await?;

@@ -17,6 +17,7 @@ pub(super) async fn run(context: &Context<'_>, args: &Restore) -> Result<Ending,
     let request = RestoreRequest {
         backup: args.backup.clone(),
         into_new: args.to.is_some(),
+        of_database: args.of_database.clone(),
         policy: context.policy(args.proof),
     };
     let assembled = match &args.to {
@@ -48,6 +49,7 @@ async fn tables(context: &Context<'_>, args: &Restore) -> Result<Ending, Failure
     let request = TablesRequest {
         backup: args.backup.clone(),
         tables: args.table.clone(),
+        of_database: args.of_database.clone(),
         policy: context.policy(args.proof),
     };
     let report = restore_tables(&assembled.ports(), &request).await?;

@@ -271,6 +271,13 @@ fn config_hint(error: &ConfigError) -> Option<String> {
 }
 
 fn refusal_hint(refusal: &Refusal) -> Option<String> {
+    if let Refusal::AnotherDatabase { found, .. } = refusal {
+        return Some(format!(
+            "restore it beside: ripcord restore BACKUP --to URL; if it is this database, which was moved or renamed since: \
+             add --of-database {}",
+            shell_word(&found.to_string())
+        ));
+    }
     let text = match refusal {
         Refusal::DamagedBackup { .. } | Refusal::Unreadable { .. } => {
             "choose another one from \"ripcord backup list\"; the runbook is runbooks/damaged-backup.md"
@@ -278,7 +285,6 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
         Refusal::Preflight { .. } => "mend what is named, and run the same command again",
         Refusal::NoTable { .. } => "see its tables with \"ripcord backup show BACKUP\"",
         Refusal::NoSalvage { .. } => "see what each backup holds with \"ripcord backup show BACKUP\"",
-        Refusal::AnotherDatabase { .. } => "restore it beside: ripcord restore BACKUP --to URL",
         Refusal::AnotherEngine { .. } => {
             "restore it into a database of its own kind: sqlite:///new.db or postgresql://…"
         }

@@ -8,7 +8,7 @@ impl Bench {
     async fn restore(&self) -> Result<Report, Failure> {
         let backup = self.backups().await.pop().expect("a backup");
         let policy = SnapshotPolicy::default();
-        restore(&self.ports(), &RestoreRequest { backup, into_new: false, policy }).await
+        restore(&self.ports(), &RestoreRequest { backup, into_new: false, of_database: None, policy }).await
     }
 }
 

@@ -1,14 +1,14 @@
 //! The end of a downgrade: what the undone upgrades had destroyed comes back by itself, or is left where it is, as asked.
 
-use super::sources::sources;
+use super::sources::{SALVAGE, sources};
 use super::{checked, facts, keep, left_undone, op_id, waiting, write};
 use crate::engine::OtherWrites;
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
-use crate::journal::Operation;
+use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
 use crate::procedure::snapshot::Saved;
-use crate::procedure::{Ports, refused, settle};
+use crate::procedure::{Ports, refused, settle, whose};
 use crate::report::{Aftermath, Failure, MergeFacts};
 
 /// What came of merging after a downgrade.
@@ -35,10 +35,16 @@ pub(in crate::procedure) async fn after_downgrade(
     }
     let named = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
     let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
-    let found = sources(ports, &undone, &plan.to)
+    let moved = ports.journal.state(op.id()).and_then(|state| state.facts.get(whose::MOVED).cloned());
+    let mut found = sources(ports, &undone, &plan.to, &moved.unwrap_or_default())
         .await
         .map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
+    found.notes.extend(found.missing(ports, &saved.inventory.catalog, &before.catalog));
     let by_hand = |id: &String| format!("ripcord backup merge-back {id}");
+    if !found.backups.is_empty() {
+        let says = Entry::Fact { name: SALVAGE.to_string(), value: found.backups.join("\n") };
+        op.write(says).map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
+    }
     if !wanted {
         let left = found
             .backups

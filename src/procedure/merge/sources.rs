@@ -1,40 +1,83 @@
 //! Which salvage a downgrade brings back: that of the upgrades it has just undone, as their backups and journals tell.
 
 use super::end::End;
-use super::{Cause, pieces};
+use super::{Cause, MERGES, pieces};
+use crate::base::shell_word;
+use crate::catalog::{Catalog, Change, ChangeKind, TableName, diff};
 use crate::engine::Piece;
 use crate::history::{Direction, RevisionId};
+use crate::journal::OperationState;
 use crate::procedure::Ports;
 use crate::procedure::snapshot::read_plan;
-use crate::report::Kind;
-use crate::store::Listed;
+use crate::report::{Kind, Step};
+use crate::store::{Backup, Listed};
 use std::collections::BTreeSet;
+
+/// The fact in a downgrade's journal that says which backups have its salvage.
+pub(super) const SALVAGE: &str = "salvage";
 
 /// Salvage that a downgrade brings back: which backups have it, and what must wait.
 pub(super) struct Sources {
-    pub(super) backups: Vec<String>,
-    pub(super) pieces: Vec<Piece>,
-    pub(super) notes: Vec<String>,
+    pub backups: Vec<String>,
+    pub pieces: Vec<Piece>,
+    pub notes: Vec<String>,
+    /// The revisions of whose upgrade there is no backup.
+    open: BTreeSet<RevisionId>,
+}
+
+impl Sources {
+    /// Says that a downgrade made something again whose values may be in a backup that was not found.
+    pub(super) fn missing(&self, ports: &Ports<'_>, before: &Catalog, after: &Catalog) -> Option<String> {
+        let is_made = |change: &Change| {
+            let is_own = change.table.as_deref().and_then(TableName::parse);
+            change.kind == ChangeKind::Added
+                && ["column ", "table "].iter().any(|word| change.subject.starts_with(word))
+                && !is_own.is_some_and(|name| name.is_bookkeeping())
+        };
+        let made: Vec<String> =
+            diff(before, after).into_iter().filter(is_made).map(|change| change.subject).collect();
+        if self.open.is_empty() || made.is_empty() {
+            return None;
+        }
+        let open: Vec<String> = self.open.iter().map(ToString::to_string).collect();
+        Some(format!(
+            "nothing was merged into {}: {} holds no backup of {} from before the upgrade to {}; where it lies elsewhere, \
+             copy it there and run: ripcord backup merge-back BACKUP",
+            made.join(", "),
+            ports.store.place().display(),
+            ports.identity(),
+            open.join(", ")
+        ))
+    }
 }
 
 /// Finds the salvage of the upgrades that a downgrade has just undone, the newest first. Of each revision only the newest
 /// upgrade counts: what an earlier one salvaged was merged back before the later one ran. One of which a revision is still
-/// applied waits, because what its way back leaves is not there yet.
+/// applied waits, because what its way back leaves is not there yet. `moved` are the backups that bear another name of this
+/// database, a line each.
 pub(super) async fn sources(
     ports: &Ports<'_>,
     undone: &[RevisionId],
     rows: &[RevisionId],
+    moved: &str,
 ) -> Result<Sources, Cause> {
     let history = ports.runner.history()?;
     let applied: BTreeSet<RevisionId> =
         history.applied(rows).unwrap_or_default().into_iter().map(|revision| revision.id.clone()).collect();
+    let mut found =
+        Sources { backups: Vec::new(), pieces: Vec::new(), notes: Vec::new(), open: BTreeSet::new() };
     let mut open: BTreeSet<RevisionId> = undone.iter().cloned().collect();
-    let mut found = Sources { backups: Vec::new(), pieces: Vec::new(), notes: Vec::new() };
+    let mut others = Vec::new();
+    let operations = ports.journal.operations()?;
+    let waits = waiting(&operations);
     for listed in ports.store.list().await?.into_iter().rev() {
         let Listed::Whole { backup } = listed else { continue };
-        let mine =
-            backup.manifest.kind == Kind::Upgrade && backup.manifest.database.is_same(ports.identity());
-        if !mine {
+        if backup.manifest.kind != Kind::Upgrade {
+            continue;
+        }
+        let is_moved = moved.lines().any(|id| id == backup.manifest.id);
+        if !backup.manifest.database.is_same(ports.identity()) && !is_moved {
+            others.push(backup);
             continue;
         }
         let Ok(plan) = read_plan(&backup) else { continue };
@@ -55,6 +98,13 @@ pub(super) async fn sources(
                 ));
             }
             continue;
+        }
+        if concerns && !is_first && waits.contains(backup.manifest.id.as_str()) {
+            let id = &backup.manifest.id;
+            found.notes.push(format!(
+                "backup {id} holds salvage of an earlier upgrade to the same revisions, which was never merged back: \
+                 ripcord backup merge-back {id}"
+            ));
         }
         if plan.direction != Direction::Up || !its.iter().any(|revision| open.remove(revision)) {
             continue;
@@ -80,5 +130,41 @@ pub(super) async fn sources(
             )),
         }
     }
+    found.notes.extend(others.iter().filter_map(|backup| of_another(ports, backup, &open)));
+    found.open = open;
     Ok(found)
+}
+
+/// Says of a backup of another database that it holds salvage of these revisions: perhaps it is this one, which was renamed.
+fn of_another(ports: &Ports<'_>, backup: &Backup, open: &BTreeSet<RevisionId>) -> Option<String> {
+    let (id, database) = (&backup.manifest.id, &backup.manifest.database);
+    let plan = read_plan(backup).ok().filter(|_| database.engine == ports.identity().engine)?;
+    let concerns = plan.scripts.iter().any(|script| open.contains(&script.revision));
+    if !concerns || pieces(backup).is_ok_and(|pieces| pieces.is_empty()) {
+        return None;
+    }
+    Some(format!(
+        "backup {id} holds salvage of an upgrade to the same revisions, of {database}, and was not merged; if that is this \
+         database, which was moved or renamed since: ripcord backup merge-back {id} --of-database {}",
+        shell_word(&database.to_string())
+    ))
+}
+
+/// Returns the backups whose salvage a downgrade left where it is, as asked or because it failed, and that nothing has
+/// merged since. Pure.
+fn waiting(operations: &[OperationState]) -> BTreeSet<&str> {
+    let mut waits = BTreeSet::new();
+    for state in operations {
+        let merged = state.finished.contains(&Step::MergeBack);
+        let of = |name: &str| state.facts.get(name).map(String::as_str).unwrap_or_default();
+        let ids = of(SALVAGE).lines().chain((state.kind == Kind::MergeBack).then(|| of(MERGES)));
+        for id in ids.filter(|id| !id.is_empty()) {
+            if merged {
+                waits.remove(id)
+            } else {
+                state.kind != Kind::MergeBack && waits.insert(id)
+            };
+        }
+    }
+    waits
 }
