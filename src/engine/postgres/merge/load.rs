@@ -1,10 +1,11 @@
 //! Loading a file into a temporary table of the live column types.
 
 use super::super::copy_in;
-use super::super::names::{identifier, literal};
+use super::super::names::identifier;
 use super::super::session::Session;
+use super::DOING;
+use super::fit::{self, Fitted, Texts};
 use super::live::LiveColumn;
-use super::{DOING, fit};
 use crate::catalog::TableName;
 use crate::engine::{Base, Error, Piece};
 use crate::report::Progress;
@@ -15,12 +16,13 @@ use std::collections::BTreeSet;
 pub(super) struct Loaded {
     /// The places of columns that have values beside them which their type does not take.
     pub misfits: BTreeSet<usize>,
-    /// Live columns of which what the way back left does not fit: nothing can be compared with it.
+    /// Live columns whose type takes nothing in the place of such a value, so that they are left out.
     pub unfit: Vec<String>,
     pub rows: u64,
 }
 
-/// Makes the table and fills it. A column whose type has changed is loaded as text.
+/// Makes the table and fills it. A column whose type has changed is loaded as text, and so are all of them where a type
+/// does not take a value; the texts then get the type one by one.
 pub(super) async fn load(
     session: &mut Session,
     piece: &Piece,
@@ -30,19 +32,19 @@ pub(super) async fn load(
     progress: &Progress,
 ) -> Result<Loaded, Error> {
     session.run(DOING, "SAVEPOINT ripcord_load").await?;
-    let mut done = Loaded::default();
-    match fill(session, piece, table, live, loaded, progress).await? {
-        Ok(rows) => done.rows = rows,
+    let (rows, all_texts) = match fill(session, piece, table, live, loaded, progress).await? {
+        Ok(rows) => (rows, false),
         Err(error) if fit::is_of_value(&error) => {
             session.run(DOING, "ROLLBACK TO ripcord_load").await?;
             let refilled = fill(session, piece, table, &[], loaded, progress).await?;
-            let rows = refilled.map_err(|error| session.failed(&error, DOING))?;
-            done = Loaded { rows, ..fitted(session, piece, live, loaded).await? };
+            (refilled.map_err(|error| session.failed(&error, DOING))?, true)
         }
         Err(error) => return Err(session.failed(&error, DOING)),
-    }
-    session.run(DOING, &format!("RELEASE ripcord_load; ANALYZE pg_temp.{loaded}")).await?;
-    Ok(done)
+    };
+    session.run(DOING, "RELEASE ripcord_load").await?;
+    let done = fitted(session, piece, live, loaded, all_texts).await?;
+    session.run(DOING, &format!("ANALYZE pg_temp.{loaded}")).await?;
+    Ok(Loaded { rows, ..done })
 }
 
 /// Makes the table, with the types of the live columns that it is told, and fills it; returns how many rows it has.
@@ -69,25 +71,28 @@ async fn fill(
     copy_in::send(session, piece.source.clone(), &copy, (DOING, &table.to_string()), progress).await
 }
 
-/// Gives the columns of a file that was loaded as text their types, value by value.
+/// Gives the columns that were loaded as text their types, value by value.
 async fn fitted(
     session: &mut Session,
     piece: &Piece,
     live: &[LiveColumn],
     loaded: &str,
+    all_texts: bool,
 ) -> Result<Loaded, Error> {
     let mut done = Loaded::default();
     for place in 0..piece.columns.len() {
-        let Some(column) = typed(piece, live, place) else { continue };
-        if !fit::fit(session, loaded, place, &column.type_name).await? {
+        let Some(column) = column_of(piece, live, place) else { continue };
+        let before = type_before(piece, column).unwrap_or(&column.type_name);
+        if before == column.type_name && !all_texts {
             continue;
         }
-        let is_own = piece.columns[place].name == column.name;
-        // Rows without a key are told apart by all of their values together.
-        if is_own && !piece.salvage.key.is_empty() {
-            done.misfits.insert(place);
-        } else {
-            done.unfit.push(column.name.clone());
+        let texts = Texts { loaded, place, before, now: &column.type_name };
+        match texts.fit(session).await? {
+            Fitted::All => {}
+            Fitted::Some => {
+                done.misfits.insert(place);
+            }
+            Fitted::None => done.unfit.push(column.name.clone()),
         }
     }
     Ok(done)
@@ -108,61 +113,10 @@ fn column_of<'l>(piece: &Piece, live: &'l [LiveColumn], place: usize) -> Option<
     .or_else(left_in)
 }
 
+fn type_before<'p>(piece: &'p Piece, column: &LiveColumn) -> Option<&'p str> {
+    piece.place_of(&column.name).map(|place| piece.columns[place].type_name.as_str())
+}
+
 fn is_retyped(piece: &Piece, column: &LiveColumn) -> bool {
-    let before = piece.place_of(&column.name).map(|place| piece.columns[place].type_name.as_str());
-    before.is_some_and(|before| before != column.type_name)
-}
-
-/// Returns the columns whose type has changed since.
-pub(super) fn retyped(piece: &Piece, live: &[LiveColumn]) -> Vec<String> {
-    let names = piece.salvage.columns.iter().chain(piece.matched_by());
-    let mut found: Vec<String> = names
-        .filter(|name| live.iter().any(|column| column.name == **name && is_retyped(piece, column)))
-        .cloned()
-        .collect();
-    found.dedup();
-    found
-}
-
-/// Turns the loaded values of a column into its present type; false when that would make others of them.
-pub(super) async fn retype(
-    session: &mut Session,
-    piece: &Piece,
-    live: &[LiveColumn],
-    loaded: &str,
-    name: &str,
-) -> Result<bool, Error> {
-    let Some(column) = live.iter().find(|column| column.name == name) else { return Ok(false) };
-    let kind = &column.type_name;
-    let before =
-        piece.place_of(name).map(|place| piece.columns[place].type_name.as_str()).unwrap_or_default();
-    let is_padded = |kind: &str| kind == "character" || kind.starts_with("character(");
-    // What the type prints, which is what the file has: a cast to text would leave out blanks, and spell truth in full.
-    let printed = |place: usize| {
-        let (now, then) = (format!("format('%s', v{place}::{kind})"), format!("v{place}"));
-        let (now, then) = match is_padded(kind) && is_padded(before) {
-            true => (format!("rtrim({now}, ' ')"), format!("rtrim({then}, ' ')")),
-            false => (now, then),
-        };
-        format!("v{place} IS NOT NULL AND {now} COLLATE \"C\" IS DISTINCT FROM {then} COLLATE \"C\"")
-    };
-    let places = (0..piece.columns.len())
-        .filter(|place| column_of(piece, live, *place).is_some_and(|other| other.name == name));
-    for place in places {
-        session.run(DOING, "SAVEPOINT ripcord_retype").await?;
-        let differs = format!("SELECT EXISTS (SELECT FROM pg_temp.{loaded} WHERE {})", printed(place));
-        let same = session.value(DOING, &differs).await;
-        if same.as_ref().is_ok_and(|differs| differs.as_deref() == Some("f")) {
-            let alter =
-                format!("ALTER TABLE pg_temp.{loaded} ALTER v{place} TYPE {kind} USING v{place}::{kind}");
-            session.run(DOING, &alter).await?;
-            session.run(DOING, "RELEASE ripcord_retype").await?;
-        } else {
-            // Values that the type does not take end in an error, which is an answer as well.
-            tracing::debug!(name, detail = %literal(kind), "a salvaged column is of another type now");
-            session.run(DOING, "ROLLBACK TO ripcord_retype").await?;
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    type_before(piece, column).is_some_and(|before| before != column.type_name)
 }

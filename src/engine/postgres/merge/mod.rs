@@ -251,6 +251,7 @@ impl<'p> Job<'p> {
         };
         match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, SalvageKind::Values) => {
+                unkeyed::take_out_unfindable(session, &target, side, &mut merged).await?;
                 unkeyed::take_out_ambiguous(session, &target, side, &mut merged).await?;
             }
             (false, SalvageKind::Rows) => {}

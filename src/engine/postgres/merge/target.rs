@@ -108,17 +108,12 @@ impl<'p> Target<'p> {
             }
         }
         let loaded = format!("ripcord_piece_{index}");
-        let load::Loaded { misfits, mut unfit, rows } =
+        let load::Loaded { misfits, unfit, rows } =
             load::load(session, piece, &table, &live, &loaded, progress).await?;
-        for name in load::retyped(piece, &live) {
-            if !load::retype(session, piece, &live, &loaded, &name).await? {
-                unfit.push(name);
-            }
-        }
         if let Some(name) = piece.matched_by().iter().find(|name| unfit.contains(name)) {
             return skip(&format!("column {name}, by which rows are found, has another type now"));
         }
-        let why = "the column has another type now, which cannot hold the values";
+        let why = "the type of the column takes neither some of the values nor NULL in their place now";
         for name in unfit.iter().filter(|name| wanted.iter().any(|column| column.name == **name)) {
             skipped.push(Merged::skipped(&piece.salvage, Some(name), why));
         }
@@ -187,16 +182,23 @@ impl<'p> Target<'p> {
 
     /// Returns a loaded value to be shown, also one that its type does not take.
     pub(super) fn ours(&self, place: usize) -> String {
-        match self.misfits.contains(&place) {
-            true => format!("coalesce(s.{}, s.v{place}::text)", fit::beside(place)),
-            false => format!("s.v{place}"),
-        }
+        shown(place, &self.misfits)
     }
 
     /// Returns the condition that a value of a loaded row is one that its type does not take; none when all are taken.
     pub(super) fn has_misfit(&self) -> Option<String> {
+        self.has_misfit_in(0..self.piece.columns.len())
+    }
+
+    /// Returns the condition that a value by which a loaded row is found is one that its type does not take.
+    pub(super) fn is_found_by_misfit(&self) -> Option<String> {
+        self.has_misfit_in(self.found_by.iter().map(|(_, place)| *place))
+    }
+
+    fn has_misfit_in(&self, places: impl Iterator<Item = usize>) -> Option<String> {
+        let misfits = places.filter(|place| self.misfits.contains(place));
         let parts: Vec<String> =
-            self.misfits.iter().map(|place| format!("s.{} IS NOT NULL", fit::beside(*place))).collect();
+            misfits.map(|place| format!("s.{} IS NOT NULL", fit::beside(place))).collect();
         (!parts.is_empty()).then(|| format!("({})", parts.join(" OR ")))
     }
 }
@@ -207,6 +209,18 @@ pub(super) fn object(list: &str) -> String {
     format!("(SELECT row_to_json(x.*)::text FROM (SELECT {list}) AS x)")
 }
 
+fn shown(place: usize, misfits: &BTreeSet<usize>) -> String {
+    match misfits.contains(&place) {
+        true => format!("coalesce(s.{}, s.v{place}::text)", fit::beside(place)),
+        false => format!("s.v{place}"),
+    }
+}
+
+/// Returns the condition that the type takes a loaded value; none when it takes all of them.
+fn is_taken(place: usize, misfits: &BTreeSet<usize>) -> Option<String> {
+    misfits.contains(&place).then(|| format!("s.{} IS NULL", fit::beside(place)))
+}
+
 impl TargetColumn {
     fn of(
         piece: &Piece,
@@ -215,7 +229,7 @@ impl TargetColumn {
         misfits: &BTreeSet<usize>,
     ) -> Option<Self> {
         let place = piece.place_of(&column.name)?;
-        let taken = misfits.contains(&place).then(|| format!("s.{} IS NULL", fit::beside(place)));
+        let taken = is_taken(place, misfits);
         let (theirs, ours) = (format!("t.{}", identifier(&column.name)), format!("s.v{place}"));
         let (is_base, base) = match piece.base(&column.name) {
             Base::Constant(None) => (format!("({})", is_null(&theirs)), "NULL::text".to_string()),
@@ -223,7 +237,13 @@ impl TargetColumn {
                 (column.is_text(&text, &theirs), format!("{}::text", literal(&text)))
             }
             Base::Column(place) => {
-                (column.same(&theirs, &format!("s.v{place}")), format!("s.v{place}::text"))
+                let same = column.same(&theirs, &format!("s.v{place}"));
+                // What the type does not take now nobody can have left as it was.
+                let is_base = match is_taken(place, misfits) {
+                    Some(taken) => format!("({taken} AND {same})"),
+                    None => same,
+                };
+                (is_base, format!("{}::text", shown(place, misfits)))
             }
             Base::Unknown => {
                 let default = column.constant_default();

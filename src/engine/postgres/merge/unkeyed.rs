@@ -3,13 +3,26 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
-use super::DOING;
 use super::side::Side;
 use super::target::{Target, object};
+use super::{DOING, fit};
 use crate::engine::{AMBIGUOUS, Error, Merged, NOT_AS_MANY};
 
 /// Why rows without a key are not inserted where such rows are.
 const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
+
+/// Takes out the rows that nothing can be found by: the type of a column by which they are found does not take the value.
+pub(super) async fn take_out_unfindable(
+    session: &mut Session,
+    target: &Target<'_>,
+    side: &mut Side,
+    merged: &mut [Merged],
+) -> Result<(), Error> {
+    match target.is_found_by_misfit() {
+        Some(which) => take_out(session, target, side, merged, &which, fit::NOT_TAKEN).await,
+        None => Ok(()),
+    }
+}
 
 /// Takes out the rows whose key is of several live rows, which only a table can have whose key was dropped since.
 pub(super) async fn take_out_ambiguous(
@@ -22,17 +35,27 @@ pub(super) async fn take_out_ambiguous(
         return Ok(());
     }
     let several = format!("SELECT s.ctid FROM {} GROUP BY s.ctid HAVING count(*) > 1", target.joined());
-    let sql = format!("SELECT count(*) FROM ({several}) AS x");
-    let count: u64 = number(session, &sql).await?;
+    take_out(session, target, side, merged, &format!("s.ctid IN ({several})"), AMBIGUOUS).await
+}
+
+/// Takes out loaded rows of which all values are conflicts.
+async fn take_out(
+    session: &mut Session,
+    target: &Target<'_>,
+    side: &mut Side,
+    merged: &mut [Merged],
+    which: &str,
+    reason: &str,
+) -> Result<(), Error> {
+    let from = format!("pg_temp.{} AS s WHERE {which}", target.loaded);
+    let count: u64 = number(session, &format!("SELECT count(*) FROM {from}")).await?;
     if count == 0 {
         return Ok(());
     }
     side.open(session).await?;
-    let which = format!("s.ctid IN ({several})");
-    each_column(session, target, side, &format!("pg_temp.{} AS s WHERE {which}", target.loaded), AMBIGUOUS)
-        .await?;
+    each_column(session, target, side, &from, reason).await?;
     merged.iter_mut().for_each(|merged| merged.conflicts += count);
-    session.run(DOING, &format!("DELETE FROM pg_temp.{} AS s WHERE {which}", target.loaded)).await
+    session.run(DOING, &format!("DELETE FROM {from}")).await
 }
 
 /// Leaves one loaded row for each group that has as many live rows as salvaged ones, and one value. The others are counted
@@ -43,13 +66,14 @@ pub(super) async fn values(
     side: &mut Side,
     merged: &mut [Merged],
 ) -> Result<(), Error> {
+    take_out_unfindable(session, target, side, merged).await?;
     let loaded = target.loaded.clone();
     let (groups, due) = (format!("{loaded}_groups"), format!("{loaded}_due"));
     let by: Vec<String> = target.found_by.iter().map(|(_, place)| format!("s.v{place}")).collect();
     let ident = row_text(&by);
     let found: Vec<usize> = target.found_by.iter().map(|(_, place)| *place).collect();
     let rest = (0..target.piece.columns.len()).filter(|place| !found.contains(place));
-    let rest = row_text(&rest.map(|place| format!("s.v{place}")).collect::<Vec<_>>());
+    let rest = row_text(&rest.map(|place| target.ours(place)).collect::<Vec<_>>());
     let live: Vec<String> =
         target.found_by.iter().map(|(name, _)| format!("t.{}", identifier(name))).collect();
     let live = row_text(&live);
@@ -105,8 +129,10 @@ pub(super) async fn rows(
         .collect();
     let ours: Vec<String> = told_by.iter().map(|(_, place)| format!("s.v{place}")).collect();
     let live_by: Vec<String> = told_by.iter().map(|(name, _)| format!("t.{name}")).collect();
+    // What the type of a column does not take is in no live row.
+    let taken = target.has_misfit().map(|misfit| format!("NOT {misfit} AND ")).unwrap_or_default();
     let clash = format!(
-        "{} IN (SELECT {} FROM ONLY {} AS t)",
+        "{taken}{} IN (SELECT {} FROM ONLY {} AS t)",
         row_text(&ours),
         row_text(&live_by),
         target.table.sql()
@@ -116,8 +142,9 @@ pub(super) async fn rows(
     if count > 0 {
         side.open(session).await?;
         let parts = target.columns.iter();
-        let parts: Vec<String> =
-            parts.map(|column| format!("s.v{} AS {}", column.place, identifier(&column.name))).collect();
+        let parts: Vec<String> = parts
+            .map(|column| format!("{} AS {}", target.ours(column.place), identifier(&column.name)))
+            .collect();
         let row = object(&parts.join(", "));
         // Which of those that are alike only in part is meant, nobody can tell.
         let theirs = if told_by.len() == parts.len() { row.as_str() } else { "NULL" };
@@ -152,13 +179,13 @@ async fn each_column(
 ) -> Result<(), Error> {
     for column in &target.columns {
         let sql = format!(
-            "INSERT INTO {} SELECT {}, {}, {}, {}, s.v{}::text, NULL, {} FROM {from}",
+            "INSERT INTO {} SELECT {}, {}, {}, {}, {}::text, NULL, {} FROM {from}",
             side.table(),
             literal(&target.table.to_string()),
             target.key(),
             literal(&column.name),
             column.base,
-            column.place,
+            target.ours(column.place),
             literal(reason)
         );
         session.run("writing down a conflict", &sql).await?;

@@ -162,7 +162,7 @@ impl<'p> Target<'p> {
                     name: wanted.clone(),
                     place,
                     base: known(session, piece, column)?,
-                    retyped: !piece.columns[place].type_name.eq_ignore_ascii_case(&column.type_name),
+                    retyped: is_retyped(piece, column),
                 }),
             }
         }
@@ -175,7 +175,17 @@ impl<'p> Target<'p> {
             TableKind::Ordinary => format!(" AND {} COLLATE BINARY IS ?{at}", quote(name)),
             _ => String::new(),
         };
-        let is = |(at, name): (usize, &String)| format!("{} {equals} ?{at}{}", quote(name), bytes(at, name));
+        // A number that a text would become in a column of another type is not the key that this text is.
+        let spelled = |at: usize, name: &str| match find(name).filter(|column| is_retyped(piece, column)) {
+            Some(_) => format!(
+                " AND (typeof(?{at}) <> 'text' OR typeof({0}) = 'text' OR CAST({0} AS TEXT) = ?{at})",
+                quote(name)
+            ),
+            None => String::new(),
+        };
+        let is = |(at, name): (usize, &String)| {
+            format!("{} {equals} ?{at}{}{}", quote(name), bytes(at, name), spelled(at, name))
+        };
         let conditions: Vec<String> = (1..).zip(matched).map(is).collect();
         let target = Self {
             piece,
@@ -231,6 +241,11 @@ fn known(session: &Session, piece: &Piece, column: &Column) -> Result<Known, Err
         },
         Base::Unknown => Known::Unknown(default(session, column)?),
     })
+}
+
+fn is_retyped(piece: &Piece, column: &Column) -> bool {
+    let before = piece.place_of(&column.name).map(|place| &piece.columns[place].type_name);
+    before.is_some_and(|before| !before.eq_ignore_ascii_case(&column.type_name))
 }
 
 /// Returns the default of a column as it would be stored; none when it is an expression.

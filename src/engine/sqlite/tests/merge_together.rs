@@ -44,6 +44,17 @@ async fn a_row_whose_column_would_hold_another_value_is_a_conflict_and_the_other
 }
 
 #[tokio::test]
+async fn a_key_that_another_type_would_turn_into_one_that_is_there_is_not_taken_for_it() {
+    let scratch =
+        Scratch::with("CREATE TABLE t (k INTEGER, v TEXT); INSERT INTO t VALUES (5, NULL), (6, NULL);");
+    let rows = vec![vec![text("05"), text("a")], vec![text("6"), text("b")]];
+    let values = piece(SalvageKind::Values, "t", &["k"], &[("k", "TEXT"), ("v", "TEXT")], rows);
+    let done = merge(&scratch.open(), vec![values]).await;
+    assert_eq!(counts(&done.merged[0]), [1, 0, 1, 0]);
+    assert_eq!(scratch.ask("SELECT * FROM t").await, "5|\n6|b");
+}
+
+#[tokio::test]
 async fn rows_that_refer_to_each_other_go_in_together() {
     let scratch = Scratch::with(
         "CREATE TABLE a (id INTEGER PRIMARY KEY, b INTEGER NOT NULL REFERENCES b);
