@@ -126,6 +126,8 @@ CREATE TABLE t (id INTEGER PRIMARY KEY, lives address, works address NOT NULL);"
     assert_eq!(counts(&result, &db, "t", Some("lives")), [1, 0, 0, 1]);
     assert_eq!(counts(&result, &db, "t", Some("works")), [2, 0, 0, 0]);
     assert_eq!(db.query("SELECT * FROM t ORDER BY id;"), "1|(,)|(,)\n2|(b,2)|(\"Main St\",)");
+}
+
 /// What stands in the side table: where, what was salvaged, and why it is there.
 fn side_rows(db: &TestDatabase, result: &Value) -> String {
     let side = side_table(result);

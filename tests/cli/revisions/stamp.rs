@@ -116,11 +116,12 @@ both_engines! {
                 "27c6a30d7c24 29f859a13ea0" => "the database is at 27c6a30d7c24, 29f859a13ea0",
                 other => panic!("the rows are {other}\n{died}"),
             };
-            // A journal of which not even the first line is whole is no operation.
+            // A journal of which not even the first line is whole is no operation: what is left is the file of the dead
+            // one's lock, which the next operation takes over.
             if !run.stdout.contains("nothing to recover") {
                 run.stdout_has(expected);
+                leaves_nothing_behind(&sandbox, db);
             }
-            leaves_nothing_behind(&sandbox, db);
             ends.push(rows.starts_with("1975"));
         }
         assert!(ends.contains(&true) && ends.contains(&false) && ends.len() > 5, "{ends:?}");
