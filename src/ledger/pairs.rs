@@ -107,9 +107,9 @@ fn is_no_chance(old: &TableFingerprint, new: &TableFingerprint) -> bool {
     let is_key =
         |table: &TableFingerprint, column: &String| table.key.len() == 1 && table.key.contains(column);
     let own = old.columns.keys().filter(|column| !is_key(old, column));
-    let mut others = own.filter_map(|column| {
+    let mut others = own.filter(|column| {
         let mut there = new.columns.keys().filter(|other| !is_key(new, other));
-        there.any(|other| alike(old, column, new, other)).then_some(column)
+        there.any(|other| alike(old, column, new, other))
     });
     let mut digests = BTreeSet::new();
     others.any(|column| {
