@@ -182,21 +182,19 @@ impl PostgresDatabase {
             tool = tool.timeout(limit);
         }
         tool = tool.arg(dump);
-        let mut wrong = Vec::new();
+        let mut ignored = Ignored::default();
         let run = tool.run_watched(&self.options.cancel, |line| {
             if let Some(table) = line.strip_prefix("pg_restore: processing data for table ") {
                 progress.at(&format!("pg_restore {}", table.replace('"', "")), Amount::default(), None);
             }
-            if line.contains("error:") {
-                wrong.push(line.to_string());
-            }
+            ignored.take(line);
         });
         let ended = run.await;
         // Removed when the program has read it.
         drop(list);
         match ended {
             Ok(_) => Ok(()),
-            Err(ToolError::Failed { .. }) if newer && only_about_unknown_parameters(&wrong) => Ok(()),
+            Err(ToolError::Failed { .. }) if newer && ignored.are_unknown_parameters() => Ok(()),
             Err(error) if self.options.cancel.is_cancelled() => {
                 tracing::debug!(%error, "pg_restore was ended");
                 Err(Error::Interrupted)
@@ -265,9 +263,43 @@ async fn prepare(session: &mut Session, level: &DatabaseLevel) -> Result<(), Err
     Ok(())
 }
 
-fn only_about_unknown_parameters(errors: &[String]) -> bool {
-    let harmless = |line: &String| {
-        line.contains("unrecognized configuration parameter") || line.contains("errors ignored on restore")
-    };
-    !errors.is_empty() && errors.iter().all(harmless)
+/// The errors after which pg_restore went on. Its workers write to one pipe, and each message in pieces: behind "error: " another's
+/// text may follow. The pieces are whole, so they are counted.
+#[derive(Default)]
+struct Ignored {
+    all: usize,
+    unknown_parameters: usize,
+}
+
+impl Ignored {
+    fn take(&mut self, line: &str) {
+        self.all += line.matches("error: ").count();
+        self.unknown_parameters += line.matches("unrecognized configuration parameter").count();
+    }
+
+    fn are_unknown_parameters(&self) -> bool {
+        self.all > 0 && self.all == self.unknown_parameters
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ignored(lines: &[&str]) -> bool {
+        let mut ignored = Ignored::default();
+        lines.iter().for_each(|line| ignored.take(line));
+        ignored.are_unknown_parameters()
+    }
+
+    #[test]
+    fn only_errors_about_unknown_parameters_are_passed_over_however_workers_mix_their_lines() {
+        let unknown =
+            "could not execute query: ERROR:  unrecognized configuration parameter \"transaction_timeout\"";
+        let whole = format!("pg_restore: error: {unknown}");
+        let end = "pg_restore: warning: errors ignored on restore: 2";
+        assert!(ignored(&["pg_restore: error: pg_restore: creating ACL", unknown, &whole, end]));
+        assert!(!ignored(&[&whole, "pg_restore: error: could not execute query: ERROR:  no room", end]));
+        assert!(!ignored(&["pg_restore: error: connection lost"]) && !ignored(&[]));
+    }
 }
