@@ -75,6 +75,11 @@ impl Written {
         self.untold || self.rows.contains(&table.to_ascii_lowercase())
     }
 
+    /// Tells whether rows of a table may have been written, or its definition altered.
+    pub(super) fn touches(&self, table: &str) -> bool {
+        self.has_rows_of(table) || self.has_altered(table)
+    }
+
     /// Tells whether a table may have been altered.
     pub(super) fn has_altered(&self, table: &str) -> bool {
         self.untold || self.altered.contains(&table.to_ascii_lowercase())

@@ -14,7 +14,7 @@ use super::super::view::View;
 use super::super::written::Written;
 use super::track::{Altered, Looked, Stand};
 use super::trees;
-use crate::catalog::{Catalog, TableKind, TableName};
+use crate::catalog::{Catalog, Table, TableKind, TableName};
 use crate::engine::Error;
 use crate::fingerprint::{ALGORITHM, Inventory, TableFingerprint};
 use crate::report::Progress;
@@ -49,11 +49,8 @@ impl Site {
         if checked {
             checks = findings::to_check_again(copy.first(), &last.keys, &written)?;
         }
-        let held = last
-            .findings
-            .into_iter()
-            .filter(|finding| checked && !checks.iter().any(|check| check.is_of_keys_of(&finding.subject)));
-        let held: Vec<_> = held.collect();
+        let mut held = last.findings;
+        held.retain(|finding| checked && !checks.iter().any(|check| check.is_of_keys_of(&finding.subject)));
         let task = Task { known, ..Task::everything(&catalog, checks) };
         let mut after = inventory::read(copy, task, progress)?;
         after.findings.extend(held);
@@ -79,10 +76,7 @@ impl Site {
         for (name, table) in catalog.tables.iter().filter(|(name, _)| !name.is_bookkeeping()) {
             let then = last.stored.get(&name.name).zip(last.tables.get(name));
             let (Some((from, rows)), Some(to)) = (then, now.get(&name.name)) else { continue };
-            let untouched = from.table == to.table
-                && !written.has_rows_of(&name.name)
-                && !written.has_altered(&name.name)
-                && table.key == rows.key;
+            let untouched = from.table == to.table && !written.touches(&name.name) && table.key == rows.key;
             if untouched {
                 known.insert(name.clone(), rows.clone());
             } else if let Some(change) = Altered::of(name, (from, rows), to, catalog, written) {
@@ -98,9 +92,6 @@ impl Site {
 
 /// Tells whether a table was written to whose rows lie in other tables.
 fn writes_through_modules(catalog: &Catalog, written: &Written) -> bool {
-    let tables = catalog
-        .tables
-        .iter()
-        .filter(|(_, table)| matches!(table.kind, TableKind::Virtual | TableKind::Shadow));
-    tables.into_iter().any(|(name, _)| written.has_rows_of(&name.name) || written.has_altered(&name.name))
+    let by_module = |table: &Table| matches!(table.kind, TableKind::Virtual | TableKind::Shadow);
+    catalog.tables.iter().any(|(name, table)| by_module(table) && written.touches(&name.name))
 }

@@ -268,15 +268,13 @@ fn checks(
         // A virtual table has no pages; whether it fits its shadow tables is a check of its own.
         if (stored(table) && !is_same(&name.name)) || (!stored(table) && (a_shadow_changed || is_new)) {
             // Where no page differs the indexes still have the rows of the table; only what the new definition asks of
-            // the rows has to be looked at, and SQLite has done that when it altered the table. So it is on a copy, whose
-            // pages nobody will use.
-            let quick = is_copy || same.pages.contains(&name.name);
-            if same.pages.contains(&name.name)
-                && !written.has_rows_of(&name.name)
-                && written.has_altered(&name.name)
-            {
+            // the rows has to be looked at, and where it was altered by a statement SQLite has done that.
+            let same_pages = same.pages.contains(&name.name);
+            if same_pages && !written.has_rows_of(&name.name) && written.has_altered(&name.name) {
                 continue;
             }
+            // Nor has more to be looked at on a copy, whose pages nobody will use.
+            let quick = is_copy || same_pages;
             let check = if quick { Check::QuickOf } else { Check::IntegrityOf };
             checks.push(check(name.name.clone()));
         }
