@@ -17,10 +17,7 @@ pub(super) async fn offered(ports: &Ports<'_>, plan: &Plan, mut failure: Failure
         return failure;
     }
     let backups = ports.store.list().await.unwrap_or_default().into_iter().rev();
-    let before = backups.filter_map(|listed| match listed {
-        Listed::Whole { backup } => Some(backup.manifest),
-        Listed::Damaged { .. } => None,
-    });
+    let before = backups.filter_map(Listed::whole).map(|backup| backup.manifest);
     let leads_there = before.filter(|manifest| {
         manifest.kind == Kind::Upgrade
             && manifest.database.is_same(ports.identity())

@@ -9,7 +9,7 @@ use crate::fingerprint::{Inventory, TableVerdict, compare};
 use crate::journal::Facts;
 use crate::plan::Plan;
 use crate::report::{Check, Failure, Step, Wrong};
-use crate::store::Backup;
+use crate::store::{Backup, Listed};
 use std::borrow::Cow;
 
 /// The database after a change, and what verification says of it.
@@ -98,13 +98,10 @@ pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification
 
 async fn newest(ports: &Ports<'_>) -> Result<Backup, Failure> {
     let all = ports.store.list().await.map_err(refused)?;
-    let mine = all.into_iter().rev().find_map(|listed| match listed {
-        crate::store::Listed::Whole { backup } if backup.manifest.database.is_same(ports.identity()) => {
-            Some(*backup)
-        }
-        _ => None,
-    });
-    mine.ok_or_else(|| refused(crate::store::Error::NotFound { asked: "of this database".to_string() }))
+    let mut whole = all.into_iter().rev().filter_map(Listed::whole);
+    let mine = whole.find(|backup| backup.manifest.database.is_same(ports.identity()));
+    mine.map(|backup| *backup)
+        .ok_or_else(|| refused(crate::store::Error::NotFound { asked: "of this database".to_string() }))
 }
 
 /// Compares two inventories without any allowance: every difference is wrong.

@@ -42,11 +42,10 @@ pub(super) async fn moved(ports: &Ports<'_>) -> Vec<String> {
     let (Ok(listed), Ok(applied)) = (ports.store.list().await, ports.database.applied_files().await) else {
         return Vec::new();
     };
-    let each = listed.into_iter().filter_map(|listed| match listed {
-        Listed::Whole { backup } if backup.manifest.kind == Kind::Upgrade => Some(backup.manifest),
-        _ => None,
-    });
-    let mine = each.filter(|manifest| is_moved(ports.identity(), &manifest.database, &manifest.id, &applied));
+    let each = listed.into_iter().filter_map(Listed::whole).map(|backup| backup.manifest);
+    let upgrades = each.filter(|manifest| manifest.kind == Kind::Upgrade);
+    let mine =
+        upgrades.filter(|manifest| is_moved(ports.identity(), &manifest.database, &manifest.id, &applied));
     mine.map(|manifest| manifest.id).collect()
 }
 

@@ -126,3 +126,13 @@ pub enum Listed {
     Whole { backup: Box<Backup> },
     Damaged { id: String, reason: String },
 }
+
+impl Listed {
+    /// Returns the backup, if it is whole.
+    pub fn whole(self) -> Option<Box<Backup>> {
+        match self {
+            Self::Whole { backup } => Some(backup),
+            Self::Damaged { .. } => None,
+        }
+    }
+}

@@ -70,8 +70,7 @@ pub(super) async fn sources(
     let mut others = Vec::new();
     let operations = ports.journal.operations()?;
     let waits = waiting(&operations);
-    for listed in ports.store.list().await?.into_iter().rev() {
-        let Listed::Whole { backup } = listed else { continue };
+    for backup in ports.store.list().await?.into_iter().rev().filter_map(Listed::whole) {
         if backup.manifest.kind != Kind::Upgrade {
             continue;
         }

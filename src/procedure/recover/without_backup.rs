@@ -108,12 +108,9 @@ async fn no_way_on(
         ),
         "ripcord recover --accept-as-is".to_string(),
     ];
-    let others = ports.store.list().await.unwrap_or_default().into_iter().rev();
-    let other = others.filter_map(|listed| match listed {
-        Listed::Whole { backup } if backup.manifest.database.is_same(ports.identity()) => Some(backup),
-        _ => None,
-    });
-    if let Some(other) = other.map(|backup| backup.manifest.id).find(|id| id != lost) {
+    let whole = ports.store.list().await.unwrap_or_default().into_iter().rev().filter_map(Listed::whole);
+    let others = whole.filter(|backup| backup.manifest.database.is_same(ports.identity()));
+    if let Some(other) = others.map(|backup| backup.manifest.id).find(|id| id != lost) {
         next.push(format!(
             "or accept it as it is, and then put another backup back: ripcord restore {other}"
         ));
