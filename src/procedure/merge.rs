@@ -8,6 +8,7 @@ mod conflicts;
 mod downgrade;
 mod end;
 mod recovery;
+mod share;
 mod sources;
 mod verify;
 pub(super) mod waiting;

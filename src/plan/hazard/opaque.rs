@@ -61,6 +61,12 @@ pub fn opaque(
     Some(Held::new(Hazard::Opaque, Some(rows.iter().sum()), Some(format!("{seen}, and {why}"))))
 }
 
+/// Tells whether a script may reach a table: by a name that it uses, of which `names` tells whether it touches the table, or
+/// by a statement that can reach what it does not name.
+pub fn reaches(script: &Script, names: &dyn Fn(&Touches) -> bool) -> bool {
+    script.statements.iter().any(|statement| !is_bound_to_names(statement) || names(&statement.touches))
+}
+
 fn at(script: &Script, statement: &Statement) -> String {
     let word = statement.words().into_iter().next().unwrap_or_default();
     format!("{word} in line {} of {}", statement.line, script.place)

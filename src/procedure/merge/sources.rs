@@ -1,14 +1,16 @@
 //! Which salvage a downgrade brings back: that of the upgrades it has just undone, as their backups and journals tell.
 
 use super::end::End;
+use super::share::share;
 use super::{Cause, MERGES, pieces};
 use crate::base::shell_word;
 use crate::catalog::{Catalog, Change, ChangeKind, TableName, diff};
 use crate::engine::Piece;
 use crate::history::{Direction, RevisionId};
 use crate::journal::OperationState;
+use crate::plan::Plan;
 use crate::procedure::Ports;
-use crate::procedure::snapshot::read_plan;
+use crate::procedure::snapshot::{read_inventory, read_plan};
 use crate::report::{Kind, Step};
 use crate::store::{Backup, Listed};
 use std::collections::BTreeSet;
@@ -52,9 +54,9 @@ impl Sources {
 }
 
 /// Finds the salvage of the upgrades that a downgrade has just undone, the newest first. Of each revision only the newest
-/// upgrade counts: what an earlier one salvaged was merged back before the later one ran. One of which a revision is still
-/// applied waits, because what its way back leaves is not there yet. `moved` are the backups that bear another name of this
-/// database, a line each.
+/// upgrade counts: what an earlier one salvaged was merged back before the later one ran. Of one of which a revision is still
+/// applied, tables wait that this one may have touched, because what its way back leaves is not there yet. `moved` are the
+/// backups that bear another name of this database, a line each.
 pub(super) async fn sources(
     ports: &Ports<'_>,
     undone: &[RevisionId],
@@ -62,14 +64,16 @@ pub(super) async fn sources(
     moved: &str,
 ) -> Result<Sources, Cause> {
     let history = ports.runner.history()?;
-    let applied: BTreeSet<RevisionId> =
-        history.applied(rows).unwrap_or_default().into_iter().map(|revision| revision.id.clone()).collect();
-    let mut found =
-        Sources { backups: Vec::new(), pieces: Vec::new(), notes: Vec::new(), open: BTreeSet::new() };
-    let mut open: BTreeSet<RevisionId> = undone.iter().cloned().collect();
-    let mut others = Vec::new();
+    let applied = history.applied(rows).unwrap_or_default();
     let operations = ports.journal.operations()?;
-    let waits = waiting(&operations);
+    let open: BTreeSet<RevisionId> = undone.iter().cloned().collect();
+    let mut search = Search {
+        applied: applied.into_iter().map(|revision| revision.id.clone()).collect(),
+        undone: &open,
+        unmerged: unmerged(&operations),
+        found: Sources { backups: Vec::new(), pieces: Vec::new(), notes: Vec::new(), open: open.clone() },
+    };
+    let mut others = Vec::new();
     for backup in ports.store.list().await?.into_iter().rev().filter_map(Listed::whole) {
         if backup.manifest.kind != Kind::Upgrade {
             continue;
@@ -77,61 +81,84 @@ pub(super) async fn sources(
         let is_moved = moved.lines().any(|id| id == backup.manifest.id);
         if !backup.manifest.database.is_same(ports.identity()) && !is_moved {
             others.push(backup);
-            continue;
+        } else if let Ok(plan) = read_plan(&backup) {
+            search.look_at(&backup, &plan, End::of(ports, &backup));
         }
-        let Ok(plan) = read_plan(&backup) else { continue };
-        let its: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
-        let end = End::of(ports, &backup);
-        let is_first = its.iter().any(|revision| open.contains(revision));
-        let concerns = is_first || its.iter().any(|revision| undone.contains(revision));
+    }
+    let mut found = search.found;
+    found.notes.extend(others.iter().filter_map(|backup| of_another(ports, backup, &found.open)));
+    Ok(found)
+}
+
+/// What is known while the backups are looked through.
+struct Search<'a> {
+    applied: BTreeSet<RevisionId>,
+    undone: &'a BTreeSet<RevisionId>,
+    /// The backups whose salvage an earlier downgrade left where it is.
+    unmerged: BTreeSet<&'a str>,
+    found: Sources,
+}
+
+impl Search<'_> {
+    /// Takes what an upgrade salvaged, as far as it is for this downgrade.
+    fn look_at(&mut self, backup: &Backup, plan: &Plan, end: End) {
+        let id = &backup.manifest.id;
+        let its = || plan.scripts.iter().map(|script| &script.revision);
+        let is_first = its().any(|revision| self.found.open.contains(revision));
+        let concerns = is_first || its().any(|revision| self.undone.contains(revision));
         if end == End::Undone || (end != End::Passed && !concerns) {
-            continue;
+            return;
         }
         // An upgrade that did not pass may stand all the same, or have been followed by another one.
         if end == End::Unknown || (end == End::Stands && !is_first) {
-            if !pieces(&backup).is_ok_and(|pieces| pieces.is_empty()) {
-                let id = &backup.manifest.id;
-                found.notes.push(format!(
+            if !pieces(backup).is_ok_and(|pieces| pieces.is_empty()) {
+                self.found.notes.push(format!(
                     "backup {id} holds salvage of an upgrade that did not come to its end; it was not merged: \
                      ripcord backup merge-back {id}"
                 ));
             }
-            continue;
+            return;
         }
-        if concerns && !is_first && waits.contains(backup.manifest.id.as_str()) {
-            let id = &backup.manifest.id;
-            found.notes.push(format!(
-                "backup {id} holds salvage of an earlier upgrade to the same revisions, which was never merged back: \
-                 ripcord backup merge-back {id}"
-            ));
+        if concerns && !is_first && self.unmerged.contains(id.as_str()) {
+            self.found.notes.push(never_merged(id));
         }
-        if plan.direction != Direction::Up || !its.iter().any(|revision| open.remove(revision)) {
-            continue;
+        if plan.direction != Direction::Up || !is_first {
+            return;
         }
-        its.iter().for_each(|revision| {
-            open.remove(revision);
-        });
-        let id = backup.manifest.id.clone();
-        match pieces(&backup) {
+        let open = self.found.open.clone();
+        self.found.open.retain(|revision| !its().any(|its| its == revision));
+        match pieces(backup) {
             Ok(pieces) if pieces.is_empty() => {}
-            Ok(_) if its.iter().any(|revision| applied.contains(revision)) => found.notes.push(format!(
-                "backup {id} holds salvage of revisions of which some are still applied; when all are undone: \
-                 ripcord backup merge-back {id}"
-            )),
-            Ok(pieces) => {
-                let turn = found.backups.len();
-                found.pieces.extend(pieces.into_iter().map(|piece| Piece { turn, ..piece }));
-                found.backups.push(id);
-            }
-            Err(error) => found.notes.push(format!(
+            Ok(pieces) => self.divide(backup, plan, pieces, &open),
+            Err(error) => self.found.notes.push(format!(
                 "the salvage in backup {id} was not merged, because it is not as it was written ({error}): \
                  ripcord backup verify {id}"
             )),
         }
     }
-    found.notes.extend(others.iter().filter_map(|backup| of_another(ports, backup, &open)));
-    found.open = open;
-    Ok(found)
+
+    fn divide(&mut self, backup: &Backup, plan: &Plan, pieces: Vec<Piece>, open: &BTreeSet<RevisionId>) {
+        let id = &backup.manifest.id;
+        let before = read_inventory(backup, "before.json").ok();
+        let catalog = before.as_ref().map(|before| &before.catalog);
+        let share = share(pieces, plan, catalog, (open, &self.applied));
+        self.found.notes.extend(share.says(id));
+        if share.has_earlier && self.unmerged.contains(id.as_str()) {
+            self.found.notes.push(never_merged(id));
+        }
+        if !share.now.is_empty() {
+            let turn = self.found.backups.len();
+            self.found.pieces.extend(share.now.into_iter().map(|piece| Piece { turn, ..piece }));
+            self.found.backups.push(id.clone());
+        }
+    }
+}
+
+fn never_merged(id: &str) -> String {
+    format!(
+        "backup {id} holds salvage of an earlier upgrade to the same revisions, which was never merged back: \
+         ripcord backup merge-back {id}"
+    )
 }
 
 /// Says of a backup of another database that it holds salvage of these revisions: perhaps it is this one, which was renamed.
@@ -151,7 +178,7 @@ fn of_another(ports: &Ports<'_>, backup: &Backup, open: &BTreeSet<RevisionId>) -
 
 /// Returns the backups whose salvage a downgrade left where it is, as asked or because it failed, and that nothing has
 /// merged since. Pure.
-fn waiting(operations: &[OperationState]) -> BTreeSet<&str> {
+fn unmerged(operations: &[OperationState]) -> BTreeSet<&str> {
     let mut waits = BTreeSet::new();
     for state in operations {
         let merged = state.finished.contains(&Step::MergeBack);

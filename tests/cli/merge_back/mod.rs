@@ -162,14 +162,48 @@ both_engines! {
         assert_eq!(db.query("SELECT id, level FROM person ORDER BY id;"), "1|10\n2|7\n3|30\n4|7");
     }
 
-    fn only_when_all_revisions_of_an_upgrade_are_undone_is_its_salvage_merged(db: &TestDatabase) {
+    fn salvage_waits_until_all_revisions_that_may_have_touched_its_table_are_undone(db: &TestDatabase) {
         let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
         sandbox.revision("aaaa00000003", &[SECOND], "ALTER TABLE person ADD COLUMN other INTEGER;", "ALTER TABLE person DROP COLUMN other;");
         upgrade(&sandbox);
         let run = accepting(&sandbox, &["downgrade"]);
-        run.expect_code(0).stdout_has("some are still applied");
+        run.expect_code(0).stdout_has("person in backup ").stdout_has("comes back when aaaa00000002 is undone");
         let result = downgrade(&sandbox);
         assert_eq!(counts(&result, db, "person", Some("phone")), [4, 0, 0, 0]);
+    }
+
+    fn what_no_revision_that_stays_has_touched_comes_back_with_its_own_revision_and_only_once(db: &TestDatabase) {
+        let made = "CREATE TABLE person (id INTEGER PRIMARY KEY, phone VARCHAR(20));
+            CREATE TABLE pet (id INTEGER PRIMARY KEY, name VARCHAR(20));";
+        let rows = "INSERT INTO person VALUES (1, '030'), (2, NULL), (3, '040'); INSERT INTO pet VALUES (1, 'Rex'), (2, 'Tom');";
+        let sandbox = project(db, made, rows, "ALTER TABLE pet DROP COLUMN name;", "ALTER TABLE pet ADD COLUMN name VARCHAR(20);");
+        sandbox.revision("aaaa00000003", &[SECOND], NO_PHONE, PHONE);
+        upgrade(&sandbox);
+        let run = accepting(&sandbox, &["downgrade", "-1"]);
+        run.expect_code(0).stdout_has("person.phone: 2 put back").stdout_has("pet in backup ");
+        assert_eq!(db.query("SELECT id, phone FROM person WHERE phone IS NOT NULL ORDER BY id;"), "1|030\n3|040");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+        // Written since: the second downgrade has nothing to say about it.
+        db.execute("UPDATE person SET phone = '99' WHERE id = 1;");
+        let result = downgrade(&sandbox);
+        assert_eq!(counts(&result, db, "pet", Some("name")), [2, 0, 0, 0]);
+        let said = format!("{}{}", result["merge"], result["notes"]);
+        assert!(!said.contains("phone") && !said.contains("person"), "{said}");
+        assert_eq!(db.query("SELECT phone FROM person WHERE id = 1;"), "99");
+        leaves_nothing_behind(&sandbox, db);
+    }
+
+    fn what_was_not_merged_with_its_own_revision_is_named_when_the_rest_is_undone(db: &TestDatabase) {
+        let made = "CREATE TABLE person (id INTEGER PRIMARY KEY, phone VARCHAR(20));
+            CREATE TABLE pet (id INTEGER PRIMARY KEY, name VARCHAR(20));";
+        let rows = "INSERT INTO person VALUES (1, '030'); INSERT INTO pet VALUES (1, 'Rex');";
+        let sandbox = project(db, made, rows, "ALTER TABLE pet DROP COLUMN name;", "ALTER TABLE pet ADD COLUMN name VARCHAR(20);");
+        sandbox.revision("aaaa00000003", &[SECOND], NO_PHONE, PHONE);
+        upgrade(&sandbox);
+        accepting(&sandbox, &["downgrade", "-1", "--no-merge"]).expect_code(0);
+        let run = accepting(&sandbox, &["downgrade", "-1"]);
+        run.expect_code(0).stdout_has("pet.name: 1 put back").stdout_has("which was never merged back");
+        assert_eq!(db.query("SELECT count(phone) FROM person;"), "0");
     }
 
     fn of_two_upgrades_to_a_revision_only_the_newer_counts(db: &TestDatabase) {

@@ -1,0 +1,77 @@
+//! Which part of an upgrade's salvage comes back where only some of its revisions are undone. Pure.
+//!
+//! Salvage is of all revisions of an upgrade together: what a table held before the first of them. It may come back as soon
+//! as none of those that may have had a hand in the table is applied any more, and it does so once.
+
+use crate::catalog::{Catalog, TableName};
+use crate::engine::Piece;
+use crate::history::RevisionId;
+use crate::plan::{Plan, hazard};
+use crate::procedure::judge;
+use std::collections::BTreeSet;
+
+/// What becomes of the salvage of one backup.
+pub(super) struct Share {
+    /// Comes back now.
+    pub now: Vec<Piece>,
+    /// Tables whose salvage waits, and the revisions that it waits for.
+    pub waiting: BTreeSet<TableName>,
+    pub applied: BTreeSet<RevisionId>,
+    /// Whether there are tables of which all revisions were undone by an earlier downgrade: theirs came back then.
+    pub has_earlier: bool,
+}
+
+impl Share {
+    /// Says what waits, and for what.
+    pub(super) fn says(&self, id: &str) -> Option<String> {
+        let list = |names: &mut dyn Iterator<Item = String>| names.collect::<Vec<_>>().join(", ");
+        (!self.waiting.is_empty()).then(|| {
+            format!(
+                "salvage of {} in backup {id} comes back when {} is undone, which may have touched it as well; before that, \
+                 by hand: ripcord backup merge-back {id}",
+                list(&mut self.waiting.iter().map(ToString::to_string)),
+                list(&mut self.applied.iter().map(ToString::to_string)),
+            )
+        })
+    }
+}
+
+/// Divides the salvage of an upgrade. `open` are the revisions that are being undone, without those that a newer upgrade
+/// answers for; `catalog` is that of before the upgrade, without which every revision counts as one that touched every table.
+pub(super) fn share(
+    pieces: Vec<Piece>,
+    plan: &Plan,
+    catalog: Option<&Catalog>,
+    (open, applied): (&BTreeSet<RevisionId>, &BTreeSet<RevisionId>),
+) -> Share {
+    let mut share =
+        Share { now: Vec::new(), waiting: BTreeSet::new(), applied: BTreeSet::new(), has_earlier: false };
+    for piece in pieces {
+        let hands = hands(plan, catalog, &piece.salvage.table);
+        let mut still = hands.intersection(applied).cloned().peekable();
+        if still.peek().is_some() {
+            share.applied.extend(still);
+            share.waiting.insert(piece.salvage.table);
+        } else if hands.is_disjoint(open) {
+            share.has_earlier = true;
+        } else {
+            share.now.push(piece);
+        }
+    }
+    share
+}
+
+/// Returns the revisions that may have had a hand in a table: those that name it, or do what nobody can say. A table that
+/// went under another name later was named by the revision that renamed it, and what came after that is undone before it.
+fn hands(plan: &Plan, catalog: Option<&Catalog>, table: &TableName) -> BTreeSet<RevisionId> {
+    let all = || plan.scripts.iter().map(|script| script.revision.clone());
+    let Some(catalog) = catalog else { return all().collect() };
+    let tables = catalog.tables.iter().collect();
+    let may = plan
+        .scripts
+        .iter()
+        .filter(|script| hazard::reaches(script, &|touches| judge::is_touched(touches, &tables, table)));
+    let found: BTreeSet<RevisionId> = may.map(|script| script.revision.clone()).collect();
+    // Something has destroyed it, after all.
+    if found.is_empty() { all().collect() } else { found }
+}
