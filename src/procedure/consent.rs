@@ -117,9 +117,7 @@ async fn looked_at(
 pub(super) fn opaque(plan: &Plan, taken: &Inventory, unseen: Unseen) -> Option<Held> {
     let tables = taken.catalog.tables.iter().collect();
     // A partition is not named, and goes with its parent.
-    hazard::opaque(plan, &taken.fingerprint, unseen, &|touches, name| {
-        judge::is_touched(touches, &tables, name)
-    })
+    hazard::opaque(plan, taken, unseen, &|touches, name| judge::is_touched(touches, &tables, name))
 }
 
 /// Returns what was accepted of these hazards, or refuses. Without hazards nobody is asked, and nothing is written. A

@@ -2,6 +2,7 @@
 
 mod accepted;
 mod asked;
+mod code;
 
 use crate::promise::*;
 use crate::support::*;

@@ -3,6 +3,7 @@
 //! Promises that a name means one thing: what is printed is read back as the same hazard whatever characters a table has,
 //! and nothing but a whole name is read at all. There is no pattern and no word for "all".
 
+mod code;
 mod found;
 mod name;
 mod opaque;

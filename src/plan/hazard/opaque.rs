@@ -1,11 +1,13 @@
 //! What nobody can say of a plan: which statements may have changed rows that no rehearsal saw. Pure.
 //!
-//! Promises to err on the side of asking: only a statement whose first words are known to touch nothing but what it names
-//! is judged by its names. Every other one can reach any table: by a trigger, a function, a cascade.
+//! Promises to err on the side of asking: only a statement whose first words are known to touch nothing but what it names,
+//! and which runs no code of the database, is judged by its names. Every other one can reach any table: by a trigger, a
+//! function, a cascade.
 
+use super::code::Code;
 use super::{Hazard, Held};
 use crate::catalog::TableName;
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::Inventory;
 use crate::plan::{Plan, Script, Statement, Touches};
 
 /// So many tables are named at most.
@@ -24,18 +26,22 @@ pub enum Unseen {
 /// `reaches` tells whether what names these identifiers touches a table, whatever it belongs to.
 pub fn opaque(
     plan: &Plan,
-    before: &Fingerprint,
+    before: &Inventory,
     unseen: Unseen,
     reaches: &dyn Fn(&Touches, &TableName) -> bool,
 ) -> Option<Held> {
     let statements =
         plan.scripts.iter().flat_map(|script| script.statements.iter().map(move |found| (script, found)));
-    let anywhere = statements.clone().find(|(_, statement)| !is_bound_to_names(statement));
+    let code = Code::of(&before.catalog, plan);
+    let anywhere = statements.clone().find_map(|(script, statement)| {
+        let by = code.run_by(statement);
+        (by.is_some() || !is_bound_to_names(statement)).then_some((script, statement, by))
+    });
     let named = match unseen {
         Unseen::Everything => plan.touches(),
         Unseen::Rows => unjudged(statements.map(|(_, statement)| statement)),
     };
-    let tables = before.tables.iter().filter(|(name, table)| {
+    let tables = before.fingerprint.tables.iter().filter(|(name, table)| {
         table.rows > 0 && !name.is_bookkeeping() && (anywhere.is_some() || reaches(&named, name))
     });
     let (mut names, rows): (Vec<String>, Vec<u64>) =
@@ -53,8 +59,9 @@ pub fn opaque(
         Unseen::Rows => "the rehearsal saw no rows",
     };
     let why = match anywhere {
-        Some((script, statement)) => {
-            format!("{} can reach what it does not name: {names}", at(script, statement))
+        Some((script, statement, by)) => {
+            let by = by.map(|code| format!(", by {code}")).unwrap_or_default();
+            format!("{} can reach what it does not name{by}: {names}", at(script, statement))
         }
         None => format!("the migration names {names}"),
     };
@@ -84,6 +91,8 @@ fn is_bound_to_names(statement: &Statement) -> bool {
             "TABLE" | "MATERIALIZED" => {
                 !has("AS") || !["SELECT", "VALUES", "EXECUTE"].iter().any(|word| has(word))
             }
+            // Rows come from elsewhere, into tables that are named there.
+            "SUBSCRIPTION" => false,
             _ => true,
         },
         // An action of a key is a promise for later, not a cascade of now.
@@ -91,7 +100,9 @@ fn is_bound_to_names(statement: &Statement) -> bool {
             let harmless = |pair: &[&str]| ["DELETE", "UPDATE"].contains(&pair[0]);
             let cascades = words.windows(2).any(|pair| pair[1] == "CASCADE" && !harmless(pair))
                 || (has("CASCADE") && !words.contains(&"CASCADE"));
-            !cascades && words.get(1) != Some(&"EXTENSION")
+            // A part of a type goes with its values, in whichever table they are.
+            let of_type = words.windows(2).any(|pair| matches!(pair, ["DROP" | "ALTER", "ATTRIBUTE"]));
+            !cascades && !of_type && !matches!(words.get(1), Some(&("EXTENSION" | "SUBSCRIPTION")))
         }
         Some("DROP") => !has("CASCADE") && !matches!(words.get(1), Some(&("OWNED" | "EXTENSION"))),
         // With keys enforced a table that is dropped empties its children; the schema can be written to as well.
@@ -108,7 +119,7 @@ fn is_bound_to_names(statement: &Statement) -> bool {
 }
 
 /// Returns the kind of thing that a CREATE makes.
-fn made<'a>(words: &[&'a str]) -> &'a str {
+pub(super) fn made<'a>(words: &[&'a str]) -> &'a str {
     const BETWEEN: [&str; 12] = [
         "CREATE",
         "OR",
@@ -162,9 +173,10 @@ fn unjudged<'a>(statements: impl Iterator<Item = &'a Statement>) -> Touches {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::fingerprint::TableFingerprint;
+    use crate::catalog::{Catalog, EngineKind};
+    use crate::fingerprint::{Fingerprint, TableFingerprint};
     use crate::history::{Direction, RevisionId};
     use crate::plan::TransactionMode;
     use std::collections::BTreeSet;
@@ -173,12 +185,11 @@ mod tests {
         let (text, sha256) = (text.to_string(), String::new());
         let alone = Statement { text, line: 7, sha256, touches: Touches::default() };
         let names = alone.text.split(|c: char| !c.is_alphanumeric() && c != '_').map(str::to_lowercase);
-        let names = names.collect::<BTreeSet<_>>();
+        let names = names.chain(alone.text.split('"').map(str::to_lowercase)).collect::<BTreeSet<_>>();
         Statement { touches: Touches::Names(names), ..alone }
     }
 
-    /// What is said of these statements where `full` has 3 rows, `other` 4 and `empty` none.
-    fn told(texts: &[&str], unseen: Unseen) -> Option<String> {
+    pub(in super::super) fn plan(texts: &[&str]) -> Plan {
         let script = Script {
             revision: RevisionId::new("5f2c").expect("an id"),
             direction: Direction::Up,
@@ -191,7 +202,7 @@ mod tests {
             rows: Vec::new(),
             rows_after: Vec::new(),
         };
-        let plan = Plan {
+        Plan {
             direction: Direction::Up,
             target: "head".into(),
             from: Vec::new(),
@@ -199,14 +210,30 @@ mod tests {
             schema: None,
             scripts: vec![script],
             accepted: Vec::new(),
-        };
-        let mut before = Fingerprint::new();
+        }
+    }
+
+    /// What is said of these statements where `full` has 3 rows, `other` 4 and `empty` none.
+    pub(in super::super) fn told_with(catalog: Catalog, texts: &[&str], unseen: Unseen) -> Option<String> {
+        let mut fingerprint = Fingerprint::new();
         for (name, rows) in [("full", 3), ("other", 4), ("empty", 0), ("alembic_version", 1)] {
             let print = TableFingerprint { rows, ..TableFingerprint::default() };
-            before.tables.insert(TableName::plain(name), print);
+            fingerprint.tables.insert(TableName::plain(name), print);
         }
-        let held = opaque(&plan, &before, unseen, &|touches, name| touches.mentions(name))?;
+        let before = Inventory {
+            engine: EngineKind::Postgresql,
+            version: String::new(),
+            facts: Default::default(),
+            catalog,
+            fingerprint,
+            findings: Vec::new(),
+        };
+        let held = opaque(&plan(texts), &before, unseen, &|touches, name| touches.mentions(name))?;
         Some(format!("{}: {}", held.count.unwrap_or_default(), held.detail.unwrap_or_default()))
+    }
+
+    fn told(texts: &[&str], unseen: Unseen) -> Option<String> {
+        told_with(Catalog::default(), texts, unseen)
     }
 
     fn not_rehearsed(text: &str) -> Option<String> {
@@ -229,6 +256,7 @@ mod tests {
             "DROP TABLE IF EXISTS empty",
             "ALTER TABLE empty ADD FOREIGN KEY (a) REFERENCES fresh ON DELETE CASCADE",
             "CREATE VIEW v AS SELECT a FROM empty",
+            "ALTER TYPE pair ADD ATTRIBUTE c INT",
             "PRAGMA user_version = 3",
             "SELECT 1",
             "VACUUM",
@@ -259,6 +287,9 @@ mod tests {
             "CREATE MATERIALIZED VIEW m AS SELECT purge()",
             "PRAGMA foreign_keys = ON",
             "EXPLAIN ANALYZE SELECT purge()",
+            "CREATE SUBSCRIPTION s CONNECTION '' PUBLICATION p",
+            "ALTER SUBSCRIPTION s REFRESH PUBLICATION",
+            "ALTER TYPE pair DROP ATTRIBUTE IF EXISTS b",
             "WHATEVER",
         ] {
             assert!(not_rehearsed(far).is_some_and(|held| held.starts_with("7: ")), "{far}");
