@@ -175,23 +175,6 @@ fn without_a_key_a_column_that_was_emptied_tells_no_row_apart() {
 }
 
 #[test]
-fn columns_that_tell_rows_apart_are_those_without_new_values_or_all_of_these_but_one() {
-    let told = |more: &dyn Fn(&[usize]) -> u64| {
-        let mut telling = super::Telling::new(3);
-        while let Some(places) = telling.next() {
-            if telling.take(more(&places)) {
-                return places;
-            }
-        }
-        Vec::new()
-    };
-    assert_eq!(told(&|places| u64::from(places.contains(&2))), [0, 1]);
-    assert_eq!(told(&|places| u64::from(places.contains(&0) && places.len() > 1)), [1, 2]);
-    assert_eq!(told(&|places| u64::from(places.len() > 1)), [0usize; 0]);
-    assert_eq!(told(&|_| 1), [0usize; 0]);
-}
-
-#[test]
 fn without_a_way_back_what_is_gone_or_overwritten_is_kept_and_what_moved_is_not() {
     let before = inventory(&[("t", table(["a", "b"], &rows())), ("u", table(["a", "b"], &rows()))]);
     let changed: Values = rows().into_iter().map(|(id, a, b)| (id, a + 100, b)).collect();

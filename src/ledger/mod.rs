@@ -13,6 +13,7 @@ mod pairs;
 mod questions;
 mod rule;
 mod salvage;
+mod whole_rows;
 
 #[cfg(test)]
 mod keep_tests;
@@ -23,9 +24,10 @@ pub use appeared::{Appeared, End};
 pub use folded::folded;
 pub use keep::{Keep, Kept, keeps};
 pub use merged::{Conflict, Merged, MergedBack};
-pub use questions::{Answers, Question, RowChanges, Telling, questions};
+pub use questions::{Answers, Question, RowChanges, questions};
 pub use rule::{Seen, draw_up};
 pub use salvage::{Returned, Salvage, SalvageKind};
+pub use whole_rows::{Ask, WholeRows};
 
 use crate::catalog::{Change, TableName};
 use crate::history::{Direction, RevisionId};

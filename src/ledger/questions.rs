@@ -52,71 +52,12 @@ pub struct RowChanges {
 /// The answers by the table's name before.
 pub type Answers = BTreeMap<TableName, RowChanges>;
 
-impl Question {
-    /// Returns whether the columns that are alike hold the same in the same rows, where that is clear once it is known
-    /// whether all columns together do.
-    pub fn alike_is_settled(&self, all_same: bool) -> Option<bool> {
-        let (columns, alike) = (&self.columns, &self.alike);
-        if alike.is_empty() {
-            return Some(false);
-        }
-        let among = alike.iter().all(|pair| columns.contains(pair));
-        let settled = among && (all_same || columns.len() == alike.len());
-        settled.then_some(all_same)
-    }
-}
-
 impl RowChanges {
     /// Puts rows that were compared whole into words: without a key nobody can tell a changed row from one that is gone
     /// and another one that is new.
     pub fn of_whole_rows(gone: u64, new: u64) -> Self {
         let changed = gone.min(new);
         Self { inserted: new - changed, deleted: gone - changed, changed, ..Self::default() }
-    }
-}
-
-/// How many columns of a table without a key are tried one by one.
-const ASKED_AT_MOST: usize = 64;
-
-/// Finds the columns by which rows that were compared whole can be told apart, although some of them are others now: those
-/// in which there is no value more than before, or all of these but one. `more` counts the rows now that are more than
-/// before in columns, by their places. The engines ask in their own ways, so this says what to ask next.
-#[derive(Debug)]
-pub struct Telling {
-    columns: usize,
-    kept: Vec<usize>,
-    asked: usize,
-}
-
-impl Telling {
-    /// Begins; of more columns than [`ASKED_AT_MOST`] none are asked about, since each question reads the whole table.
-    pub fn new(columns: usize) -> Self {
-        let columns = if columns > ASKED_AT_MOST { 0 } else { columns };
-        Self { columns, kept: Vec::new(), asked: 0 }
-    }
-
-    /// Returns the columns to ask about next; none when nothing is left to ask.
-    pub fn next(&self) -> Option<Vec<usize>> {
-        match self.asked.checked_sub(self.columns) {
-            None => Some(vec![self.asked]),
-            Some(_) if self.kept.is_empty() => None,
-            Some(0) => Some(self.kept.clone()),
-            Some(left_out) if self.kept.len() > 1 && left_out <= self.kept.len() => {
-                let rest = self.kept.iter().enumerate().filter(|(at, _)| at + 1 != left_out);
-                Some(rest.map(|(_, place)| *place).collect())
-            }
-            Some(_) => None,
-        }
-    }
-
-    /// Takes the answer; returns true when the columns that were asked about are those.
-    pub fn take(&mut self, more: u64) -> bool {
-        let single = self.asked < self.columns;
-        if single && more == 0 {
-            self.kept.push(self.asked);
-        }
-        self.asked += 1;
-        !single && more == 0
     }
 }
 

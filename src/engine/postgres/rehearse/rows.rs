@@ -8,7 +8,7 @@ use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use crate::catalog::TableName;
 use crate::engine::Error;
-use crate::ledger::{Answers, Question, RowChanges, Telling};
+use crate::ledger::{Answers, Ask, Question, RowChanges, WholeRows};
 use futures_util::StreamExt;
 
 pub(super) const DOING: &str = "comparing rows";
@@ -166,37 +166,28 @@ async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Er
 }
 
 async fn without_key(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
-    let (gone, new) = whole(old, question, &question.columns).await?;
-    let mut changes = RowChanges::of_whole_rows(gone, new);
-    let in_same_rows = match question.alike_is_settled((gone, new) == (0, 0)) {
-        Some(settled) => settled,
-        None => whole(old, question, &question.alike).await? == (0, 0),
-    };
-    if in_same_rows {
-        changes.columns = question.alike.iter().map(|pair| (pair.clone(), 0)).collect();
+    let mut rows = WholeRows::new(question);
+    while let Some(ask) = rows.next() {
+        rows.take(match &ask {
+            Ask::More(columns) => whole(old, question, columns).await?,
+            Ask::Distinct(some, all) => {
+                (distinct(old, question, some).await?, distinct(old, question, all).await?)
+            }
+        });
     }
-    if changes.changed == 0 {
-        return Ok(changes);
-    }
-    let all = &question.columns;
-    let mut telling = Telling::new(all.len());
-    while let Some(places) = telling.next() {
-        let some: Vec<(String, String)> = places.iter().map(|place| all[*place].clone()).collect();
-        if telling.take(whole(old, question, &some).await?.1) {
-            let distinct = |columns: &[(String, String)]| {
-                let list: Vec<String> = columns.iter().map(|(name, _)| text(name)).collect();
-                format!(
-                    "SELECT count(*) FROM (SELECT DISTINCT {} FROM {} AS a) AS x",
-                    list.join(", "),
-                    only(&question.before)
-                )
-            };
-            changes.tells = numbers(old, &distinct(&some)).await? == numbers(old, &distinct(all)).await?;
-            changes.told_by = some.into_iter().map(|(name, _)| name).collect();
-            break;
-        }
-    }
-    Ok(changes)
+    Ok(rows.into_changes())
+}
+
+/// Returns how many rows there were before that are not alike in these columns.
+async fn distinct(
+    old: &mut Session,
+    question: &Question,
+    columns: &[(String, String)],
+) -> Result<u64, Error> {
+    let list: Vec<String> = columns.iter().map(|(name, _)| text(name)).collect();
+    let (list, table) = (list.join(", "), only(&question.before));
+    let sql = format!("SELECT count(*) FROM (SELECT DISTINCT {list} FROM {table} AS a) AS x");
+    Ok(numbers(old, &sql).await?.first().copied().unwrap_or_default())
 }
 
 /// Returns how many rows there were more before and how many there are more now, by these columns together.

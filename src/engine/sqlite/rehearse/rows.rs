@@ -9,7 +9,7 @@ use super::wide::{joined, terms};
 use super::{BEFORE, attach};
 use crate::catalog::{TableName, quote};
 use crate::engine::Error;
-use crate::ledger::{Answers, Question, ROWID, RowChanges, Telling};
+use crate::ledger::{Answers, Ask, Question, ROWID, RowChanges, WholeRows};
 use rusqlite::OpenFlags;
 use std::path::Path;
 
@@ -127,35 +127,22 @@ fn without_key(
     old: &str,
     now: &TableName,
 ) -> Result<RowChanges, Error> {
-    let (gone, new) = whole(session, &question.columns, old, now)?;
-    let mut changes = RowChanges::of_whole_rows(gone, new);
-    let in_same_rows = match question.alike_is_settled((gone, new) == (0, 0)) {
-        Some(settled) => settled,
-        None => whole(session, &question.alike, old, now)? == (0, 0),
-    };
-    if in_same_rows {
-        changes.columns = question.alike.iter().map(|pair| (pair.clone(), 0)).collect();
+    let mut rows = WholeRows::new(question);
+    while let Some(ask) = rows.next() {
+        rows.take(match &ask {
+            Ask::More(columns) => whole(session, columns, old, now)?,
+            Ask::Distinct(some, all) => (distinct(session, some, old)?, distinct(session, all, old)?),
+        });
     }
-    if changes.changed == 0 {
-        return Ok(changes);
-    }
-    let all = &question.columns;
-    let mut telling = Telling::new(all.len());
-    while let Some(places) = telling.next() {
-        let some: Vec<(String, String)> = places.iter().map(|place| all[*place].clone()).collect();
-        if telling.take(whole(session, &some, old, now)?.1) {
-            let distinct = |columns: &[(String, String)]| {
-                let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
-                let list: Vec<String> = terms(&names).iter().map(|term| typed(term)).collect();
-                let list = list.join(", ");
-                numbers(session, &format!("SELECT count(*) FROM (SELECT DISTINCT {list} FROM {old})"))
-            };
-            changes.tells = distinct(&some)? == distinct(all)?;
-            changes.told_by = some.into_iter().map(|(name, _)| name).collect();
-            break;
-        }
-    }
-    Ok(changes)
+    Ok(rows.into_changes())
+}
+
+/// Returns how many rows there were before that are not alike in these columns.
+fn distinct(session: &Session, columns: &[(String, String)], old: &str) -> Result<u64, Error> {
+    let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
+    let list: Vec<String> = terms(&names).iter().map(|term| typed(term)).collect();
+    let sql = format!("SELECT count(*) FROM (SELECT DISTINCT {} FROM {old})", list.join(", "));
+    Ok(numbers(session, &sql)?[0])
 }
 
 fn typed(term: &str) -> String {
