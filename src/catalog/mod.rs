@@ -8,6 +8,7 @@ mod content;
 mod diff;
 mod identity;
 mod name;
+mod publication;
 
 pub use diff::{Change, ChangeKind, diff};
 pub use identity::{DatabaseId, EngineKind, Finding, Severity};

@@ -1,17 +1,20 @@
 //! Putting single tables back: their rows as a backup has them, everything else as it is.
 
+mod told;
+
 use super::change::{Wants, preflight};
 use super::facts::Done;
 use super::merge::names;
 use super::recover::took_place;
 use super::snapshot::{self, Purpose, Saved, read_inventory};
 use super::{Ports, Refusal, SnapshotPolicy, refused, restore, settle, verify, whose};
-use crate::catalog::{ChangeKind, TableKind, TableName, diff};
+use crate::catalog::{TableKind, TableName, diff};
 use crate::engine::{self, OtherWrites, RestoredTable};
 use crate::fingerprint::{Inventory, compare};
 use crate::journal::{Entry, Operation, OperationState};
 use crate::report::{Aftermath, Check, Failure, Kind, Report, Step, Wrong};
 use crate::store::Backup;
+use std::collections::BTreeSet;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -133,37 +136,16 @@ async fn put_back(
     op.step(Step::Finish, keep).await.map_err(with_backup)?;
     Ok(Report {
         aftermath: Aftermath::Changed,
-        notes: differing(expected, &after, tables).into_iter().chain(check.unsure.clone()).collect(),
+        notes: told::notes(expected, (&saved.inventory, &after), tables)
+            .into_iter()
+            .chain(check.unsure.clone())
+            .collect(),
         check: Some(check),
         backup: Some(saved.facts()),
         undo: Some(format!("ripcord restore {}", saved.backup.manifest.id)),
         restored: done.what,
         ..report(ports, op.id(), &saved.backup.manifest.from)
     })
-}
-
-/// Says of tables how their definitions differ from those of the backup: putting rows back changes none.
-fn differing(expected: &Inventory, after: &Inventory, tables: &[TableName]) -> Vec<String> {
-    let changes = diff(&expected.catalog, &after.catalog);
-    let said = tables.iter().filter_map(|table| {
-        let [then, now] = [expected, after].map(|end| end.catalog.belongings(table));
-        let belongs = |subject: &String| then.iter().chain(&now).any(|(key, _)| *key == subject);
-        let is_of = |name: Option<&str>| name.and_then(TableName::parse).as_ref() == Some(table);
-        let its = changes.iter().filter(|change| is_of(change.table.as_deref()) || belongs(&change.subject));
-        let said = its.map(|change| match change.kind {
-            ChangeKind::Removed => format!("{} is gone", change.subject),
-            ChangeKind::Added => format!("{} is new", change.subject),
-            ChangeKind::Changed => format!("{} is another", change.subject),
-        });
-        let said: Vec<String> = said.collect();
-        (!said.is_empty()).then(|| {
-            let said = said.join(", ");
-            format!(
-                "the rows of {table} are as the backup has them, its definition is not, and was left: {said}"
-            )
-        })
-    });
-    said.collect()
 }
 
 fn sentence(done: &[RestoredTable]) -> String {
@@ -216,15 +198,15 @@ fn judge(
     let comparison = compare(&before.fingerprint, &after.fingerprint);
     let catalog = diff(&before.catalog, &after.catalog);
     let mut check = Check { catalog, comparison, ..Check::default() };
-    let is_made = |table: Option<&str>| {
-        let name = table.and_then(TableName::parse);
-        done.iter().any(|one| one.created && Some(&one.table) == name.as_ref())
-    };
-    let any_made = done.iter().any(|one| one.created);
+    let made: BTreeSet<TableName> =
+        done.iter().filter(|one| one.created).map(|one| one.table.clone()).collect();
+    let is_made =
+        |table: Option<&str>| table.and_then(TableName::parse).is_some_and(|name| made.contains(&name));
     for change in &check.catalog {
         // A sequence that belongs to a table comes with it, and has no table to be known by.
-        let came_along = any_made && change.before.is_none() && change.table.is_none();
-        if !is_made(change.table.as_deref()) && !came_along {
+        let came_along = !made.is_empty() && change.before.is_none() && change.table.is_none();
+        let published = before.catalog.only_published(&after.catalog, &change.subject, &made);
+        if !is_made(change.table.as_deref()) && !came_along && !published {
             let detail = "its definition changed, and putting rows back changes none".to_string();
             check.wrong.push(Wrong { code: "catalog".to_string(), subject: change.subject.clone(), detail });
         }
@@ -306,7 +288,7 @@ pub(super) async fn recover(
             let kept = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
             kept.map_err(refused).map_err(unknown)?;
             report.undo = Some(format!("ripcord restore {}", saved.backup.manifest.id));
-            report.notes.extend(differing(&expected, &now, &tables));
+            report.notes.extend(told::notes(&expected, (&saved.inventory, &now), &tables));
             Ok(Report { aftermath: Aftermath::Changed, ..report })
         }
         Some(false) => {

@@ -91,3 +91,58 @@ DELETE FROM address WHERE id = 20; DELETE FROM customer WHERE id = 2;");
         .expect_code(0);
     assert_eq!(db.query(all), before);
 }
+
+/// What `ALTER TABLE` and its like say of a table, and two publications with some of it.
+const TOLD: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT NOT NULL UNIQUE, b TEXT) WITH (fillfactor = 70);
+INSERT INTO t VALUES (1, 'a', 'b'); CREATE TABLE other (id INTEGER PRIMARY KEY);
+ALTER TABLE t REPLICA IDENTITY USING INDEX t_a_key; ALTER TABLE t ENABLE ROW LEVEL SECURITY;
+CREATE POLICY mine ON t USING (id > 0); COMMENT ON POLICY mine ON t IS 'p';
+ALTER TABLE t ALTER COLUMN a SET STATISTICS 500, ALTER COLUMN a SET (n_distinct = 5), ALTER COLUMN b SET STORAGE EXTERNAL;
+COMMENT ON COLUMN t.b IS 'c'; GRANT SELECT (a), UPDATE (b) ON t TO PUBLIC;
+CREATE PUBLICATION \"Some of it\" FOR TABLE t, other; CREATE PUBLICATION gone FOR TABLE t;
+CREATE PUBLICATION everything FOR ALL TABLES;";
+
+const PUBLISHED: &str = "SELECT pubname, tablename FROM pg_publication_tables ORDER BY 1, 2;";
+
+/// A database with these tables; publications of all tables are a superuser's.
+fn published() -> (TestDatabase, Sandbox) {
+    let db = TestDatabase::postgres();
+    db.server().psql("app", "ALTER ROLE app SUPERUSER;");
+    let sandbox = backed_up(&db, TOLD);
+    (db, sandbox)
+}
+
+#[test]
+fn what_was_set_for_a_table_and_its_columns_comes_back_and_publications_have_it_again() {
+    let (db, sandbox) = published();
+    let (schema, lists) = (db.schema(), db.query(PUBLISHED));
+    db.execute("DROP TABLE t;");
+    assert_ne!(db.query(PUBLISHED), lists);
+    let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "t"]);
+    run.expect_code(0).stdout_lacks("has it no more").stdout_lacks("is another");
+    assert_eq!((db.schema(), db.query(PUBLISHED)), (schema, lists));
+    sandbox.ripcord(&["verify", &backup(&sandbox)]).expect_code(0);
+}
+
+#[test]
+fn a_publication_that_cannot_have_a_table_again_is_named() {
+    let (db, sandbox) = published();
+    db.execute(
+        "DROP TABLE t; DROP PUBLICATION gone; DROP PUBLICATION \"Some of it\"; CREATE PUBLICATION \"Some of it\" FOR ALL TABLES;",
+    );
+    let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "t"]);
+    run.expect_code(0).stdout_has("was left: publication gone has it no more\n").stdout_lacks("Some of it");
+    let has = db.query("SELECT pubname FROM pg_publication_tables WHERE tablename = 't' ORDER BY pubname;");
+    assert_eq!(has, "Some of it\neverything");
+}
+
+#[test]
+fn what_used_a_table_and_went_with_it_is_named() {
+    let db = TestDatabase::postgres();
+    let sandbox = backed_up(&db, &format!("{SHOP} CREATE VIEW names AS SELECT name FROM customer;"));
+    db.execute("DROP TABLE customer CASCADE;");
+    let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "customer"]);
+    run.expect_code(0);
+    run.stdout_has("public.customer was made again, but not what used it in the backup and is gone: ");
+    run.stdout_has("constraint public.purchase.purchase_customer_id_fkey").stdout_has("view public.names");
+}

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 pub(super) struct Scripts {
     /// Tables, sequences, defaults.
     pub before: String,
-    /// Indexes, constraints, triggers, rules.
+    /// Indexes, constraints, triggers, rules, publications.
     pub after: String,
     /// Making partitions of tables again, when they have the indexes of which the partitioned table would give them
     /// others.
@@ -25,13 +25,13 @@ pub(super) struct Scripts {
 }
 
 impl PostgresDatabase {
-    /// Returns the statements for these tables and what belongs to them alone.
+    /// Returns the statements for these tables, what belongs to them alone, and their part in publications that are `open`.
     pub(super) async fn scripts(
         &self,
         build: &Build<'_>,
         scratch: &mut Session,
         missing: &[&TableName],
-        expected: &Catalog,
+        (expected, open): (&Catalog, &BTreeSet<String>),
     ) -> Result<Scripts, Error> {
         if missing.is_empty() {
             return Ok(Scripts::default());
@@ -40,6 +40,8 @@ impl PostgresDatabase {
         for table in missing {
             let sequences = owned_sequences(scratch, table).await?;
             wanted.extend(labels(table, expected, &sequences));
+            let publications = expected.publications_of(table);
+            wanted.extend(publications.intersection(open).map(|name| publication_label(table, name)));
         }
         let major = scratch.major();
         let tools = Tools::choose(&self.options.tools_path, major, &self.options.cancel).await?;
@@ -160,6 +162,11 @@ fn labels(table: &TableName, expected: &Catalog, sequences: &[(String, String)])
     labels
 }
 
+fn publication_label(table: &TableName, publication: &str) -> String {
+    let schema = table.schema.as_deref().unwrap_or_default();
+    format!("PUBLICATION TABLE {schema} {publication} {}", table.name)
+}
+
 fn attach_label(table: &TableName) -> String {
     format!("TABLE ATTACH {} {}", table.schema.as_deref().unwrap_or_default(), table.name)
 }
@@ -204,6 +211,13 @@ async fn owned_sequences(scratch: &mut Session, table: &TableName) -> Result<Vec
     );
     let rows = scratch.rows("reading the sequences", &sql).await?;
     Ok(rows.iter().map(|row| (row.text(0).to_string(), row.text(1).to_string())).collect())
+}
+
+/// Returns the publications that the user may give tables to.
+pub(super) async fn open_publications(session: &mut Session) -> Result<BTreeSet<String>, Error> {
+    let sql = "SELECT pubname FROM pg_publication WHERE NOT puballtables AND pg_has_role(pubowner, 'USAGE')";
+    let rows = session.rows("reading the publications", sql).await?;
+    Ok(rows.iter().map(|row| row.text(0).to_string()).collect())
 }
 
 #[cfg(test)]

@@ -156,7 +156,8 @@ impl PostgresDatabase {
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let missing: Vec<&TableName> = tables.iter().filter(|table| !there.contains(table)).collect();
         refuse_orphans(session, &missing, expected).await?;
-        let scripts = self.scripts(build, scratch, &missing, expected).await?;
+        let open = made::open_publications(session).await?;
+        let scripts = self.scripts(build, scratch, &missing, (expected, &open)).await?;
         session.run("making a table as it was", &scripts.before).await?;
         // What the scripts of pg_restore set is for them.
         session.run(DOING, "SET search_path = ''").await?;
