@@ -58,7 +58,8 @@ pub(super) async fn undo(
     op.set_aftermath(Aftermath::Unknown);
     let named = |failure| Failure { backup: Some(saved.facts()), ..failure };
     let id = name_of_present(ports, state).await;
-    let kept = snapshot::keep_present(ports, op, id, &request.policy).await.map_err(named)?;
+    let kept = snapshot::keep_present(ports, op, id, &request.policy).await;
+    let kept = kept.map_err(named).map_err(with_the_way_unproven)?;
     let end = settle::put_back(ports, op, saved).await.map_err(named)?;
     let kept = kept.map(|kept| kept.backup.manifest.id);
     if let Some(kept) = &kept {
@@ -71,6 +72,15 @@ pub(super) async fn undo(
         undo: kept.map(|kept| format!("ripcord restore {kept}")),
         ..report(ports, state)
     })
+}
+
+/// Names the way that needs no other database to prove the present state in: it must not bar the way back.
+fn with_the_way_unproven(failure: Failure) -> Failure {
+    if failure.step != Some(Step::Prove) || settle::is_interrupted(&failure) {
+        return failure;
+    }
+    let way = "or go back without proving that the present state could be restored: ripcord recover --undo --proof none";
+    Failure { otherwise: Some(way.to_string()), ..failure }
 }
 
 /// Returns a free name for the backup of the present state: others may have written since an earlier attempt.

@@ -173,3 +173,22 @@ fn who_may_not_create_databases_restores_as_the_refusal_says() {
     run.expect_code(0).stdout_has("NOT PROVEN");
     assert_same(&before, &db.dump(), &run);
 }
+
+#[test]
+fn a_way_back_is_not_barred_by_a_proof_that_the_user_may_not_make() {
+    let (db, sandbox) = filled();
+    let before = db.dump();
+    sandbox.env("RIPCORD_DIE_AT_CHECKPOINT", "before {\"event\":\"started\",\"step\":\"verify\"");
+    sandbox.ripcord(&["downgrade"]).expect_code(-6);
+    sandbox.env_remove("RIPCORD_DIE_AT_CHECKPOINT");
+    admin(&db, "ALTER ROLE app NOCREATEDB;");
+    let since = db.dump();
+    let run = sandbox.ripcord(&["recover", "--undo"]);
+    run.expect_code(5);
+    says_three_parts(&run, "creating a database beside the live one needs more rights");
+    run.stderr_has("or go back without proving that the present state could be restored: ripcord recover --undo --proof none");
+    assert_same(&since, &db.dump(), &run);
+    let run = sandbox.ripcord(&["recover", "--undo", "--proof", "none"]);
+    run.expect_code(0);
+    assert_same(&before, &db.dump(), &run);
+}
