@@ -40,6 +40,7 @@ pub(in crate::procedure) async fn after_downgrade(
         .await
         .map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
     found.notes.extend(found.missing(ports, &saved.inventory.catalog, &before.catalog));
+    found.notes.extend(found.made_otherwise(&saved.inventory.catalog, &before.catalog));
     let by_hand = |id: &String| format!("ripcord backup merge-back {id}");
     if !found.backups.is_empty() {
         let says = Entry::Fact { name: SALVAGE.to_string(), value: found.backups.join("\n") };

@@ -10,6 +10,7 @@ use crate::history::{Direction, RevisionId};
 use crate::journal::OperationState;
 use crate::plan::Plan;
 use crate::procedure::Ports;
+use crate::procedure::definitions::differing;
 use crate::procedure::snapshot::{read_inventory, read_plan};
 use crate::report::{Kind, Step};
 use crate::store::{Backup, Listed};
@@ -25,6 +26,8 @@ pub(super) struct Sources {
     pub notes: Vec<String>,
     /// The revisions of whose upgrade there is no backup.
     open: BTreeSet<RevisionId>,
+    /// The backup of the first of the upgrades, unless it had done more: what a downgrade leads back to.
+    first: Option<Box<Backup>>,
 }
 
 impl Sources {
@@ -51,6 +54,21 @@ impl Sources {
             open.join(", ")
         ))
     }
+
+    /// Says of tables that a downgrade made again what they had before the upgrades and have no more: no salvage holds that.
+    pub(super) fn made_otherwise(&self, before: &Catalog, after: &Catalog) -> Vec<String> {
+        let Some(backup) = self.first.as_deref().filter(|_| self.open.is_empty()) else { return Vec::new() };
+        let Ok(then) = read_inventory(backup, "before.json") else { return Vec::new() };
+        let is_made = |name: &&TableName| !before.tables.contains_key(*name) && !name.is_bookkeeping();
+        let both = after.tables.keys().filter(|name| then.catalog.tables.contains_key(*name));
+        let made: Vec<TableName> = both.filter(is_made).cloned().collect();
+        let told = differing(&then.catalog, after, &made).into_iter();
+        let id = &backup.manifest.id;
+        told.map(|(table, told)| {
+            format!("the downgrade made {table} again, and not as backup {id} has it: {told}")
+        })
+        .collect()
+    }
 }
 
 /// Finds the salvage of the upgrades that a downgrade has just undone, the newest first. Of each revision only the newest
@@ -71,7 +89,13 @@ pub(super) async fn sources(
         applied: applied.into_iter().map(|revision| revision.id.clone()).collect(),
         undone: &open,
         unmerged: unmerged(&operations),
-        found: Sources { backups: Vec::new(), pieces: Vec::new(), notes: Vec::new(), open: open.clone() },
+        found: Sources {
+            backups: Vec::new(),
+            pieces: Vec::new(),
+            notes: Vec::new(),
+            open: open.clone(),
+            first: None,
+        },
     };
     let mut others = Vec::new();
     for backup in ports.store.list().await?.into_iter().rev().filter_map(Listed::whole) {
@@ -135,6 +159,8 @@ impl Search<'_> {
                  ripcord backup verify {id}"
             )),
         }
+        self.found.first =
+            its().all(|revision| self.undone.contains(revision)).then(|| Box::new(backup.clone()));
     }
 
     fn divide(&mut self, backup: &Backup, plan: &Plan, pieces: Vec<Piece>, open: &BTreeSet<RevisionId>) {

@@ -169,3 +169,46 @@ both_engines! {
         assert_same(&before, &db.dump(), &run);
     }
 }
+
+const TOLD: &str = "ALTER TABLE item REPLICA IDENTITY FULL; ALTER TABLE item ENABLE ROW LEVEL SECURITY;
+ALTER TABLE item ALTER COLUMN a SET STATISTICS 500; COMMENT ON COLUMN item.a IS 'c'; GRANT SELECT ON item TO PUBLIC;
+CREATE INDEX item_a ON item (a); CREATE PUBLICATION part FOR TABLE item;";
+
+#[test]
+fn what_a_table_had_that_its_downgrade_does_not_make_again_is_named_beside_its_rows() {
+    let db = TestDatabase::postgres();
+    let made = "CREATE TABLE item (id INTEGER PRIMARY KEY, a TEXT);";
+    let filled = format!("INSERT INTO item VALUES (1, 'a'), (2, 'b'); {TOLD}");
+    let sandbox = project(&db, made, &filled, "DROP TABLE item;", made);
+    let run = upgrade(&sandbox);
+    run.stdout_has("not back   publication part").stdout_has("replica identity");
+    let backup = name_of(&sandbox.backups().pop().unwrap());
+    at(&sandbox, 3);
+    let run = accepting(&sandbox, &["downgrade"]);
+    run.expect_code(0)
+        .stdout_has(&format!("the downgrade made public.item again, and not as backup {backup} has it: "));
+    for lost in [
+        "column public.item.a is another",
+        "index public.item.item_a is gone",
+        "publication part has it no more",
+        "option public.item.replica identity is gone",
+        "option public.item.row security is gone",
+        "option public.item.grants is another",
+    ] {
+        run.stdout_has(lost);
+    }
+    assert_eq!(db.query("SELECT * FROM item ORDER BY id;"), "1|a\n2|b");
+}
+
+#[test]
+fn of_a_table_that_its_downgrade_makes_as_it_was_nothing_is_said() {
+    let db = TestDatabase::postgres();
+    let made = "CREATE TABLE item (id INTEGER PRIMARY KEY, a TEXT);";
+    let down = format!("{made} {TOLD}")
+        .replace("CREATE PUBLICATION part FOR TABLE item", "ALTER PUBLICATION part ADD TABLE item");
+    let sandbox =
+        project(&db, made, &format!("INSERT INTO item VALUES (1, 'a'); {TOLD}"), "DROP TABLE item;", &down);
+    upgrade(&sandbox).stdout_lacks("not back");
+    at(&sandbox, 3);
+    accepting(&sandbox, &["downgrade"]).expect_code(0).stdout_lacks("and not as backup");
+}
