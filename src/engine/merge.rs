@@ -24,8 +24,13 @@ pub const RETAKEN: &str = "another row may have taken its key";
 /// Why nothing is merged by a key that does not identify one row any more.
 pub const AMBIGUOUS: &str = "the key is of several rows now";
 /// Why rows without a key are not merged where as many as then are no longer there.
-pub const NOT_AS_MANY: &str =
-    "without a key: not as many rows as were salvaged are alike, or not all with one value";
+pub const NOT_AS_MANY: &str = "without a key: not as many rows are alike now as were salvaged";
+/// Why rows without a key are not merged where they got one value and hold others than the way back left.
+pub const ONE_WAS_WRITTEN: &str =
+    "without a key: nothing says which of the rows that are alike was written to since";
+/// Why rows without a key are not merged where each of several values could be anybody's.
+pub const SEVERAL_VALUES: &str =
+    "without a key: rows that are alike were salvaged with several values, and nothing says which is whose";
 
 /// Why values are not merged where neither a key nor a column that stayed the same tells rows apart.
 pub const NOTHING_TELLS: &str =
@@ -122,6 +127,11 @@ impl Piece {
     /// Tells whether nothing says which row is which, where there is something to tell apart.
     pub fn is_lost_for_rows(&self) -> bool {
         self.matched_by().is_empty() && self.rows > 1 && self.salvage.columns.len() > 1
+    }
+
+    /// Tells whether it is known what the way back left in all the columns.
+    pub fn is_base_known(&self) -> bool {
+        self.salvage.columns.iter().all(|column| self.base(column) != Base::Unknown)
     }
 
     /// Returns what the way back left in a column.

@@ -7,6 +7,7 @@ mod digests;
 mod elsewhere;
 mod failed;
 mod hard;
+mod keyless;
 mod names;
 mod recycled;
 mod rows;

@@ -16,6 +16,8 @@ const ROUNDS: usize = 64;
 pub(super) enum Claims<'c> {
     Rows,
     Values(&'c [&'c TargetColumn]),
+    /// Nothing that is worth looking at all at once.
+    Nothing,
 }
 
 /// A unique index over plain columns.
@@ -33,6 +35,7 @@ pub(super) async fn blocked(
     let mut any = false;
     for index in indexes(session, target).await? {
         let found = match claims {
+            Claims::Nothing => Ok(false),
             Claims::Rows => blocked_rows(session, target, &index).await,
             Claims::Values(columns) => blocked_values(session, target, columns, &index).await,
         };

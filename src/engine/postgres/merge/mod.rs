@@ -5,6 +5,7 @@
 //! constraint refuses is undone and tried in halves, down to the rows that are refused; these are tried again at the end
 //! and then written down as conflicts.
 
+mod alike;
 mod circle;
 mod claims;
 mod fit;
@@ -37,6 +38,8 @@ pub(super) const DOING: &str = "merging salvage";
 struct Job<'p> {
     target: Target<'p>,
     merged: Vec<Merged>,
+    /// What was merged of it beforehand, in the order of its columns.
+    beforehand: Vec<Merged>,
     /// Whether rows are left that a constraint refused.
     unfinished: bool,
     /// Whether one statement wrote every loaded row and saw what it wrote.
@@ -249,6 +252,7 @@ impl<'p> Job<'p> {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
+        let mut beforehand = Vec::new();
         match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, SalvageKind::Values) => {
                 unkeyed::take_out_unfindable(session, &target, side, &mut merged).await?;
@@ -256,11 +260,11 @@ impl<'p> Job<'p> {
             }
             (false, SalvageKind::Rows) => {}
             (true, SalvageKind::Values) => {
-                unkeyed::values(session, &mut target, side, &mut merged).await?;
+                beforehand = unkeyed::values(session, &mut target, side, &mut merged).await?;
             }
             (true, SalvageKind::Rows) => unkeyed::rows(session, &mut target, side, &mut merged).await?,
         }
-        Ok(Self { target, merged, unfinished: false, whole: false })
+        Ok(Self { target, merged, beforehand, unfinished: false, whole: false })
     }
 
     /// Writes what can be written; returns how many rows are left that could not.
@@ -280,11 +284,17 @@ impl<'p> Job<'p> {
     async fn finish(&mut self, session: &mut Session, side: &mut Side, alone: bool) -> Result<(), Error> {
         match self.target.piece.salvage.what {
             // There is nothing left to count: every salvaged row was seen in a live one, and nobody else writes there.
-            SalvageKind::Values if self.whole && alone && !self.target.follows() => Ok(()),
+            SalvageKind::Values if self.whole && alone && !self.target.follows() => {}
             SalvageKind::Values => {
-                values::finish(session, &self.target, &mut self.merged, self.unfinished, side).await
+                values::finish(session, &self.target, &mut self.merged, self.unfinished, side).await?;
             }
-            SalvageKind::Rows => rows::finish(session, &self.target, &mut self.merged, side).await,
+            SalvageKind::Rows => rows::finish(session, &self.target, &mut self.merged, side).await?,
         }
+        for (merged, more) in self.merged.iter_mut().zip(self.beforehand.drain(..)) {
+            merged.merged += more.merged;
+            merged.already += more.already;
+            merged.conflicts += more.conflicts;
+        }
+        Ok(())
     }
 }

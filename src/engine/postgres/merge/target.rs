@@ -30,6 +30,8 @@ pub(super) struct Target<'p> {
     pub keys: Vec<ForeignKey>,
     /// Whether the live table promises that the key is of one row.
     pub unique: bool,
+    /// Whether every column of the live table is put back, computed, or one by which rows are found.
+    pub is_whole: bool,
     /// The places of columns with values that their type does not take now.
     pub misfits: BTreeSet<usize>,
 }
@@ -81,7 +83,7 @@ impl<'p> Target<'p> {
                 false => "there is no such table now".to_string(),
             });
         }
-        if piece.is_lost_for_rows() {
+        if piece.is_lost_for_rows() && !piece.is_base_known() {
             return skip(NOTHING_TELLS);
         }
         let find = |wanted: &str| live.iter().find(|column| column.name == wanted);
@@ -140,6 +142,12 @@ impl<'p> Target<'p> {
             .run(DOING, &format!("CREATE TEMPORARY TABLE {refused} (place tid, reason text) ON COMMIT DROP"))
             .await?;
         let unique = live::is_unique(session, &table, piece.matched_by()).await?;
+        let is_known = |column: &LiveColumn| {
+            column.generated
+                || columns.iter().any(|put| put.name == column.name)
+                || piece.matched_by().contains(&column.name)
+        };
+        let is_whole = live.iter().all(is_known);
         let matches = matches.join(" AND ");
         let target = Self {
             piece,
@@ -153,6 +161,7 @@ impl<'p> Target<'p> {
             columns,
             keys,
             unique,
+            is_whole,
             misfits,
         };
         Ok((Some(target), skipped))

@@ -1,12 +1,12 @@
 //! Rows that no key tells apart: they are found again by everything that is the same on both sides, in groups of rows that
-//! are alike. What cannot be told apart is merged only where nothing has to be told apart.
+//! are alike. What cannot be told apart is merged only where nothing has to be told apart ([`alike`]).
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::side::Side;
 use super::target::{Target, object};
-use super::{DOING, fit};
-use crate::engine::{AMBIGUOUS, Error, Merged, NOT_AS_MANY};
+use super::{DOING, alike, fit};
+use crate::engine::{AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES};
 
 /// Why rows without a key are not inserted where such rows are.
 const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
@@ -53,61 +53,88 @@ async fn take_out(
         return Ok(());
     }
     side.open(session).await?;
-    each_column(session, target, side, &from, reason).await?;
+    each_column(session, target, side, &from, &literal(reason)).await?;
     merged.iter_mut().for_each(|merged| merged.conflicts += count);
     session.run(DOING, &format!("DELETE FROM {from}")).await
 }
 
-/// Leaves one loaded row for each group that has as many live rows as salvaged ones, and one value. The others are counted
-/// and written down here.
+/// The groups of loaded rows that are alike.
+pub(super) struct Groups {
+    /// The temporary table: `ident`, `n` rows of `live` ones, whether they are `uniform` altogether or got `one_value`, and
+    /// whether they are `paired`.
+    pub table: String,
+    /// What a loaded row is found by, and a live one, as a text.
+    pub ident: String,
+    pub live: String,
+}
+
+/// Leaves one loaded row for each group that has as many live rows as salvaged ones, and one value. What is told apart in
+/// another way is merged here, and counted in what is returned; the others are counted and written down here.
 pub(super) async fn values(
     session: &mut Session,
     target: &mut Target<'_>,
     side: &mut Side,
     merged: &mut [Merged],
-) -> Result<(), Error> {
+) -> Result<Vec<Merged>, Error> {
     take_out_unfindable(session, target, side, merged).await?;
     let loaded = target.loaded.clone();
-    let (groups, due) = (format!("{loaded}_groups"), format!("{loaded}_due"));
+    let groups = group(session, target).await?;
+    let paired = alike::put(session, target, &groups, side).await?;
+    let Groups { table: made, ident, live } = groups;
+    let due = format!("{loaded}_due");
+    let make = format!(
+        "CREATE TEMPORARY TABLE {due} ON COMMIT DROP AS SELECT DISTINCT ON (g.ident) s.*, g.ident \
+         FROM pg_temp.{loaded} AS s JOIN pg_temp.{made} AS g ON g.ident = {ident} WHERE g.uniform AND g.n = g.live"
+    );
+    session.run(DOING, &make).await?;
+    let deleted: u64 =
+        number(session, &format!("SELECT coalesce(sum(n), 0) FROM pg_temp.{made} WHERE live = 0")).await?;
+    merged.iter_mut().for_each(|merged| merged.deleted += deleted);
+    let other = "live > 0 AND NOT paired AND NOT (uniform AND n = live)";
+    let others: u64 =
+        number(session, &format!("SELECT coalesce(sum(n), 0) FROM pg_temp.{made} WHERE {other}")).await?;
+    if others > 0 && target.piece.is_lost_for_rows() {
+        merged.iter_mut().for_each(|merged| merged.skipped = Some(NOTHING_TELLS.to_string()));
+    } else if others > 0 {
+        side.open(session).await?;
+        let from =
+            format!("pg_temp.{loaded} AS s JOIN pg_temp.{made} AS g ON g.ident = {ident} WHERE {other}");
+        let reason = format!(
+            "CASE WHEN g.n <> g.live THEN {} WHEN g.one_value THEN {} ELSE {} END",
+            literal(NOT_AS_MANY),
+            literal(ONE_WAS_WRITTEN),
+            literal(SEVERAL_VALUES)
+        );
+        each_column(session, target, side, &from, &reason).await?;
+        merged.iter_mut().for_each(|merged| merged.conflicts += others);
+    }
+    target.loaded = due;
+    target.matches = format!("s.ident = {live}");
+    Ok(paired)
+}
+
+async fn group(session: &mut Session, target: &Target<'_>) -> Result<Groups, Error> {
+    let (loaded, table) = (&target.loaded, format!("{}_groups", target.loaded));
     let by: Vec<String> = target.found_by.iter().map(|(_, place)| format!("s.v{place}")).collect();
     let ident = row_text(&by);
     let found: Vec<usize> = target.found_by.iter().map(|(_, place)| *place).collect();
-    let rest = (0..target.piece.columns.len()).filter(|place| !found.contains(place));
-    let rest = row_text(&rest.map(|place| target.ours(place)).collect::<Vec<_>>());
+    let texts = |places: &mut dyn Iterator<Item = usize>| {
+        row_text(&places.map(|place| target.ours(place)).collect::<Vec<_>>())
+    };
+    let rest = texts(&mut (0..target.piece.columns.len()).filter(|place| !found.contains(place)));
+    let ours = texts(&mut target.columns.iter().map(|column| column.place));
     let live: Vec<String> =
         target.found_by.iter().map(|(name, _)| format!("t.{}", identifier(name))).collect();
     let live = row_text(&live);
     let make = format!(
-        "CREATE TEMPORARY TABLE {groups} ON COMMIT DROP AS SELECT g.ident, g.n, g.uniform, coalesce(l.n, 0) AS live \
-         FROM (SELECT {ident} AS ident, count(*) AS n, count(DISTINCT {rest}) = 1 AS uniform \
-         FROM pg_temp.{loaded} AS s GROUP BY 1) AS g \
+        "CREATE TEMPORARY TABLE {table} ON COMMIT DROP AS SELECT g.*, coalesce(l.n, 0) AS live, false AS paired \
+         FROM (SELECT {ident} AS ident, count(*) AS n, count(DISTINCT {rest}) = 1 AS uniform, \
+         count(DISTINCT {ours}) = 1 AS one_value FROM pg_temp.{loaded} AS s GROUP BY 1) AS g \
          LEFT JOIN (SELECT {live} AS ident, count(*) AS n FROM ONLY {} AS t GROUP BY 1) AS l ON l.ident = g.ident",
         target.table.sql()
     );
     session.run(DOING, &make).await?;
-    let make = format!(
-        "CREATE TEMPORARY TABLE {due} ON COMMIT DROP AS SELECT DISTINCT ON (g.ident) s.*, g.ident \
-         FROM pg_temp.{loaded} AS s JOIN pg_temp.{groups} AS g ON g.ident = {ident} WHERE g.uniform AND g.n = g.live"
-    );
-    session.run(DOING, &make).await?;
-    let deleted: u64 =
-        number(session, &format!("SELECT coalesce(sum(n), 0) FROM pg_temp.{groups} WHERE live = 0")).await?;
-    let other = "live > 0 AND NOT (uniform AND n = live)";
-    let others: u64 =
-        number(session, &format!("SELECT coalesce(sum(n), 0) FROM pg_temp.{groups} WHERE {other}")).await?;
-    if others > 0 {
-        side.open(session).await?;
-        let from =
-            format!("pg_temp.{loaded} AS s JOIN pg_temp.{groups} AS g ON g.ident = {ident} WHERE {other}");
-        each_column(session, target, side, &from, NOT_AS_MANY).await?;
-    }
-    for merged in merged {
-        merged.deleted += deleted;
-        merged.conflicts += others;
-    }
-    target.loaded = due;
-    target.matches = format!("s.ident = {live}");
-    Ok(())
+    Ok(Groups { table, ident, live })
 }
 
 /// Takes out the rows like which there are some, and makes the table of those that were inserted.
@@ -165,11 +192,11 @@ pub(super) async fn rows(
 }
 
 /// Returns the text of these values as one row, which is the same only for the same values.
-fn row_text(values: &[String]) -> String {
+pub(super) fn row_text(values: &[String]) -> String {
     format!("ROW({})::text COLLATE \"C\"", values.join(", "))
 }
 
-/// Writes down every salvaged value of these rows as a conflict.
+/// Writes down every salvaged value of these rows as a conflict; the reason is an expression.
 async fn each_column(
     session: &mut Session,
     target: &Target<'_>,
@@ -186,7 +213,7 @@ async fn each_column(
             literal(&column.name),
             column.base,
             target.ours(column.place),
-            literal(reason)
+            reason
         );
         session.run("writing down a conflict", &sql).await?;
     }

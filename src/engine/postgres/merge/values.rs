@@ -44,6 +44,34 @@ pub(super) async fn run(
     Ok(Ran { left: left.iter().sum(), whole: whole && target.unique })
 }
 
+/// Puts everything into rows that are found by where they lie, which is elsewhere once they are written, and settles it.
+pub(super) async fn put_by_place(
+    session: &mut Session,
+    target: &Target<'_>,
+    merged: &mut [Merged],
+    side: &mut Side,
+) -> Result<(), Error> {
+    allow_identity(session, target, true).await?;
+    let columns: Vec<&TargetColumn> = target.columns.iter().collect();
+    let planned = counts(session, target, TargetColumn::put).await?;
+    let follow = |rows: &str| {
+        format!(
+            "WITH u AS ({}, s.ctid AS place, t.ctid AS live), \
+             m AS (UPDATE pg_temp.{} AS p SET live = u.live FROM u WHERE p.ctid = u.place) {}",
+            set(target, &columns, rows),
+            target.loaded,
+            counted(columns.len())
+        )
+    };
+    let (_, refused) = parts::attempt(session, target, 1 + columns.len(), Claims::Nothing, follow).await?;
+    let left = counts(session, target, TargetColumn::put).await?;
+    for ((merged, planned), left) in merged.iter_mut().zip(&planned).zip(&left) {
+        merged.merged += planned.saturating_sub(*left);
+    }
+    allow_identity(session, target, false).await?;
+    settle(session, target, 0..columns.len(), merged, refused, side).await
+}
+
 /// Writes these columns, and fails when a row that was written does not hold what was written.
 async fn attempt(
     session: &mut Session,
@@ -64,6 +92,17 @@ async fn attempt(
 /// Sets these columns in these rows, and counts rows: how many, and for each column in how many it is now what it should
 /// be.
 pub(super) fn update(target: &Target<'_>, columns: &[&TargetColumn], rows: &str) -> String {
+    format!("WITH u AS ({}) {}", set(target, columns, rows), counted(columns.len()))
+}
+
+/// Counts the rows that were written, and for each column those in which it is what it should be.
+fn counted(columns: usize) -> String {
+    let counts: String = (0..columns).map(|at| format!(", count(*) FILTER (WHERE same{at})")).collect();
+    format!("SELECT count(*){counts} FROM u")
+}
+
+/// Sets these columns in these rows, and returns of each whether it is now what it should be.
+fn set(target: &Target<'_>, columns: &[&TargetColumn], rows: &str) -> String {
     let set = columns.iter().map(|column| {
         let (name, ours) = (identifier(&column.name), format!("s.v{}", column.place));
         match columns.len() {
@@ -75,10 +114,8 @@ pub(super) fn update(target: &Target<'_>, columns: &[&TargetColumn], rows: &str)
     // RETURNING shows the new row as it is stored.
     let same = columns.iter().enumerate();
     let same: Vec<String> = same.map(|(at, column)| format!("{} AS same{at}", column.same)).collect();
-    let counts: String = (0..columns.len()).map(|at| format!(", count(*) FILTER (WHERE same{at})")).collect();
     format!(
-        "WITH u AS (UPDATE ONLY {} AS t SET {} FROM pg_temp.{} AS s WHERE {} AND ({}) AND {rows} RETURNING {}) \
-         SELECT count(*){counts} FROM u",
+        "UPDATE ONLY {} AS t SET {} FROM pg_temp.{} AS s WHERE {} AND ({}) AND {rows} RETURNING {}",
         target.table.sql(),
         set.collect::<Vec<_>>().join(", "),
         target.loaded,

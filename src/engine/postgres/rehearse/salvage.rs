@@ -65,11 +65,8 @@ async fn compared(
     let brought = bring(old, new, keep).await?;
     let mut returned = if brought && keep.returned { constants(old, keep).await? } else { Left::new() };
     let is_open = |name: &String| !returned.contains_key(name);
-    let left: Vec<String> = match keep.key.is_empty() {
-        // A row without a key has no one row that it came back as.
-        true => Vec::new(),
-        false => compared_names(keep).filter(|name| keep.returned && is_open(name)).collect(),
-    };
+    let left: Vec<String> =
+        compared_names(keep).filter(|name| brought && keep.returned && is_open(name)).collect();
     let (names, left) = salvage_columns(keep, &left);
     let sql = statement(keep, &names, &left);
     let plan = Plan::of_columns(old, &keep.table, &names, &left, &sql).await?;
@@ -160,7 +157,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
         return format!("SELECT {list} FROM {old} AS a WHERE {filter}");
     }
     if keep.key.is_empty() {
-        return without_key(keep, &old, names);
+        return without_key(keep, &old, names, left);
     }
     let on = keep.key.iter().enumerate().map(|(index, (name, _))| format!("{} = b.k{index}", text(name)));
     let on = on.collect::<Vec<_>>().join(" AND ");
@@ -169,7 +166,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
             "SELECT {list} FROM {old} AS a WHERE NOT EXISTS (SELECT FROM {AFTER} AS b WHERE {on})"
         );
     }
-    let place = |name: &str| compared_names(keep).position(|other| other == name).unwrap_or_default();
+    let place = |name: &str| place(keep, name);
     let left = left.iter().map(|(column, name)| format!(", b.c{} AS {}", place(column), identifier(name)));
     let differs = keep.columns.iter().map(|column| match column.compared {
         true => format!("{} IS DISTINCT FROM b.c{}", text(&column.name), place(&column.name)),
@@ -182,12 +179,17 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     )
 }
 
-/// Within the rows that are alike, how many there are on each side decides.
+fn place(keep: &Keep, name: &str) -> usize {
+    compared_names(keep).position(|other| other == name).unwrap_or_default()
+}
+
+/// Within the rows that are alike, how many there are on each side decides. Beside each of them stands what the way back
+/// left in one that is like it, which all of them together have in common; beside one too many its own values.
 ///
 /// Inside, the columns are v0, v1 … by their places in `names`: one of the table's could be called as what is computed here.
-fn without_key(keep: &Keep, old: &str, names: &[String]) -> String {
+fn without_key(keep: &Keep, old: &str, names: &[String], left: &[(String, String)]) -> String {
     let (group, all) = (together(&keep.identity), together(&whole(keep)));
-    let place = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
+    let own = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
     let numbered = names.iter().enumerate().map(|(place, name)| format!("{} AS v{place}", text_of(name)));
     let numbered = numbered.collect::<Vec<_>>().join(", ");
     let list = names.iter().enumerate().map(|(place, name)| format!("a.v{place} AS {}", identifier(name)));
@@ -197,7 +199,7 @@ fn without_key(keep: &Keep, old: &str, names: &[String]) -> String {
         keep.columns.iter().map(|column| &column.name).filter(|name| !is_there(name)).collect();
     let order: String = gone.iter().map(|name| format!(", {}", text(name))).collect();
     let held: String =
-        gone.iter().map(|name| format!(" OR {}", is_held(&format!("a.v{}", place(name))))).collect();
+        gone.iter().map(|name| format!(" OR {}", is_held(&format!("a.v{}", own(name))))).collect();
     // Rows of which fewer are there now are in the export of rows.
     let stays =
         if compared_names(keep).next().is_none() { "a.ripcord_place <= a.ripcord_now" } else { "true" };
@@ -205,14 +207,30 @@ fn without_key(keep: &Keep, old: &str, names: &[String]) -> String {
         SalvageKind::Rows => "a.ripcord_place > a.ripcord_now".to_string(),
         SalvageKind::Values => format!("a.ripcord_hit AND {stays}"),
     };
+    let beside = left.iter().map(|(column, name)| {
+        format!(
+            ", CASE WHEN b.place IS NULL THEN a.v{}::text ELSE b.c{} END AS {}",
+            own(column),
+            place(keep, column),
+            identifier(name)
+        )
+    });
+    let beside: String = beside.collect();
+    let pairs = match left.is_empty() {
+        true => String::new(),
+        false => format!(
+            " LEFT JOIN (SELECT x.*, row_number() OVER (PARTITION BY k0 ORDER BY x0) AS place FROM {AFTER} AS x) AS b \
+             ON b.k0 = a.ripcord_group AND b.place = a.ripcord_place"
+        ),
+    };
     format!(
-        "SELECT {list} FROM (SELECT a.*, bool_or(a.ripcord_all <> coalesce(x.n, 0){held}) \
+        "SELECT {list}{beside} FROM (SELECT a.*, bool_or(a.ripcord_all <> coalesce(x.n, 0){held}) \
          OVER (PARTITION BY a.ripcord_group) AS ripcord_hit, coalesce(k.n, 0) AS ripcord_now FROM \
          (SELECT {numbered}, {group} AS ripcord_group, {all} AS ripcord_whole, \
          row_number() OVER (PARTITION BY {group} ORDER BY 1{order}) AS ripcord_place, \
          count(*) OVER (PARTITION BY {all}) AS ripcord_all FROM {old} AS a) AS a \
          LEFT JOIN (SELECT k0, count(*) AS n FROM {AFTER} GROUP BY k0) AS k ON k.k0 = a.ripcord_group \
-         LEFT JOIN (SELECT x0, count(*) AS n FROM {AFTER} GROUP BY x0) AS x ON x.x0 = a.ripcord_whole) AS a \
+         LEFT JOIN (SELECT x0, count(*) AS n FROM {AFTER} GROUP BY x0) AS x ON x.x0 = a.ripcord_whole) AS a{pairs} \
          WHERE {chosen}"
     )
 }

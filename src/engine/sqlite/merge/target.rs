@@ -22,7 +22,11 @@ pub(super) struct Target<'p> {
     pub found_by: Vec<usize>,
     /// How many values each row of the feed has.
     pub width: usize,
+    /// Where the feed says that the values of a row go together: one of them alone would go to a row that is not its own.
+    pub together: Option<usize>,
     pub columns: Vec<TargetColumn>,
+    /// Whether every column of the live table is put back, computed, or one by which rows are found.
+    pub is_whole: bool,
     /// A name of its rowid, if it has one.
     pub rowid: Option<String>,
     /// Whether a foreign key is checked only at the commit, so that each row must be asked about.
@@ -61,6 +65,20 @@ impl Known {
                 matches!(theirs, Value::Null) || is_default
             }
         }
+    }
+
+    /// Returns it as an expression over a loaded row; none where it is not known.
+    pub(super) fn expression(&self, loaded: &str) -> Option<String> {
+        Some(match self {
+            Self::Column(place) => format!("{loaded}.v{place}"),
+            Self::Constant(Scalar::Null) => "NULL".to_string(),
+            Self::Constant(Scalar::Integer(number)) => number.to_string(),
+            Self::Constant(Scalar::Text(text)) => {
+                let text = std::str::from_utf8(text).ok().filter(|text| !text.contains('\0'))?;
+                format!("'{}'", text.replace('\'', "''"))
+            }
+            Self::Constant(_) | Self::Unknown(_) => return None,
+        })
     }
 
     pub(super) fn value<'v>(&'v self, row: &[Value<'v>]) -> Value<'v> {
@@ -129,7 +147,7 @@ impl<'p> Target<'p> {
         if table.kind == TableKind::Shadow {
             return skip("there is no such table now");
         }
-        if piece.is_lost_for_rows() {
+        if piece.is_lost_for_rows() && !piece.is_base_known() {
             return skip(NOTHING_TELLS);
         }
         // A virtual table finds a row by `=` alone.
@@ -170,6 +188,12 @@ impl<'p> Target<'p> {
             return Ok((None, skipped));
         }
         let matched = piece.matched_by();
+        let is_known = |column: &Column| {
+            column.generated.is_some()
+                || columns.iter().any(|put| put.name == column.name)
+                || matched.contains(&column.name)
+        };
+        let is_whole = table.columns.iter().all(is_known);
         // By its bytes: a collation would take the key `a` for `A`. What comes first is there for an index.
         let bytes = |at: usize, name: &str| match table.kind {
             TableKind::Ordinary => format!(" AND {} COLLATE BINARY IS ?{at}", quote(name)),
@@ -194,7 +218,9 @@ impl<'p> Target<'p> {
             condition: conditions.join(" AND "),
             found_by: matched.iter().filter_map(|name| piece.place_of(name)).collect(),
             width: piece.columns.len(),
+            together: None,
             columns,
+            is_whole,
             rowid: rowid_name(&table),
             deferred: has_deferred_keys(&table),
             recycled: Recycled::of(session, piece, &table)?,

@@ -7,9 +7,11 @@ use super::super::{catalog, session::Session};
 use super::DOING;
 use super::feed::{Bound, Feed, fill};
 use super::side::{self, Side};
-use super::target::Target;
+use super::target::{Known, Target};
 use crate::catalog::quote;
-use crate::engine::{Conflict, Error, Merged, NOT_AS_MANY, Value};
+use crate::engine::{
+    Conflict, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
+};
 
 /// Why rows without a key are not inserted where such rows are.
 const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
@@ -28,30 +30,28 @@ pub(super) fn values<'p>(
         for merged in merged.iter_mut() {
             merged.skipped = Some("without a key and without a name for the rowid".to_string());
         }
-        session.run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0 FROM temp.{piece} WHERE 0"))?;
+        session
+            .run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
         return Ok((target, Feed::Table(due)));
     };
     let by: Vec<String> = target.found_by.iter().map(|place| format!("v{place}")).collect();
-    // min = max compares 1 and 1.0 as the same, so that the types are compared as well.
-    let same = target.columns.iter().map(|column| {
-        let v = format!("v{}", column.place);
-        format!(
-            "(count({v}) IN (0, count(*)) AND min({v} COLLATE BINARY) IS max({v} COLLATE BINARY) \
-             AND min(typeof({v})) = max(typeof({v})))"
-        )
-    });
-    let same: Vec<String> = same.collect();
     let group = wide::terms(&by).into_iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})"));
     // Where nothing tells rows apart, all of them are alike.
     let group = group.chain(by.is_empty().then(|| "NULL".to_string())).collect::<Vec<_>>().join(", ");
+    let ours = target.columns.iter().map(|column| column.place);
+    let left = target.columns.iter().filter_map(|column| match column.base {
+        Known::Column(place) => Some(place),
+        _ => None,
+    });
+    let (ours, left) = (one_value(ours), one_value(left));
     session.run(
         DOING,
         &format!(
-            "CREATE TEMP TABLE {groups} AS SELECT min(rowid) AS first, count(*) AS n, {} AS uniform \
-             FROM temp.{piece} GROUP BY {group}",
-            same.join(" AND ")
+            "CREATE TEMP TABLE {groups} AS SELECT min(rowid) AS first, count(*) AS n, {ours} AS one_value, \
+             {ours} AND {left} AS uniform, 0 AS live, 0 AS paired FROM temp.{piece} GROUP BY {group}"
         ),
     )?;
+    session.run(DOING, &format!("CREATE INDEX temp.{groups}_first ON {groups} (first)"))?;
     let on = alike(&target, "p", "t");
     session.run(
         DOING,
@@ -62,29 +62,128 @@ pub(super) fn values<'p>(
         ),
     )?;
     session.run(DOING, &format!("CREATE INDEX temp.{pairs}_first ON {pairs} (first)"))?;
-    let live = format!("(SELECT count(*) FROM temp.{pairs} x WHERE x.first = g.first)");
+    session.run(
+        DOING,
+        &format!("UPDATE temp.{groups} AS g SET live = (SELECT count(*) FROM temp.{pairs} x WHERE x.first = g.first)"),
+    )?;
     session.run(
         DOING,
         &format!(
-            "CREATE TEMP TABLE {due} AS SELECT p.*, x.live FROM temp.{groups} g \
+            "CREATE TEMP TABLE {due} AS SELECT p.*, x.live, 0 FROM temp.{groups} g \
              JOIN temp.{piece} p ON p.rowid = g.first JOIN temp.{pairs} x ON x.first = g.first \
-             WHERE g.uniform AND g.n = {live}"
+             WHERE g.uniform AND g.n = g.live"
         ),
     )?;
+    pair(session, &target, &rowid, &group)?;
     let deleted: i64 =
-        session.one(DOING, &format!("SELECT coalesce(sum(n), 0) FROM temp.{groups} g WHERE {live} = 0"))?;
+        session.one(DOING, &format!("SELECT coalesce(sum(n), 0) FROM temp.{groups} WHERE live = 0"))?;
     merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
-    let others = format!("{piece}_others",);
-    let by_group = by.iter().map(|v| format!("p.{v} IS q.{v} AND typeof(p.{v}) = typeof(q.{v})"));
-    let by_group = wide::joined(&by_group.collect::<Vec<_>>(), "AND", "1");
-    session.run(
-        DOING,
-        &format!(
-            "CREATE TEMP TABLE {others} AS SELECT p.* FROM temp.{groups} g JOIN temp.{piece} q ON q.rowid = g.first \
-             JOIN temp.{piece} p ON {by_group} WHERE {live} > 0 AND NOT (g.uniform AND g.n = {live})"
-        ),
-    )?;
+    let left_alone = "g.live > 0 AND NOT g.paired AND NOT (g.uniform AND g.n = g.live)";
+    if target.piece.is_lost_for_rows() {
+        let some = format!("SELECT EXISTS (SELECT 1 FROM temp.{groups} g WHERE {left_alone})");
+        if session.one::<i64>(DOING, &some)? == 1 {
+            merged.iter_mut().for_each(|merged| merged.skipped = Some(NOTHING_TELLS.to_string()));
+        }
+    } else {
+        let by_group = by.iter().map(|v| format!("p.{v} IS q.{v} AND typeof(p.{v}) = typeof(q.{v})"));
+        let by_group = wide::joined(&by_group.collect::<Vec<_>>(), "AND", "1");
+        let others = format!("{piece}_others");
+        session.run(
+            DOING,
+            &format!(
+                "CREATE TEMP TABLE {others} AS SELECT p.*, CASE WHEN g.n <> g.live THEN 0 WHEN g.one_value THEN 1 ELSE 2 END \
+                 FROM temp.{groups} g JOIN temp.{piece} q ON q.rowid = g.first JOIN temp.{piece} p ON {by_group} \
+                 WHERE {left_alone}"
+            ),
+        )?;
+        write_down(session, &target, others, side, merged)?;
+    }
+    // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it whether its values
+    // go together.
+    target.condition = format!("{rowid} = ?1");
+    target.found_by = vec![target.width];
+    target.together = Some(target.width + 1);
+    target.width += 2;
+    Ok((target, Feed::Table(due)))
+}
+
+/// Returns the condition, of the rows of a group together, that these columns hold one value each.
+fn one_value(places: impl Iterator<Item = usize>) -> String {
+    // min = max compares 1 and 1.0 as the same, so that the types are compared as well.
+    let same = places.map(|place| {
+        let v = format!("v{place}");
+        format!(
+            "(count({v}) IN (0, count(*)) AND min({v} COLLATE BINARY) IS max({v} COLLATE BINARY) \
+             AND min(typeof({v})) = max(typeof({v})))"
+        )
+    });
+    wide::joined(&same.collect::<Vec<_>>(), "AND", "1")
+}
+
+/// Pairs the rows of groups that got several values with live ones, where all of them together hold what was salvaged, or
+/// what the way back left. Which of them had which value nobody can tell, and nobody has to: each gets any of the salvaged
+/// rows, and all together are what they were. That is no guess as long as nothing else tells them apart. Where one of them
+/// was written to since, none is paired.
+fn pair(session: &Session, target: &Target<'_>, rowid: &str, group: &str) -> Result<(), Error> {
+    let name = |what: &str| format!("ripcord_{what}_{}", target.index);
+    let (piece, groups, pairs, due) = (name("piece"), name("groups"), name("pairs"), name("due"));
+    let ours = target.columns.iter().map(|column| format!("p.v{}", column.place)).collect::<Vec<_>>();
+    let base: Option<Vec<String>> = target.columns.iter().map(|column| column.base.expression("p")).collect();
+    let theirs = target.columns.iter().map(|column| format!("t.{}", quote(&column.name))).collect::<Vec<_>>();
+    let theirs = wide::text(&theirs);
+    // A column that nobody salvaged may tell the rows apart, unless they all get the same.
+    let open = if target.is_whole { "" } else { " AND g.one_value" };
+    let open = format!("NOT g.uniform AND NOT g.paired AND g.n = g.live{open}");
+    // What is there already first: merging twice is merging once.
+    for way in [Some(ours), base].into_iter().flatten() {
+        let same = name("same");
+        let way = wide::text(&way);
+        session.run(DOING, &format!("DROP TABLE IF EXISTS temp.{same}"))?;
+        session.run(
+            DOING,
+            &format!(
+                "CREATE TEMP TABLE {same} AS WITH \
+                 m AS (SELECT rowid AS place, *, min(rowid) OVER (PARTITION BY {group}) AS first FROM temp.{piece}), \
+                 o AS (SELECT p.place, p.first, {way} AS text, row_number() OVER (PARTITION BY p.first ORDER BY {way}) AS at \
+                 FROM m p JOIN temp.{groups} g ON g.first = p.first WHERE {open}), \
+                 l AS (SELECT x.live, x.first, {theirs} AS text, row_number() OVER (PARTITION BY x.first ORDER BY {theirs}) AS at \
+                 FROM temp.{pairs} x JOIN temp.{groups} g ON g.first = x.first JOIN main.{} t ON t.{rowid} = x.live \
+                 WHERE {open}), \
+                 c AS (SELECT o.place, l.live, o.first, min(o.text = l.text) OVER (PARTITION BY o.first) AS same \
+                 FROM o JOIN l ON l.first = o.first AND l.at = o.at) \
+                 SELECT place, live, first FROM c WHERE same",
+                target.table.sql()
+            ),
+        )?;
+        session.run(
+            DOING,
+            &format!(
+                "INSERT INTO temp.{due} SELECT p.*, c.live, NOT g.one_value FROM temp.{same} c \
+                 JOIN temp.{piece} p ON p.rowid = c.place JOIN temp.{groups} g ON g.first = c.first"
+            ),
+        )?;
+        session.run(
+            DOING,
+            &format!("UPDATE temp.{groups} SET paired = 1 WHERE first IN (SELECT first FROM temp.{same})"),
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes down every salvaged value of these rows as a conflict; the last column says why.
+fn write_down(
+    session: &Session,
+    target: &Target<'_>,
+    others: String,
+    side: &mut Side<'_>,
+    merged: &mut [Merged],
+) -> Result<(), Error> {
     Feed::Table(others).each(session, &mut |values| {
+        let reason = match values.last() {
+            Some(Value::Integer(0)) => NOT_AS_MANY,
+            Some(Value::Integer(1)) => ONE_WAS_WRITTEN,
+            _ => SEVERAL_VALUES,
+        };
         for (column, merged) in target.columns.iter().zip(merged.iter_mut()) {
             merged.conflicts += 1;
             side.add(Conflict {
@@ -94,16 +193,11 @@ pub(super) fn values<'p>(
                 base: side::text(column.base.value(values)),
                 ours: side::text(values[column.place]),
                 theirs: None,
-                reason: NOT_AS_MANY.to_string(),
+                reason: reason.to_string(),
             })?;
         }
         Ok(())
-    })?;
-    // From here on a row is found by its rowid, which stands behind the columns of the CSV.
-    target.condition = format!("{rowid} = ?1");
-    target.found_by = vec![target.width];
-    target.width += 1;
-    Ok((target, Feed::Table(due)))
+    })
 }
 
 /// Returns the rows that may be inserted: those like which there is none. The others are written down here.

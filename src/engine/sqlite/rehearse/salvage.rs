@@ -69,11 +69,8 @@ fn compared(
 ) -> Result<(Exported, Left), Error> {
     let mut returned = constants(both.first(), keep)?;
     let is_open = |name: &String| !returned.contains_key(name);
-    let left: Vec<String> = match keep.key.is_empty() {
-        // A row without a key has no one row that it came back as.
-        true => Vec::new(),
-        false => compared_names(keep).filter(|name| keep.returned && is_open(name)).collect(),
-    };
+    let left: Vec<String> =
+        compared_names(keep).filter(|name| keep.returned && keep.now.is_some() && is_open(name)).collect();
     let (names, left) = salvage_columns(keep, &left);
     let sql = statement(keep, &names, &left);
     let types = names.iter().map(|name| (name.clone(), keep.type_of(name)));
@@ -139,7 +136,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     };
     let now = format!("main.{}", now.sql());
     if keep.key.is_empty() {
-        return without_key(keep, &old, &now, names);
+        return without_key(keep, &old, &now, names, left);
     }
     let on = same_row(&keep.key);
     match keep.what {
@@ -167,10 +164,12 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     }
 }
 
-/// Rows of both sides are sorted together; within those that are alike, how many there are on each side decides.
+/// Rows of both sides are sorted together; within those that are alike, how many there are on each side decides. Beside
+/// each of before stands what the way back left in one that is like it, which all of them together have in common; beside
+/// one too many its own values.
 ///
 /// Inside, the columns are v0, v1 …: one of the table's could be called as what is computed here.
-fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String]) -> String {
+fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String], left: &[(String, String)]) -> String {
     let compared: Vec<String> = compared_names(keep).collect();
     let of_kept = |name: &String| keep.columns.iter().any(|column| column.name == *name);
     let mut names: Vec<&String> = keep.identity.iter().filter(|name| !of_kept(name)).collect();
@@ -197,6 +196,19 @@ fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String]) -> String
         }
     };
     let group = alike(&mut keep.identity.iter());
+    let beside = left.iter().enumerate().map(|(place, (column, _))| {
+        let column = inside(column);
+        format!(
+            ", CASE WHEN lead(1) OVER ripcord_pair THEN lead({column}) OVER ripcord_pair ELSE {column} END AS w{place}"
+        )
+    });
+    let beside: String = beside.collect();
+    let left = left.iter().enumerate().map(|(place, (_, name))| format!(", x.w{place} AS {}", quote(name)));
+    let left: String = left.collect();
+    let pair = match beside.is_empty() {
+        true => String::new(),
+        false => format!(" WINDOW ripcord_pair AS ({group}, ripcord_place ORDER BY ripcord_side)"),
+    };
     let whole = alike(&mut keep.identity.iter().chain(&compared));
     let gone = keep.columns.iter().map(|column| &column.name).filter(|name| !is_there(name));
     let gone: Vec<String> = gone.map(inside).collect();
@@ -214,7 +226,8 @@ fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String]) -> String
         ripcord_counted AS (SELECT *, sum(ripcord_side) OVER ({group}) AS ripcord_now,
         row_number() OVER ({group}, ripcord_side ORDER BY 0{order}) AS ripcord_place,
         sum(1 - 2 * ripcord_side) OVER ({whole}) AS ripcord_more FROM ripcord_both),
-        ripcord_marked AS (SELECT *, max(ripcord_more <> 0 OR {held}) OVER ({group}) AS ripcord_hit FROM ripcord_counted)
-        SELECT {list} FROM ripcord_marked AS x WHERE ripcord_side = 0 AND {chosen}"
+        ripcord_marked AS (SELECT *, max(ripcord_more <> 0 OR {held}) OVER ({group}) AS ripcord_hit{beside}
+        FROM ripcord_counted{pair})
+        SELECT {list}{left} FROM ripcord_marked AS x WHERE ripcord_side = 0 AND {chosen}"
     )
 }

@@ -25,13 +25,17 @@ pub(in super::super) fn terms(columns: &[String]) -> Vec<String> {
     if columns.len() <= BY_THEMSELVES {
         return columns.iter().map(|name| quote(name)).collect();
     }
-    let exact = |chunk: &[String]| chunk.iter().map(|name| exact(name)).collect::<Vec<_>>();
+    let exact = |chunk: &[String]| chunk.iter().map(|name| exact(&quote(name))).collect::<Vec<_>>();
     columns.chunks(TOGETHER).map(|chunk| joined(&exact(chunk), "||", "''")).collect()
+}
+
+/// Returns one text for these expressions, which others have only where each has the same value, by type and bytes.
+pub(in super::super) fn text(values: &[String]) -> String {
+    joined(&values.iter().map(|value| exact(value)).collect::<Vec<_>>(), "||", "''")
 }
 
 /// A value as a text that no other value has, and that ends where it ends.
 fn exact(name: &str) -> String {
-    let name = quote(name);
     format!(
         "CASE typeof({name}) WHEN 'text' THEN 't' || hex({name}) WHEN 'blob' THEN 'b' || hex({name}) ELSE quote({name}) END || ','"
     )
