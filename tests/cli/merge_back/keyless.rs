@@ -65,6 +65,19 @@ both_engines! {
         assert_eq!(reasons(db, &result), expected.join("\n"));
     }
 
+    fn rows_without_a_key_that_are_alike_are_left_alone_together_where_a_constraint_refuses_one(db: &TestDatabase) {
+        let made = "CREATE TABLE log (at INTEGER, msg VARCHAR(40) UNIQUE, n INTEGER);";
+        let filled = "INSERT INTO log VALUES (1, 'apple', 1), (1, 'bread', 1), (1, 'cake', 1), (2, 'door', 1), (2, 'egg', 1), (3, 'fish', 1);";
+        let sandbox = project(db, made, filled, "UPDATE log SET msg = substr(msg, 1, 2) WHERE at < 9;", "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("INSERT INTO log VALUES (9, 'bread', 9);");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT at, msg FROM log ORDER BY at, msg;"), "1|ap\n1|br\n1|ca\n2|door\n2|egg\n3|fish\n9|bread");
+        assert_eq!(counts(&result, db, "log", Some("msg")), [3, 0, 0, 3]);
+        let kept = db.query(&format!("SELECT \"key\", ours FROM {} ORDER BY ours;", side_table(&result)));
+        assert_eq!(kept, ["apple", "bread", "cake"].map(|ours| format!("{{\"at\":1,\"n\":1}}|{ours}")).join("\n"));
+    }
+
     fn alike_rows_of_one_value_in_which_the_way_back_left_several_are_put_back_or_left_alone(db: &TestDatabase) {
         let filled = "INSERT INTO log VALUES (1, 'one', 10), (1, 'one', 10), (2, 'two', 20), (2, 'two', 20);";
         let up = match db.backend() {

@@ -2,13 +2,14 @@
 //!
 //! Which of them had which value nobody can tell, and nobody has to: where all together hold what the way back left in them,
 //! each gets any of the salvaged rows, and all together are what they were. That is no guess as long as nothing else tells
-//! them apart. Where one of them was written to since, none is touched.
+//! them apart. Where one of them was written to since, or a constraint refuses one, none is touched.
 
-use super::super::names::identifier;
+use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::side::Side;
 use super::target::Target;
 use super::unkeyed::{Groups, row_text};
+use super::values::Placed;
 use super::{DOING, values};
 use crate::engine::{Base, Error, Merged};
 
@@ -38,9 +39,38 @@ pub(super) async fn put(
     let mut merged: Vec<Merged> =
         target.columns.iter().map(|column| Merged::new(&target.piece.salvage, Some(&column.name))).collect();
     session.run(DOING, &leave_half(target, groups)).await?;
-    values::put_by_place(session, target, &mut merged, side).await?;
+    let placed = put_whole(session, target, groups).await?;
+    values::settle_by_place(session, target, placed, &mut merged, side).await?;
     (target.loaded, target.matches) = (loaded, matches);
     Ok(merged)
+}
+
+/// Puts everything, or nothing into a group of which a constraint refuses a row: each of the others got any of the values,
+/// so that what the group holds is right only as a whole.
+async fn put_whole(session: &mut Session, target: &Target<'_>, groups: &Groups) -> Result<Placed, Error> {
+    loop {
+        session.run(DOING, "SAVEPOINT ripcord_alike").await?;
+        let placed = values::put_by_place(session, target).await?;
+        let broken = if placed.refused { broken(session, target, groups).await? } else { Vec::new() };
+        if broken.is_empty() {
+            session.run(DOING, "RELEASE ripcord_alike").await?;
+            return Ok(placed);
+        }
+        session.run(DOING, "ROLLBACK TO ripcord_alike; RELEASE ripcord_alike").await?;
+        let which = format!("SELECT unnest(ARRAY[{}]) COLLATE \"C\" AS ident", broken.join(", "));
+        session.run(DOING, &leave(target, groups, &which)).await?;
+    }
+}
+
+/// Returns the groups of several values of which a row was refused, as literals.
+async fn broken(session: &mut Session, target: &Target<'_>, groups: &Groups) -> Result<Vec<String>, Error> {
+    let sql = format!(
+        "SELECT DISTINCT s.ident FROM pg_temp.{} AS r JOIN pg_temp.{} AS s ON s.ctid = r.place \
+         JOIN pg_temp.{} AS g ON g.ident = s.ident WHERE NOT g.one_value",
+        target.refused, target.loaded, groups.table
+    );
+    let rows = session.rows(DOING, &sql).await?;
+    Ok(rows.iter().map(|row| literal(row.text(0))).collect())
 }
 
 /// The salvaged values of a row, as one text.
@@ -87,13 +117,16 @@ fn pair(target: &Target<'_>, groups: &Groups, paired: &str, text: &str) -> Strin
 fn leave_half(target: &Target<'_>, groups: &Groups) -> String {
     let cannot = |column: &super::target::TargetColumn| format!("NOT ({} OR {})", column.same, column.put());
     let cannot: Vec<String> = target.columns.iter().map(cannot).collect();
+    let which = format!("SELECT DISTINCT s.ident FROM {} WHERE {}", target.joined(), cannot.join(" OR "));
+    leave(target, groups, &which)
+}
+
+/// Pairs nothing in the groups of several values that a query names as `ident`.
+fn leave(target: &Target<'_>, groups: &Groups, which: &str) -> String {
     format!(
-        "WITH h AS (SELECT DISTINCT s.ident FROM {} WHERE {}), \
+        "WITH h AS ({which}), \
          m AS (UPDATE pg_temp.{} AS g SET paired = false FROM h WHERE h.ident = g.ident AND NOT g.one_value RETURNING g.ident) \
          DELETE FROM pg_temp.{} AS s USING m WHERE m.ident = s.ident",
-        target.joined(),
-        cannot.join(" OR "),
-        groups.table,
-        target.loaded
+        groups.table, target.loaded
     )
 }

@@ -44,13 +44,15 @@ pub(super) async fn run(
     Ok(Ran { left: left.iter().sum(), whole: whole && target.unique })
 }
 
-/// Puts everything into rows that are found by where they lie, which is elsewhere once they are written, and settles it.
-pub(super) async fn put_by_place(
-    session: &mut Session,
-    target: &Target<'_>,
-    merged: &mut [Merged],
-    side: &mut Side,
-) -> Result<(), Error> {
+/// What writing by place has come to.
+pub(super) struct Placed {
+    planned: Vec<u64>,
+    /// Whether a constraint refused some rows.
+    pub refused: bool,
+}
+
+/// Puts everything into rows that are found by where they lie, which is elsewhere once they are written.
+pub(super) async fn put_by_place(session: &mut Session, target: &Target<'_>) -> Result<Placed, Error> {
     allow_identity(session, target, true).await?;
     let columns: Vec<&TargetColumn> = target.columns.iter().collect();
     let planned = counts(session, target, TargetColumn::put).await?;
@@ -64,12 +66,23 @@ pub(super) async fn put_by_place(
         )
     };
     let (_, refused) = parts::attempt(session, target, 1 + columns.len(), Claims::Nothing, follow).await?;
+    allow_identity(session, target, false).await?;
+    Ok(Placed { planned, refused })
+}
+
+/// Counts what was put by place, proves that it is there, and writes down what is not.
+pub(super) async fn settle_by_place(
+    session: &mut Session,
+    target: &Target<'_>,
+    Placed { planned, refused }: Placed,
+    merged: &mut [Merged],
+    side: &mut Side,
+) -> Result<(), Error> {
     let left = counts(session, target, TargetColumn::put).await?;
     for ((merged, planned), left) in merged.iter_mut().zip(&planned).zip(&left) {
         merged.merged += planned.saturating_sub(*left);
     }
-    allow_identity(session, target, false).await?;
-    settle(session, target, 0..columns.len(), merged, refused, side).await
+    settle(session, target, 0..target.columns.len(), merged, refused, side).await
 }
 
 /// Writes these columns, and fails when a row that was written does not hold what was written.

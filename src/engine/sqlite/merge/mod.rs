@@ -5,6 +5,7 @@
 //! has to be dropped and made again. Foreign keys stay on: a row whose parent is not there is refused, kept aside and
 //! tried again at the end, like one that a UNIQUE column refuses.
 
+mod alike;
 mod feed;
 mod proof;
 mod recycled;
@@ -50,6 +51,8 @@ struct Job<'p> {
     target: Target<'p>,
     /// Where its rows come from.
     feed: Feed<'p>,
+    /// What of it was put beforehand, in the order of its columns: it is there already when the rows come.
+    beforehand: Vec<Merged>,
     merged: Vec<Merged>,
     /// How many rows wait in the table of the refused ones.
     refused: u64,
@@ -198,13 +201,18 @@ impl<'p> Job<'p> {
             SalvageKind::Values => {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
+        let mut beforehand = Vec::new();
         };
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, _) => (target, Feed::File(piece.source.as_ref())),
-            (true, SalvageKind::Values) => unkeyed::values(session, target, side, &mut merged)?,
+            (true, SalvageKind::Values) => {
+                let (target, feed, put) = unkeyed::values(session, target, side, &mut merged)?;
+                beforehand = put;
+                (target, feed)
+            }
             (true, SalvageKind::Rows) => unkeyed::rows(session, target, side, &mut merged)?,
         };
-        Ok(Self { target, feed, merged, refused: 0 })
+        Ok(Self { target, feed, merged, beforehand, refused: 0 })
     }
 
     /// Tells whether values came to rows of which nobody can tell whether they are those of then: some were deleted since.
@@ -236,6 +244,11 @@ impl<'p> Job<'p> {
                 refused += 1;
                 aside.keep(values, &why)?;
             }
+        drop(hand);
+        for (merged, put) in self.merged.iter_mut().zip(self.beforehand.drain(..)) {
+            merged.already = merged.already.saturating_sub(put.merged);
+            merged.merged += put.merged;
+        }
             Ok(())
         })?;
         self.refused = refused;

@@ -22,8 +22,6 @@ pub(super) struct Target<'p> {
     pub found_by: Vec<usize>,
     /// How many values each row of the feed has.
     pub width: usize,
-    /// Where the feed says that the values of a row go together: one of them alone would go to a row that is not its own.
-    pub together: Option<usize>,
     pub columns: Vec<TargetColumn>,
     /// Whether every column of the live table is put back, computed, or one by which rows are found.
     pub is_whole: bool,
@@ -218,7 +216,6 @@ impl<'p> Target<'p> {
             condition: conditions.join(" AND "),
             found_by: matched.iter().filter_map(|name| piece.place_of(name)).collect(),
             width: piece.columns.len(),
-            together: None,
             columns,
             is_whole,
             rowid: rowid_name(&table),

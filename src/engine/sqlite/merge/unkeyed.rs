@@ -1,13 +1,13 @@
 //! Tables without a key: rows are found again by everything that is the same on both sides, in groups of rows that are
-//! alike. What cannot be told apart is merged only where nothing has to be told apart.
+//! alike. What cannot be told apart is merged only where nothing has to be told apart ([`alike`]).
 
 use super::super::rehearse::wide;
 use super::super::scan::rowid_name;
 use super::super::{catalog, session::Session};
-use super::DOING;
 use super::feed::{Bound, Feed, fill};
 use super::side::{self, Side};
 use super::target::{Known, Target};
+use super::{DOING, alike};
 use crate::catalog::quote;
 use crate::engine::{
     Conflict, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
@@ -16,14 +16,14 @@ use crate::engine::{
 /// Why rows without a key are not inserted where such rows are.
 const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
 
-/// Returns the same piece with each live row that a salvaged value is for, found by its rowid. The groups that do not
-/// match are counted and written down here.
+/// Returns the same piece with each live row that a salvaged value is for, found by its rowid, and what is put already. The
+/// groups that do not match are counted and written down here.
 pub(super) fn values<'p>(
     session: &Session,
     mut target: Target<'p>,
     side: &mut Side<'_>,
     merged: &mut [Merged],
-) -> Result<(Target<'p>, Feed<'p>), Error> {
+) -> Result<(Target<'p>, Feed<'p>, Vec<Merged>), Error> {
     let (piece, groups, pairs, due) = load(session, &target)?;
     let table = catalog::read(session)?.tables.remove(&target.table).unwrap_or_default();
     let Some(rowid) = rowid_name(&table) else {
@@ -32,7 +32,7 @@ pub(super) fn values<'p>(
         }
         session
             .run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
-        return Ok((target, Feed::Table(due)));
+        return Ok((target, Feed::Table(due), Vec::new()));
     };
     let by: Vec<String> = target.found_by.iter().map(|place| format!("v{place}")).collect();
     let group = wide::terms(&by).into_iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})"));
@@ -52,7 +52,7 @@ pub(super) fn values<'p>(
         ),
     )?;
     session.run(DOING, &format!("CREATE INDEX temp.{groups}_first ON {groups} (first)"))?;
-    let on = alike(&target, "p", "t");
+    let on = same_row(&target, "p", "t");
     session.run(
         DOING,
         &format!(
@@ -69,12 +69,18 @@ pub(super) fn values<'p>(
     session.run(
         DOING,
         &format!(
-            "CREATE TEMP TABLE {due} AS SELECT p.*, x.live, 0 FROM temp.{groups} g \
+            "CREATE TEMP TABLE {due} AS SELECT p.*, x.live, 0 AS together FROM temp.{groups} g \
              JOIN temp.{piece} p ON p.rowid = g.first JOIN temp.{pairs} x ON x.first = g.first \
              WHERE g.uniform AND g.n = g.live"
         ),
     )?;
-    pair(session, &target, &rowid, &group)?;
+    alike::pair(session, &target, &rowid, &group)?;
+    // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it the group whose
+    // rows go together.
+    target.condition = format!("{rowid} = ?1");
+    target.found_by = vec![target.width];
+    target.width += 2;
+    let beforehand = alike::put(session, &target, side)?;
     let deleted: i64 =
         session.one(DOING, &format!("SELECT coalesce(sum(n), 0) FROM temp.{groups} WHERE live = 0"))?;
     merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
@@ -98,13 +104,7 @@ pub(super) fn values<'p>(
         )?;
         write_down(session, &target, others, side, merged)?;
     }
-    // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it whether its values
-    // go together.
-    target.condition = format!("{rowid} = ?1");
-    target.found_by = vec![target.width];
-    target.together = Some(target.width + 1);
-    target.width += 2;
-    Ok((target, Feed::Table(due)))
+    Ok((target, Feed::Table(due), beforehand))
 }
 
 /// Returns the condition, of the rows of a group together, that these columns hold one value each.
@@ -118,56 +118,6 @@ fn one_value(places: impl Iterator<Item = usize>) -> String {
         )
     });
     wide::joined(&same.collect::<Vec<_>>(), "AND", "1")
-}
-
-/// Pairs the rows of groups that got several values with live ones, where all of them together hold what was salvaged, or
-/// what the way back left. Which of them had which value nobody can tell, and nobody has to: each gets any of the salvaged
-/// rows, and all together are what they were. That is no guess as long as nothing else tells them apart. Where one of them
-/// was written to since, none is paired.
-fn pair(session: &Session, target: &Target<'_>, rowid: &str, group: &str) -> Result<(), Error> {
-    let name = |what: &str| format!("ripcord_{what}_{}", target.index);
-    let (piece, groups, pairs, due) = (name("piece"), name("groups"), name("pairs"), name("due"));
-    let ours = target.columns.iter().map(|column| format!("p.v{}", column.place)).collect::<Vec<_>>();
-    let base: Option<Vec<String>> = target.columns.iter().map(|column| column.base.expression("p")).collect();
-    let theirs = target.columns.iter().map(|column| format!("t.{}", quote(&column.name))).collect::<Vec<_>>();
-    let theirs = wide::text(&theirs);
-    // A column that nobody salvaged may tell the rows apart, unless they all get the same.
-    let open = if target.is_whole { "" } else { " AND g.one_value" };
-    let open = format!("NOT g.uniform AND NOT g.paired AND g.n = g.live{open}");
-    // What is there already first: merging twice is merging once.
-    for way in [Some(ours), base].into_iter().flatten() {
-        let same = name("same");
-        let way = wide::text(&way);
-        session.run(DOING, &format!("DROP TABLE IF EXISTS temp.{same}"))?;
-        session.run(
-            DOING,
-            &format!(
-                "CREATE TEMP TABLE {same} AS WITH \
-                 m AS (SELECT rowid AS place, *, min(rowid) OVER (PARTITION BY {group}) AS first FROM temp.{piece}), \
-                 o AS (SELECT p.place, p.first, {way} AS text, row_number() OVER (PARTITION BY p.first ORDER BY {way}) AS at \
-                 FROM m p JOIN temp.{groups} g ON g.first = p.first WHERE {open}), \
-                 l AS (SELECT x.live, x.first, {theirs} AS text, row_number() OVER (PARTITION BY x.first ORDER BY {theirs}) AS at \
-                 FROM temp.{pairs} x JOIN temp.{groups} g ON g.first = x.first JOIN main.{} t ON t.{rowid} = x.live \
-                 WHERE {open}), \
-                 c AS (SELECT o.place, l.live, o.first, min(o.text = l.text) OVER (PARTITION BY o.first) AS same \
-                 FROM o JOIN l ON l.first = o.first AND l.at = o.at) \
-                 SELECT place, live, first FROM c WHERE same",
-                target.table.sql()
-            ),
-        )?;
-        session.run(
-            DOING,
-            &format!(
-                "INSERT INTO temp.{due} SELECT p.*, c.live, NOT g.one_value FROM temp.{same} c \
-                 JOIN temp.{piece} p ON p.rowid = c.place JOIN temp.{groups} g ON g.first = c.first"
-            ),
-        )?;
-        session.run(
-            DOING,
-            &format!("UPDATE temp.{groups} SET paired = 1 WHERE first IN (SELECT first FROM temp.{same})"),
-        )?;
-    }
-    Ok(())
 }
 
 /// Writes down every salvaged value of these rows as a conflict; the last column says why.
@@ -208,7 +158,7 @@ pub(super) fn rows<'p>(
     merged: &mut [Merged],
 ) -> Result<(Target<'p>, Feed<'p>), Error> {
     let (piece, clash, there, due) = load(session, &target)?;
-    let on = alike(&target, "p", "t");
+    let on = same_row(&target, "p", "t");
     session.run(
         DOING,
         &format!(
@@ -263,7 +213,7 @@ fn load(session: &Session, target: &Target<'_>) -> Result<(String, String, Strin
 }
 
 /// Returns the condition that a loaded row and a live one hold the same, by type and bytes.
-fn alike(target: &Target<'_>, loaded: &str, live: &str) -> String {
+fn same_row(target: &Target<'_>, loaded: &str, live: &str) -> String {
     let piece = target.piece;
     let parts = piece.told_by().iter().filter_map(|name| {
         let (one, other) =

@@ -243,12 +243,10 @@ impl Hand for ValueHand<'_> {
     fn give_up(
         &mut self,
         values: &[Value<'_>],
-        why: &str,
+        _: &str,
         merged: &mut [Merged],
         side: &mut Side<'_>,
     ) -> Result<(), Error> {
-        let together = self.target.together.and_then(|place| values.get(place));
-        let together = together.is_some_and(|together| *together == Value::Integer(1));
         let decisions = match self.look(values)? {
             Live::One(decisions) => decisions,
             // Its row was there when it was refused, and nothing here deletes rows.
@@ -261,7 +259,6 @@ impl Hand for ValueHand<'_> {
                     continue;
                 }
                 Decision::Conflict => self.why(values).to_string(),
-                Decision::Put if together => why.to_string(),
                 // Each by itself, so that one column does not keep the others from getting what is theirs.
                 Decision::Put => {
                     self.set.iter_mut().enumerate().for_each(|(at, set)| *set = at == index);
