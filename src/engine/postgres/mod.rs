@@ -34,6 +34,7 @@ mod meanwhile;
 mod merge;
 mod names;
 mod own_settings;
+mod out_of_range;
 mod parts;
 mod preflight;
 mod private;

@@ -3,7 +3,7 @@
 use super::names::{identifier, literal};
 use super::rights::{self, Obstacle};
 use super::session::Session;
-use super::{PostgresDatabase, names};
+use super::{PostgresDatabase, names, out_of_range};
 use crate::base::fs;
 use crate::catalog::{Finding, Severity};
 use crate::engine::{Error, Need, Preflight, ProofLevel};
@@ -31,6 +31,9 @@ impl PostgresDatabase {
                 findings.push(finding(rule.severity, rule.code, row.text(0), row.text(1)));
             }
         }
+        // Only where nothing is proven may such a dump be all that is wanted.
+        let severity = if need.proof == ProofLevel::None { Severity::Warning } else { Severity::Error };
+        out_of_range::look(&mut session, severity, &mut findings).await?;
         self.leftovers(&mut session, &mut findings).await?;
         if obstacles.contains(&Obstacle::Createdb) && !need.replaces && !proves_here {
             // The way back would be in place, and may be another user's.
