@@ -7,7 +7,7 @@
 pub use crate::ledger::{Conflict, Merged, MergedBack};
 
 use super::{Error, ShapeColumn, Value};
-use crate::catalog::TableName;
+use crate::catalog::{Catalog, TableName};
 use crate::ledger::{Returned, Salvage, SalvageKind};
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -50,6 +50,8 @@ pub struct Piece {
     pub turn: usize,
     /// How far the sequences of the database were when it was saved, by name, as its fingerprint has them.
     pub sequences: Arc<BTreeMap<String, i64>>,
+    /// What the database consisted of then, where that is known.
+    pub catalog: Option<Arc<Catalog>>,
     /// The folder of the snapshot that it was salvaged from, where there is one.
     pub snapshot: Option<PathBuf>,
 }
@@ -271,6 +273,7 @@ mod tests {
             source: Arc::new(Nothing),
             turn: 0,
             sequences: Arc::default(),
+            catalog: None,
             snapshot: None,
         }
     }

@@ -12,6 +12,7 @@ mod export;
 mod facts;
 mod meanwhile;
 mod merge;
+mod recycled;
 mod url;
 
 pub use crate::report::RestoredTable;
@@ -20,6 +21,7 @@ pub use export::*;
 pub use facts::*;
 pub use meanwhile::*;
 pub use merge::*;
+pub use recycled::{Mark, Marks, Recycled, SAMPLE, Watch};
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 
 use crate::catalog::{Catalog, DatabaseId, TableName};

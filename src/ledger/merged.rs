@@ -3,7 +3,7 @@
 use super::{Salvage, SalvageKind};
 use crate::catalog::TableName;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of one column of one table, or of whole rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,7 +73,10 @@ pub struct MergedBack {
     /// Full-text indexes of these tables that could not be built anew, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<(TableName, String)>,
-    /// Tables whose keys can be given out again and of which no column says whether that happened, although rows are gone.
+    /// How many values were not put back in each table because other rows may have the keys now.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub retaken: BTreeMap<TableName, u64>,
+    /// Tables whose keys can be given out again and of which no column says whether that happened.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub untold: BTreeSet<TableName>,
 }

@@ -18,7 +18,7 @@ use super::facts::Done;
 use super::snapshot::{self, Purpose, Saved};
 use super::{Ports, Refusal, SnapshotPolicy, refused, settle, whose};
 use crate::catalog::TableName;
-use crate::engine::{self, MergeMode, OtherWrites, Piece};
+use crate::engine::{self, MergeMode, OtherWrites, Piece, RETAKEN};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
@@ -103,9 +103,15 @@ fn chosen(backup: &Backup, tables: &[String]) -> Result<Vec<Piece>, Failure> {
 fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
     let found = tabular::salvaged(&backup.folder.join(EXPORTS))?;
     let before = snapshot::read_inventory(backup, "before.json");
-    let sequences = Arc::new(before.map(|before| before.fingerprint.sequences).unwrap_or_default());
-    let of_backup =
-        |piece| Piece { sequences: sequences.clone(), snapshot: Some(backup.snapshot()), ..piece };
+    let (sequences, catalog) =
+        before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();
+    let (sequences, catalog) = (Arc::new(sequences.unwrap_or_default()), catalog.map(Arc::new));
+    let of_backup = |piece| Piece {
+        sequences: sequences.clone(),
+        catalog: catalog.clone(),
+        snapshot: Some(backup.snapshot()),
+        ..piece
+    };
     Ok(found.into_iter().map(|(_, piece)| of_backup(piece)).collect())
 }
 
@@ -207,11 +213,27 @@ fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
     });
     let untold = merged.untold.iter().map(|table| {
         format!(
-            "rows of {table} were deleted since, and no column tells whether a row is the one of then: where a key was \
-             given out again, the row that has it now got the value of the one that had it"
+            "no column tells whether a row of {table} is the one of then: where its key was given out again since, the row \
+             that has it now got the value of the one that had it"
         )
     });
-    silent.into_iter().chain(stale.collect::<Vec<_>>()).chain(untold.collect::<Vec<_>>())
+    let retaken = merged.retaken.iter().map(|(table, count)| {
+        let values = if *count == 1 { "1 value was".to_string() } else { format!("{count} values were") };
+        let found = merged.side_table.as_ref().map(|side| {
+            let (side, table) = (side.sql(), table.to_string().replace('\'', "''"));
+            format!(": SELECT \"key\", \"column\", ours FROM {side} WHERE \"table\" = '{table}' AND reason = '{RETAKEN}'")
+        });
+        format!(
+            "{values} not put back into {table}, because nothing shows that their rows are still those of then: all that \
+             tells was edited since, or other rows have their keys. Where a row is the same, set its value by hand{}",
+            found.unwrap_or_default()
+        )
+    });
+    silent
+        .into_iter()
+        .chain(stale.collect::<Vec<_>>())
+        .chain(untold.collect::<Vec<_>>())
+        .chain(retaken.collect::<Vec<_>>())
 }
 
 /// Looks at the database after a merge: nothing but what was merged may have changed since `before`.

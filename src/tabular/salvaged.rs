@@ -47,6 +47,7 @@ pub fn salvaged(folder: &Path) -> Result<Vec<(Sidecar, Piece)>, Error> {
             source,
             turn: 0,
             sequences: Arc::default(),
+            catalog: None,
             snapshot: None,
         };
         let names = piece.matched_by().iter().chain(&piece.salvage.columns);

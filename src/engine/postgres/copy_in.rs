@@ -17,12 +17,23 @@ pub(super) async fn send(
     session: &mut Session,
     source: Arc<dyn Inlet>,
     copy: &str,
+    says: (&'static str, &str),
+    progress: &Progress,
+) -> Result<Result<u64, sqlx::Error>, Error> {
+    send_from(session, move || source.open(), copy, says, progress).await
+}
+
+/// Like [`send`], whatever opens the file.
+pub(super) async fn send_from(
+    session: &mut Session,
+    open: impl FnOnce() -> Result<Box<dyn Read + Send>, Error> + Send + 'static,
+    copy: &str,
     (doing, what): (&'static str, &str),
     progress: &Progress,
 ) -> Result<Result<u64, sqlx::Error>, Error> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(WAITING);
     let reader = tokio::task::spawn_blocking(move || {
-        let mut input = source.open()?;
+        let mut input = open()?;
         loop {
             let mut block = Vec::with_capacity(BLOCK);
             let read = input.by_ref().take(BLOCK as u64).read_to_end(&mut block);

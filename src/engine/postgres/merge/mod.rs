@@ -12,6 +12,7 @@ mod fit;
 mod live;
 mod load;
 mod parts;
+mod recycled;
 mod rows;
 pub(super) mod sequences;
 mod side;
@@ -27,7 +28,7 @@ use crate::catalog::TableName;
 use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
-use side::Side;
+use side::{Conflicts, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use target::Target;
@@ -131,13 +132,14 @@ impl PostgresDatabase {
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let silenced = triggers::silence(session, &tables).await?;
         let mut side = Side::new(session, operation, schema).await?;
-        let (mut done, mut skipped) = (Vec::new(), Vec::new());
+        let (mut done, mut skipped, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
         for turn in in_order(pieces, &parents(session).await?) {
             let mut jobs = Vec::new();
             for index in turn {
                 let (target, left_out) = Target::load(session, &pieces[index], index, progress).await?;
                 skipped.extend(left_out);
-                let Some(target) = target else { continue };
+                let Some(mut target) = target else { continue };
+                self.look_for_recycled(session, &mut target).await?;
                 let mut job = Job::prepare(session, target, &mut side).await?;
                 job.unfinished = job.run(session).await? > 0;
                 checkpoint::reached("a piece of salvage is merged");
@@ -150,6 +152,7 @@ impl PostgresDatabase {
                 let alone = tables.iter().filter(|table| **table == job.target.table).count() == 1;
                 job.finish(session, &mut side, alone).await?;
             }
+            untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
             done.extend(jobs);
         }
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
@@ -164,10 +167,13 @@ impl PostgresDatabase {
                 sequences::follow(session, table, &then).await?;
             }
         }
-        let (side_table, conflicts) = side.end(session).await?;
+        let Conflicts { table: side_table, first: conflicts, retaken } = side.end(session).await?;
         let merged: Vec<Merged> = done.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
         let silent = triggers::silent(&silenced, &merged);
-        Ok((own, MergedBack { merged, conflicts, side_table, silent, ..MergedBack::default() }))
+        Ok((
+            own,
+            MergedBack { merged, conflicts, side_table, silent, untold, retaken, ..MergedBack::default() },
+        ))
     }
 
     /// Ends one of our own sessions, and waits until it is gone.
@@ -265,6 +271,11 @@ impl<'p> Job<'p> {
             (true, SalvageKind::Rows) => unkeyed::rows(session, &mut target, side, &mut merged).await?,
         }
         Ok(Self { target, merged, beforehand, unfinished: false, whole: false })
+    }
+
+    /// Tells whether values came to rows of which nobody can tell whether they are those of then.
+    fn is_untold(&self) -> bool {
+        self.target.untold && self.merged.iter().any(|one| one.merged > 0)
     }
 
     /// Writes what can be written; returns how many rows are left that could not.

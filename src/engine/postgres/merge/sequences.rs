@@ -1,7 +1,7 @@
 //! Sequences that give a column its values: set past what was inserted.
 
 use super::super::names::{identifier, literal};
-use super::super::session::Session;
+use super::super::session::{Row, Session};
 use crate::catalog::TableName;
 use crate::engine::Error;
 use crate::engine::postgres::fingerprint::COUNTS_DOWN;
@@ -18,19 +18,7 @@ pub(in super::super) async fn follow(
     then: &[&BTreeMap<String, i64>],
 ) -> Result<(), Error> {
     let doing = "setting sequences";
-    let number = literal(&table.sql());
-    let sql = format!(
-        "SELECT DISTINCT a.attname, format('%I.%I', n.nspname, c.relname), s.seqincrement > 0, n.nspname, c.relname \
-         FROM (SELECT d.refobjsubid AS column, d.objid AS sequence FROM pg_depend d \
-         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass \
-         AND d.refobjid = to_regclass({number}) AND d.deptype IN ('a', 'i') \
-         UNION SELECT ad.adnum, d.refobjid FROM pg_attrdef ad JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass \
-         AND d.objid = ad.oid AND d.refclassid = 'pg_class'::regclass WHERE ad.adrelid = to_regclass({number})) x \
-         JOIN pg_sequence s ON s.seqrelid = x.sequence JOIN pg_class c ON c.oid = x.sequence \
-         JOIN pg_namespace n ON n.oid = c.relnamespace \
-         JOIN pg_attribute a ON a.attrelid = to_regclass({number}) AND a.attnum = x.column"
-    );
-    for row in session.rows(doing, &sql).await? {
+    for row in behind(session, table).await? {
         let (column, sequence) = (identifier(row.text(0)), row.text(1));
         let (end, beyond) = if row.is(2) { ("max", ">") } else { ("min", "<") };
         let name = TableName::qualified(row.text(3), row.text(4));
@@ -46,6 +34,41 @@ pub(in super::super) async fn follow(
         session.rows(doing, &set).await?;
     }
     Ok(())
+}
+
+/// Returns how far the sequence behind a column has come, if it counts up and was further then.
+pub(super) async fn set_back(
+    session: &mut Session,
+    table: &TableName,
+    column: &str,
+    then: &BTreeMap<String, i64>,
+) -> Result<Option<i64>, Error> {
+    let mut least = None;
+    for row in behind(session, table).await?.iter().filter(|row| row.text(0) == column && row.is(2)) {
+        let Some(then) = given(then, &TableName::qualified(row.text(3), row.text(4)), true) else { continue };
+        let sql = format!("SELECT last_value - (NOT is_called)::int FROM {}", row.text(1));
+        let now = session.value("reading a sequence", &sql).await?.and_then(|text| text.parse().ok());
+        least = least.max(now.filter(|now| *now < then));
+    }
+    Ok(least)
+}
+
+/// Returns the sequences behind the columns of a table: the column, the sequence as SQL, whether it counts up, and its
+/// schema and name.
+async fn behind(session: &mut Session, table: &TableName) -> Result<Vec<Row>, Error> {
+    let number = literal(&table.sql());
+    let sql = format!(
+        "SELECT DISTINCT a.attname, format('%I.%I', n.nspname, c.relname), s.seqincrement > 0, n.nspname, c.relname \
+         FROM (SELECT d.refobjsubid AS column, d.objid AS sequence FROM pg_depend d \
+         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass \
+         AND d.refobjid = to_regclass({number}) AND d.deptype IN ('a', 'i') \
+         UNION SELECT ad.adnum, d.refobjid FROM pg_attrdef ad JOIN pg_depend d ON d.classid = 'pg_attrdef'::regclass \
+         AND d.objid = ad.oid AND d.refclassid = 'pg_class'::regclass WHERE ad.adrelid = to_regclass({number})) x \
+         JOIN pg_sequence s ON s.seqrelid = x.sequence JOIN pg_class c ON c.oid = x.sequence \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_attribute a ON a.attrelid = to_regclass({number}) AND a.attnum = x.column"
+    );
+    session.rows("reading the sequences", &sql).await
 }
 
 /// Returns the last value that a sequence had given out; one that counts down is entered with its sign turned.

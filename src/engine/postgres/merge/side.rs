@@ -4,7 +4,18 @@ use super::super::names::literal;
 use super::super::session::Session;
 use super::DOING;
 use crate::catalog::TableName;
-use crate::engine::{CONFLICTS_NAMED, Conflict, Error, side_table_name};
+use crate::engine::{CONFLICTS_NAMED, Conflict, Error, RETAKEN, side_table_name};
+use std::collections::BTreeMap;
+
+/// What is in the side table at the end.
+#[derive(Default)]
+pub(super) struct Conflicts {
+    /// The table, if there is one.
+    pub table: Option<TableName>,
+    pub first: Vec<Conflict>,
+    /// How many there are of rows that may be others, in each table.
+    pub retaken: BTreeMap<TableName, u64>,
+}
 
 /// The side table of one operation, in the schema of the version table: that of a table that is merged into may be read by
 /// programs which know every table in it.
@@ -42,14 +53,11 @@ impl Side {
         self.table.sql()
     }
 
-    /// Returns the table, if there is one, and the first conflicts.
-    pub(super) async fn end(
-        self,
-        session: &mut Session,
-    ) -> Result<(Option<TableName>, Vec<Conflict>), Error> {
+    pub(super) async fn end(self, session: &mut Session) -> Result<Conflicts, Error> {
         if !self.made {
-            return Ok((None, Vec::new()));
+            return Ok(Conflicts::default());
         }
+        let named = |text: &str| TableName::parse(text).unwrap_or_else(|| TableName::plain(text));
         let sql = format!(
             "SELECT \"table\", \"key\", \"column\", base, ours, theirs, reason FROM {} LIMIT {CONFLICTS_NAMED}",
             self.table.sql()
@@ -57,7 +65,7 @@ impl Side {
         let rows = session.rows("reading the conflicts", &sql).await?;
         let own = |text: Option<&str>| text.map(str::to_string);
         let conflicts = rows.iter().map(|row| Conflict {
-            table: TableName::parse(row.text(0)).unwrap_or_else(|| TableName::plain(row.text(0))),
+            table: named(row.text(0)),
             key: row.text(1).to_string(),
             column: own(row.maybe(2)),
             base: own(row.maybe(3)),
@@ -65,6 +73,14 @@ impl Side {
             theirs: own(row.maybe(5)),
             reason: row.text(6).to_string(),
         });
-        Ok((Some(self.table), conflicts.collect()))
+        let first = conflicts.collect();
+        let sql = format!(
+            "SELECT \"table\", count(*) FROM {} WHERE reason = {} GROUP BY 1",
+            self.table.sql(),
+            literal(RETAKEN)
+        );
+        let rows = session.rows("reading the conflicts", &sql).await?;
+        let retaken = rows.iter().map(|row| (named(row.text(0)), row.number(1))).collect();
+        Ok(Conflicts { table: Some(self.table), first, retaken })
     }
 }

@@ -32,6 +32,10 @@ pub(super) struct Target<'p> {
     pub unique: bool,
     /// Whether every column of the live table is put back, computed, or one by which rows are found.
     pub is_whole: bool,
+    /// The condition that a live row with the key of a loaded one may be another row; none when there is no such row.
+    pub retaken: Option<String>,
+    /// Whether no column tells whether that is so.
+    pub untold: bool,
     /// The places of columns with values that their type does not take now.
     pub misfits: BTreeSet<usize>,
 }
@@ -162,6 +166,8 @@ impl<'p> Target<'p> {
             keys,
             unique,
             is_whole,
+            retaken: None,
+            untold: false,
             misfits,
         };
         Ok((Some(target), skipped))

@@ -6,7 +6,7 @@ use super::claims::Claims;
 use super::side::Side;
 use super::target::{Target, TargetColumn};
 use super::{DOING, fit, parts};
-use crate::engine::{BOTH_CHANGED, Error, Merged};
+use crate::engine::{BOTH_CHANGED, Error, Merged, RETAKEN};
 
 /// What an attempt has come to.
 #[derive(Clone, Copy, Default)]
@@ -247,8 +247,10 @@ async fn write_down(
         true => format!("WHEN s.{} IS NOT NULL THEN {} ", fit::beside(column.place), literal(fit::NOT_TAKEN)),
         false => String::new(),
     };
+    let retaken = target.retaken.as_ref();
+    let retaken = retaken.map(|which| format!("WHEN {which} THEN {} ", literal(RETAKEN))).unwrap_or_default();
     let reason = format!(
-        "CASE WHEN NOT {} THEN {} {taken}WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
+        "CASE {retaken}WHEN NOT {} THEN {} {taken}WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
          ELSE coalesce(r.reason, 'a constraint forbids it') END",
         column.is_base,
         literal(BOTH_CHANGED),

@@ -26,7 +26,6 @@ use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
 use crate::ledger::SalvageKind;
 use crate::report::{Amount, Progress};
 use feed::Feed;
-use recycled::Recycled;
 use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 use side::Side;
@@ -51,9 +50,9 @@ struct Job<'p> {
     target: Target<'p>,
     /// Where its rows come from.
     feed: Feed<'p>,
+    merged: Vec<Merged>,
     /// What of it was put beforehand, in the order of its columns: it is there already when the rows come.
     beforehand: Vec<Merged>,
-    merged: Vec<Merged>,
     /// How many rows wait in the table of the refused ones.
     refused: u64,
 }
@@ -125,9 +124,9 @@ fn in_one_transaction(
         untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
         merged.extend(jobs.into_iter().flat_map(|job| job.merged));
     }
-    let (side_table, conflicts) = side.end();
+    let (side_table, conflicts, retaken) = side.end();
     merged.extend(skipped);
-    let mut done = MergedBack { merged, conflicts, side_table, untold, ..MergedBack::default() };
+    let mut done = MergedBack { merged, conflicts, side_table, untold, retaken, ..MergedBack::default() };
     let written = done.written();
     done.silent = silent(&catalog, &done.merged);
     done.stale = text_index::rebuild(session, &catalog, &written)?;
@@ -201,8 +200,8 @@ impl<'p> Job<'p> {
             SalvageKind::Values => {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
-        let mut beforehand = Vec::new();
         };
+        let mut beforehand = Vec::new();
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, _) => (target, Feed::File(piece.source.as_ref())),
             (true, SalvageKind::Values) => {
@@ -215,10 +214,9 @@ impl<'p> Job<'p> {
         Ok(Self { target, feed, merged, beforehand, refused: 0 })
     }
 
-    /// Tells whether values came to rows of which nobody can tell whether they are those of then: some were deleted since.
+    /// Tells whether values came to rows of which nobody can tell whether they are those of then.
     fn is_untold(&self) -> bool {
-        let mut merged = self.merged.iter();
-        self.target.recycled == Recycled::Untold && merged.any(|one| one.deleted > 0 && one.merged > 0)
+        self.target.recycled.untold && self.merged.iter().any(|one| one.merged > 0)
     }
 
     fn put_rows(&self) -> bool {
@@ -244,13 +242,13 @@ impl<'p> Job<'p> {
                 refused += 1;
                 aside.keep(values, &why)?;
             }
+            Ok(())
+        })?;
         drop(hand);
         for (merged, put) in self.merged.iter_mut().zip(self.beforehand.drain(..)) {
             merged.already = merged.already.saturating_sub(put.merged);
             merged.merged += put.merged;
         }
-            Ok(())
-        })?;
         self.refused = refused;
         Ok(())
     }

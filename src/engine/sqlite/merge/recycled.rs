@@ -1,79 +1,64 @@
-//! Keys that were given out again: SQLite numbers a new row by the largest key that is there, so that of a row that was
-//! deleted from the end the next one takes the number, and would get its values.
-//!
-//! Only the end of a table can have been given out again: a row that is still the one of then shows that all numbers below
-//! it are. So the snapshot is read from its last row on, until one is recognised by a column that the way there and back
-//! kept and that tells rows apart.
+//! Keys that were given out again, looked for in the snapshot: SQLite numbers a new row by the largest key that is there,
+//! unless the table counts.
 
 use super::super::session::{Session, open_frozen};
 use super::super::snapshot::file_in;
 use super::DOING;
 use super::feed::value;
-use crate::catalog::{Table, quote};
-use crate::engine::{Error, Piece, Scalar, Value};
+use crate::catalog::{Table, TableKind, quote};
+use crate::engine::{Error, Mark, Marks, Piece, Recycled, SAMPLE, Watch};
 use crate::ledger::SalvageKind;
+use rusqlite::{OptionalExtension, Row};
 use std::path::Path;
 
-/// So many rows of the end say whether a column tells rows apart.
-const SAMPLE: u32 = 256;
-
-/// Which keys may be of other rows now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Recycled {
-    /// None: the engine gives out none of them twice.
-    None,
-    /// Those above this one, because none of their rows holds what it held.
-    Above(i64),
-    /// No column tells.
-    Untold,
-}
-
-impl Recycled {
-    pub(super) fn holds(self, key: Option<&Value<'_>>) -> bool {
-        matches!((self, key), (Self::Above(last), Some(Value::Integer(key))) if *key > last)
+/// Looks at the rows from which values were salvaged.
+pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Recycled, Error> {
+    let (Some(folder), [key]) = (&piece.snapshot, piece.salvage.key.as_slice()) else {
+        return Ok(Recycled::default());
+    };
+    if piece.salvage.what == SalvageKind::Rows || !is_numbered(live, key) {
+        return Ok(Recycled::default());
     }
-
-    /// Looks at the rows from which values were salvaged.
-    pub(super) fn of(session: &Session, piece: &Piece, live: &Table) -> Result<Self, Error> {
-        let (Some(folder), [key]) = (&piece.snapshot, piece.salvage.key.as_slice()) else {
-            return Ok(Self::None);
-        };
-        if piece.salvage.what == SalvageKind::Rows || !is_numbered(live, key) {
-            return Ok(Self::None);
-        }
-        match Self::by_snapshot(session, piece, live, (folder, key)) {
-            Err(Error::Interrupted) => Err(Error::Interrupted),
-            // A snapshot that cannot be read is no reason not to merge what was salvaged out of it.
-            Err(_) => Ok(Self::Untold),
-            told => told,
-        }
+    let again = match is_counted(live) {
+        true => set_back(session, piece)?,
+        false => None,
+    };
+    if is_counted(live) && again.is_none() {
+        return Ok(Recycled::default());
     }
-
-    fn by_snapshot(
-        session: &Session,
-        piece: &Piece,
-        live: &Table,
-        (folder, key): (&Path, &str),
-    ) -> Result<Self, Error> {
-        let then = open_frozen(&file_in(folder), &session.cancel())?;
-        let catalog = super::catalog::read(&then)?;
-        let Some(table) = catalog.tables.get(&piece.salvage.table) else { return Ok(Self::Untold) };
-        let kept = kept(piece, table, live);
-        let ends = [End { session: &then, piece, key }, End { session, piece, key }];
-        let telling = telling(&ends, &kept)?;
-        if telling.is_empty() {
-            return Ok(Self::Untold);
-        }
-        last_known(&ends, &telling).map(Self::Above)
+    let ends = Ends { session, piece, live, key, again };
+    match ends.by_snapshot(folder) {
+        Err(Error::Interrupted) => Err(Error::Interrupted),
+        // A snapshot that cannot be read is no reason not to merge what was salvaged out of it.
+        Err(_) => Ok(Recycled::unknown(again)),
+        told => told,
     }
 }
 
-/// Tells whether SQLite numbers the rows by their key, and may give out a number twice.
+/// Tells whether rows get a number as their key.
 fn is_numbered(table: &Table, key: &str) -> bool {
     let mut columns = table.columns.iter().filter(|column| column.name == key);
-    let counted = |text: &String| text.to_ascii_uppercase().contains("AUTOINCREMENT");
-    columns.any(|column| column.type_name.eq_ignore_ascii_case("INTEGER"))
-        && !table.constraints.values().any(counted)
+    table.kind == TableKind::Virtual
+        || columns.any(|column| column.type_name.to_ascii_uppercase().contains("INT"))
+}
+
+/// Tells whether SQLite gives out no number twice.
+fn is_counted(table: &Table) -> bool {
+    table.constraints.values().any(|text| text.to_ascii_uppercase().contains("AUTOINCREMENT"))
+}
+
+/// Returns how far the counter of a table has come, if it was further then.
+fn set_back(session: &Session, piece: &Piece) -> Result<Option<i64>, Error> {
+    let table = &piece.salvage.table.name;
+    let then = piece.sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(table));
+    let Some(then) = then.map(|(_, then)| *then).max() else { return Ok(None) };
+    if !session.has_table("sqlite_sequence")? {
+        return Ok(None);
+    }
+    let sql = "SELECT max(CAST(seq AS INTEGER)) FROM main.sqlite_sequence WHERE name = ?1 COLLATE NOCASE";
+    let now: Option<i64> =
+        session.query_row(sql, [table], |row| row.get(0)).map_err(|error| session.failed(DOING, error))?;
+    Ok(Some(now.unwrap_or(0)).filter(|now| *now < then))
 }
 
 /// Returns the columns that are there now as they were then, without the key and what was salvaged.
@@ -91,73 +76,77 @@ fn kept(piece: &Piece, then: &Table, live: &Table) -> Vec<String> {
     kept.map(|column| column.name.clone()).filter(|name| !is_ours(name)).collect()
 }
 
-/// The table then, or now.
-struct End<'a> {
+/// The table then and now.
+struct Ends<'a> {
     session: &'a Session,
     piece: &'a Piece,
+    live: &'a Table,
     key: &'a str,
+    /// How far the counter has come that was further then.
+    again: Option<i64>,
 }
 
-impl End<'_> {
-    /// Returns how many rows there are at the end, and how many different values each column has in them.
-    fn sample(&self, columns: &[String]) -> Result<(u64, Vec<u64>), Error> {
-        let counts = columns.iter().map(|column| {
-            let column = quote(column);
-            format!(", count(DISTINCT {column}) + (count({column}) < count(*))")
-        });
-        let (counts, table, key) =
-            (counts.collect::<String>(), self.piece.salvage.table.sql(), quote(self.key));
-        let sql = format!(
-            "SELECT count(*){counts} FROM (SELECT * FROM main.{table} ORDER BY {key} DESC LIMIT {SAMPLE})"
-        );
-        let read = |row: &rusqlite::Row<'_>| {
-            let counts = (1..=columns.len()).map(|at| row.get::<_, i64>(at).map(i64::unsigned_abs));
-            Ok((row.get::<_, i64>(0)?.unsigned_abs(), counts.collect::<Result<_, _>>()?))
+impl Ends<'_> {
+    fn by_snapshot(&self, folder: &Path) -> Result<Recycled, Error> {
+        let then = open_frozen(&file_in(folder), &self.session.cancel())?;
+        let catalog = super::catalog::read(&then)?;
+        let Some(table) = catalog.tables.get(&self.piece.salvage.table) else {
+            return Ok(Recycled::unknown(self.again));
         };
-        self.session.query_row(&sql, [], read).map_err(|error| self.session.failed(DOING, error))
+        let kept = kept(self.piece, table, self.live);
+        let old = self.sample(&then, &kept)?;
+        let new: Vec<Marks> = self.sample(self.session, &kept)?.into_iter().map(|(_, marks)| marks).collect();
+        let mut watch = Watch::new(&old, &new, self.again);
+        if !watch.tells() {
+            return Ok(Recycled::unknown(self.again));
+        }
+        self.compare(&then, &kept, &mut watch)?;
+        Ok(watch.end())
     }
-}
 
-/// Returns the columns by which a row can be recognised: in which, then and now, most rows have a value of their own; where
-/// there is none, those that had the most values.
-fn telling(ends: &[End<'_>; 2], columns: &[String]) -> Result<Vec<String>, Error> {
-    let samples = [ends[0].sample(columns)?, ends[1].sample(columns)?];
-    let all = |is_good: &dyn Fn(u64, u64) -> bool, at: usize| {
-        samples.iter().all(|(rows, counts)| *rows <= 1 || is_good(counts[at], *rows))
-    };
-    let chosen = |is_good: &dyn Fn(u64, u64) -> bool| -> Vec<usize> {
-        (0..columns.len()).filter(|at| all(is_good, *at)).collect()
-    };
-    let mut places = chosen(&|count, rows| count * 2 > rows);
-    if places.is_empty() {
-        places = chosen(&|count, _| count > 1);
-        let most = places.iter().map(|at| samples[0].1[*at]).max();
-        places.retain(|at| Some(samples[0].1[*at]) == most);
+    /// Returns rows of the end, with their keys.
+    fn sample(&self, of: &Session, columns: &[String]) -> Result<Vec<(i64, Marks)>, Error> {
+        let failed = |error| self.session.failed(DOING, error);
+        let sql = format!("{} LIMIT {SAMPLE}", self.select(columns));
+        let mut statement = of.prepare(&sql).map_err(failed)?;
+        let read = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, marks(row, 1, columns.len())?));
+        let rows = statement.query_map([], read).map_err(failed)?;
+        let rows: Vec<(Option<i64>, Marks)> = rows.collect::<Result<_, _>>().map_err(failed)?;
+        Ok(rows.into_iter().filter_map(|(key, marks)| Some((key?, marks))).collect())
     }
-    Ok(places.into_iter().map(|at| columns[at].clone()).collect())
-}
 
-/// Returns the largest key whose row still holds what it held in one of these columns.
-fn last_known([then, now]: &[End<'_>; 2], columns: &[String]) -> Result<i64, Error> {
-    let list = columns.iter().map(|column| quote(column)).collect::<Vec<_>>().join(", ");
-    let (table, key) = (then.piece.salvage.table.sql(), quote(then.key));
-    let failed = |error| now.session.failed(DOING, error);
-    let sql = format!("SELECT {key}, {list} FROM main.{table} ORDER BY {key} DESC");
-    let mut old = then.session.prepare(&sql).map_err(failed)?;
-    let sql = format!("SELECT {list} FROM main.{table} WHERE {key} IS ?1");
-    let mut new = now.session.prepare(&sql).map_err(failed)?;
-    let mut rows = old.query([]).map_err(failed)?;
-    while let Some(row) = rows.next().map_err(failed)? {
-        let number: Option<i64> = row.get(0).map_err(failed)?;
-        let Some(number) = number else { continue };
-        let mut found = new.query([number]).map_err(failed)?;
-        let Some(live) = found.next().map_err(failed)? else { continue };
-        for at in 0..columns.len() {
-            let was: Scalar = value(row.get_ref(at + 1).map_err(failed)?).to_scalar();
-            if was.as_value().is_same(value(live.get_ref(at).map_err(failed)?)) {
-                return Ok(number);
+    /// Returns the statement that reads the table from its last row on.
+    fn select(&self, columns: &[String]) -> String {
+        let list: String = columns.iter().map(|name| format!(", {}", quote(name))).collect();
+        let (table, key) = (self.piece.salvage.table.sql(), quote(self.key));
+        format!("SELECT {key}{list} FROM main.{table} WHERE typeof({key}) = 'integer' ORDER BY {key} DESC")
+    }
+
+    fn compare(&self, then: &Session, columns: &[String], watch: &mut Watch) -> Result<(), Error> {
+        let failed = |error| self.session.failed(DOING, error);
+        let mut old = then.prepare(&self.select(columns)).map_err(failed)?;
+        let list: Vec<String> = columns.iter().map(|name| quote(name)).collect();
+        // A virtual table finds a row by `=` alone.
+        let sql = format!(
+            "SELECT {} FROM main.{} WHERE {} = ?1",
+            list.join(", "),
+            self.piece.salvage.table.sql(),
+            quote(self.key)
+        );
+        let mut new = self.session.prepare(&sql).map_err(failed)?;
+        let mut rows = old.query([]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let key: i64 = row.get(0).map_err(failed)?;
+            let was = marks(row, 1, columns.len()).map_err(failed)?;
+            let is = new.query_row([key], |live| marks(live, 0, columns.len())).optional().map_err(failed)?;
+            if is.is_some_and(|is| !watch.see(key, &was, &is)) {
+                return Ok(());
             }
         }
+        Ok(())
     }
-    Ok(i64::MIN)
+}
+
+fn marks(row: &Row<'_>, from: usize, count: usize) -> rusqlite::Result<Marks> {
+    (from..from + count).map(|at| Ok(Mark::of(value(row.get_ref(at)?)))).collect()
 }

@@ -3,8 +3,9 @@
 use super::super::session::Session;
 use super::DOING;
 use crate::catalog::{TableName, quote};
-use crate::engine::{CONFLICTS_NAMED, Conflict, Error, Piece, Value, side_table_name};
+use crate::engine::{CONFLICTS_NAMED, Conflict, Error, Piece, RETAKEN, Value, side_table_name};
 use rusqlite::params;
+use std::collections::BTreeMap;
 
 /// The side table of one operation; made with the first conflict.
 pub(super) struct Side<'s> {
@@ -12,6 +13,7 @@ pub(super) struct Side<'s> {
     name: String,
     made: bool,
     first: Vec<Conflict>,
+    retaken: BTreeMap<TableName, u64>,
 }
 
 impl<'s> Side<'s> {
@@ -19,7 +21,7 @@ impl<'s> Side<'s> {
     pub(super) fn new(session: &'s Session, operation: &str) -> Result<Self, Error> {
         let name = side_table_name(operation);
         session.run(DOING, &format!("DROP TABLE IF EXISTS main.{}", quote(&name)))?;
-        Ok(Self { session, name, made: false, first: Vec::new() })
+        Ok(Self { session, name, made: false, first: Vec::new(), retaken: BTreeMap::new() })
     }
 
     pub(super) fn add(&mut self, conflict: Conflict) -> Result<(), Error> {
@@ -44,14 +46,18 @@ impl<'s> Side<'s> {
             conflict.reason
         ];
         self.session.prepare_cached(&sql).and_then(|mut insert| insert.execute(values)).map_err(failed)?;
+        if conflict.reason == RETAKEN {
+            *self.retaken.entry(conflict.table.clone()).or_default() += 1;
+        }
         if self.first.len() < CONFLICTS_NAMED {
             self.first.push(conflict);
         }
         Ok(())
     }
 
-    pub(super) fn end(self) -> (Option<TableName>, Vec<Conflict>) {
-        (self.made.then(|| TableName::plain(self.name)), self.first)
+    /// Returns the table, if there is one, the first conflicts, and how many there are of rows that may be others.
+    pub(super) fn end(self) -> (Option<TableName>, Vec<Conflict>, BTreeMap<TableName, u64>) {
+        (self.made.then(|| TableName::plain(self.name)), self.first, self.retaken)
     }
 }
 

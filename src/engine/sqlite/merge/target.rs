@@ -2,13 +2,12 @@
 
 use super::super::scan::rowid_name;
 use super::super::session::Session;
-use super::recycled::Recycled;
 use super::rows::RowHand;
 use super::side::Side;
 use super::values::ValueHand;
-use super::{DOING, Written};
+use super::{DOING, Written, recycled};
 use crate::catalog::{Catalog, Column, Table, TableKind, TableName, quote};
-use crate::engine::{Base, Error, Merged, NOTHING_TELLS, Piece, Scalar, Value};
+use crate::engine::{Base, Error, Merged, NOTHING_TELLS, Piece, Recycled, Scalar, Value};
 use crate::ledger::{ROWID, SalvageKind};
 
 /// The live table of a piece.
@@ -220,7 +219,7 @@ impl<'p> Target<'p> {
             is_whole,
             rowid: rowid_name(&table),
             deferred: has_deferred_keys(&table),
-            recycled: Recycled::of(session, piece, &table)?,
+            recycled: recycled::look(session, piece, &table)?,
             round: 0,
         };
         Ok((Some(target), skipped))
@@ -241,7 +240,8 @@ impl<'p> Target<'p> {
 
     /// Tells whether another row may have the key by which this one is found.
     pub(super) fn is_retaken(&self, values: &[Value<'_>]) -> bool {
-        self.recycled.holds(self.found_by.first().and_then(|place| values.get(*place)))
+        let key = self.found_by.first().and_then(|place| values.get(*place));
+        matches!(key, Some(Value::Integer(key)) if self.recycled.holds(*key))
     }
 
     /// Returns the values by which the row is found.

@@ -75,6 +75,7 @@ pub(super) fn piece(
         source: Arc::new(Rows(rows)),
         turn: 0,
         sequences: Arc::default(),
+        catalog: None,
         snapshot: None,
     })
 }

@@ -1,0 +1,292 @@
+//! Keys that were given out again, looked for in the snapshot. A sequence gives out no number twice unless it is set back
+//! (`TRUNCATE … RESTART IDENTITY`); an application that asks for `max(id) + 1` does.
+
+use super::super::PostgresDatabase;
+use super::super::copy_in;
+use super::super::dumped::DumpedRows;
+use super::super::names::identifier;
+use super::super::session::{Row, Session};
+use super::live::{self, LiveColumn};
+use super::target::Target;
+use super::{DOING, sequences};
+use crate::catalog::Table;
+use crate::engine::{Error, Mark, Marks, Recycled, SAMPLE, Watch};
+use crate::ledger::SalvageKind;
+use std::io::{self, Read};
+use std::path::PathBuf;
+
+/// So many rows of the end, and bytes of them, are looked at first.
+const END: (usize, usize) = (4096, 16 << 20);
+/// A longer value is compared by its hash.
+const LONG: usize = 64;
+const PAIRS: &str = "ripcord_pairs";
+
+/// The table then and now.
+struct Ends {
+    /// The rows of then.
+    file: PathBuf,
+    /// Which of their fields are the key and what was kept, and how many they have.
+    fields: Vec<usize>,
+    width: usize,
+    key: String,
+    kept: Vec<String>,
+    /// The temporary table: `k`, and c0, c1 … for what was kept.
+    then: String,
+}
+
+impl PostgresDatabase {
+    /// Looks whether rows from which values were salvaged may be others now, and lets nothing be put into those.
+    pub(super) async fn look_for_recycled(
+        &self,
+        session: &mut Session,
+        target: &mut Target<'_>,
+    ) -> Result<(), Error> {
+        let piece = target.piece;
+        let ([key], SalvageKind::Values, Some(_)) =
+            (piece.salvage.key.as_slice(), piece.salvage.what, &piece.snapshot)
+        else {
+            return Ok(());
+        };
+        let live = live::columns(session, &target.table).await?;
+        let is_number =
+            |column: &&LiveColumn| ["smallint", "integer", "bigint"].contains(&&*column.type_name);
+        if target.is_found_by_misfit().is_some()
+            || !live.iter().filter(is_number).any(|column| column.name == *key)
+        {
+            return Ok(());
+        }
+        let again = sequences::set_back(session, &target.table, key, &piece.sequences).await?;
+        session.run(DOING, "SAVEPOINT ripcord_recycled").await?;
+        let found = match self.by_dump(session, target, &live, again).await {
+            Ok(found) => {
+                session.run(DOING, "RELEASE ripcord_recycled").await?;
+                found
+            }
+            Err(Error::Interrupted) => return Err(Error::Interrupted),
+            // A snapshot that cannot be read is no reason not to merge what was salvaged out of it.
+            Err(_) => {
+                session.run(DOING, "ROLLBACK TO ripcord_recycled; RELEASE ripcord_recycled").await?;
+                None
+            }
+        };
+        target.leave_retaken(session, found.unwrap_or_else(|| Recycled::unknown(again))).await
+    }
+
+    /// Compares with the dump; none where nothing tells.
+    async fn by_dump(
+        &self,
+        session: &mut Session,
+        target: &Target<'_>,
+        live: &[LiveColumn],
+        again: Option<i64>,
+    ) -> Result<Option<Recycled>, Error> {
+        let piece = target.piece;
+        let (Some(folder), Some(then)) = (&piece.snapshot, &piece.catalog) else { return Ok(None) };
+        let Some(then) = then.tables.get(&piece.salvage.table) else { return Ok(None) };
+        let key = &piece.salvage.key[0];
+        let is_ours = |name: &String| name == key || piece.salvage.columns.contains(name);
+        let kept: Vec<String> = kept(then, live).into_iter().filter(|name| !is_ours(name)).collect();
+        let dumped: Vec<&String> = then
+            .columns
+            .iter()
+            .filter(|column| column.generated.is_none())
+            .map(|column| &column.name)
+            .collect();
+        let place = |name: &String| dumped.iter().position(|other| *other == name);
+        let fields: Option<Vec<usize>> = std::iter::once(key).chain(&kept).map(place).collect();
+        let Some(fields) = fields.filter(|_| !kept.is_empty()) else { return Ok(None) };
+        let Some(file) = self.dumped_rows(folder, &piece.salvage.table).await? else { return Ok(None) };
+        let width = dumped.len();
+        let ends =
+            Ends { file, fields, width, key: key.clone(), kept, then: format!("{}_then", target.loaded) };
+        // Of what a sequence gives out again every row counts.
+        let more = self.bring(session, target, &ends, again.is_none()).await?;
+        let mut watch = ends.watch(session, target, again).await?;
+        if !watch.tells() {
+            return Ok(None);
+        }
+        let (goes_on, last) = ends.compare(session, target, &mut watch, i64::MAX).await?;
+        if goes_on && more {
+            session.run(DOING, &format!("DROP TABLE pg_temp.{}", ends.then)).await?;
+            self.bring(session, target, &ends, false).await?;
+            ends.compare(session, target, &mut watch, last).await?;
+        }
+        session.run(DOING, &format!("DROP TABLE pg_temp.{}", ends.then)).await?;
+        Ok(Some(watch.end()))
+    }
+
+    /// Makes the table of the rows of then: of its end, or of all; returns whether there are others.
+    async fn bring(
+        &self,
+        session: &mut Session,
+        target: &Target<'_>,
+        ends: &Ends,
+        only_end: bool,
+    ) -> Result<bool, Error> {
+        let typed =
+            ends.kept.iter().enumerate().map(|(at, name)| format!(", t.{} AS c{at}", identifier(name)));
+        let create = format!(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT t.{}::bigint AS k{} FROM ONLY {} AS t WITH NO DATA",
+            ends.then,
+            identifier(&ends.key),
+            typed.collect::<String>(),
+            target.table.sql()
+        );
+        session.run(DOING, &create).await?;
+        let rows = DumpedRows::open(&ends.file, ends.fields.clone(), ends.width, self.options.cancel.clone());
+        let rows = rows.map_err(unread)?;
+        let (input, more): (Box<dyn Read + Send>, bool) = if only_end {
+            let read = tokio::task::spawn_blocking(move || rows.last(END.0, END.1)).await;
+            let (text, more) = read.map_err(|_| Error::Interrupted)?.map_err(unread)?;
+            (Box::new(io::Cursor::new(text)), more)
+        } else {
+            (Box::new(rows), false)
+        };
+        let copy = format!("COPY pg_temp.{} FROM STDIN", ends.then);
+        let progress = crate::report::Progress::silent();
+        let sent = copy_in::send_from(session, || Ok(input), &copy, (DOING, ""), &progress).await?;
+        sent.map_err(|error| session.failed(&error, DOING))?;
+        session.run(DOING, &format!("ANALYZE pg_temp.{}", ends.then)).await?;
+        Ok(more)
+    }
+}
+
+fn unread(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::Interrupted => Error::Interrupted,
+        _ => Error::Driver { doing: "reading a dump".to_string(), detail: error.to_string() },
+    }
+}
+
+/// Returns the columns that are there now as they were then.
+fn kept(then: &Table, live: &[LiveColumn]) -> Vec<String> {
+    let is_there = |column: &&crate::catalog::Column| {
+        let is_same = |other: &LiveColumn| {
+            other.name == column.name && other.type_name == column.type_name && !other.generated
+        };
+        column.generated.is_none() && live.iter().any(is_same)
+    };
+    then.columns.iter().filter(is_there).map(|column| column.name.clone()).collect()
+}
+
+impl Ends {
+    /// Returns what each of the kept columns holds, as texts of which two are the same only for the same values.
+    fn marks(&self, column: impl Fn(usize, &str) -> String) -> String {
+        let text = |(at, name): (usize, &String)| {
+            let text = format!("{}::text", column(at, name));
+            format!(", CASE WHEN length({text}) > {LONG} THEN md5({text}) ELSE {text} END")
+        };
+        self.kept.iter().enumerate().map(text).collect()
+    }
+
+    fn marks_then(&self) -> String {
+        self.marks(|at, _| format!("s.c{at}"))
+    }
+
+    fn marks_now(&self) -> String {
+        self.marks(|_, name| format!("t.{}", identifier(name)))
+    }
+
+    /// Looks at both ends for what tells rows apart.
+    async fn watch(
+        &self,
+        session: &mut Session,
+        target: &Target<'_>,
+        again: Option<i64>,
+    ) -> Result<Watch, Error> {
+        let then = format!(
+            "SELECT s.k{} FROM pg_temp.{} AS s ORDER BY s.k DESC LIMIT {SAMPLE}",
+            self.marks_then(),
+            self.then
+        );
+        let key = identifier(&self.key);
+        let now = format!(
+            "SELECT t.{key}{} FROM ONLY {} AS t WHERE t.{key} IS NOT NULL ORDER BY t.{key} DESC LIMIT {SAMPLE}",
+            self.marks_now(),
+            target.table.sql()
+        );
+        let keyed = |row: &Row| (row.number(0), self.read(row, 1));
+        let then: Vec<(i64, Marks)> = session.rows(DOING, &then).await?.iter().map(keyed).collect();
+        let now: Vec<Marks> = session.rows(DOING, &now).await?.iter().map(|row| self.read(row, 1)).collect();
+        Ok(Watch::new(&then, &now, again))
+    }
+
+    fn read(&self, row: &Row, from: usize) -> Marks {
+        (from..from + self.kept.len())
+            .map(|at| row.maybe(at).map(|text| Mark::text(text.as_bytes())))
+            .collect()
+    }
+
+    /// Looks at the rows below a key, from the last one on; returns whether the watch would go on, and the last key.
+    async fn compare(
+        &self,
+        session: &mut Session,
+        target: &Target<'_>,
+        watch: &mut Watch,
+        below: i64,
+    ) -> Result<(bool, i64), Error> {
+        let open = format!(
+            "DECLARE {PAIRS} NO SCROLL CURSOR FOR SELECT s.k{}{} FROM pg_temp.{} AS s JOIN ONLY {} AS t \
+             ON t.{} = s.k WHERE s.k < {below} ORDER BY s.k DESC",
+            self.marks_then(),
+            self.marks_now(),
+            self.then,
+            target.table.sql(),
+            identifier(&self.key)
+        );
+        session.run(DOING, &open).await?;
+        let (mut goes_on, mut last) = (true, below);
+        while goes_on {
+            let rows = session.rows(DOING, &format!("FETCH {SAMPLE} FROM {PAIRS}")).await?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in rows {
+                last = row.number(0);
+                goes_on = watch.see(last, &self.read(&row, 1), &self.read(&row, 1 + self.kept.len()));
+                if !goes_on {
+                    break;
+                }
+            }
+        }
+        session.run(DOING, &format!("CLOSE {PAIRS}")).await?;
+        Ok((goes_on, last))
+    }
+}
+
+impl Target<'_> {
+    /// Lets nothing be put into rows that may be others.
+    async fn leave_retaken(&mut self, session: &mut Session, recycled: Recycled) -> Result<(), Error> {
+        self.untold = recycled.untold;
+        let Some((_, place)) = self.found_by.first() else { return Ok(()) };
+        let key = format!("s.v{place}");
+        let mut ways = Vec::new();
+        ways.extend(recycled.above.map(|last| format!("{key} > '{last}'::bigint")));
+        ways.extend(recycled.up_to.map(|last| format!("{key} <= '{last}'::bigint")));
+        if !recycled.among.is_empty() {
+            let table = format!("{}_retaken", self.loaded);
+            let make = format!("CREATE TEMPORARY TABLE {table} (key bigint PRIMARY KEY) ON COMMIT DROP");
+            session.run(DOING, &make).await?;
+            let keys: Vec<i64> = recycled.among.into_iter().collect();
+            for keys in keys.chunks(1000) {
+                let rows: Vec<String> = keys.iter().map(|key| format!("({key})")).collect();
+                let fill = format!("INSERT INTO pg_temp.{table} VALUES {}", rows.join(", "));
+                session.run(DOING, &fill).await?;
+            }
+            ways.push(format!("EXISTS (SELECT FROM pg_temp.{table} AS r WHERE r.key = {key})"));
+        }
+        if ways.is_empty() {
+            return Ok(());
+        }
+        let retaken = format!("({})", ways.join(" OR "));
+        let any = format!("SELECT EXISTS (SELECT FROM pg_temp.{} AS s WHERE {retaken})", self.loaded);
+        if session.value(DOING, &any).await?.as_deref() != Some("t") {
+            return Ok(());
+        }
+        for column in &mut self.columns {
+            column.is_base = format!("(NOT {retaken} AND {})", column.is_base);
+        }
+        self.retaken = Some(retaken);
+        Ok(())
+    }
+}

@@ -1,0 +1,350 @@
+//! Keys that were given out again: a row that was deleted from the end of a table may have left its number to a new one,
+//! which must not get its values.
+//!
+//! Whoever numbers by the largest number that is there (SQLite, and applications that ask for `max(id) + 1`) gives only the
+//! end out again, so that a row which is still the one of then shows that all numbers below it are. The table of then is
+//! therefore read from its last row on, until one is recognised in columns that the way there and back kept. A counter
+//! that was set back gives out its first numbers again, below rows that stayed: each of these is looked at by itself.
+
+use super::Value;
+use std::collections::HashSet;
+use std::hash::Hash;
+
+/// So many rows of the end say which columns tell rows apart.
+pub const SAMPLE: usize = 256;
+/// In so many rows at least it is no accident that no two are alike in columns none of which tells by itself.
+const MANY: usize = 8;
+/// A text that is shorter (`t`, `0`, `-1`) is easily that of another row as well.
+const SHORT: usize = 3;
+
+/// A value by its type and its text: `1` is not `'1'`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Mark(u8, Vec<u8>);
+
+/// What a row holds in the columns that were kept; NULL is none.
+pub type Marks = Vec<Option<Mark>>;
+
+impl Mark {
+    pub fn text(text: &[u8]) -> Self {
+        Self(b't', text.to_vec())
+    }
+
+    pub fn of(value: Value<'_>) -> Option<Self> {
+        Some(match value {
+            Value::Null => return None,
+            Value::Integer(number) => Self(b'i', number.to_string().into_bytes()),
+            Value::Real(number) => Self(b'r', format!("{number:?}").into_bytes()),
+            Value::Text(text) => Self::text(text),
+            Value::Blob(bytes) => Self(b'b', bytes.to_vec()),
+        })
+    }
+
+    /// Tells whether a number stands in it, with zeros before it or not.
+    fn has_number(&self, number: &str) -> bool {
+        let mut runs = self.1.split(|byte| !byte.is_ascii_digit()).filter(|run| !run.is_empty());
+        runs.any(|run| {
+            run.strip_suffix(number.as_bytes()).is_some_and(|zeros| zeros.iter().all(|byte| *byte == b'0'))
+        })
+    }
+}
+
+/// Which keys may be of other rows now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recycled {
+    /// Those above this one, because none of their rows holds what it held.
+    pub above: Option<i64>,
+    /// These by themselves.
+    pub among: HashSet<i64>,
+    /// Those up to this one, which a counter that was set back gave out again, where no column tells.
+    pub up_to: Option<i64>,
+    /// Whether no column tells for sure.
+    pub untold: bool,
+}
+
+impl Recycled {
+    /// What is known where no column tells: what a counter gives out again is another row, of anything else nobody knows.
+    pub fn unknown(again: Option<i64>) -> Self {
+        Self { up_to: again, untold: true, ..Self::default() }
+    }
+
+    /// Tells whether a key may be of another row.
+    pub fn holds(&self, key: i64) -> bool {
+        self.above.is_some_and(|last| key > last)
+            || self.up_to.is_some_and(|last| key <= last)
+            || self.among.contains(&key)
+    }
+}
+
+/// Looks at rows, from the one with the largest key on, each as it was then and as it is now.
+#[derive(Debug)]
+pub struct Watch {
+    telling: Telling,
+    /// Numbers up to this one were given out again, or are about to be.
+    again: Option<i64>,
+    last: Option<i64>,
+    among: HashSet<i64>,
+}
+
+impl Watch {
+    /// Begins with rows of both ends, those of then with their keys; `again` is how far a counter has come that was further
+    /// then.
+    pub fn new(then: &[(i64, Marks)], now: &[Marks], again: Option<i64>) -> Self {
+        Self { telling: Telling::of(then, now), again, last: None, among: HashSet::new() }
+    }
+
+    /// Tells whether rows differ at all: where they do not, looking at them says nothing.
+    pub fn tells(&self) -> bool {
+        self.telling.differ
+    }
+
+    /// Looks at one row; returns whether the next one has to be looked at.
+    pub fn see(&mut self, key: i64, then: &[Option<Mark>], now: &[Option<Mark>]) -> bool {
+        let known = self.telling.recognises(then, now);
+        if known && self.last.is_none() {
+            self.last = Some(key);
+        }
+        if !known && self.again.is_some_and(|again| key <= again) {
+            self.among.insert(key);
+        }
+        self.last.is_none() || self.again.is_some()
+    }
+
+    /// Says what came of it.
+    pub fn end(self) -> Recycled {
+        let Self { telling, last, among, .. } = self;
+        Recycled { above: Some(last.unwrap_or(i64::MIN)), among, up_to: None, untold: !telling.sure }
+    }
+}
+
+/// By what a row is recognised.
+#[derive(Debug)]
+struct Telling {
+    /// Every column that does not follow from the key.
+    all: Vec<usize>,
+    /// Columns each of which tells by itself: most rows have a value of their own there, then and now.
+    alone: Vec<usize>,
+    /// Whether there are so few rows that this may be an accident: then all of these columns have to be the same.
+    few: bool,
+    /// Those in which rows were alike then, where they tell all together.
+    others: Vec<usize>,
+    /// Values that several rows have, by their column: they tell nothing.
+    common: HashSet<(usize, Mark)>,
+    /// Rows that are alike altogether, and rows that are alike in the others.
+    alike: [HashSet<Marks>; 2],
+    /// Whether rows differ at all.
+    differ: bool,
+    /// Whether what is the same is no accident.
+    sure: bool,
+}
+
+impl Telling {
+    fn of(keyed: &[(i64, Marks)], now: &[Marks]) -> Self {
+        let columns = keyed.first().map_or(0, |(_, row)| row.len());
+        let all: Vec<usize> = (0..columns).filter(|at| !follows_key(keyed, *at)).collect();
+        let then: Vec<Marks> = keyed.iter().map(|(_, row)| row.clone()).collect();
+        let then = then.as_slice();
+        let most = |rows: &[Marks], at: &[usize]| rows.len() <= 1 || distinct(rows, at) * 2 > rows.len();
+        let is_own = |at: &[usize]| most(then, at) && most(now, at);
+        let (alone, others): (Vec<usize>, Vec<usize>) =
+            all.iter().copied().partition(|at| most(then, &[*at]));
+        let many = then.len() >= MANY;
+        let few = then.len() > 1 && !many;
+        let alone: Vec<usize> = alone.into_iter().filter(|at| few || most(now, &[*at])).collect();
+        let cells = |rows: &[Marks]| {
+            let cells = rows.iter().flat_map(|row| row.iter().cloned().enumerate());
+            twice(cells.filter_map(|(at, mark)| Some((at, mark?))))
+        };
+        let says = |at: &usize| {
+            then.iter().filter(|row| row[*at].as_ref().is_some_and(is_long)).count() * 2 > then.len()
+        };
+        let alike = |at: &[usize]| {
+            let of = |rows: &[Marks]| twice(rows.iter().map(|row| chosen(row, at)));
+            of(then).into_iter().chain(of(now)).collect()
+        };
+        let others = if many && is_own(&others) { others } else { Vec::new() };
+        Self {
+            // Of one row nobody can say what another one would hold.
+            sure: then.len() > 1 && (alone.iter().any(says) || (many && is_own(&all))),
+            alike: [alike(&all), alike(&others)],
+            common: cells(then).into_iter().chain(cells(now)).collect(),
+            alone,
+            few,
+            others,
+            differ: !all.is_empty() && (then.len() == 1 || distinct(then, &all) > 1),
+            all,
+        }
+    }
+
+    fn recognises(&self, then: &[Option<Mark>], now: &[Option<Mark>]) -> bool {
+        let is_same = |at: &usize| then[*at] == now[*at];
+        let is_held = |at: &usize| then[*at].is_some();
+        let is_own = |at: &usize| {
+            let long = then[*at].as_ref().filter(|mark| is_long(mark));
+            long.is_some_and(|mark| !self.common.contains(&(*at, mark.clone())))
+        };
+        let held = if self.alone.is_empty() { &self.all } else { &self.alone };
+        let untouched = self.all.iter().all(is_same)
+            && held.iter().any(is_held)
+            && !(self.sure && self.alike[0].contains(&chosen(then, &self.all)));
+        untouched
+            || (self.alone.iter().any(|at| is_same(at) && is_own(at))
+                && (!self.few || self.alone.iter().all(is_same)))
+            || (self.others.iter().any(is_held)
+                && self.others.iter().all(is_same)
+                && !self.alike[1].contains(&chosen(then, &self.others)))
+    }
+}
+
+/// Tells whether a column repeats the key in every row: another row with that key would hold the same.
+fn follows_key(then: &[(i64, Marks)], at: usize) -> bool {
+    let held = || then.iter().filter_map(|(key, row)| Some((*key, row[at].as_ref()?)));
+    held().count() > 1 && held().all(|(key, mark)| mark.has_number(&key.unsigned_abs().to_string()))
+}
+
+/// Tells whether a value is no other row's as easily.
+fn is_long(mark: &Mark) -> bool {
+    mark.1.len() >= SHORT
+}
+
+/// Returns what occurs more than once.
+fn twice<T: Clone + Eq + Hash>(all: impl Iterator<Item = T>) -> HashSet<T> {
+    let mut seen = HashSet::new();
+    all.filter(|one| !seen.insert(one.clone())).collect()
+}
+
+/// Counts how many different values rows have in some columns together; a row without any does not count.
+fn distinct(rows: &[Marks], columns: &[usize]) -> usize {
+    let held = |marks: &Marks| marks.iter().any(Option::is_some);
+    rows.iter().map(|row| chosen(row, columns)).filter(held).collect::<HashSet<_>>().len()
+}
+
+fn chosen(row: &[Option<Mark>], columns: &[usize]) -> Marks {
+    columns.iter().map(|at| row[*at].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn marks(row: &[&str]) -> Marks {
+        row.iter().map(|text| (!text.is_empty()).then(|| Mark::text(text.as_bytes()))).collect()
+    }
+
+    fn table(rows: &[&[&str]]) -> Vec<Marks> {
+        rows.iter().map(|row| marks(row)).collect()
+    }
+
+    fn keyed(rows: Vec<Marks>) -> Vec<(i64, Marks)> {
+        (1..).zip(rows).collect()
+    }
+
+    /// Looks at tables whose rows have the keys 1, 2 …; an empty row is not there.
+    fn look(then: &[&[&str]], now: &[&[&str]], again: Option<i64>) -> Recycled {
+        let there = now.iter().copied().filter(|row| !row.is_empty()).collect::<Vec<_>>();
+        let mut watch = Watch::new(&keyed(table(then)), &table(&there), again);
+        for (key, (then, now)) in (1..).zip(then.iter().zip(now)).collect::<Vec<_>>().into_iter().rev() {
+            if !now.is_empty() && !watch.see(key, &marks(then), &marks(now)) {
+                break;
+            }
+        }
+        watch.end()
+    }
+
+    fn above(recycled: &Recycled) -> i64 {
+        recycled.above.expect("an end")
+    }
+
+    #[test]
+    fn a_row_that_is_still_the_one_of_then_vouches_for_all_below_it() {
+        let then: &[&[&str]] = &[&["anna"], &["bert"], &["carl"]];
+        let found = look(then, &[&["ANNA"], &["bert"], &["cleo"]], None);
+        assert_eq!((above(&found), found.untold), (2, false));
+        assert!(found.holds(3) && !found.holds(2) && !found.holds(1));
+        assert_eq!(above(&look(then, &[&["dora"], &["emil"], &["fred"]], None)), i64::MIN);
+        assert_eq!(above(&look(then, &[&["dora"], &["bert"], &[]], None)), 2);
+    }
+
+    #[test]
+    fn what_several_rows_have_and_what_is_not_there_vouches_for_nothing() {
+        let then: &[&[&str]] = &[&["anna"], &["bert"], &["cleo"], &["none"], &["none"]];
+        assert_eq!(above(&look(then, &[&["anna"], &["b"], &["c"], &["d"], &["none"]], None)), 1);
+        let then: &[&[&str]] = &[&["anna", "x"], &["bert", "x"], &["cleo", "x"], &["", "y"]];
+        assert_eq!(above(&look(then, &[&["anna", "x"], &["bea", "x"], &["cora", "x"], &["", "y"]], None)), 1);
+    }
+
+    #[test]
+    fn a_column_that_repeats_the_key_vouches_for_nothing() {
+        let then: &[&[&str]] = &[&["No. 001", "anna"], &["No. 002", "bert"], &["No. 003", "cleo"]];
+        assert_eq!(
+            above(&look(then, &[&["No. 001", "anna"], &["No. 002", "dora"], &["No. 003", "emil"]], None)),
+            1
+        );
+        // A day is no number, though its digits are in it.
+        let then: &[&[&str]] = &[&["2026-11-12", "red"], &["2026-11-21", "red"]];
+        assert_eq!(above(&look(then, &[&["2026-11-12", "blue"], &["2026-11-21", "blue"]], None)), 2);
+    }
+
+    #[test]
+    fn a_row_that_nobody_touched_is_known_however_short_its_values_are() {
+        let then: &[&[&str]] = &[&["a", "7"], &["b", "8"], &["c", "9"]];
+        let found = look(then, then, None);
+        assert_eq!((above(&found), found.untold), (3, true));
+        assert_eq!(above(&look(then, &[&["a", "7"], &["b", "8"], &["c", "4"]], None)), 2);
+    }
+
+    #[test]
+    fn columns_that_tell_only_together_vouch_where_the_one_that_tells_alone_was_edited() {
+        let text: Vec<[String; 3]> = (0..9)
+            .map(|at| [format!("name {at}"), format!("town {}", at / 3), format!("kind {}", at % 3)])
+            .collect();
+        let rows: Vec<Vec<&str>> = text.iter().map(|row| row.iter().map(String::as_str).collect()).collect();
+        let then: Vec<&[&str]> = rows.iter().map(Vec::as_slice).collect();
+        let edited: Vec<Vec<&str>> = rows.iter().map(|row| vec!["new", row[1], row[2]]).collect();
+        let now: Vec<&[&str]> = edited.iter().map(Vec::as_slice).collect();
+        assert_eq!(above(&look(&then, &now, None)), 9);
+        // In a few rows it would be an accident.
+        assert_eq!(above(&look(&then[..4], &now[..4], None)), i64::MIN);
+    }
+
+    #[test]
+    fn where_rows_hardly_differ_it_is_said_that_nothing_is_sure() {
+        let then: &[&[&str]] = &[&["red"], &["red"], &["red"], &["blue"], &["blue"]];
+        let found = look(then, then, None);
+        assert_eq!((above(&found), found.untold), (5, true));
+        assert!(!Watch::new(&keyed(table(&[&["red"], &["red"]])), &[], None).tells());
+        assert!(!Watch::new(&keyed(table(&[&[], &[]])), &[], None).tells());
+        let one = look(&[&["anna"]], &[&["anna"]], None);
+        assert_eq!((above(&one), one.untold), (1, true));
+    }
+
+    #[test]
+    fn of_numbers_that_a_counter_gives_again_each_row_is_looked_at() {
+        let then: &[&[&str]] = &[&["anna"], &["bert"], &["cleo"], &["dora"], &["emil"]];
+        let now: &[&[&str]] = &[&["nora"], &["bert"], &[], &["DORA"], &["emil"]];
+        let found = look(then, now, Some(3));
+        assert_eq!((above(&found), &found.among), (5, &HashSet::from([1])));
+        assert!(found.holds(1) && !found.holds(2) && !found.holds(4));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_row_of_another_name_is_taken_for_the_one_of_then_above_the_last_that_stayed(
+            stayed in 1_usize..20, replaced in 1_usize..20,
+        ) {
+            let name = |at: usize, of: &str| vec![Some(Mark::text(format!("{of} {}", 1000 - at).as_bytes())), Some(Mark::text(b"same"))];
+            let then: Vec<Marks> = (0..stayed + replaced).map(|at| name(at, "old")).collect();
+            let now: Vec<Marks> =
+                (0..stayed + replaced).map(|at| name(at, if at < stayed { "old" } else { "new" })).collect();
+            let mut watch = Watch::new(&keyed(then.clone()), &now, None);
+            for at in (0..then.len()).rev() {
+                if !watch.see(i64::try_from(at).expect("small"), &then[at], &now[at]) {
+                    break;
+                }
+            }
+            let found = watch.end();
+            for at in 0..then.len() {
+                proptest::prop_assert_eq!(found.holds(i64::try_from(at).expect("small")), at >= stayed);
+            }
+        }
+    }
+}
