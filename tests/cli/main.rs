@@ -9,6 +9,7 @@ mod backup;
 mod backup_on_disk;
 mod consent;
 mod export;
+mod few_sessions;
 mod interrupts;
 mod json_contract;
 mod locked_out;

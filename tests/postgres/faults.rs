@@ -45,9 +45,10 @@ async fn appears(place: PathBuf) {
     }
 }
 
+/// How many sessions of ripcord's and of its tools are at something. One that waits for its next use holds nothing.
 fn sessions(bench: &Bench) -> String {
-    let sql =
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ripcord:%' AND datname = 'app';";
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'ripcord:%' AND datname = 'app' \
+         AND (state <> 'idle' OR xact_start IS NOT NULL);";
     bench.server.ends_with(sql, "0")
 }
 

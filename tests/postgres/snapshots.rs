@@ -206,7 +206,10 @@ fn a_row_whose_parent_is_spelt_otherwise_has_its_parent() {
 fn whoever_waits_to_change_a_table_does_not_stop_the_reading_of_it() {
     let options = Postgres::options().setting("log_lock_waits", "on").setting("deadlock_timeout", "10ms");
     let bench = Bench::on(options.start());
-    bench.server.psql_as("app", "app", "CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1);");
+    // More than one session reads it: a small database would be read by the one that holds its tables.
+    let tables = "CREATE TABLE t (id integer PRIMARY KEY); INSERT INTO t VALUES (1);
+        CREATE TABLE filler AS SELECT repeat('x', 1500) FROM generate_series(1, 12000);";
+    bench.server.psql_as("app", "app", tables);
     // Nobody reads the rows of what belongs to an extension, but its size is asked for: there the reading can be halted.
     bench.server.psql("app", "CREATE TABLE gate (id integer); ALTER EXTENSION plpgsql ADD TABLE gate;");
     bench.server.psql("app", "GRANT ALL ON gate TO app;");
@@ -222,7 +225,7 @@ fn whoever_waits_to_change_a_table_does_not_stop_the_reading_of_it() {
         bench.server.wait_for_log("still waiting for AccessExclusiveLock");
         gate.execute("COMMIT;");
         let inventory = reading.await.expect("no panic").expect("read");
-        assert_eq!(inventory.fingerprint.rows(), 1);
+        assert_eq!(inventory.fingerprint.rows(), 12_001);
         change.finish();
     });
 }

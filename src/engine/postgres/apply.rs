@@ -41,10 +41,13 @@ impl PostgresDatabase {
             return Err(beyond::beyond(script, script.statements[0].line, what));
         }
         self.move_mark().await?;
-        match script.transaction {
+        let applied = match script.transaction {
             TransactionMode::One => self.apply_whole(script, book).await,
             TransactionMode::None => self.apply_by_statement(script, book, log).await,
-        }
+        };
+        // It may have given its role or the database other settings, which a session takes on when it begins.
+        self.server.forget_settings(&self.id.name).await;
+        applied
     }
 
     /// All statements and the version rows in one transaction, tried again when another session's lock was in the way.
@@ -174,8 +177,9 @@ impl PostgresDatabase {
         }
     }
 
+    /// Opens a new session for a script, which may do with it whatever it likes.
     pub(super) async fn migrating_session(&self) -> Result<Session, Error> {
-        let mut session = self.server.open(&self.id.name, Purpose::Migrating, &self.application()).await?;
+        let mut session = self.server.connect(&self.id.name, Purpose::Migrating, &self.application()).await?;
         self.act(&mut session).await?;
         self.give_own_settings(&mut session).await?;
         let lock = format!("SET lock_timeout = {}", self.options.lock_timeout.as_millis());

@@ -37,7 +37,7 @@ impl PostgresDatabase {
              AND l.pid IS DISTINCT FROM pg_backend_pid() GROUP BY 1, 2, 3, 4, 5 ORDER BY 7 DESC, 4 LIMIT {NAMED}"
         );
         let rows = session.rows("asking who holds the lock", &sql).await?;
-        session.close().await;
+        session.give_back().await;
         Ok(rows.iter().map(blocker).collect())
     }
 }

@@ -33,7 +33,7 @@ impl PostgresDatabase {
             Some(table) => version_rows(&mut session, &table).await,
             None => Ok(Vec::new()),
         };
-        session.close().await;
+        end_looking(session).await;
         rows
     }
 
@@ -41,7 +41,7 @@ impl PostgresDatabase {
     pub(super) async fn bookkeeping_schema(&self) -> Result<String, Error> {
         let mut session = self.looking_session().await?;
         let tables = Tables::find(&mut session).await;
-        session.close().await;
+        end_looking(session).await;
         Ok(tables?.schema().to_string())
     }
 
@@ -50,7 +50,7 @@ impl PostgresDatabase {
         // Which schema it is in depends on the user's own settings. One that was made since has no rows at that instant.
         let mut session = self.looking_session().await?;
         let found = find(&mut session, VERSION_TABLE).await;
-        session.close().await;
+        end_looking(session).await;
         match found? {
             Some(table) => version_rows(&mut exporter.session, &table).await,
             None => Ok(Vec::new()),
@@ -69,7 +69,7 @@ impl PostgresDatabase {
             }
             None => Vec::new(),
         };
-        session.close().await;
+        end_looking(session).await;
         rows.iter()
             .map(|row| {
                 let revision = RevisionId::new(row.text(0));
@@ -82,6 +82,13 @@ impl PostgresDatabase {
             })
             .collect()
     }
+}
+
+/// Gives back a session that has looked.
+pub(super) async fn end_looking(mut session: Session) {
+    // Where it fails, the session cannot be used again, and is ended.
+    let _ = session.execute("ROLLBACK").await;
+    session.give_back().await;
 }
 
 /// Both tables of one schema.

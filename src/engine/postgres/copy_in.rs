@@ -47,7 +47,7 @@ pub(super) async fn send_from(
     });
     let mut done = 0;
     let sent = async {
-        let mut sink = session.connection.copy_in_raw(copy).await?;
+        let mut sink = session.asking().copy_in_raw(copy).await?;
         while let Some(block) = receiver.recv().await {
             done += block.len() as u64;
             progress.at(what, Amount { rows: 0, bytes: done }, None);

@@ -76,7 +76,7 @@ impl PostgresDatabase {
             session.run(DOING, row.text(2)).await?;
         }
         let free = session.rows(DOING, FREE).await?;
-        session.close().await;
+        session.give_back().await;
         let mut sentences = Vec::new();
         if !found.is_empty() {
             let names = found.iter().map(|row| format!("{} {}", row.text(0), row.text(1)));

@@ -18,6 +18,10 @@ pub(super) struct Exporter {
     pub(super) snapshot: String,
 }
 
+/// A database of this size, of which an empty one has half, is read by one session and dumped by one: others would take
+/// longer to begin than to help.
+const SMALL: u64 = 16 * 1024 * 1024;
+
 /// How often the tables may change between listing and locking them before we give up.
 const CHASES: u32 = 20;
 
@@ -101,8 +105,15 @@ impl Exporter {
         // Waiting for the answer is what makes sure that the locks are gone; ending the session would free them as
         // well, but at a time of the server's choice.
         let _ = self.session.run("closing a snapshot", "ROLLBACK").await;
-        self.session.close().await;
+        self.session.give_back().await;
     }
+}
+
+/// Tells whether it is not worth it to read the database with several sessions at a time.
+pub(super) async fn is_small(session: &mut Session) -> Result<bool, Error> {
+    let sql = "SELECT pg_database_size(current_database())";
+    let size = session.value("asking for the size of the database", sql).await?;
+    Ok(size.and_then(|bytes| bytes.parse::<u64>().ok()).is_some_and(|bytes| bytes <= SMALL))
 }
 
 async fn lockable(session: &mut Session) -> Result<Vec<TableName>, Error> {

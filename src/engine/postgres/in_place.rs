@@ -40,6 +40,8 @@ impl PostgresDatabase {
             ended = &mut work => (ended, Ok(Vec::new())),
             verdict = verdict.given() => (work.await, verdict),
         };
+        // The settings of the database are others now.
+        self.server.forget_settings(&self.id.name).await;
         match (ended, verdict) {
             (Ok(()), _) => {}
             (Err(error), Ok(differences)) if differences.is_empty() => {

@@ -39,7 +39,7 @@ impl LockWatch {
                 seen = effects::stronger(seen, held);
                 tokio::time::sleep(INTERVAL).await;
             }
-            second.close().await;
+            second.give_back().await;
             seen
         });
         Ok(Self { ends, looking: Some(looking) })

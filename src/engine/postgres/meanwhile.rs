@@ -32,14 +32,14 @@ impl PostgresDatabase {
         // Another session asks: it gets a number after the lock, and sees all that were given before.
         let mut other = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
         let wrote = self.compare(&mut other, &mark).await;
-        other.close().await;
+        other.give_back().await;
         if wrote? == OtherWrites::Nobody {
             return Ok(Vec::new());
         }
         if let Some(expected) = &guarded.schema {
             let mut other = self.reading_session().await?;
             let found = catalog::read(&mut other).await;
-            other.close().await;
+            other.give_back().await;
             if found?.sha256() != *expected {
                 return Err(Error::SchemaMoved);
             }

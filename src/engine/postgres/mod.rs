@@ -26,6 +26,7 @@ mod export;
 mod exporter;
 mod findings;
 mod fingerprint;
+mod idle;
 mod in_place;
 mod large_objects;
 mod lock;
@@ -72,6 +73,7 @@ use crate::journal::ScriptLog;
 use crate::plan::Script;
 use crate::report::Progress;
 use async_trait::async_trait;
+use own_settings::OwnSettings;
 use server::Server;
 use session::{Purpose, Session};
 use std::collections::BTreeMap;
@@ -110,6 +112,8 @@ pub struct PostgresDatabase {
     options: Options,
     /// The server's version as a number: 150018.
     version: u32,
+    /// The server for scratch databases, where it is another one; read from its address once.
+    elsewhere: OnceLock<Server>,
     /// The operation that sessions are named after.
     operation: Mutex<String>,
     lock: Mutex<Weak<lock::Held>>,
@@ -117,7 +121,7 @@ pub struct PostgresDatabase {
     own_transactions: Mutex<Vec<u64>>,
     watch: Mutex<writes::Watch>,
     /// What the user's sessions have without us; looked up once.
-    own_settings: OnceCell<Vec<(&'static str, String)>>,
+    own_settings: OnceCell<OwnSettings>,
     /// The programs for this server; chosen once.
     tools: OnceCell<Tools>,
     /// True of the copy of a rehearsal: scripts must not reach beyond it.
@@ -155,12 +159,13 @@ impl PostgresDatabase {
         let system = system_of(&mut session).await;
         let id = DatabaseId { engine: EngineKind::Postgresql, place: server.place.clone(), name, system };
         let version = session.version;
-        session.close().await;
+        session.give_back().await;
         Ok(Self {
             server,
             id,
             options,
             version,
+            elsewhere: OnceLock::new(),
             operation: Mutex::new("looking".to_string()),
             lock: Mutex::new(Weak::new()),
             own_transactions: Mutex::default(),
@@ -192,6 +197,14 @@ impl PostgresDatabase {
         self.tools.get_or_try_init(choose).await
     }
 
+    /// Returns the programs for a server of this major version.
+    async fn tools_for(&self, major: u32) -> Result<Tools, Error> {
+        if major == self.version / 10_000 {
+            return self.tools().await.cloned();
+        }
+        Tools::choose(&self.options.tools_path, major, &self.options.cancel).await
+    }
+
     async fn reading_session(&self) -> Result<Session, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Reading, &self.application()).await?;
         self.limit_waiting(&mut session).await?;
@@ -211,6 +224,18 @@ impl PostgresDatabase {
                 session.run("acting as the live user", &format!("SET ROLE {}", names::identifier(role))).await
             }
             None => Ok(()),
+        }
+    }
+
+    /// Returns the server that scratch databases are made on.
+    fn scratch_server(&self) -> Result<&Server, Error> {
+        match (&self.options.scratch_url, self.elsewhere.get()) {
+            (None, _) => Ok(&self.server),
+            (_, Some(server)) => Ok(server),
+            (Some(url), None) => {
+                let server = Server::new(url)?;
+                Ok(self.elsewhere.get_or_init(|| server))
+            }
         }
     }
 
@@ -256,9 +281,10 @@ impl Database for PostgresDatabase {
         let read = self.unless_cancelled(async {
             let mut session = self.reading_session().await?;
             session.run("reading the catalog", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
-            let catalog = catalog::read(&mut session).await;
-            session.close().await;
-            catalog
+            let catalog = catalog::read(&mut session).await?;
+            session.run("reading the catalog", "ROLLBACK").await?;
+            session.give_back().await;
+            Ok(catalog)
         });
         self.naming_blockers(read.await).await
     }

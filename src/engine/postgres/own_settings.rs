@@ -15,17 +15,24 @@ use crate::engine::Error;
 const OVERRIDDEN: [&str; 2] = ["TimeZone", "DateStyle"];
 const DOING: &str = "looking up the user's own settings";
 
+/// Settings by their names.
+pub(super) type OwnSettings = Vec<(&'static str, String)>;
+
 impl PostgresDatabase {
     /// Gives a session the settings that its user has without us.
     pub(super) async fn give_own_settings(&self, session: &mut Session) -> Result<(), Error> {
-        let settings = self.own_settings.get_or_try_init(|| self.look_up()).await?;
-        for (name, value) in settings {
+        for (name, value) in self.own_settings().await? {
             session.run(DOING, &format!("SET {name} TO {}", literal(value))).await?;
         }
         Ok(())
     }
 
-    async fn look_up(&self) -> Result<Vec<(&'static str, String)>, Error> {
+    /// Returns those that the driver overrides.
+    pub(super) async fn own_settings(&self) -> Result<&OwnSettings, Error> {
+        self.own_settings.get_or_try_init(|| self.look_up()).await
+    }
+
+    async fn look_up(&self) -> Result<OwnSettings, Error> {
         match self.ask_psql().await {
             Ok(settings) => Ok(settings),
             Err(Error::Interrupted) => Err(Error::Interrupted),
@@ -36,7 +43,7 @@ impl PostgresDatabase {
         }
     }
 
-    async fn ask_psql(&self) -> Result<Vec<(&'static str, String)>, Error> {
+    async fn ask_psql(&self) -> Result<OwnSettings, Error> {
         let tools = self.tools().await?;
         let name = self.application();
         let children = Children::new(&self.server, tools, &self.options.work_dir, &name)?;
@@ -55,14 +62,14 @@ impl PostgresDatabase {
     }
 
     /// The precedence of `ALTER ROLE … IN DATABASE`, `ALTER ROLE`, `ALTER DATABASE` and `ALTER ROLE ALL`.
-    async fn ask_catalog(&self) -> Result<Vec<(&'static str, String)>, Error> {
+    async fn ask_catalog(&self) -> Result<OwnSettings, Error> {
         let mut session = self.reading_session().await?;
         let sql = "SELECT c.one FROM pg_db_role_setting s, unnest(s.setconfig) AS c(one) \
              WHERE s.setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database())) \
              AND s.setrole IN (0, (SELECT oid FROM pg_roles WHERE rolname = session_user)) \
              ORDER BY s.setrole <> 0 AND s.setdatabase <> 0 DESC, s.setrole <> 0 DESC, s.setdatabase <> 0 DESC";
         let rows = session.rows(DOING, sql).await?;
-        session.close().await;
+        session.give_back().await;
         let value = |wanted: &str| {
             let pairs = rows.iter().filter_map(|row| row.text(0).split_once('='));
             pairs

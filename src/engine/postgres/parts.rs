@@ -14,7 +14,9 @@ impl PostgresDatabase {
     pub async fn dump_only(&self, folder: &Path, progress: &Progress) -> Result<(), Error> {
         let tools = self.tools().await?;
         let exporter = self.unless_cancelled(self.export()).await?;
-        let dumped = self.pg_dump(&exporter.snapshot, tools, folder, progress, &Cancel::new()).await;
+        let dumped = self
+            .pg_dump((&exporter.snapshot, self.options.jobs.max(1)), tools, folder, progress, &Cancel::new())
+            .await;
         exporter.release().await;
         dumped?;
         let failed = |source| Error::Io { place: folder.to_path_buf(), doing: "synced", source };

@@ -1,5 +1,6 @@
 //! What is looked at before an operation: everything that would make it fail later, found while nothing has begun.
 
+use super::bookkeeping::end_looking;
 use super::names::{identifier, literal};
 use super::rights::{self, Obstacle};
 use super::session::Session;
@@ -50,11 +51,11 @@ impl PostgresDatabase {
                 findings.push(finding(Severity::Warning, "session", &stays.who, &detail));
             }
         }
+        session.give_back().await;
         if need.rehearsal || (need.replaces && !obstacles.is_empty()) {
             let severity = if need.replaces { Severity::Error } else { Severity::Warning };
             self.may_build(severity, &mut findings).await?;
         }
-        session.close().await;
         findings.sort();
         Ok(Preflight { findings, tools: tools.facts(), bytes })
     }
@@ -88,7 +89,7 @@ impl PostgresDatabase {
         let sql = "SELECT pg_catalog.current_schema() WHERE NOT pg_catalog.has_schema_privilege(\
              pg_catalog.current_schema(), 'CREATE')";
         let schema = session.value(DOING, sql).await;
-        session.close().await;
+        end_looking(session).await;
         if let Some(schema) = schema? {
             let detail = format!(
                 "the user may not create anything in it, which a rehearsal does not show: GRANT CREATE ON SCHEMA {} TO {}",

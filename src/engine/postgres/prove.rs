@@ -2,7 +2,6 @@
 
 use super::differences::{Compared, beyond};
 use super::restore::Build;
-use super::server::Server;
 use super::snapshot::SEQUENCES;
 use super::{PostgresDatabase, names};
 use crate::engine::{Error, Proof, ProofLevel, Snapshot};
@@ -59,8 +58,7 @@ impl PostgresDatabase {
     ) -> Result<Proof, Error> {
         let begun = Instant::now();
         let level = proof_level(taken);
-        let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
-        let server = elsewhere.as_ref().unwrap_or(&self.server);
+        let server = self.scratch_server()?;
         let name = names::scratch(operation);
         let fit = self.fit(server, folder).await?;
         let build = Build {
@@ -86,8 +84,8 @@ impl PostgresDatabase {
         let (Compared { differences, tables, rows, .. }, unsaid) = compared?;
         let what =
             if build.schema_only { "without rows, the catalog compared" } else { "every row compared" };
-        let mut method = match &elsewhere {
-            Some(other) => format!("restored into the scratch database {name} at {}, {what}", other.place),
+        let mut method = match &self.options.scratch_url {
+            Some(_) => format!("restored into the scratch database {name} at {}, {what}", server.place),
             None => format!("restored into the scratch database {name}, {what}"),
         };
         if !build.roles {

@@ -17,6 +17,9 @@ use crate::engine::Error;
 use crate::report::{Amount, Progress};
 use std::path::Path;
 
+/// A dump of this size, compressed as it is, is a small one.
+const SMALL: u64 = 1024 * 1024;
+
 /// What is built, and where.
 pub(super) struct Build<'a> {
     pub(super) server: &'a Server,
@@ -71,7 +74,7 @@ impl PostgresDatabase {
         let sql = format!("SELECT rolname, {} FROM pg_roles", rights::may_give("oid", outside.major()));
         let rows = outside.rows("looking for roles", &sql).await?;
         let system = super::system_of(&mut outside).await;
-        outside.close().await;
+        outside.give_back().await;
         let found = |role: &str| rows.iter().find(|row| row.text(0) == role);
         let (there, missing_roles): (Vec<_>, Vec<_>) =
             level.roles.iter().cloned().partition(|role| found(role).is_some());
@@ -114,22 +117,25 @@ impl PostgresDatabase {
             let shut = format!("REVOKE ALL ON DATABASE {} FROM PUBLIC", identifier(build.name));
             outside.run("shutting the new database", &shut).await?;
         }
+        // Not held while the program runs: what is idle for so long, a proxy may end.
+        outside.give_back().await;
         let mut session = build.server.open(build.name, Purpose::Steering, &name).await?;
         prepare(&mut session, &level).await?;
         // Rights that an owner needs at the moment in which something is given to it, and that a dump grants at its end.
         let lodgers = if build.roles { level.lodgers.as_slice() } else { &[] };
         let made = Lodger::let_in(&mut session, lodgers).await;
-        session.close().await;
-        let tools = Tools::choose(&self.options.tools_path, major, &self.options.cancel).await?;
+        session.give_back().await;
+        let tools = self.tools_for(major).await?;
         self.pg_restore(build, &tools, major, (&name, made.as_deref().unwrap_or_default()), progress).await?;
         checkpoint::reached("a side database is filled");
         if made.is_some() {
             let mut session = build.server.open(build.name, Purpose::Steering, &name).await?;
             Lodger::let_out(&mut session, lodgers).await?;
-            session.close().await;
+            session.give_back().await;
         }
         let mut unsaid = Vec::new();
         if build.roles {
+            let mut outside = build.server.open_outside(build.name, &name).await?;
             for statement in level.replay(&identifier(build.name)) {
                 match outside.run("giving the new database the properties of the old one", &statement).await {
                     // A role's own setting, say, is for those who may change that role.
@@ -137,8 +143,8 @@ impl PostgresDatabase {
                     said => said?,
                 }
             }
+            outside.give_back().await;
         }
-        outside.close().await;
         Ok(Built { unsaid })
     }
 
@@ -153,7 +159,8 @@ impl PostgresDatabase {
         let children = Children::new(build.server, tools, &self.options.work_dir, name)?;
         let mut tool = children.tool("pg_restore", build.name);
         tool = tool.args(["--no-password", "--verbose", "--dbname", build.name]);
-        tool = tool.arg("--jobs").arg(self.options.jobs.max(1).to_string());
+        let dump = build.folder.join("dump");
+        tool = tool.arg("--jobs").arg(self.jobs_for(&dump).to_string());
         // A newer pg_restore sets parameters that an older server does not know; its other errors still count.
         let newer = tools.major > server;
         if !newer {
@@ -174,7 +181,6 @@ impl PostgresDatabase {
         if build.only.is_some() {
             tool = tool.args(["--section=pre-data", "--section=data"]);
         }
-        let dump = build.folder.join("dump");
         let without = Without { rows_but_of: build.only, made, extension_comments: false };
         let chosen = self.choose(tool, &children, (&dump, build.name), without, name).await?;
         let (mut tool, list) = chosen;
@@ -203,11 +209,20 @@ impl PostgresDatabase {
         }
     }
 
+    /// Returns how many connections are to fill a database at a time: for a small dump one, since others would take longer
+    /// to begin than to help.
+    fn jobs_for(&self, dump: &Path) -> usize {
+        let files = std::fs::read_dir(dump).into_iter().flatten().flatten();
+        let bytes: u64 = files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum();
+        if bytes <= SMALL { 1 } else { self.options.jobs.max(1) }
+    }
+
     /// Drops a database that we made, whoever is connected to it.
     pub(super) async fn drop_built(&self, server: &Server, name: &str) -> Result<(), Error> {
+        server.forget(name).await;
         let mut outside = server.open_outside(name, &self.application()).await?;
         let dropped = drop_database(&mut outside, name).await;
-        outside.close().await;
+        outside.give_back().await;
         dropped
     }
 }

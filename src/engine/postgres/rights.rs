@@ -112,7 +112,7 @@ impl PostgresDatabase {
         );
         let rows = outside.rows(DOING, &sql).await?;
         let untrusted = untrusted(&mut outside, extensions).await;
-        outside.close().await;
+        outside.give_back().await;
         let mut found = Vec::new();
         if !rows.iter().any(|row| row.is(0)) {
             found.push(Obstacle::Createdb);

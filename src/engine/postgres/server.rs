@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "libpq's own variables say how a server is reached")]
 
 use super::errors;
+use super::idle::{Home, Idle};
 use super::session::{Purpose, Session};
 use crate::base::Secret;
 use crate::engine::{Error, PostgresUrl};
@@ -10,6 +11,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use std::collections::BTreeMap;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a server may take to answer when the URL does not say `connect_timeout`.
@@ -27,6 +29,8 @@ pub(super) struct Server {
     password: Option<Secret>,
     parameters: BTreeMap<String, String>,
     patience: Duration,
+    /// Sessions that wait for their next use; clones share them.
+    idle: Arc<Idle>,
 }
 
 impl Server {
@@ -45,7 +49,8 @@ impl Server {
         let password = url.password.clone().or_else(|| std::env::var("PGPASSWORD").ok().map(Secret::new));
         let seconds = url.parameters.get("connect_timeout").and_then(|text| text.parse().ok());
         let patience = seconds.filter(|limit| *limit > 0).map_or(PATIENCE, Duration::from_secs);
-        Ok(Self { driver, place, password, parameters: url.parameters.clone(), patience })
+        let (parameters, idle) = (url.parameters.clone(), Arc::default());
+        Ok(Self { driver, place, password, parameters, patience, idle })
     }
 
     pub(super) fn user(&self) -> &str {
@@ -57,8 +62,25 @@ impl Server {
         self.patience
     }
 
-    /// Opens a session in a database, under a name that others see in `pg_stat_activity`.
+    /// Returns a session in a database, under a name that others see in `pg_stat_activity`: one that has waited for its
+    /// next use, or a new one.
     pub(super) async fn open(&self, database: &str, purpose: Purpose, name: &str) -> Result<Session, Error> {
+        if let Some(waiting) = self.idle.take(database, purpose)
+            && let Ok(Ok(session)) = tokio::time::timeout(self.patience, waiting.wake(name, purpose)).await
+        {
+            return Ok(session);
+        }
+        // None has waited, or the server or something in between has ended it meanwhile.
+        self.connect(database, purpose, name).await
+    }
+
+    /// Opens a new session.
+    pub(super) async fn connect(
+        &self,
+        database: &str,
+        purpose: Purpose,
+        name: &str,
+    ) -> Result<Session, Error> {
         let driver = self.driver.clone().database(database).application_name(name);
         let failed = |error: &sqlx::Error| errors::connecting(error, &self.place, self.user(), database);
         let connection = match tokio::time::timeout(self.patience, driver.connect()).await {
@@ -70,7 +92,8 @@ impl Server {
                 });
             }
         };
-        Session::begin(connection, format!("{} at {}", database, self.place), purpose).await
+        let home = Home { idle: Arc::downgrade(&self.idle), database: database.to_string(), purpose };
+        Session::begin(connection, format!("{} at {}", database, self.place), home).await
     }
 
     /// Opens a session in another database than `not`: what is done to a database as a whole (create, drop, rename,
@@ -91,6 +114,27 @@ impl Server {
             }
         }
         Err(last.unwrap_or_else(|| Error::NotFound { place: self.place.clone() }))
+    }
+
+    /// Ends the sessions that wait in a database: they would be in the way of whoever drops, renames, bars or copies it.
+    pub(super) async fn forget(&self, database: &str) {
+        self.end_idle(|home| home.database == database).await;
+    }
+
+    /// Ends those that wait in a database with settings that the user, or the database, may no longer have.
+    pub(super) async fn forget_settings(&self, database: &str) {
+        self.end_idle(|home| home.database == database && home.has_own_settings()).await;
+    }
+
+    /// Ends all that wait.
+    pub(super) async fn forget_all(&self) {
+        self.end_idle(|_| true).await;
+    }
+
+    async fn end_idle(&self, is_one: impl Fn(&Home) -> bool) {
+        for session in self.idle.remove(is_one) {
+            session.close().await;
+        }
     }
 
     /// Returns the password that child programs must be given; `None` when they find it as we did (a passfile of the

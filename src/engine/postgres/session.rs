@@ -4,6 +4,8 @@
 //! moves under us cannot make a cached plan fail, and every value arrives as the text that `psql` would print.
 
 use super::errors;
+use super::idle::Home;
+use super::names::literal;
 use crate::engine::Error;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection, Row as _};
@@ -50,7 +52,7 @@ const LIMITS: [(&str, u32); 5] = [
 
 /// One session.
 pub(super) struct Session {
-    pub(super) connection: PgConnection,
+    connection: PgConnection,
     /// Which database, for messages.
     place: String,
     /// The server's version as a number: 150018.
@@ -58,6 +60,12 @@ pub(super) struct Session {
     pid: Option<i32>,
     /// What stands between us and the server, if anything does.
     tape: Option<Tape>,
+    /// Where it may wait for its next use.
+    pub(super) home: Home,
+    /// Whether a statement was sent that has not been answered well, yet or at all.
+    asking: bool,
+    /// Whether another one followed such a statement.
+    failed: bool,
 }
 
 /// What is asked in a session, for asking it elsewhere, or what was answered there.
@@ -71,28 +79,66 @@ enum Tape {
 pub(super) struct Row(Vec<Option<String>>);
 
 impl Session {
-    pub(super) async fn begin(
-        connection: PgConnection,
-        place: String,
-        purpose: Purpose,
-    ) -> Result<Self, Error> {
+    /// Takes over a new connection.
+    pub(super) async fn begin(connection: PgConnection, place: String, home: Home) -> Result<Self, Error> {
         let version = connection.server_version_num().unwrap_or_default();
-        let mut session = Self { connection, place, version, pid: None, tape: None };
-        if purpose != Purpose::Migrating {
-            session.pin().await?;
+        let (pid, tape, asking, failed) = (None, None, false, false);
+        let mut session = Self { connection, place, version, pid, tape, home, asking, failed };
+        if !session.home.has_own_settings() {
+            session.set(session.pinned()).await?;
         }
         Ok(session)
     }
 
-    async fn pin(&mut self) -> Result<(), Error> {
-        let limits = LIMITS.iter().filter(|(_, since)| *since <= self.version);
-        let limits = limits.map(|(name, _)| format!("set_config('{name}', '0', false)"));
-        let pinned = PINNED.iter().map(|(name, value)| format!("set_config('{name}', '{value}', false)"));
+    /// Uses again what has waited, under another name. An error means that it is gone meanwhile.
+    pub(super) async fn wake(mut self, name: &str, purpose: Purpose) -> Result<Self, Error> {
+        self.home.purpose = purpose;
+        let mut settings = vec![("application_name", name)];
+        if !self.home.has_own_settings() {
+            settings.extend(self.pinned());
+        }
+        self.set(settings).await?;
+        Ok(self)
+    }
+
+    /// Lets the session wait for its next use. Ends it where a statement failed or was given up half-way, and where a
+    /// transaction is open: the caller ends that.
+    pub(super) async fn give_back(mut self) {
+        let idle = self.home.idle.upgrade();
+        // It forgets all that a session can have of its own, the role it acts as among it, and fails in a transaction
+        // (https://www.postgresql.org/docs/current/sql-discard.html).
+        if self.asking || self.failed || idle.is_none() || self.execute("DISCARD ALL").await.is_err() {
+            return self.close().await;
+        }
+        if let Some(one_too_many) = idle.and_then(|idle| idle.put(self)) {
+            one_too_many.close().await;
+        }
+    }
+
+    fn pinned(&self) -> Vec<(&'static str, &'static str)> {
+        let limits = LIMITS.iter().filter(|(_, since)| *since <= self.version).map(|(name, _)| (*name, "0"));
         // Where the user has switched this off, each part of a large table would cost a look at the whole table.
-        let plans = std::iter::once("set_config('enable_tidscan', 'on', false)".to_string());
-        let calls: Vec<String> =
-            pinned.chain(limits).chain(plans).map(|call| format!("pg_catalog.{call}")).collect();
+        PINNED.into_iter().chain(limits).chain([("enable_tidscan", "on")]).collect()
+    }
+
+    async fn set(&mut self, settings: Vec<(&str, &str)>) -> Result<(), Error> {
+        let call = |(name, value): (&str, &str)| {
+            format!("pg_catalog.set_config({}, {}, false)", literal(name), literal(value))
+        };
+        let calls: Vec<String> = settings.into_iter().map(call).collect();
         self.run("setting up a session", &format!("SELECT {}", calls.join(", "))).await
+    }
+
+    /// Returns the connection for a statement; when its answer has been read to the end, [`Self::answered`] is told.
+    pub(super) fn asking(&mut self) -> &mut PgConnection {
+        self.failed |= self.asking;
+        self.asking = true;
+        &mut self.connection
+    }
+
+    /// Says that the last statement did all that was asked.
+    pub(super) fn answered(&mut self) {
+        self.asking = false;
     }
 
     /// Runs one statement of ours; `doing` says what for, should it fail.
@@ -102,7 +148,8 @@ impl Session {
 
     /// Runs one statement and leaves its error as the driver reports it; returns the number of rows it affected.
     pub(super) async fn execute(&mut self, sql: &str) -> Result<u64, sqlx::Error> {
-        let done = sqlx::raw_sql(AssertSqlSafe(sql.to_string())).execute(&mut self.connection).await?;
+        let done = sqlx::raw_sql(AssertSqlSafe(sql.to_string())).execute(self.asking()).await?;
+        self.answered();
         Ok(done.rows_affected())
     }
 
@@ -139,7 +186,8 @@ impl Session {
 
     /// Returns the rows of a query, and leaves its error as the driver reports it.
     pub(super) async fn query(&mut self, sql: &str) -> Result<Vec<Row>, sqlx::Error> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_string())).fetch_all(&mut self.connection).await?;
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql.to_string())).fetch_all(self.asking()).await?;
+        self.answered();
         rows.iter().map(Row::read).collect()
     }
 

@@ -3,7 +3,7 @@
 use super::PostgresDatabase;
 use super::child::Children;
 use super::database_level::{self, DatabaseLevel};
-use super::exporter::Exporter;
+use super::exporter::{Exporter, is_small};
 use super::fingerprint::sequences;
 use super::session::Purpose;
 use super::tools::Tools;
@@ -73,8 +73,10 @@ impl PostgresDatabase {
         let given = self.unless_cancelled(sequences(&mut exporter.session)).await?;
         let stop = Cancel::new();
         let snapshot = exporter.snapshot.clone();
+        let small = self.unless_cancelled(is_small(&mut exporter.session)).await?;
+        let jobs = if small { 1 } else { self.options.jobs.max(1) };
         let dump = async {
-            let dumped = self.pg_dump(&snapshot, tools, folder, progress, &stop).await;
+            let dumped = self.pg_dump((&snapshot, jobs), tools, folder, progress, &stop).await;
             if dumped.is_err() {
                 stop.cancel();
             }
@@ -116,7 +118,7 @@ impl PostgresDatabase {
 
     pub(super) async fn pg_dump(
         &self,
-        snapshot: &str,
+        (snapshot, jobs): (&str, usize),
         tools: &Tools,
         folder: &Path,
         progress: &Progress,
@@ -130,7 +132,7 @@ impl PostgresDatabase {
             .args(["--format=directory", "--compress=1", "--no-password", "--verbose"])
             // Everything is synced once, when the files have their final modes.
             .arg("--no-sync")
-            .arg(format!("--jobs={}", self.options.jobs.max(1)))
+            .arg(format!("--jobs={jobs}"))
             .arg(format!("--snapshot={snapshot}"))
             .arg(format!("--lock-wait-timeout={wait}"))
             .arg("--file")
@@ -150,7 +152,7 @@ impl PostgresDatabase {
     async fn write_level(&self, folder: &Path, inventory: &Inventory) -> Result<DatabaseLevel, Error> {
         let mut session = self.reading_session().await?;
         let level = DatabaseLevel::read(&mut session, inventory.catalog.settings.clone()).await;
-        session.close().await;
+        session.give_back().await;
         let level = level?;
         let json = serde_json::to_vec_pretty(&level).map_err(|error| Error::Driver {
             doing: "writing down the database's own properties".to_string(),
@@ -186,7 +188,7 @@ impl PostgresDatabase {
             }
         })
         .await;
-        session.close().await;
+        session.give_back().await;
         released.unwrap_or_else(|_| {
             let detail = "locks of the snapshot are still held".to_string();
             Err(Error::Busy { place: self.id.to_string(), detail })

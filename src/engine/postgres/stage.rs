@@ -130,7 +130,7 @@ impl PostgresDatabase {
         let purpose = super::Purpose::Steering;
         let mut session = self.server.open(database, purpose, &self.application()).await?;
         session.run("collecting statistics", "ANALYZE").await?;
-        session.close().await;
+        session.give_back().await;
         Ok(())
     }
 
@@ -139,7 +139,7 @@ impl PostgresDatabase {
         let mut session = self.outside().await?;
         let sql = format!("SELECT 1 FROM pg_database WHERE datname = {}", names::literal(&self.id.name));
         let found = session.value("looking for the database", &sql).await?;
-        session.close().await;
+        session.give_back().await;
         Ok(found.is_some())
     }
 }

@@ -299,6 +299,7 @@ impl PostgresDatabase {
     }
 
     async fn end_sessions_but(&self, outside: &mut Session, database: &str, stays: i32) -> Result<(), Error> {
+        self.server.forget(database).await;
         // Autovacuum has no user. Few users may end it, and the renaming does so by itself.
         let these = format!(
             "FROM pg_stat_activity WHERE datname = {} AND pid <> {stays} AND usesysid IS NOT NULL",

@@ -1,7 +1,6 @@
 //! Finishing or undoing what an operation left behind, from its id, its facts and what exists on the server.
 
 use super::names::{self, literal};
-use super::server::Server;
 use super::session::Session;
 use super::stage::fact;
 use super::swap::allow;
@@ -42,22 +41,24 @@ impl PostgresDatabase {
                 done.push(format!("dropped the database {name}"));
             }
         }
-        outside.close().await;
+        outside.give_back().await;
         let place = &self.options.work_dir;
         let swept = private::sweep(place, Some(operation));
         let swept = swept.map_err(|source| Error::Io { place: place.clone(), doing: "swept", source })?;
         if swept > 0 {
             done.push("removed private files that the operation had left".to_string());
         }
-        if let Some(url) = &self.options.scratch_url {
+        if self.options.scratch_url.is_some() {
             let names = [names::rehearsal(operation), names::scratch(operation)];
-            let mut elsewhere = Server::new(url)?.open_outside(&names[0], &self.application()).await?;
+            let elsewhere = self.scratch_server()?;
+            elsewhere.forget_all().await;
+            let mut elsewhere = elsewhere.open_outside(&names[0], &self.application()).await?;
             for name in names {
                 if drop_if_there(&mut elsewhere, &name).await? {
                     done.push(format!("dropped the database {name} at the scratch server"));
                 }
             }
-            elsewhere.close().await;
+            elsewhere.give_back().await;
         }
         Ok(done)
     }
@@ -65,6 +66,7 @@ impl PostgresDatabase {
     /// Ends the sessions of an operation and waits until they are gone; tells whether there were any. The session that
     /// holds our own lock may carry the operation's name as well, and stays.
     pub(super) async fn end_sessions(&self, outside: &mut Session, operation: &str) -> Result<bool, Error> {
+        self.server.forget_all().await;
         let theirs = format!(
             "FROM pg_stat_activity WHERE application_name = {} AND pid NOT IN (pg_backend_pid(), {})",
             literal(&names::application(operation)),

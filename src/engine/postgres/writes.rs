@@ -78,7 +78,7 @@ impl PostgresDatabase {
     pub(super) async fn mark_writes(&self) -> Result<WriteMark, Error> {
         let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
         let mark = self.look(&mut session).await;
-        session.close().await;
+        session.give_back().await;
         let mark = mark?;
         *self.watch() = Watch { mark: Some(mark.clone()), ..Watch::default() };
         let text = serde_json::to_string(&mark);
@@ -102,7 +102,7 @@ impl PostgresDatabase {
         };
         let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
         let answer = self.compare(&mut session, &before).await;
-        session.close().await;
+        session.give_back().await;
         answer
     }
 
@@ -127,7 +127,7 @@ impl PostgresDatabase {
             Ok(Before { mark, counted: counted(&mut session).await? })
         };
         let looked = looked.await;
-        session.close().await;
+        session.give_back().await;
         looked
     }
 
@@ -160,7 +160,7 @@ impl PostgresDatabase {
                 },
             },
         };
-        session.close().await;
+        session.give_back().await;
         self.watch().moved = Some(moved);
         Ok(())
     }
@@ -188,7 +188,7 @@ impl PostgresDatabase {
         // Counted first: what is written between the two is seen by the second.
         let counted = counted(&mut session).await?;
         let answer = self.compare(&mut session, &mark).await?;
-        session.close().await;
+        session.give_back().await;
         match answer {
             OtherWrites::Nobody => self.watch().guard = Some(Arc::new(Before { mark, counted })),
             OtherWrites::Somebody => return Err(self.wrote_meanwhile()),
@@ -291,6 +291,13 @@ async fn untouched(session: &mut Session, mark: &Mark, taken: &Seen) -> Result<O
         return Ok(Some("large objects cannot be looked at in this way".to_string()));
     }
     session.run(DOING, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let changed = changed(session, mark, taken).await?;
+    session.run(DOING, "ROLLBACK").await?;
+    Ok(changed)
+}
+
+/// The same, in the transaction that the session is in.
+async fn changed(session: &mut Session, mark: &Mark, taken: &Seen) -> Result<Option<String>, Error> {
     if catalog::read(session).await?.sha256() != taken.catalog {
         return Ok(Some("the catalog changed since the snapshot".to_string()));
     }

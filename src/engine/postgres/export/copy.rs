@@ -80,7 +80,7 @@ impl PostgresDatabase {
         tally: &Tally<'_>,
         sender: Sender<Block>,
     ) -> Result<bool, sqlx::Error> {
-        let mut messages = session.connection.copy_out_raw(&plan.sql).await?;
+        let mut messages = session.asking().copy_out_raw(&plan.sql).await?;
         let room = || Vec::with_capacity(BLOCK + BLOCK / 8);
         let (mut number, mut count, mut rows) = (0, 0, room());
         // The server sends one message a row (<https://www.postgresql.org/docs/current/protocol-flow.html>, COPY): a

@@ -188,7 +188,7 @@ async fn described(
 ) -> Result<Vec<(String, u32)>, Error> {
     session.run("preparing a query", OWN_PATH).await?;
     let text = AssertSqlSafe(sql.to_string()).into_sql_str();
-    let prepared = (&mut session.connection).prepare(text).await;
+    let prepared = session.asking().prepare(text).await;
     let number =
         |column: &sqlx::postgres::PgColumn| Some((column.name().to_string(), column.type_info().oid()?.0));
     let known = match prepared {
@@ -202,7 +202,7 @@ async fn described(
         // know. A row that is made of nothing shows them as well, and runs nothing of the query.
         None => {
             let one = format!("SELECT q.* FROM (SELECT) AS one LEFT JOIN (\n{sql}\n) AS q ON false");
-            let asked = sqlx::raw_sql(AssertSqlSafe(one)).fetch_one(&mut session.connection).await;
+            let asked = sqlx::raw_sql(AssertSqlSafe(one)).fetch_one(session.asking()).await;
             let row = asked.map_err(|error| refused(session, selection, &error))?;
             row.columns().iter().filter_map(number).collect()
         }

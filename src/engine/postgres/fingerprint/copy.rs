@@ -91,7 +91,7 @@ async fn copy_out<S: Sink>(
     source: &Source,
     mut sink: S,
 ) -> Result<Option<S>, sqlx::Error> {
-    let mut messages = session.connection.copy_out_raw(&source.sql).await?;
+    let mut messages = session.asking().copy_out_raw(&source.sql).await?;
     let mut block = Vec::with_capacity(BLOCK + BLOCK / 8);
     while let Some(message) = messages.next().await {
         block.extend_from_slice(&message?);
@@ -109,6 +109,8 @@ async fn copy_out<S: Sink>(
             block.extend_from_slice(&rest);
         }
     }
+    drop(messages);
+    session.answered();
     if !block.is_empty() {
         sink.take(block).await;
     }

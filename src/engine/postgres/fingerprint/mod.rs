@@ -10,6 +10,7 @@ mod unwritten;
 
 use super::PostgresDatabase;
 use super::errors::{self, code};
+use super::exporter::is_small;
 use super::server::Server;
 use super::session::{Purpose, Session};
 use crate::base::Cancel;
@@ -107,12 +108,13 @@ impl Reading {
             .map(|source| (source.name.clone(), (source.columns.clone(), source.key.clone())))
             .collect();
         let mut sources = tables;
-        if self.jobs > 1 {
+        let alone = self.jobs == 1 || is_small(exporter).await?;
+        if !alone {
             sources = sources.into_iter().flat_map(|source| source.parts(PART)).collect();
         }
         sources.sort_by(|left, right| right.bytes.cmp(&left.bytes).then_with(|| left.name.cmp(&right.name)));
         let total = Amount { rows: 0, bytes: sources.iter().map(|source| source.bytes).sum() };
-        let workers = self.jobs.min(sources.len());
+        let workers = if alone { 0 } else { self.jobs.min(sources.len()) };
         let shared = Arc::new(Shared {
             queue: Mutex::new(sources.into()),
             left: Mutex::default(),
@@ -133,8 +135,9 @@ impl Reading {
                 detail: error.to_string(),
             })??;
         }
-        let left = std::mem::take(&mut *shared.left.lock().unwrap_or_else(PoisonError::into_inner));
-        for source in left {
+        let left = [&shared.queue, &shared.left]
+            .map(|left| std::mem::take(&mut *left.lock().unwrap_or_else(PoisonError::into_inner)));
+        for source in left.into_iter().flatten() {
             self.one(&shared, exporter, source).await?;
         }
         let hashers = std::mem::take(&mut *shared.hashers.lock().unwrap_or_else(PoisonError::into_inner));
@@ -154,13 +157,12 @@ impl Reading {
                 self.one(shared, &mut session, source).await?;
                 continue;
             }
-            shared.left.lock().unwrap_or_else(PoisonError::into_inner).push(source);
+            shared.left.lock().unwrap_or_else(PoisonError::into_inner).push_back(source);
             // The refusal ended the transaction, and with it the look at the snapshot.
             session.close().await;
             session = self.at(snapshot).await?;
         }
-        session.close().await;
-        Ok(())
+        leave(session).await
     }
 
     /// Reads one source and adds it to its table.
@@ -203,14 +205,22 @@ impl Reading {
         }
         let mut session = self.at(snapshot).await?;
         let source = Source::large_objects(count);
-        let read = copy::read(self, &mut session, &source).await;
-        session.close().await;
-        match read {
-            Ok(hasher) => Ok(Some(Ok(hasher.finish(&source.columns, &source.key)))),
+        match copy::read(self, &mut session, &source).await {
+            Ok(hasher) => {
+                leave(session).await?;
+                Ok(Some(Ok(hasher.finish(&source.columns, &source.key))))
+            }
             Err(error) if self.cancel.is_cancelled() || error.is_interrupted() => Err(Error::Interrupted),
             Err(error) => Ok(Some(Err(error.to_string()))),
         }
     }
+}
+
+/// Leaves the snapshot.
+async fn leave(mut session: Session) -> Result<(), Error> {
+    session.run("leaving the snapshot", "ROLLBACK").await?;
+    session.give_back().await;
+    Ok(())
 }
 
 /// Tells whether a table can be read without waiting, and sees to it that this stays so.
@@ -232,7 +242,7 @@ async fn is_free(session: &mut Session, source: &Source) -> Result<bool, Error> 
 struct Shared {
     queue: Mutex<VecDeque<Source>>,
     /// What only the exporter can read without waiting.
-    left: Mutex<Vec<Source>>,
+    left: Mutex<VecDeque<Source>>,
     hashers: Mutex<BTreeMap<TableName, TableHasher>>,
     rows: AtomicU64,
     done: AtomicU64,

@@ -76,7 +76,7 @@ impl PostgresDatabase {
         operation: &str,
         progress: &Progress,
     ) -> Result<MergedBack, Error> {
-        let mut session = self.server.open(&self.id.name, Purpose::Reading, &self.application()).await?;
+        let mut session = self.server.connect(&self.id.name, Purpose::Reading, &self.application()).await?;
         self.limit_waiting(&mut session).await?;
         let schema = self.bookkeeping_schema().await?;
         let pid = session.pid().await?;

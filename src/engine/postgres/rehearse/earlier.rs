@@ -27,8 +27,7 @@ impl PostgresDatabase {
         operation: &str,
         progress: &Progress,
     ) -> Result<PostgresEarlier, Error> {
-        let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
-        let server = elsewhere.unwrap_or_else(|| self.server.clone());
+        let server = self.scratch_server()?.clone();
         let before = names::scratch(operation);
         let fit = self.fit(&server, folder).await?;
         let build = Build {

@@ -51,9 +51,8 @@ impl PostgresDatabase {
             });
         }
         let proof = self.prove_and_keep(folder, taken, operation, progress).await?;
-        let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
-        let server = elsewhere.unwrap_or_else(|| self.server.clone());
-        let second = match self.second(&server, folder, operation, level).await {
+        let server = self.scratch_server()?;
+        let second = match self.second(server, folder, operation, level).await {
             Ok(database) => match database.begin_copy(&proof, taken).await {
                 Ok(unseen) => Ok((database, unseen)),
                 // Not every role may do that: such a copy stands for the proof, and nothing is run on it.
@@ -72,7 +71,7 @@ impl PostgresDatabase {
             Err(error) => {
                 // The failure is the news; `tidy` looks for what could not be dropped now.
                 for name in [names::rehearsal(operation), names::scratch(operation)] {
-                    let _ = self.drop_built(&server, &name).await;
+                    let _ = self.drop_built(server, &name).await;
                 }
                 Err(error)
             }
@@ -86,7 +85,7 @@ impl PostgresDatabase {
             let mut session = self.reading_session().await?;
             let mark = self.look(&mut session).await?;
             let known = Unwritten::begin(&mut session, mark, &taken.inventory.fingerprint).await?;
-            session.close().await;
+            session.give_back().await;
             let _ = self.unwritten.set(Arc::new(known));
         }
         self.disarm().await
@@ -105,12 +104,13 @@ impl PostgresDatabase {
             id,
             options: super::Options { scratch_url: None, ..self.options.clone() },
             version,
+            elsewhere: OnceLock::new(),
             operation: Mutex::new(operation.to_string()),
             lock: Mutex::new(Weak::new()),
             own_transactions: Mutex::default(),
             watch: Mutex::<writes::Watch>::default(),
             own_settings: OnceCell::new(),
-            tools: OnceCell::new(),
+            tools: if version == self.version { self.tools.clone() } else { OnceCell::new() },
             is_copy: false,
             reaches_out: false,
             unwritten: OnceLock::new(),
@@ -127,6 +127,8 @@ impl PostgresDatabase {
         level: ProofLevel,
     ) -> Result<PostgresDatabase, Error> {
         let (name, template) = (names::rehearsal(operation), names::scratch(operation));
+        // First of all: the server copies no database that somebody is connected to, and takes note of an end late.
+        server.forget(&template).await;
         let fit = self.fit(server, folder).await?;
         let mut outside = server.open_outside(&name, &self.application()).await?;
         let (system, version) = (system_of(&mut outside).await, outside.version);
@@ -145,11 +147,13 @@ impl PostgresDatabase {
                 }
             }
         }
-        outside.close().await;
+        outside.give_back().await;
         let place = server.place.clone();
         let id = DatabaseId { engine: EngineKind::Postgresql, place, name, system };
         let another = self.another(server.clone(), id, version, operation);
-        let copy = PostgresDatabase { is_copy: true, acts_as: fit.acts_as, ..another };
+        // The live database's, whatever the copy lacks of them and whichever server it is on.
+        let own_settings = OnceCell::new_with(Some(self.own_settings().await?.clone()));
+        let copy = PostgresDatabase { is_copy: true, acts_as: fit.acts_as, own_settings, ..another };
         if level == ProofLevel::Schema {
             // A migration counts on its version rows, whatever else is empty.
             let rows = self.read_version_rows().await?;

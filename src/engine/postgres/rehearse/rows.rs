@@ -34,8 +34,8 @@ pub(super) async fn changes(
         let changes = answer(&mut old, &mut new, question).await?;
         answers.insert(question.before.clone(), changes);
     }
-    new.close().await;
-    old.close().await;
+    new.give_back().await;
+    old.give_back().await;
     Ok(answers)
 }
 
@@ -118,8 +118,8 @@ pub(super) async fn drop_after(old: &mut Session) -> Result<(), Error> {
 
 async fn pour(old: &mut Session, new: &mut Session, out: &str) -> Result<(), sqlx::Error> {
     let into = format!("COPY {AFTER} FROM STDIN");
-    let mut sink = old.connection.copy_in_raw(&into).await?;
-    let mut messages = new.connection.copy_out_raw(out).await?;
+    let mut sink = old.asking().copy_in_raw(&into).await?;
+    let mut messages = new.asking().copy_out_raw(out).await?;
     let mut block = Vec::with_capacity(BLOCK);
     while let Some(message) = messages.next().await {
         block.extend_from_slice(&message?);
@@ -128,8 +128,12 @@ async fn pour(old: &mut Session, new: &mut Session, out: &str) -> Result<(), sql
             block.clear();
         }
     }
+    drop(messages);
+    new.answered();
     sink.send(block.as_slice()).await?;
-    sink.finish().await.map(|_| ())
+    sink.finish().await?;
+    old.answered();
+    Ok(())
 }
 
 /// Returns the name of a column of the table before as the text that is compared.

@@ -48,8 +48,8 @@ pub(super) async fn salvage(
         };
         salvaged.push(Salvaged::of(keep, exported, returned));
     }
-    new.close().await;
-    old.close().await;
+    new.give_back().await;
+    old.give_back().await;
     Ok(salvaged)
 }
 

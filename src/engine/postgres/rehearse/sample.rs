@@ -18,13 +18,13 @@ pub(super) async fn of(copy: &PostgresDatabase, before: &str, asked: &Sample) ->
         Which::Gone { now } | Which::Differing { now } => {
             let mut new = copy.server.open(&copy.id.name, Purpose::Reading, &name).await?;
             let brought = bring(&mut old, &mut new, &question(asked, now), now).await;
-            new.close().await;
+            new.give_back().await;
             brought?;
             // The temporary table goes with the session.
             read(&mut old, asked).await
         }
     };
-    old.close().await;
+    old.give_back().await;
     sampled
 }
 

@@ -12,7 +12,6 @@ use super::PostgresDatabase;
 use super::merge::{DOING, sequences, triggers};
 use super::names::{self, identifier, literal};
 use super::restore::Build;
-use super::server::Server;
 use super::session::{Purpose, Session};
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
@@ -60,8 +59,7 @@ impl PostgresDatabase {
         progress: &Progress,
     ) -> Result<Vec<RestoredTable>, Error> {
         self.move_mark().await?;
-        let elsewhere = self.options.scratch_url.as_ref().map(Server::new).transpose()?;
-        let server = elsewhere.as_ref().unwrap_or(&self.server);
+        let server = self.scratch_server()?;
         let name = names::scratch(operation);
         let fit = self.fit(server, folder).await?;
         let build = Build {

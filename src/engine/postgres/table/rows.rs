@@ -17,8 +17,8 @@ pub(super) async fn pour(
     out: &str,
     copy: &str,
 ) -> Result<(), sqlx::Error> {
-    let mut sink = into.connection.copy_in_raw(copy).await?;
-    let mut messages = from.connection.copy_out_raw(out).await?;
+    let mut sink = into.asking().copy_in_raw(copy).await?;
+    let mut messages = from.asking().copy_out_raw(out).await?;
     let mut block = Vec::with_capacity(BLOCK);
     while let Some(message) = messages.next().await {
         block.extend_from_slice(&message?);
