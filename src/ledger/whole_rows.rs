@@ -228,8 +228,9 @@ mod tests {
         let nothing_new = |columns: &[Pair]| more((before, now), columns).1 == 0;
         let each = question.columns.iter().cloned();
         let kept: Vec<Pair> = each.filter(|pair| nothing_new(std::slice::from_ref(pair))).collect();
-        let but =
-            |out: usize| kept.iter().enumerate().filter(move |(at, _)| *at != out).map(|(_, pair)| pair.clone());
+        let but = |out: usize| {
+            kept.iter().enumerate().filter(move |(at, _)| *at != out).map(|(_, pair)| pair.clone())
+        };
         let tried = std::iter::once(kept.clone()).chain((0..kept.len()).map(|out| but(out).collect()));
         tried
             .filter(|columns: &Vec<Pair>| !columns.is_empty())

@@ -6,7 +6,7 @@
 
 use super::code::Code;
 use super::{Hazard, Held};
-use crate::catalog::TableName;
+use crate::catalog::{Catalog, TableName};
 use crate::fingerprint::Inventory;
 use crate::plan::{Plan, Script, Statement, Touches};
 
@@ -68,10 +68,14 @@ pub fn opaque(
     Some(Held::new(Hazard::Opaque, Some(rows.iter().sum()), Some(format!("{seen}, and {why}"))))
 }
 
-/// Tells whether a script may reach a table: by a name that it uses, of which `names` tells whether it touches the table, or
-/// by a statement that can reach what it does not name.
-pub fn reaches(script: &Script, names: &dyn Fn(&Touches) -> bool) -> bool {
-    script.statements.iter().any(|statement| !is_bound_to_names(statement) || names(&statement.touches))
+/// Returns the scripts that may reach a table: by a name that they use, of which `names` tells whether it touches the table,
+/// or by a statement that can reach what it does not name. `catalog` is that of before the plan.
+pub fn reaching<'a>(plan: &'a Plan, catalog: &Catalog, names: &dyn Fn(&Touches) -> bool) -> Vec<&'a Script> {
+    let code = Code::of(catalog, plan);
+    let may = |statement: &Statement| {
+        !is_bound_to_names(statement) || code.run_by(statement).is_some() || names(&statement.touches)
+    };
+    plan.scripts.iter().filter(|script| script.statements.iter().any(may)).collect()
 }
 
 fn at(script: &Script, statement: &Statement) -> String {
@@ -175,7 +179,7 @@ fn unjudged<'a>(statements: impl Iterator<Item = &'a Statement>) -> Touches {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::catalog::{Catalog, EngineKind};
+    use crate::catalog::EngineKind;
     use crate::fingerprint::{Fingerprint, TableFingerprint};
     use crate::history::{Direction, RevisionId};
     use crate::plan::TransactionMode;

@@ -67,11 +67,8 @@ fn hands(plan: &Plan, catalog: Option<&Catalog>, table: &TableName) -> BTreeSet<
     let all = || plan.scripts.iter().map(|script| script.revision.clone());
     let Some(catalog) = catalog else { return all().collect() };
     let tables = catalog.tables.iter().collect();
-    let may = plan
-        .scripts
-        .iter()
-        .filter(|script| hazard::reaches(script, &|touches| judge::is_touched(touches, &tables, table)));
-    let found: BTreeSet<RevisionId> = may.map(|script| script.revision.clone()).collect();
+    let may = hazard::reaching(plan, catalog, &|touches| judge::is_touched(touches, &tables, table));
+    let found: BTreeSet<RevisionId> = may.iter().map(|script| script.revision.clone()).collect();
     // Something has destroyed it, after all.
     if found.is_empty() { all().collect() } else { found }
 }

@@ -56,7 +56,12 @@ fn a_default_of_an_empty_table_is_asked_for_where_its_function_calls_one_that_wr
 #[test]
 fn a_function_that_the_migration_itself_makes_is_asked_for() {
     let upgrade = format!("{PURGE}\nALTER TABLE empty_one ADD CHECK (purge(word) > '');");
-    asks(&TestDatabase::postgres(), &upgrade, UNREHEARSED, "the function of line 8 of migrations/versions/abcd00000001_revision_abcd00000001.sql");
+    asks(
+        &TestDatabase::postgres(),
+        &upgrade,
+        UNREHEARSED,
+        "the function of line 8 of migrations/versions/abcd00000001_revision_abcd00000001.sql",
+    );
 }
 
 #[test]
