@@ -77,11 +77,12 @@ ALTER DATABASE {KEPT} ALLOW_CONNECTIONS false;"
                 self.server(&format!(
                     "SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database
 WHERE datname NOT IN ('postgres', 'origin', '{KEPT}') AND NOT datistemplate \\gexec
-SELECT 'CREATE DATABASE app TEMPLATE {KEPT} OWNER app' FROM pg_database WHERE datname = '{KEPT}' \\gexec"
+SELECT count(*) > 0 AS is_kept FROM pg_database WHERE datname = '{KEPT}' \\gset
+\\if :is_kept
+CREATE DATABASE app TEMPLATE {KEPT} OWNER app;
+{OF_THE_DATABASE}
+\\endif"
                 ));
-                if self.has_database("app") {
-                    self.server(OF_THE_DATABASE);
-                }
             }
         }
     }

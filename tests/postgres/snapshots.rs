@@ -105,6 +105,33 @@ fn a_large_table_has_the_same_fingerprint_however_many_readers_share_it() {
 }
 
 #[test]
+fn several_sessions_fill_and_read_the_copy_of_a_large_database_and_one_that_of_a_small_one() {
+    let bench = Bench::on(Postgres::options().setting("log_connections", "on").start());
+    let sessions = |name: &str| {
+        block_on(async {
+            let database = bench.database().await;
+            let taken = bench.snapshot(&database, name).await;
+            let folder = bench.snapshots(name);
+            let proof =
+                database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("a proof");
+            assert_eq!(proof.differences, [""; 0]);
+        });
+        // The last line of all.
+        assert!(bench.server.try_psql_as("app", name, "SELECT 1;").is_err());
+        let log = bench.server.wait_for_log(&format!("database \"{name}\" does not exist"));
+        log.matches("authorized: user=app database=ripcord_scratch").count()
+    };
+    let fill = "CREATE TABLE t AS SELECT md5(g::text) || md5(g::text || 'x') FROM generate_series(1, $1) g;";
+    bench.server.psql_as("app", "app", &fill.replace("$1", "100"));
+    let small = sessions("small");
+    // Ours, and pg_restore's.
+    assert_eq!(small, 2);
+    bench.server.psql_as("app", "app", &fill.replace(" t ", " large ").replace("$1", "120000"));
+    let large = sessions("large") - small;
+    assert!(large > 4, "{large}");
+}
+
+#[test]
 fn what_is_switched_off_or_half_done_is_found() {
     let bench = Bench::start();
     let mess = "CREATE TABLE p (id serial PRIMARY KEY); CREATE TABLE c (p_id integer); INSERT INTO c VALUES (7), (NULL);

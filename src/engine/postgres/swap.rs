@@ -293,7 +293,7 @@ impl PostgresDatabase {
     }
 
     /// Ends the sessions of a database until none is left.
-    async fn empty_of_sessions(&self, outside: &mut Session, database: &str) -> Result<(), Error> {
+    pub(super) async fn empty_of_sessions(&self, outside: &mut Session, database: &str) -> Result<(), Error> {
         // No session has this number.
         self.end_sessions_but(outside, database, 0).await
     }

@@ -127,7 +127,6 @@ impl PostgresDatabase {
         level: ProofLevel,
     ) -> Result<PostgresDatabase, Error> {
         let (name, template) = (names::rehearsal(operation), names::scratch(operation));
-        // First of all: the server copies no database that somebody is connected to, and takes note of an end late.
         server.forget(&template).await;
         let fit = self.fit(server, folder).await?;
         let mut outside = server.open_outside(&name, &self.application()).await?;
@@ -136,6 +135,9 @@ impl PostgresDatabase {
         let strategy = if outside.major() >= 15 { " STRATEGY FILE_COPY" } else { "" };
         let create =
             format!("CREATE DATABASE {} TEMPLATE {}{strategy}", identifier(&name), identifier(&template));
+        // The server copies no database that somebody is connected to, and looks again after a tenth of a second only: a
+        // session that has been told goodbye is there for a moment longer.
+        self.empty_of_sessions(&mut outside, &template).await?;
         outside.run("copying the scratch database", &create).await?;
         checkpoint::reached("the copy for a rehearsal is made");
         if fit.roles() {
