@@ -262,6 +262,7 @@ mod tests {
         let has = |columns: &[Pair], place| columns.contains(&pair(place, place));
         assert_eq!(told(&|columns| u64::from(has(columns, 2))), "c0 c1");
         assert_eq!(told(&|columns| u64::from(has(columns, 0) && columns.len() > 1)), "c1 c2");
+        assert_eq!(told(&|columns| u64::from(has(columns, 2) && columns.len() > 1)), "c0 c1");
         assert_eq!(told(&|columns| u64::from(columns.len() > 1)), "");
         assert_eq!(told(&|_| 1), "");
     }
