@@ -153,7 +153,8 @@ impl PostgresDatabase {
     /// go on towards its commit, so it is told to end.
     async fn became(&self, transaction: u64, pid: i32) -> Result<Option<String>, Error> {
         let doing = "asking what became of the migration";
-        let mut other = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        // Not one that has waited: should another server have taken over, it would be of the one before.
+        let mut other = self.server.connect(&self.id.name, Purpose::Steering, &self.application()).await?;
         // The number beside the process: another session may have got that by now.
         let end = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid} AND backend_xid::text = '{}'",

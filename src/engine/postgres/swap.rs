@@ -141,6 +141,8 @@ impl PostgresDatabase {
     /// The connection may have broken at the commit, so the session is ended first: until it is gone, its answer may
     /// still change.
     async fn was_renamed(&self, old: &str, pid: i32) -> Result<bool, Error> {
+        // Should another server have taken over, a session that has waited would be of the one before.
+        self.server.forget_all().await;
         let mut outside = self.reach_again().await?;
         // Whoever holds one of the names back holds clients out; better to say so than to wait for him without end.
         outside.run(DOING, &format!("SET lock_timeout = {}", LEAVING.as_millis())).await?;
