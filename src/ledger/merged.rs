@@ -17,8 +17,12 @@ pub struct Merged {
     pub merged: u64,
     /// How many were there already.
     pub already: u64,
-    /// How many belong to rows that were deleted since, which stay deleted.
+    /// How many belong to rows that were deleted since, which stay deleted. Without a key nobody can tell such a row from one
+    /// that was changed.
     pub deleted: u64,
+    /// Whether rows were found by their values, because nothing else identifies them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub without_key: bool,
     pub conflicts: u64,
     /// Why nothing of it was merged.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,9 +38,15 @@ impl Merged {
             merged: 0,
             already: 0,
             deleted: 0,
+            without_key: salvage.key.is_empty(),
             conflicts: 0,
             skipped: None,
         }
+    }
+
+    /// Returns what the number of those is called whose rows are not there.
+    pub fn gone(&self) -> &'static str {
+        if self.without_key { "deleted or changed since" } else { "deleted since" }
     }
 
     pub fn skipped(salvage: &Salvage, column: Option<&str>, why: &str) -> Self {

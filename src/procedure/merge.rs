@@ -7,6 +7,7 @@
 mod conflicts;
 mod downgrade;
 mod end;
+mod left;
 mod recovery;
 mod share;
 mod sources;
@@ -18,7 +19,7 @@ use super::facts::Done;
 use super::snapshot::{self, Purpose, Saved};
 use super::{Ports, Refusal, SnapshotPolicy, refused, settle, whose};
 use crate::catalog::TableName;
-use crate::engine::{self, MergeMode, OtherWrites, Piece, RETAKEN};
+use crate::engine::{self, MergeMode, OtherWrites, Piece};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
@@ -28,6 +29,7 @@ use crate::store::Backup;
 use crate::tabular::{self, EXPORTS};
 use conflicts::keep;
 pub(super) use downgrade::{After, after_downgrade};
+use left::left_undone;
 pub(super) use recovery::{again, recover};
 use std::sync::Arc;
 
@@ -192,48 +194,12 @@ async fn write(ports: &Ports<'_>, op: &mut Operation, pieces: &[Piece]) -> Resul
 fn sentence(merged: &MergedBack) -> String {
     let sum = |count: fn(&crate::ledger::Merged) -> u64| merged.merged.iter().map(count).sum::<u64>();
     let (already, deleted) = (sum(|one| one.already), sum(|one| one.deleted));
+    let gone = merged.merged.iter().find(|one| one.deleted > 0).map_or("deleted since", |one| one.gone());
     format!(
-        "{} put back, {already} there already, {deleted} deleted since, {} in conflict",
+        "{} put back, {already} there already, {deleted} {gone}, {} in conflict",
         merged.count(),
         merged.conflicts()
     )
-}
-
-/// Says what a merge has not done because nobody but the application can say whether it should be.
-fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
-    let silent = (!merged.silent.is_empty()).then(|| {
-        format!(
-            "for what was put back no trigger has fired; what these do was not done: {}",
-            merged.silent.join(", ")
-        )
-    });
-    let stale = merged.stale.iter().map(|(index, why)| {
-        let sql = format!("INSERT INTO {0} ({0}) VALUES ('rebuild')", index.sql());
-        format!("the full-text index {index} does not know what was put back, and could not be built anew ({why}): {sql}")
-    });
-    let untold = merged.untold.iter().map(|table| {
-        format!(
-            "no column tells whether a row of {table} is the one of then: where its key was given out again since, the row \
-             that has it now got the value of the one that had it"
-        )
-    });
-    let retaken = merged.retaken.iter().map(|(table, count)| {
-        let values = if *count == 1 { "1 value was".to_string() } else { format!("{count} values were") };
-        let found = merged.side_table.as_ref().map(|side| {
-            let (side, table) = (side.sql(), table.to_string().replace('\'', "''"));
-            format!(": SELECT \"key\", \"column\", ours FROM {side} WHERE \"table\" = '{table}' AND reason = '{RETAKEN}'")
-        });
-        format!(
-            "{values} not put back into {table}, because nothing shows that their rows are still those of then: all that \
-             tells was edited since, or other rows have their keys. Where a row is the same, set its value by hand{}",
-            found.unwrap_or_default()
-        )
-    });
-    silent
-        .into_iter()
-        .chain(stale.collect::<Vec<_>>())
-        .chain(untold.collect::<Vec<_>>())
-        .chain(retaken.collect::<Vec<_>>())
 }
 
 /// Looks at the database after a merge: nothing but what was merged may have changed since `before`.

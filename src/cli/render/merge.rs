@@ -36,7 +36,7 @@ fn line(merged: &Merged) -> String {
     let mut text = format!("merged     {what}: {} put back", merged.merged);
     for (count, words) in [
         (merged.already, "there already"),
-        (merged.deleted, "deleted since"),
+        (merged.deleted, merged.gone()),
         (merged.conflicts, "in conflict"),
     ] {
         if count > 0 {

@@ -33,6 +33,18 @@ both_engines! {
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 
+    fn without_a_key_a_changed_row_is_not_said_to_be_deleted(db: &TestDatabase) {
+        let made = "CREATE TABLE log (ip VARCHAR(20), hits INTEGER, note VARCHAR(20));";
+        let filled = "INSERT INTO log VALUES ('1.1.1.1', 5, 'a'), ('2.2.2.2', 6, 'b');";
+        let sandbox = project(db, made, filled, "ALTER TABLE log DROP COLUMN note;", "ALTER TABLE log ADD COLUMN note VARCHAR(20);");
+        upgrade(&sandbox);
+        db.execute("UPDATE log SET hits = hits + 1 WHERE ip = '1.1.1.1';");
+        let run = accepting(&sandbox, &["downgrade"]);
+        run.expect_code(0).stdout_has("log.note: 1 put back, 1 deleted or changed since");
+        run.stdout_has("log has no key: of 1 value of note the row is not there as it was");
+        assert_eq!(db.query("SELECT hits, note FROM log ORDER BY ip;"), "6|\n6|b");
+    }
+
     fn rows_without_a_key_that_are_alike_get_all_their_values_back_together(db: &TestDatabase) {
         let filled = "INSERT INTO log VALUES (1, 'apple', 10), (1, 'bread', 20), (1, 'bread', 20), (1, NULL, 30), (2, 'car', 40), (2, 'door', 50),
 (3, 'egg', 60), (3, 'fish', 70), (4, 'same', 80), (4, 'same', 81);";

@@ -1,0 +1,59 @@
+//! What a merge leaves to people, and why.
+
+use crate::engine::RETAKEN;
+use crate::ledger::{Merged, MergedBack};
+use crate::tabular::EXPORTS;
+
+/// Says what a merge has not done because nobody but the application can say whether it should be.
+pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
+    let silent = (!merged.silent.is_empty()).then(|| {
+        format!(
+            "for what was put back no trigger has fired; what these do was not done: {}",
+            merged.silent.join(", ")
+        )
+    });
+    let stale = merged.stale.iter().map(|(index, why)| {
+        let sql = format!("INSERT INTO {0} ({0}) VALUES ('rebuild')", index.sql());
+        format!("the full-text index {index} does not know what was put back, and could not be built anew ({why}): {sql}")
+    });
+    let untold = merged.untold.iter().map(|table| {
+        format!(
+            "no column tells whether a row of {table} is the one of then: where its key was given out again since, the row \
+             that has it now got the value of the one that had it"
+        )
+    });
+    let retaken = merged.retaken.iter().map(|(table, count)| {
+        let values = if *count == 1 { "1 value was".to_string() } else { format!("{count} values were") };
+        let found = merged.side_table.as_ref().map(|side| {
+            let (side, table) = (side.sql(), table.to_string().replace('\'', "''"));
+            format!(": SELECT \"key\", \"column\", ours FROM {side} WHERE \"table\" = '{table}' AND reason = '{RETAKEN}'")
+        });
+        format!(
+            "{values} not put back into {table}, because nothing shows that their rows are still those of then: all that \
+             tells was edited since, or other rows have their keys. Where a row is the same, set its value by hand{}",
+            found.unwrap_or_default()
+        )
+    });
+    let keyless = merged.merged.iter().filter(|one| one.without_key && one.deleted > 0).map(|one| {
+        let table = &one.table;
+        format!(
+            "{table} has no key: of {} the row is not there as it was, deleted or changed since; the values are in {EXPORTS}/ of the \
+             backup they come from",
+            counted(one)
+        )
+    });
+    silent
+        .into_iter()
+        .chain(keyless.collect::<Vec<_>>())
+        .chain(stale.collect::<Vec<_>>())
+        .chain(untold.collect::<Vec<_>>())
+        .chain(retaken.collect::<Vec<_>>())
+}
+
+fn counted(one: &Merged) -> String {
+    let many = if one.deleted == 1 { "" } else { "s" };
+    match &one.column {
+        Some(column) => format!("{} value{many} of {column}", one.deleted),
+        None => format!("{} row{many}", one.deleted),
+    }
+}
