@@ -2,7 +2,7 @@
 
 use super::{Entry, JournalDamage, Line, Operation, OperationState};
 use crate::base::{Clock, checkpoint, fs, ids};
-use crate::catalog::DatabaseId;
+use crate::catalog::{DatabaseId, EngineKind};
 use crate::report::{HalfWay, Kind};
 use serde::Serialize;
 use std::fs::File;
@@ -176,7 +176,7 @@ impl Journal {
         database: &DatabaseId,
     ) -> Result<Option<OperationState>, JournalError> {
         let mut all = self.operations()?;
-        all.retain(|state| state.is_unfinished() && state.database.is_same(database));
+        all.retain(|state| state.is_unfinished() && concerns(state, database));
         Ok(all.into_iter().next())
     }
 
@@ -187,7 +187,7 @@ impl Journal {
     /// Returns the operations of other databases that did not come to their end, oldest first.
     pub fn unfinished_elsewhere(&self, database: &DatabaseId) -> Result<Vec<OperationState>, JournalError> {
         let mut all = self.operations()?;
-        all.retain(|state| state.is_unfinished() && !state.database.is_same(database));
+        all.retain(|state| state.is_unfinished() && !concerns(state, database));
         Ok(all)
     }
 
@@ -205,7 +205,7 @@ impl Journal {
     /// Returns the revision of this database that an operation left in the middle and no later one has ended. Of several
     /// attempts it is the first: what its backup holds is the state before all of them.
     pub fn left_half_way(&self, database: &DatabaseId) -> Result<Option<HalfWay>, JournalError> {
-        let own = self.operations()?.into_iter().filter(|state| state.database.is_same(database));
+        let own = self.operations()?.into_iter().filter(|state| concerns(state, database));
         Ok(own.fold(None, |left, state| match left {
             Some(_) if state.settles() => None,
             Some(left) => Some(left),
@@ -239,6 +239,18 @@ impl Journal {
             disk: self.disk.clone(),
         }
     }
+}
+
+/// Tells whether an operation is of this database, also where that is a SQLite file whose folder was moved or renamed since:
+/// it has the same name, and nothing lies where it was. Taking another one for it makes a command refuse that need not.
+fn concerns(state: &OperationState, database: &DatabaseId) -> bool {
+    let then = &state.database;
+    let is_sqlite = [then, database].iter().all(|id| id.engine == EngineKind::Sqlite);
+    // A restore into a new file may have died before the file was there; it saves no present state.
+    let was_there = state.kind != Kind::Restore || state.backup.is_some();
+    let is_moved =
+        || is_sqlite && was_there && then.name == database.name && !Path::new(&then.place).exists();
+    then.is_same(database) || is_moved()
 }
 
 /// Appends lines to one journal.

@@ -226,3 +226,23 @@ fn a_journal_that_is_damaged_keeps_no_other_database_from_its_work() {
     at(&sandbox, 2);
     sandbox.ripcord(&["--database-url", "sqlite:///other.db", "upgrade"]).expect_code(0);
 }
+
+#[test]
+fn an_operation_is_still_unfinished_when_the_folder_of_its_database_was_renamed() {
+    let db = &TestDatabase::sqlite();
+    let sandbox = filled_sample_of(db);
+    dies_before(&sandbox, "ended", &["downgrade"]);
+    let there = sandbox.path("renamed");
+    std::fs::create_dir(&there).expect("made");
+    let there = there.join(db.file().file_name().expect("a name"));
+    std::fs::rename(db.file(), &there).expect("renamed");
+    let url = format!("sqlite:///{}", there.display());
+    sandbox.ripcord(&["upgrade", "--database-url", &url]).expect_code(8).stderr_has("next: ripcord recover");
+    let run = sandbox.ripcord(&["recover", "--database-url", &url]);
+    run.expect_code(0).stdout_has(&format!("the database is at {CREATE_TABLES}"));
+    sandbox.ripcord(&["upgrade", "--database-url", &url]).expect_code(0);
+    // Where the one of then is there, the other one is a copy, and nothing of it is unfinished.
+    std::fs::copy(&there, db.file()).expect("copied");
+    dies_before(&sandbox, "ended", &["downgrade"]);
+    sandbox.ripcord(&["downgrade", "--database-url", &url]).expect_code(0);
+}

@@ -77,6 +77,24 @@ fn an_operation_is_unfinished_until_its_last_line_and_only_for_its_own_database(
     assert_eq!(ended, [Some(Aftermath::Changed), Some(Aftermath::Unchanged)]);
 }
 
+#[test]
+fn an_operation_of_a_file_that_was_moved_is_found_by_its_name_unless_it_was_to_make_the_file() {
+    let folder = folder();
+    let journal = journal(&folder);
+    let moved = DatabaseId { place: "/srv/renamed/database.db".to_string(), ..database("database.db") };
+    let mut into_new = begun(OTHER, database("database.db"));
+    if let Entry::Begun { kind, .. } = &mut into_new {
+        *kind = Kind::Restore;
+    }
+    let _restore = journal.begin(OTHER, into_new).expect("begun");
+    journal.refuse_unfinished(&moved).expect("it may be another one");
+    let _upgrade = journal.begin(OPERATION, begun(OPERATION, database("database.db"))).expect("begun");
+    let refused = journal.refuse_unfinished(&moved);
+    assert!(matches!(refused, Err(JournalError::Unfinished { operation, .. }) if operation == OPERATION));
+    let of_another = DatabaseId { name: "other.db".to_string(), ..moved };
+    journal.refuse_unfinished(&of_another).expect("it has another name");
+}
+
 /// Cuts a journal at every byte, in the middle of letters too, as a power cut may.
 #[test]
 fn a_torn_last_line_never_happened_wherever_it_was_torn() {
