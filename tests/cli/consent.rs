@@ -217,3 +217,19 @@ ALTER TABLE training_config RENAME COLUMN model_kind TO model_type;",
         assert_eq!(json["result"]["hazards"][0]["hazard"], "drops-table:scrap", "{json:#}");
     }
 }
+
+#[test]
+fn examples_are_shown_as_text_whatever_the_encoding_of_the_database() {
+    for encoding in ["UTF-16le", "UTF-16be"] {
+        let db = &TestDatabase::sqlite();
+        db.execute(&format!(
+            "PRAGMA encoding = '{encoding}'; CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT, photo BLOB);
+INSERT INTO person VALUES (1, 'žofie', x'00ff');"
+        ));
+        let sandbox = Sandbox::with(db);
+        let columns = ["name", "photo"].map(|column| format!("ALTER TABLE person DROP COLUMN {column};"));
+        sandbox.revision(NEXT, &[], &columns.concat(), "SELECT 1;");
+        let run = sandbox.ripcord(&["upgrade"]);
+        run.expect_code(3).stderr_has("id=1: žofie").stderr_has("id=1: x'00FF'");
+    }
+}

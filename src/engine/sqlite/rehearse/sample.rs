@@ -27,9 +27,9 @@ pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, 
     let mut statement = session.prepare(&sql).map_err(failed)?;
     let width = statement.column_count();
     let rows = statement.query_map([], |row| {
-        // Read as bytes: text of a database need not be UTF-8.
-        let bytes = |index| row.get::<_, Option<Vec<u8>>>(index);
-        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        // Handed over as UTF-8 whatever the encoding of the database; but what was stored need not be text of any.
+        let bytes = |index| row.get_ref(index)?.as_bytes_or_null().map_err(rusqlite::Error::from);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (0..width).map(|index| Ok(bytes(index)?.map(text))).collect()
     });
     let rows = rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)?;
@@ -56,9 +56,9 @@ fn condition(asked: &Sample) -> String {
     }
 }
 
-/// The beginning of a value as bytes of text; a blob as SQL writes it.
+/// The beginning of a value as text; a blob as SQL writes it.
 fn shown(name: &str) -> String {
     let cut = SHOWN_CHARACTERS + 1;
     let blob = format!("'x''' || hex(substr(a.{name}, 1, {})) || ''''", cut / 2);
-    format!("CAST(CASE typeof(a.{name}) WHEN 'blob' THEN {blob} ELSE substr(a.{name}, 1, {cut}) END AS BLOB)")
+    format!("CASE typeof(a.{name}) WHEN 'blob' THEN {blob} ELSE substr(a.{name}, 1, {cut}) END")
 }
