@@ -19,7 +19,11 @@ pub(super) mod code {
 }
 
 fn more_rights(server: &PgDatabaseError) -> String {
-    format!("more rights: {}", said(server))
+    // One SQLSTATE for many rights; this one is asked for by no GRANT.
+    let is_policy = server.message().contains("row-level security");
+    let right =
+        if is_policy { "the attribute BYPASSRLS, as a row-level policy hides rows" } else { "more rights" };
+    format!("{right}: {}", said(server))
 }
 
 /// Returns the server's own error, if it was the server that refused.

@@ -200,7 +200,8 @@ const RULES: [Rule; 8] = [
         severity: Severity::Error,
         code: "row-security",
         only_for_replacing: false,
-        sql: "SELECT format('%I.%I', n.nspname, c.relname), 'row security hides rows from the user: a dump would fail' \
+        sql: "SELECT format('%I.%I', n.nspname, c.relname), 'row security hides rows from the user, \
+              who needs the attribute BYPASSRLS: a dump would fail' \
               FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, pg_roles r WHERE c.relrowsecurity \
               AND n.nspname !~ '^pg_' AND r.rolname = current_user AND NOT r.rolsuper AND NOT r.rolbypassrls \
               AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE'))",

@@ -131,3 +131,30 @@ fn leaves_nothing_behind_but(db: &TestDatabase, kept: &str) {
     let left: Vec<_> = all.iter().filter(|name| name.contains("ripcord") && !name.contains(kept)).collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn row_level_security_that_is_forced_names_the_attribute_that_is_missing_on_postgres() {
+    let (db, sandbox) = filled();
+    db.execute(
+        "CREATE TABLE secret (id SERIAL PRIMARY KEY, who TEXT); INSERT INTO secret (who) VALUES ('app'), ('other');
+ALTER TABLE secret ENABLE ROW LEVEL SECURITY; ALTER TABLE secret FORCE ROW LEVEL SECURITY;
+CREATE POLICY own ON secret USING (who = current_user);",
+    );
+    let run = sandbox.ripcord(&["backup", "create"]);
+    run.expect_code(3).stderr_has("needs the attribute BYPASSRLS").stderr_has("state: nothing was changed");
+    // A migration that forces it is refused before it runs on more than the copy.
+    db.execute("ALTER TABLE secret NO FORCE ROW LEVEL SECURITY;");
+    let force = Revision::new("ffff00000001").revises(ADD_PROCESS_RANK);
+    sandbox.add(
+        &force
+            .upgrade("ALTER TABLE secret FORCE ROW LEVEL SECURITY;")
+            .downgrade("ALTER TABLE secret NO FORCE ROW LEVEL SECURITY;"),
+    );
+    let run = sandbox.ripcord(&["upgrade"]);
+    run.expect_code(3).stderr_has("needs the attribute BYPASSRLS").stderr_has("state: nothing was changed");
+    admin(
+        &db,
+        "DO $$ BEGIN EXECUTE format('ALTER ROLE %I BYPASSRLS', (SELECT tableowner FROM pg_tables WHERE tablename = 'secret')); END $$",
+    );
+    sandbox.ripcord(&["backup", "create"]).expect_code(0);
+}
