@@ -1,5 +1,6 @@
 //! Single tables go back to what a backup has, and nothing else does.
 
+mod meanwhile;
 mod parts;
 
 use crate::promise::*;

@@ -11,7 +11,7 @@ use super::session::{Purpose, Session};
 use super::{PostgresDatabase, catalog, fingerprint, names};
 use crate::catalog::TableName;
 use crate::engine::{Error, OtherWrites, WriteMark};
-use crate::fingerprint::Inventory;
+use crate::fingerprint::{Digest, Inventory};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
@@ -70,6 +70,7 @@ pub(super) struct Before {
 /// What a snapshot saw, as far as a second look needs it.
 pub(super) struct Seen {
     pub(super) rows: BTreeMap<TableName, u64>,
+    pub(super) digests: BTreeMap<TableName, Digest>,
     sequences: BTreeMap<String, i64>,
     catalog: String,
 }
@@ -111,6 +112,7 @@ impl PostgresDatabase {
         let fingerprint = &inventory.fingerprint;
         let seen = Arc::new(Seen {
             rows: fingerprint.tables.iter().map(|(name, table)| (name.clone(), table.rows)).collect(),
+            digests: fingerprint.tables.iter().map(|(name, table)| (name.clone(), table.digest)).collect(),
             sequences: fingerprint.sequences.clone(),
             catalog: inventory.catalog.sha256(),
         });

@@ -31,7 +31,6 @@ impl Site {
         if self.options.cancel.is_cancelled() {
             return Err(Error::Interrupted);
         }
-        self.forget_present();
         let uri = frozen_uri(&file_in(folder))?;
         self.with_writer(|writer| {
             let session = &writer.session;
@@ -40,7 +39,13 @@ impl Site {
             silence_triggers(session, true)?;
             let outcome = session
                 .run(DOING, "PRAGMA foreign_keys = OFF")
-                .and_then(|()| in_one_transaction(session, tables, expected, progress));
+                .and_then(|()| session.run(DOING, "BEGIN IMMEDIATE"))
+                .and_then(|()| {
+                    let live = catalog::read(session)?;
+                    self.refuse_unsaved(writer, &live, tables)?;
+                    in_one_transaction(session, tables, (&live, expected), progress)
+                });
+            self.forget_present();
             session.end();
             let keys = session.run(DOING, "PRAGMA foreign_keys = ON");
             let triggers = silence_triggers(session, false);
@@ -54,11 +59,9 @@ impl Site {
 fn in_one_transaction(
     session: &Session,
     tables: &[TableName],
-    expected: &Catalog,
+    (live, expected): (&Catalog, &Catalog),
     progress: &Progress,
 ) -> Result<Vec<RestoredTable>, Error> {
-    session.run(DOING, "BEGIN IMMEDIATE")?;
-    let live = catalog::read(session)?;
     for name in tables {
         if let (Some(now), Some(then)) = (live.tables.get(name), expected.tables.get(name)) {
             refuse_other_columns(name, then, now)?;

@@ -20,7 +20,7 @@ use crate::fingerprint::{Fingerprint, NotCompared, TableFingerprint, TableHasher
 use crate::report::{Amount, Progress};
 use sources::Source;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -94,6 +94,19 @@ impl Reading {
         }
         fingerprint.not_compared.sort();
         Ok(fingerprint)
+    }
+
+    /// Reads some of the tables as the session's own transaction sees them.
+    pub(super) async fn held_by(
+        mut self,
+        session: &mut Session,
+        names: &BTreeSet<&TableName>,
+    ) -> Result<BTreeMap<TableName, TableFingerprint>, Error> {
+        // Nobody else sees what it sees.
+        self.jobs = 1;
+        let mut sources = sources::find(session).await?.sources;
+        sources.retain(|source| names.contains(&source.name));
+        self.tables(session, sources, "").await
     }
 
     /// Reads the tables, the largest first and in parts, so that the last worker does not end long after the others.

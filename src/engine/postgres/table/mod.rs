@@ -7,18 +7,29 @@
 mod circle;
 mod made;
 mod rows;
+mod saved;
 
 use super::PostgresDatabase;
 use super::merge::{DOING, sequences, triggers};
 use super::names::{self, identifier, literal};
 use super::restore::Build;
 use super::session::{Purpose, Session};
+use super::writes::Present;
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
 use crate::engine::{Error, RestoredTable};
 use crate::report::{Amount, Progress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+/// What is to be done.
+#[derive(Clone, Copy)]
+struct Task<'a> {
+    tables: &'a [TableName],
+    expected: &'a Catalog,
+    /// What was saved of the live tables.
+    present: &'a Present,
+}
 
 /// A table on its way.
 struct Job {
@@ -58,6 +69,8 @@ impl PostgresDatabase {
         operation: &str,
         progress: &Progress,
     ) -> Result<Vec<RestoredTable>, Error> {
+        let present = self.present().ok_or_else(|| self.wrote_meanwhile())?;
+        let task = Task { tables, expected, present: &present };
         self.move_mark().await?;
         let server = self.scratch_server()?;
         let name = names::scratch(operation);
@@ -74,7 +87,7 @@ impl PostgresDatabase {
         };
         let put_back = async {
             self.build(&build, progress).await?;
-            self.copy_from_scratch(&build, tables, expected, progress).await
+            self.copy_from_scratch(&build, task, progress).await
         };
         let outcome = put_back.await;
         if !matches!(outcome, Err(Error::Exists { .. })) {
@@ -90,8 +103,7 @@ impl PostgresDatabase {
     async fn copy_from_scratch(
         &self,
         build: &Build<'_>,
-        tables: &[TableName],
-        expected: &Catalog,
+        task: Task<'_>,
         progress: &Progress,
     ) -> Result<Vec<RestoredTable>, Error> {
         let mut tries = self.retries();
@@ -101,8 +113,7 @@ impl PostgresDatabase {
             self.limit_waiting(&mut session).await?;
             let pid = session.pid().await?;
             let outcome = {
-                let work =
-                    self.in_one_transaction(build, &mut scratch, &mut session, tables, expected, progress);
+                let work = self.in_one_transaction(build, &mut scratch, &mut session, task, progress);
                 let mut work = std::pin::pin!(work);
                 tokio::select! {
                     done = &mut work => done,
@@ -139,17 +150,19 @@ impl PostgresDatabase {
         build: &Build<'_>,
         scratch: &mut Session,
         session: &mut Session,
-        tables: &[TableName],
-        expected: &Catalog,
+        task: Task<'_>,
         progress: &Progress,
     ) -> Result<(u64, Vec<RestoredTable>), Error> {
-        session.run(DOING, "BEGIN").await?;
+        let Task { tables, expected, present } = task;
+        // Whatever the database's default: what is committed until the locks are granted must be seen.
+        session.run(DOING, "BEGIN ISOLATION LEVEL READ COMMITTED").await?;
         let own = self.own_transaction(session).await?;
         let there = existing(session, tables).await?;
         if !there.is_empty() {
             let names: Vec<String> = there.iter().map(|table| format!("ONLY {}", table.sql())).collect();
             // Nobody may refer to a row meanwhile that is about to go; reading goes on.
             session.run(DOING, &format!("LOCK TABLE {} IN EXCLUSIVE MODE", names.join(", "))).await?;
+            self.refuse_unsaved(session, &there, present).await?;
         }
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let missing: Vec<&TableName> = tables.iter().filter(|table| !there.contains(table)).collect();

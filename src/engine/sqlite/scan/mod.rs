@@ -11,7 +11,7 @@ mod table;
 use super::findings;
 use super::session::Session;
 use super::view::View;
-use crate::catalog::{Catalog, Finding, TableKind, TableName};
+use crate::catalog::{Catalog, Finding, Table, TableKind, TableName};
 use crate::engine::Error;
 use crate::fingerprint::{Fingerprint, NotCompared, TableFingerprint, TableHasher};
 use crate::report::{Amount, Progress};
@@ -100,6 +100,22 @@ pub(super) fn scan(view: &mut View, task: Task<'_>, progress: &Progress) -> Resu
     fingerprint.tables = task.known;
     fingerprint.tables.extend(tables);
     Ok(Scanned { fingerprint, findings: found })
+}
+
+/// Reads one table as the session sees it, inside its transaction.
+pub(super) fn one_table(
+    session: &Session,
+    name: &TableName,
+    table: &Table,
+) -> Result<TableFingerprint, Error> {
+    let (reading, _) = Reading::plan(session, name, table)?;
+    let mut hasher = reading.hasher();
+    let mut rows = reading.rows(session, None)?;
+    while rows.next(session)? {
+        rows.add_to(&mut hasher);
+    }
+    drop(rows);
+    Ok(reading.finish(hasher).1)
 }
 
 fn read(

@@ -72,11 +72,10 @@ impl Site {
         let mut facts = inventory::facts(view.first())?;
         facts.extend(self.permissions());
         let is_wal = facts.get("journal_mode").is_some_and(|mode| mode == "wal");
-        let present = if is_wal {
-            let witness = Some(Box::new(self.look_again(wal_was_there)?));
-            Present::Saved { stand: Stand::in_wal(view.wal()), file, witness }
+        let (stand, witness) = if is_wal {
+            (Stand::in_wal(view.wal()), Some(Box::new(self.look_again(wal_was_there)?)))
         } else {
-            Present::Saved { stand: Stand::in_pages(view.first())?, file, witness: None }
+            (Stand::in_pages(view.first())?, None)
         };
         let (copied, inventory) = if is_wal {
             self.snapshot_of_wal(view, folder, progress)?
@@ -89,7 +88,8 @@ impl Site {
         let copy = open_frozen(&file_in(folder), &self.options.cancel)?;
         let version_rows = Error::no_revisions(version_rows(&copy))?;
         drop(copy);
-        self.remember(present);
+        let tables = inventory.fingerprint.tables.clone();
+        self.remember(Present::Saved { stand, file, witness, tables });
         Ok(Snapshot {
             inventory,
             version_rows,

@@ -10,16 +10,20 @@
 
 use super::replace::move_if_there;
 use crate::base::{checkpoint, fs};
+use crate::catalog::{Catalog, TableName};
 use crate::engine::Error;
 use crate::engine::sqlite::Site;
 use crate::engine::sqlite::failure::io_failed;
+use crate::engine::sqlite::scan;
 use crate::engine::sqlite::session::{Session, sidecar};
 use crate::engine::sqlite::snapshot::page_copy;
 use crate::engine::sqlite::wal::WalState;
 use crate::engine::sqlite::writer::Writer;
+use crate::fingerprint::TableFingerprint;
 use crate::journal::ScriptLog;
 use crate::report::Progress;
 use rusqlite::OpenFlags;
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{MutexGuard, PoisonError};
@@ -92,7 +96,12 @@ pub(in crate::engine::sqlite) struct FileId {
 /// What the last snapshot of this value has seen of the live database.
 pub(in crate::engine::sqlite) enum Present {
     /// It is saved. The connection keeps the WAL from being begun anew by closing it, until the writer does.
-    Saved { stand: Stand, file: Option<FileId>, witness: Option<Box<Session>> },
+    Saved {
+        stand: Stand,
+        file: Option<FileId>,
+        witness: Option<Box<Session>>,
+        tables: BTreeMap<TableName, TableFingerprint>,
+    },
     /// It could not be read.
     Unreadable,
 }
@@ -164,6 +173,34 @@ impl Site {
             stand = self.stand_since(writer, version)?;
         }
         Ok(Guard::Compare { observer: self.look()?, stand, file })
+    }
+
+    /// Fails when one of these tables holds what the last snapshot has not saved. The writer holds the write lock.
+    pub(in crate::engine::sqlite) fn refuse_unsaved(
+        &self,
+        writer: &Writer,
+        live: &Catalog,
+        names: &[TableName],
+    ) -> Result<(), Error> {
+        let present = self.lock_present();
+        let Some(Present::Saved { stand, file, tables, .. }) = &*present else {
+            return Err(self.wrote_meanwhile());
+        };
+        self.same_file(*file, writer.file())?;
+        self.same_file(*file, self.file_id())?;
+        if stand.is_same(&stand.again(&writer.session)?) {
+            return Ok(());
+        }
+        for name in names {
+            let Some(table) = live.tables.get(name) else { continue };
+            let held = scan::one_table(&writer.session, name, table)?;
+            if tables.get(name) != Some(&held) {
+                return Err(Error::WroteMeanwhile {
+                    place: format!("table {name} of {}", self.path.display()),
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Returns where the database stands, if nobody else committed since the writer saw this version. The version is
