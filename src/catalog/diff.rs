@@ -1,4 +1,6 @@
 //! The difference between two catalogs, as a list of facts.
+//!
+//! Of a table that inherits columns it leaves out what no dump keeps of them, so that it never calls a restore wrong for that.
 
 use super::{Catalog, Column, Object, Table};
 use serde::{Deserialize, Serialize};
@@ -57,12 +59,18 @@ fn table(name: &str, before: &Table, after: &Table, found: &mut Vec<Change>) {
     let columns = |table: &Table| -> BTreeMap<String, Column> {
         table.columns.iter().map(|column| (column.name.clone(), column.clone())).collect()
     };
+    let by_dump = before.is_child() && after.is_child();
     keyed(&columns(before), &columns(after), |column, old, new| {
         let subject = format!("column {name}.{column}");
-        push_if_changed(found, subject, Some(name), old.map(column_text), new.map(column_text));
+        let of_parent = by_dump && [old, new].iter().flatten().all(|side| side.is_inherited());
+        let text = |side: &Column| column_text(side, of_parent);
+        push_if_changed(found, subject, Some(name), old.map(text), new.map(text));
     });
     let order = |table: &Table, other: &Table| -> Vec<String> {
-        let kept = |column: &&Column| other.columns.iter().any(|theirs| theirs.name == column.name);
+        let kept = |column: &&Column| {
+            let theirs = other.columns.iter().find(|theirs| theirs.name == column.name);
+            theirs.is_some_and(|theirs| !(by_dump && column.is_inherited() && theirs.is_inherited()))
+        };
         table.columns.iter().filter(kept).map(|column| column.name.clone()).collect()
     };
     let (old_order, new_order) = (order(before, after), order(after, before));
@@ -119,7 +127,8 @@ fn change(subject: String, table: Option<&str>, before: Option<String>, after: O
     Change { kind, subject, table: table.map(str::to_string), before, after }
 }
 
-fn column_text(column: &Column) -> String {
+/// Returns a column in words; one of a parent's without its compression.
+fn column_text(column: &Column, of_parent: bool) -> String {
     let mut text = column.type_name.clone();
     if column.not_null {
         text.push_str(" NOT NULL");
@@ -130,7 +139,9 @@ fn column_text(column: &Column) -> String {
     if let Some(expression) = &column.generated {
         text.push_str(&format!(" GENERATED {expression}"));
     }
-    text + &options_text(&column.options)
+    let mut options = column.options.clone();
+    options.retain(|name, _| !(of_parent && name == "compression"));
+    text + &options_text(&options)
 }
 
 fn object_text(object: &Object) -> String {
@@ -176,6 +187,47 @@ mod tests {
         let found = diff(&order(["a", "b"]), &order(["b", "a"]));
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].subject, "column order of t");
+    }
+
+    /// A catalog of one child: its columns, those that it inherits marked with a star.
+    fn child(columns: &[&str], options: &[(&str, &str)]) -> Catalog {
+        let text = |(name, value): &(&str, &str)| (name.to_string(), value.to_string());
+        let column = |name: &&str| {
+            let inherited = name.strip_prefix('*').map(|_| ("inherited".to_string(), "yes".to_string()));
+            let name = name.trim_start_matches('*').to_string();
+            Column { name, options: inherited.into_iter().collect(), ..Column::default() }
+        };
+        let columns = columns.iter().map(column).collect();
+        let table = Table { columns, options: options.iter().map(text).collect(), ..Table::default() };
+        Catalog { tables: BTreeMap::from([(TableName::plain("t"), table)]), ..Catalog::default() }
+    }
+
+    #[test]
+    fn where_the_inherited_columns_of_a_child_stand_is_no_difference_and_the_order_of_its_own_is_one() {
+        let inherits = [("inherits", "public.par")];
+        let live = child(&["*id", "y", "z", "*x"], &inherits);
+        assert_eq!(diff(&live, &child(&["*id", "*x", "y", "z"], &inherits)), []);
+        assert_eq!(diff(&live, &child(&["*x", "*id", "y", "z"], &inherits)), []);
+        assert_eq!(diff(&live, &child(&["*id", "*x", "z", "y"], &inherits)).len(), 1);
+        let no_longer = diff(&live, &child(&["*id", "*x", "y", "z"], &[]));
+        assert!(no_longer.iter().any(|change| change.subject == "column order of t"), "{no_longer:?}");
+        let part = [("inherits", "public.par"), ("partition", "DEFAULT")];
+        assert_eq!(diff(&child(&["*id", "*x"], &part), &child(&["*x", "*id"], &part)).len(), 1);
+    }
+
+    #[test]
+    fn the_compression_of_an_inherited_column_is_no_difference_and_that_of_an_own_one_is() {
+        let with = |column: &str, options: &[(&str, &str)]| {
+            let mut catalog = child(&[column], options);
+            for column in catalog.tables.values_mut().flat_map(|table| &mut table.columns) {
+                column.options.insert("compression".into(), "pglz".into());
+            }
+            catalog
+        };
+        let inherits = [("inherits", "public.par")];
+        assert_eq!(diff(&with("*d", &inherits), &child(&["*d"], &inherits)), []);
+        assert_eq!(diff(&with("d", &inherits), &child(&["d"], &inherits)).len(), 1);
+        assert_eq!(diff(&with("d", &[]), &child(&["d"], &[])).len(), 1);
     }
 
     #[test]

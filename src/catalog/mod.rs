@@ -60,6 +60,14 @@ pub struct Table {
     pub options: BTreeMap<String, String>,
 }
 
+impl Table {
+    /// Tells whether it inherits columns from a table of which it is no partition. A dump makes those first, in the order of
+    /// the parents, wherever they stand.
+    pub fn is_child(&self) -> bool {
+        self.options.contains_key("inherits") && !self.options.contains_key("partition")
+    }
+}
+
 /// What sort of table it is, which decides how its rows are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -91,6 +99,13 @@ pub struct Column {
     /// Everything else: collation, identity, comment, storage, column grants.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub options: BTreeMap<String, String>,
+}
+
+impl Column {
+    /// Tells whether its table has it from a parent.
+    pub fn is_inherited(&self) -> bool {
+        self.options.contains_key("inherited")
+    }
 }
 
 /// Anything that is not a table.

@@ -10,6 +10,7 @@ mod backup_on_disk;
 mod consent;
 mod export;
 mod few_sessions;
+mod inheritance;
 mod interrupts;
 mod json_contract;
 mod locked_out;

@@ -23,7 +23,7 @@ pub(super) async fn read(session: &mut Session, catalog: &mut Catalog) -> Result
          (SELECT string_agg(g.item::text, ' ' ORDER BY g.item::text COLLATE \"C\") FROM unnest(a.attacl) AS g(item)), \
          CASE WHEN a.attstorage <> t.typstorage THEN a.attstorage::text END, {compression}, \
          CASE WHEN a.attstattarget >= 0 THEN a.attstattarget END, {options}, {foreign_options}, \
-         CASE WHEN a.attinhcount > 0 AND NOT a.attislocal THEN 'yes' END \
+         CASE WHEN a.attinhcount > 0 THEN CASE WHEN a.attislocal THEN 'merged' ELSE 'yes' END END \
          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_type t ON t.oid = a.atttypid \
          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \

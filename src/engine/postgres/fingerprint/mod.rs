@@ -5,6 +5,7 @@
 //! that line (`\N` is NULL); the key is its fields joined by tabs. `docs/format.md` repeats this for other programs.
 
 mod copy;
+mod inherited;
 mod sources;
 mod unwritten;
 

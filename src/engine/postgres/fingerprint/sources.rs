@@ -1,5 +1,6 @@
 //! What is read for a fingerprint, and what is left out and why.
 
+use super::inherited;
 use crate::catalog::TableName;
 use crate::engine::Error;
 use crate::engine::postgres::catalog::SEQUENCE_TYPE;
@@ -135,6 +136,7 @@ pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
     let sources = sources.collect();
     matviews(session, &mut not_compared).await?;
     types_of_sequences(session, &mut not_compared).await?;
+    inherited::not_compared(session, &mut not_compared).await?;
     let large =
         session.value("counting large objects", "SELECT count(*) FROM pg_largeobject_metadata").await?;
     let large_objects = large.and_then(|text| text.parse().ok()).unwrap_or_default();
