@@ -171,6 +171,7 @@ pub(super) fn is_interrupted(cause: &Cause) -> bool {
     cause.downcast_ref::<engine::Error>().is_some_and(engine)
         || matches!(cause.downcast_ref::<runner::Error>(), Some(runner::Error::Engine(error)) if engine(error))
         || matches!(cause.downcast_ref::<store::Error>(), Some(store::Error::Interrupted))
+        || matches!(cause.downcast_ref::<Refusal>(), Some(Refusal::NotVerified { .. }))
         || matches!(cause.downcast_ref::<tabular::Error>(), Some(tabular::Error::Engine(error)) if engine(error))
 }
 

@@ -157,6 +157,8 @@ pub enum Refusal {
     NotProven { differences: Vec<String> },
     #[error("what was restored is not what the backup holds: {}", differences.join("; "))]
     NotRestored { differences: Vec<String> },
+    #[error("interrupted before what was restored was compared once more")]
+    NotVerified { backup: String },
     #[error("backup {backup} is damaged: {}", damage.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     DamagedBackup { backup: String, damage: Vec<Damage> },
     #[error("backup {backup} is of {found}, not of {expected}")]

@@ -3,7 +3,7 @@
 use super::change::{Wants, preflight};
 use super::snapshot::{self, Saved, read_inventory};
 use super::{Ports, Refusal, SnapshotPolicy, facts::Done, recover, refused, settle, verify, whose};
-use crate::engine::{OtherWrites, Swapped, WriteMark};
+use crate::engine::{self, OtherWrites, Swapped, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
@@ -117,7 +117,11 @@ async fn put_in_place(
         .map_err(|failure| {
             // What was there before is whole in its backup, whatever is there now.
             let back = saved.iter().map(|saved| format!("ripcord restore {}", saved.id));
-            Failure { next: back.chain(failure.next).collect(), backup: saved.clone(), ..failure }
+            let failure = Failure { backup: saved.clone(), ..failure };
+            if !settle::is_interrupted(&failure) {
+                return Failure { next: back.chain(failure.next).collect(), ..failure };
+            }
+            not_verified(&backup.manifest.id, request.into_new, back, failure)
         })?;
     Ok(Report {
         operation: Some(id),
@@ -135,6 +139,23 @@ async fn put_in_place(
         accepted: Vec::new(),
         notes: notes(&swapped, &written.what),
     })
+}
+
+/// The swap is done, and what it put there had been compared before: only the last look was stopped, which can be taken at
+/// any time. The way back, which undoes all that was asked for, is the second one.
+fn not_verified(
+    restored: &str,
+    into_new: bool,
+    back: impl Iterator<Item = String>,
+    failure: Failure,
+) -> Failure {
+    let look = match into_new {
+        true => format!("ripcord verify {restored} --database-url URL, with that of the new database"),
+        false => format!("ripcord verify {restored}"),
+    };
+    let refusal = Refusal::NotVerified { backup: restored.to_string() };
+    let next = [look].into_iter().chain(back).collect();
+    Failure { aftermath: Aftermath::PutBack, source: refusal.into(), next, ..failure }
 }
 
 /// A swap is all or nothing, so one that failed should have changed nothing: looks whether that is so.
@@ -183,7 +204,13 @@ async fn compare(
     saved: Option<&BackupFacts>,
     mark: Option<&WriteMark>,
 ) -> Result<Done<Vec<String>>, Cause> {
-    let (now, differences) = as_restored(ports, Step::Verify, expected, mark).await?;
+    let mut looked = as_restored(ports, Step::Verify, expected, mark).await;
+    if looked.as_ref().is_err_and(|cause| cause.downcast_ref().is_some_and(engine::Error::is_interrupted)) {
+        // There is nothing left to stop but this look, without which nobody knows that all is well: only a second signal does.
+        ports.cancel.heard();
+        looked = as_restored(ports, Step::Verify, expected, mark).await;
+    }
+    let (now, differences) = looked?;
     if let Some(saved) = saved {
         ports.store.add(&saved.id, "after.json", &serde_json::to_vec_pretty(&now)?).await?;
     }

@@ -3,7 +3,7 @@
 use crate::history::RevisionId;
 use crate::journal::JournalError;
 use crate::ledger::SalvageKind;
-use crate::procedure::rows_text;
+use crate::procedure::{Refusal, rows_text};
 use crate::report::{Aftermath, Failure, Kind, SalvageFacts, Step};
 use std::collections::BTreeSet;
 
@@ -76,6 +76,9 @@ pub(super) fn true_now(failure: &Failure) -> Aftermath {
 
 /// Says what is true of the data after a failure.
 pub(super) fn state(failure: &Failure) -> String {
+    if let Some(Refusal::NotVerified { backup }) = failure.source.downcast_ref() {
+        return format!("the database holds the snapshot of {backup}, which was not compared once more");
+    }
     match (failure.source.downcast_ref::<JournalError>(), failure.step, failure.aftermath, &failure.half_way)
     {
         (

@@ -3,6 +3,7 @@
 use super::*;
 use crate::journal::JournalError;
 use crate::procedure::restore::{RestoreRequest, restore};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 impl Bench {
     async fn restore(&self) -> Result<Report, Failure> {
@@ -99,4 +100,35 @@ async fn a_failed_swap_that_nobody_could_look_at_is_unknown() {
     bench.mend();
     let report = bench.recover().await.expect("recovered").expect("unfinished");
     assert_eq!((report.aftermath, bench.content()), (Aftermath::Unchanged, before));
+}
+
+/// Lets the wish to stop come at each look of these numbers, counted from the end of the swap.
+fn stopped_at_looks(bench: &Bench, numbers: &'static [usize]) {
+    let (told, cancel, looks) = (bench.told.clone(), bench.cancel.clone(), AtomicUsize::new(0));
+    bench.told.meanwhile("inventory", move || {
+        if told.has_heard("swap") && numbers.contains(&looks.fetch_add(1, Ordering::Relaxed)) {
+            cancel.cancel();
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_restore_that_is_interrupted_after_its_swap_is_verified_to_its_end() {
+    let (bench, then) = moved_on().await;
+    stopped_at_looks(&bench, &[0]);
+    let report = bench.restore().await.expect("restored");
+    assert_eq!((report.aftermath, bench.content()), (Aftermath::PutBack, then));
+    assert!(bench.told.has_heard("add after.json"));
+}
+
+#[tokio::test]
+async fn a_second_interruption_leaves_the_restore_and_names_the_look_before_the_way_back() {
+    let (bench, then) = moved_on().await;
+    stopped_at_looks(&bench, &[0, 1]);
+    let restored = bench.backups().await.pop().expect("a backup");
+    let failure = bench.restore().await.expect_err("interrupted");
+    assert_eq!((failure.aftermath, bench.content()), (Aftermath::PutBack, then));
+    let kept = bench.backups().await.pop().expect("the present state");
+    assert_eq!(failure.next, [format!("ripcord verify {restored}"), format!("ripcord restore {kept}")]);
+    assert!(bench.is_free().await);
 }

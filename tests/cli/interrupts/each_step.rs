@@ -74,6 +74,22 @@ both_engines! {
         assert_eq!(db.query("SELECT warmup_steps FROM training_config ORDER BY id;"), "101\n102\n103");
     }
 
+    /// What was asked for is done: the look that tells so is taken all the same.
+    fn a_restore_that_is_stopped_after_its_swap_is_verified(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.ripcord(&["backup", "create"]).expect_code(0);
+        let backup = name_of(sandbox.backups().last().unwrap());
+        let before = db.dump();
+        for (minute, signal) in (2..).zip(SIGNALS) {
+            db.execute("DELETE FROM training_metric;");
+            at(&sandbox, minute);
+            let run = stopped_in(&sandbox, signal, "verify", &["restore", &backup]);
+            run.expect_code(0).stdout_has("verify     ok");
+            assert_same(&before, &db.dump(), &run);
+            sandbox.ripcord(&["verify"]).expect_code(0);
+        }
+    }
+
     fn a_recovery_that_is_stopped_can_be_run_again(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         let before = db.dump();
