@@ -44,3 +44,15 @@ async fn a_database_without_an_open_operation_is_not_even_locked() {
     assert!(bench.recover().await.expect("looked").is_none());
     assert_eq!(bench.told.heard(), [""; 0]);
 }
+
+#[tokio::test]
+async fn a_way_back_that_others_keep_writing_over_says_to_stop_them_first() {
+    let bench = left_open().await;
+    bench.told.fails_with("swap", || crate::engine::Error::WroteMeanwhile { place: "app.db".into() });
+    let request = RecoverRequest { undo: true, ..RecoverRequest::default() };
+    let failure = recover(&bench.ports(), &request).await.expect_err("as told");
+    assert_eq!(failure.next, ["stop the application first, then: ripcord recover --undo"]);
+    bench.mend();
+    let report = recover(&bench.ports(), &request).await.expect("recovered").expect("unfinished");
+    assert_eq!(report.aftermath, Aftermath::PutBack);
+}

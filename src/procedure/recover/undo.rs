@@ -1,6 +1,7 @@
 //! Going back instead of on: the present state is kept, then the saved one is put back, once.
 
 use super::{RecoverRequest, report};
+use crate::engine::Error;
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Operation, OperationState};
@@ -60,7 +61,7 @@ pub(super) async fn undo(
     let id = name_of_present(ports, state).await;
     let kept = snapshot::keep_present(ports, op, id, &request.policy).await;
     let kept = kept.map_err(named).map_err(with_the_way_unproven)?;
-    let end = settle::put_back(ports, op, saved).await.map_err(named)?;
+    let end = settle::put_back(ports, op, saved).await.map_err(named).map_err(with_writers_first)?;
     let kept = kept.map(|kept| kept.backup.manifest.id);
     if let Some(kept) = &kept {
         keep_end(ports, kept, &end).await;
@@ -72,6 +73,15 @@ pub(super) async fn undo(
         undo: kept.map(|kept| format!("ripcord restore {kept}")),
         ..report(ports, state)
     })
+}
+
+/// Names what has to be done first where others write all the time: what they wrote last is never replaced, so going back as
+/// often as one likes does not end, and going on would ask for this way again.
+fn with_writers_first(failure: Failure) -> Failure {
+    if !matches!(settle::of_engine(&failure), Some(Error::WroteMeanwhile { .. })) {
+        return failure;
+    }
+    Failure { next: vec!["stop the application first, then: ripcord recover --undo".to_string()], ..failure }
 }
 
 /// Names the way that needs no other database to prove the present state in: it must not bar the way back.
