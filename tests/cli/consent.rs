@@ -142,7 +142,7 @@ ALTER TABLE training_config RENAME COLUMN model_kind TO model_type;",
     fn on_an_empty_copy_of_the_schema_nobody_saw_what_becomes_of_rows(db: &TestDatabase) {
         let sandbox = with(db, "DELETE FROM scrap WHERE id = 1; UPDATE scrap SET word = 'gone'; DELETE FROM wide;", "SELECT 1;");
         let run = refuses_to_lose(&sandbox, db, &["upgrade", "--proof", "schema"], "1 hazard is not accepted: opaque");
-        run.stderr_has("the rehearsal saw no rows, and DELETE in line ").stderr_has("can reach what it does not name: ");
+        run.stderr_has("the rehearsal saw no rows, and the migration names ").stderr_has("; DELETE in line ").stderr_has("can reach what it does not name: ");
         let run = sandbox.ripcord(&["rehearse", "--proof", "schema", "--deny", "loss"]);
         run.expect_code(3).stdout_has("\nhazard     opaque: ").stdout_has("accept     ripcord upgrade head --proof schema --accept opaque\n");
         sandbox.ripcord(&["upgrade", "--proof", "schema", "--accept", "opaque"]).expect_code(0);

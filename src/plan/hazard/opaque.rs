@@ -7,7 +7,7 @@
 use super::code::Code;
 use super::{Hazard, Held};
 use crate::catalog::{Catalog, TableName};
-use crate::fingerprint::Inventory;
+use crate::fingerprint::{Inventory, TableFingerprint};
 use crate::plan::{Plan, Script, Statement, Touches};
 
 /// So many tables are named at most.
@@ -44,28 +44,33 @@ pub fn opaque(
     let tables = before.fingerprint.tables.iter().filter(|(name, table)| {
         table.rows > 0 && !name.is_bookkeeping() && (anywhere.is_some() || reaches(&named, name))
     });
-    let (mut names, rows): (Vec<String>, Vec<u64>) =
-        tables.map(|(name, table)| (name.to_string(), table.rows)).unzip();
-    if names.is_empty() {
+    // Where any table may be reached, those that are named at all are told first.
+    let said = match (&anywhere, plan.touches()) {
+        (None, _) => named.clone(),
+        (Some(_), Touches::Anything) => Touches::default(),
+        (Some(_), names) => names,
+    };
+    let (by_name, others): (Vec<_>, Vec<_>) = tables.partition(|(name, _)| reaches(&said, name));
+    if by_name.is_empty() && others.is_empty() {
         return None;
     }
-    if let Some(more) = names.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        names.truncate(NAMED);
-        names.push(format!("{more} more"));
-    }
-    let names = names.join(", ");
+    let rows = by_name.iter().chain(&others).map(|(_, table)| table.rows).sum();
+    let list = |tables: &[(&TableName, &TableFingerprint)]| {
+        let named = tables.iter().take(NAMED).map(|(name, _)| name.to_string());
+        let more = tables.len().checked_sub(NAMED).filter(|more| *more > 0);
+        named.chain(more.map(|more| format!("{more} more"))).collect::<Vec<_>>().join(", ")
+    };
     let seen = match unseen {
         Unseen::Everything => "nothing was rehearsed",
         Unseen::Rows => "the rehearsal saw no rows",
     };
-    let why = match anywhere {
-        Some((script, statement, by)) => {
-            let by = by.map(|code| format!(", by {code}")).unwrap_or_default();
-            format!("{} can reach what it does not name{by}: {names}", at(script, statement))
-        }
-        None => format!("the migration names {names}"),
-    };
-    Some(Held::new(Hazard::Opaque, Some(rows.iter().sum()), Some(format!("{seen}, and {why}"))))
+    let named = (!by_name.is_empty()).then(|| format!("the migration names {}", list(&by_name)));
+    let reached = anywhere.filter(|_| !others.is_empty()).map(|(script, statement, by)| {
+        let by = by.map(|code| format!(", by {code}")).unwrap_or_default();
+        format!("{} can reach what it does not name{by}: {}", at(script, statement), list(&others))
+    });
+    let why = named.into_iter().chain(reached).collect::<Vec<_>>().join("; ");
+    Some(Held::new(Hazard::Opaque, Some(rows), Some(format!("{seen}, and {why}"))))
 }
 
 /// Returns the scripts that may reach a table: by a name that they use, of which `names` tells whether it touches the table,
@@ -180,7 +185,7 @@ fn unjudged<'a>(statements: impl Iterator<Item = &'a Statement>) -> Touches {
 pub(super) mod tests {
     use super::*;
     use crate::catalog::EngineKind;
-    use crate::fingerprint::{Fingerprint, TableFingerprint};
+    use crate::fingerprint::Fingerprint;
     use crate::history::{Direction, RevisionId};
     use crate::plan::TransactionMode;
     use std::collections::BTreeSet;
@@ -301,6 +306,16 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_table_that_the_migration_names_is_not_said_to_be_unnamed() {
+        let all = "7: nothing was rehearsed, and the migration names full, other";
+        assert_eq!(not_rehearsed("UPDATE full SET a = (SELECT b FROM other)").as_deref(), Some(all));
+        let one = told(&["ALTER TABLE other ADD x INT", "SELECT purge()"], Unseen::Everything);
+        let reached = "SELECT in line 7 of 5f2c.sql can reach what it does not name: full";
+        let expected = format!("7: nothing was rehearsed, and the migration names other; {reached}");
+        assert_eq!(one, Some(expected));
+    }
+
+    #[test]
     fn of_a_rehearsal_without_rows_only_what_it_could_not_judge_is_opaque() {
         let seen = |texts: &[&str]| told(texts, Unseen::Rows).unwrap_or_default();
         let judged = [
@@ -313,8 +328,10 @@ pub(super) mod tests {
         assert_eq!(seen(&["ALTER TABLE full ALTER COLUMN a TYPE INT USING 0"]), says);
         assert_eq!(seen(&["ALTER TABLE full DROP COLUMN a", "ALTER TABLE full ADD COLUMN a TEXT"]), says);
         assert_eq!(seen(&["DROP TABLE full", "CREATE TABLE full (a INT)"]), says);
-        assert!(
-            seen(&["DELETE FROM full"]).starts_with("7: the rehearsal saw no rows, and DELETE in line 7")
+        assert_eq!(
+            seen(&["DELETE FROM full"]),
+            "7: the rehearsal saw no rows, and the migration names full; DELETE in line 7 of 5f2c.sql can reach what it does \
+             not name: other"
         );
     }
 }

@@ -33,10 +33,9 @@ fn told(catalog: &Catalog, texts: &[&str]) -> Option<String> {
 fn asks(catalog: &Catalog, texts: &[&str], by: &str) {
     for unseen in [Unseen::Everything, Unseen::Rows] {
         let said = told_with(catalog.clone(), texts, unseen).unwrap_or_default();
-        assert!(
-            said.ends_with(&format!("can reach what it does not name, by {by}: full, other")),
-            "{texts:?}: {said}"
-        );
+        // The word FULL is a table's name as well.
+        let reaches = said.contains(&format!("can reach what it does not name, by {by}: "));
+        assert!(reaches && said.starts_with("7: ") && said.ends_with("other"), "{texts:?}: {said}");
     }
 }
 
