@@ -154,6 +154,7 @@ async fn guarded(
             let note = late.map(|files| backup.salvage.extend(files)).err();
             let verify::Verified { after, check } = verified;
             let ended = merge::after_downgrade(ports, op, plan, &saved, after, request.merge).await?;
+            let check = ended.found(&saved, check);
             let mut report = finish(ports, op, request, plan, (backup, &saved), (ended, check)).await?;
             report.notes.extend(note);
             report.notes.extend(doomed::kept(&applied));

@@ -218,7 +218,8 @@ fn mentions_any_word(touches: &Touches, text: &str) -> bool {
         .any(|word| touches.mentions(&TableName::plain(word)))
 }
 
-fn new_findings(before: &[Finding], after: &[Finding]) -> Vec<Finding> {
+/// Returns what the engine's own checks find after a change and had not found before.
+pub(super) fn new_findings(before: &[Finding], after: &[Finding]) -> Vec<Finding> {
     let known: BTreeSet<_> =
         before.iter().map(|finding| (&finding.code, &finding.subject, &finding.detail)).collect();
     after

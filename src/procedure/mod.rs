@@ -35,6 +35,7 @@ mod faults;
 #[cfg(test)]
 mod tests;
 
+use judge::new_findings;
 pub use judge::{Circumstances, Rehearsed, judge};
 pub use snapshot::read_inventory;
 

@@ -284,7 +284,7 @@ async fn verified(
     Ok(Report {
         aftermath: Aftermath::Changed,
         backup: Some(backup),
-        check: Some(verified.check),
+        check: Some(ended.found(saved, verified.check)),
         merge: ended.merge,
         notes: ended.notes.into_iter().chain(notes).collect(),
         undo: Some(format!("ripcord restore {}", saved.backup.manifest.id)),

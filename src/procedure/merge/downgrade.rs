@@ -8,8 +8,8 @@ use crate::history::{Direction, RevisionId};
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
 use crate::procedure::snapshot::Saved;
-use crate::procedure::{Ports, refused, settle, whose};
-use crate::report::{Aftermath, Failure, MergeFacts};
+use crate::procedure::{Ports, new_findings, refused, settle, whose};
+use crate::report::{Aftermath, Check, Failure, MergeFacts};
 
 /// What came of merging after a downgrade.
 pub(in crate::procedure) struct After {
@@ -17,6 +17,20 @@ pub(in crate::procedure) struct After {
     pub inventory: Inventory,
     pub merge: Option<MergeFacts>,
     pub notes: Vec<String>,
+}
+
+impl After {
+    /// Returns what verification said of the downgrade, with what the engine's checks find now: a merge brings back the rows
+    /// to which others point.
+    pub fn found(&self, saved: &Saved, check: Check) -> Check {
+        match self.merge {
+            Some(_) => Check {
+                new_findings: new_findings(&saved.inventory.findings, &self.inventory.findings),
+                ..check
+            },
+            None => check,
+        }
+    }
 }
 
 /// Merges what the undone revisions had destroyed, after a downgrade that passed its verification and ended as

@@ -65,3 +65,22 @@ both_engines! {
         assert_eq!(db.query("SELECT count(*) FROM note;"), "6");
     }
 }
+
+/// What verification counts before the rows come back is not what is true in the end.
+#[test]
+fn rows_that_miss_their_parents_are_counted_after_the_parents_came_back() {
+    let db = TestDatabase::postgres();
+    let made = "CREATE TABLE owner (id INTEGER PRIMARY KEY);
+CREATE TABLE owned (id INTEGER PRIMARY KEY, owner INTEGER CONSTRAINT of_owner REFERENCES owner (id));";
+    let filled = "INSERT INTO owner VALUES (1), (2); INSERT INTO owned VALUES (1, 1), (2, 2), (3, 2);";
+    let back =
+        "ALTER TABLE owned ADD CONSTRAINT of_owner FOREIGN KEY (owner) REFERENCES owner (id) NOT VALID;";
+    let sandbox =
+        project(&db, made, filled, "ALTER TABLE owned DROP CONSTRAINT of_owner; DELETE FROM owner;", back);
+    upgrade(&sandbox);
+    db.execute("INSERT INTO owned VALUES (4, 9);");
+    let result = downgrade(&sandbox);
+    assert_eq!(counts(&result, &db, "owner", None), [2, 0, 0, 0]);
+    let found = &result["check"]["new_findings"];
+    assert_eq!(found[0]["detail"], "1 rows point to a row that is not there", "{found:#}");
+}
