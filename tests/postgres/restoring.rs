@@ -210,8 +210,8 @@ fn a_swap_says_where_rows_are_that_were_written_after_the_present_state_was_save
         let swapped = database.swap(&staged, OPERATION, &operation.script_log()).await.expect("swapped");
         let kept = swapped.kept.expect("kept");
         let note = format!(
-            "up to 3 rows were written after the present state was saved and before clients were \
-            barred; they are in {kept} only"
+            "up to 3 rows may have been written after the present state was saved and before clients were \
+            barred; such rows are in {kept} only"
         );
         assert!(swapped.notes.contains(&note), "{:?}", swapped.notes);
     });

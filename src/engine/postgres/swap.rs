@@ -107,8 +107,8 @@ impl PostgresDatabase {
         notes.extend(self.lock_again().await);
         if written > 0 {
             notes.push(format!(
-                "up to {written} rows were written after the present state was saved and before clients were barred; \
-                 they are in {old} only"
+                "up to {written} rows may have been written after the present state was saved and before clients were barred; \
+                 such rows are in {old} only"
             ));
         }
         // A client that still has the old name must not write into it by mistake, so somebody has to open it on purpose.
