@@ -8,6 +8,7 @@ mod content;
 mod diff;
 mod identity;
 mod name;
+mod own_value;
 mod publication;
 
 pub use diff::{Change, ChangeKind, diff};

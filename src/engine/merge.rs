@@ -19,6 +19,9 @@ pub const CONFLICTS_NAMED: usize = 10;
 
 /// Why a value that was changed on both sides is a conflict.
 pub const BOTH_CHANGED: &str = "changed since, and salvaged";
+/// The same of a column that gives each row a value of its own: the way back may have given it that one.
+pub const OWN_VALUE: &str =
+    "given by the way back, which makes a value of its own for each row, or changed since";
 /// Why nothing is put into a row that holds nothing of what the row of its key held.
 pub const RETAKEN: &str = "another row may have taken its key";
 /// Why nothing is merged by a key that does not identify one row any more.

@@ -232,7 +232,28 @@ impl<'a> Look<'a> {
 
     /// Tells whether the way back brings a column's values back.
     pub(super) fn is_back(&self, name: &TableName, column: &str) -> bool {
-        self.differing_after_back(name, column) == Some(0) && self.rows_are_back(name)
+        self.differing_after_back(name, column) == Some(0)
+            && self.rows_are_back(name)
+            && !self.is_made_anew(name, column)
+    }
+
+    /// Tells whether the way back makes a column that was gone, and gives its rows values of their own: that they are the
+    /// old ones on the copy is luck, and where its rows lie otherwise they are not. One whose values were elsewhere
+    /// meanwhile was renamed.
+    pub(super) fn is_made_anew(&self, name: &TableName, column: &str) -> bool {
+        let now = || {
+            let place = self.paired.get(name)?;
+            Some((place, self.after.tables.get(place)?))
+        };
+        let Some((back, _)) = self.seen.back.filter(|_| self.seen.rows_seen) else { return false };
+        let Some(now) = now().filter(|(_, table)| !table.columns.contains_key(column)) else { return false };
+        let made = || {
+            let table = back.catalog.tables.get(&self.place_after_back(name)?)?;
+            let found = table.columns.iter().find(|found| found.name == column)?;
+            Some(found.makes_its_own(table, back.engine))
+        };
+        made() == Some(true)
+            && self.held_elsewhere(name, column, self.after, Some(now), self.seen.rows).is_none()
     }
 
     /// Returns how many values of a column differ after the way back, in rows that are there; `None` when the column is

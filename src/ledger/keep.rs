@@ -41,6 +41,20 @@ pub struct Kept {
     pub name: String,
     /// Whether it is there now and its values are compared; otherwise those that are not NULL count as lost.
     pub compared: bool,
+    /// Whether what is there now was made by the way back, for each row anew: then all that are not NULL count as lost,
+    /// whatever comparing says.
+    pub made_anew: bool,
+}
+
+impl Kept {
+    fn new(name: String, compared: bool) -> Self {
+        Self { name, compared, made_anew: false }
+    }
+
+    /// Tells whether a value that is not NULL is lost without being compared.
+    pub fn is_lost(&self) -> bool {
+        self.made_anew || !self.compared
+    }
 }
 
 impl Keep {
@@ -71,7 +85,7 @@ pub fn keeps(
     back: Option<(&Inventory, &Answers)>,
 ) -> Vec<Keep> {
     let mut found = match back {
-        Some((back, answers)) => after_back(before, back, answers),
+        Some((back, answers)) => after_back(before, there, (back, answers)),
         None => without_back(before, there.0, there.1),
     };
     let now = back.map_or(there.0, |(back, _)| back);
@@ -108,7 +122,7 @@ impl<'a> Of<'a> {
     }
 
     fn keep(&self, what: SalvageKind) -> Keep {
-        let columns = self.stored.iter().map(|name| Kept { name: name.clone(), compared: false });
+        let columns = self.stored.iter().map(|name| Kept::new(name.clone(), false));
         let key =
             self.usable(self.old.key.iter().map(|part| (part.clone(), part.clone())).collect(), |_| true);
         Keep {
@@ -147,7 +161,13 @@ fn columns(
     (stored, names(generated), types)
 }
 
-fn after_back(before: &Inventory, back: &Inventory, answers: &Answers) -> Vec<Keep> {
+fn after_back(
+    before: &Inventory,
+    there: (&Inventory, &Answers),
+    (back, answers): (&Inventory, &Answers),
+) -> Vec<Keep> {
+    let seen = seen(before, there, Some((back, answers)));
+    let look = Look::new(&seen);
     let paired = pairs::tables(&before.fingerprint, &back.fingerprint);
     let held = before.fingerprint.tables.iter().filter(|(_, old)| old.rows > 0);
     let tables = held.filter_map(|(name, old)| Of::new(before, name, old));
@@ -156,7 +176,9 @@ fn after_back(before: &Inventory, back: &Inventory, answers: &Answers) -> Vec<Ke
         match now.filter(|(_, new)| new.rows > 0) {
             Some((now, new)) => {
                 let there = back.catalog.tables.get(now);
-                Pair { of: &of, now, new, there, rows: answers.get(of.name) }.keeps()
+                let made = of.stored.iter().filter(|column| look.is_made_anew(of.name, column));
+                let made = made.cloned().collect();
+                Pair { of: &of, now, new, there, rows: answers.get(of.name), made }.keeps()
             }
             None => vec![of.keep(SalvageKind::Rows)],
         }
@@ -171,6 +193,8 @@ struct Pair<'a> {
     new: &'a TableFingerprint,
     there: Option<&'a Table>,
     rows: Option<&'a RowChanges>,
+    /// The columns that the way back made, with a value of its own for each row.
+    made: BTreeSet<String>,
 }
 
 impl Pair<'_> {
@@ -188,6 +212,9 @@ impl Pair<'_> {
 
     /// Tells whether a column's values may differ in rows that are on both sides.
     fn differs(&self, column: &str) -> bool {
+        if self.made.contains(column) {
+            return true;
+        }
         if same(self.of.old, column, self.new, column) {
             return false;
         }
@@ -196,6 +223,11 @@ impl Pair<'_> {
             Some(count) => *count > 0,
             None => !(rows.columns.is_empty() && rows.changed == 0 && rows.deleted == 0),
         }
+    }
+
+    fn kept(&self, name: String) -> Kept {
+        let (compared, made_anew) = (self.is_there(&name), self.made.contains(&name));
+        Kept { name, compared, made_anew }
     }
 
     /// Tells whether a column that is not there now held something.
@@ -210,7 +242,7 @@ impl Pair<'_> {
         let candidates = self.of.stored.iter().filter(|column| !is_key(column));
         let columns: Vec<Kept> = candidates
             .filter(|column| if self.is_there(column) { self.differs(column) } else { self.is_lost(column) })
-            .map(|column| Kept { name: column.clone(), compared: self.is_there(column) })
+            .map(|column| self.kept(column.clone()))
             .collect();
         if !columns.is_empty() {
             keeps.push(Keep { columns, ..self.keep(SalvageKind::Values, key) });
@@ -226,28 +258,31 @@ impl Pair<'_> {
     fn by_identity(&self) -> Vec<Keep> {
         let (common, gone): (Vec<String>, Vec<String>) =
             self.of.stored.iter().cloned().partition(|column| self.is_there(column));
-        let is_same = |column: &String| self.of.old.columns.get(column) == self.new.columns.get(column);
+        let is_same = |column: &String| {
+            !self.made.contains(column) && self.of.old.columns.get(column) == self.new.columns.get(column)
+        };
         let (alike, other): (Vec<String>, Vec<String>) = common.iter().cloned().partition(is_same);
         let rows_went = self.of.old.rows != self.new.rows;
         let is_changed = self.rows.map_or(rows_went, |rows| rows.deleted + rows.changed > 0);
         let lost = gone.into_iter().filter(|column| self.is_lost(column));
-        let mut columns: Vec<Kept> = lost.map(|name| Kept { name, compared: false }).collect();
+        let mut columns: Vec<Kept> = lost.map(|name| Kept::new(name, false)).collect();
         let mut keeps = Vec::new();
         let identity = if rows_went {
             let (told_by, changed) = self.told_apart(common.clone());
             if is_changed {
-                let identity = if self.rows.is_some_and(|rows| rows.tells) { &told_by } else { &common };
+                let tells = self.rows.is_some_and(|rows| rows.tells) || !self.made.is_empty();
+                let identity = if tells { &told_by } else { &common };
                 let (identity, alike) = (identity.clone(), told_by.clone());
                 keeps.push(Keep { identity, alike, ..self.keep(SalvageKind::Rows, &[]) });
             }
-            columns.extend(changed.into_iter().map(|name| Kept { name, compared: true }));
+            columns.extend(changed.into_iter().map(|name| self.kept(name)));
             told_by
         } else if alike.iter().any(|column| self.differs(column)) {
             // These columns hold what they held, and not in the same rows: nothing says which row is which.
-            columns.extend(common.into_iter().map(|name| Kept { name, compared: true }));
+            columns.extend(common.into_iter().map(|name| self.kept(name)));
             Vec::new()
         } else {
-            columns.extend(other.into_iter().map(|name| Kept { name, compared: true }));
+            columns.extend(other.into_iter().map(|name| self.kept(name)));
             alike
         };
         if !columns.is_empty() {
@@ -263,11 +298,12 @@ impl Pair<'_> {
     /// were not one for each row, the rows that are others now are kept whole, and no values.
     fn told_apart(&self, common: Vec<String>) -> (Vec<String>, Vec<String>) {
         match self.rows {
-            Some(rows) if !rows.told_by.is_empty() => {
+            Some(rows) if !rows.told_by.is_empty() && self.made.is_empty() => {
                 let (told_by, other) = common.into_iter().partition(|column| rows.told_by.contains(column));
                 (told_by, if rows.tells { other } else { Vec::new() })
             }
-            _ => (common, Vec::new()),
+            // What the way back gave its rows tells none of them.
+            _ => common.into_iter().partition(|column| !self.made.contains(column)),
         }
     }
 
@@ -276,8 +312,13 @@ impl Pair<'_> {
     }
 }
 
-fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec<Keep> {
-    let seen = Seen {
+/// What is to be looked at of a migration where only its rows are asked about.
+fn seen<'a>(
+    before: &'a Inventory,
+    (there, rows): (&'a Inventory, &'a Answers),
+    back: Option<(&'a Inventory, &'a Answers)>,
+) -> Seen<'a> {
+    Seen {
         direction: crate::history::Direction::Up,
         from: &[],
         to: &[],
@@ -285,8 +326,8 @@ fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec
         unseen: Vec::new(),
         before,
         there,
-        rows: answers,
-        back: None,
+        rows,
+        back,
         again: None,
         back_failed: None,
         back_failed_at: None,
@@ -295,7 +336,11 @@ fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec
         chance: Vec::new(),
         revisions: Vec::new(),
         ways_back: Vec::new(),
-    };
+    }
+}
+
+fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec<Keep> {
+    let seen = seen(before, (there, answers), None);
     let look = Look::new(&seen);
     let entries = look.tables();
     let held = entries.iter().filter(|entry| entry.rows_before.is_some_and(|rows| rows > 0));

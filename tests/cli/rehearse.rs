@@ -3,6 +3,7 @@
 mod beyond;
 mod copies;
 mod large_objects;
+mod made_anew;
 mod same_rows;
 mod unwritten;
 mod virtual_tables;

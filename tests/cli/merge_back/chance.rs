@@ -69,3 +69,24 @@ both_engines! {
         }).unwrap();
     }
 }
+
+#[test]
+fn numbers_that_the_downgrade_gave_out_again_are_conflicts_that_say_so_and_the_old_ones_are_beside_them() {
+    let db = TestDatabase::postgres();
+    let made =
+        "CREATE TABLE cust (email TEXT PRIMARY KEY, no INTEGER GENERATED ALWAYS AS IDENTITY, name TEXT);";
+    let filled = "INSERT INTO cust (email, name) VALUES ('a@x', 'a'), ('b@x', 'b'), ('c@x', 'c');";
+    let again = "ALTER TABLE cust ADD COLUMN no INTEGER GENERATED ALWAYS AS IDENTITY;";
+    let sandbox = project(&db, made, filled, "ALTER TABLE cust DROP COLUMN no;", again);
+    sandbox.ripcord(&["upgrade", "--yes"]).expect_code(3).stderr_has("drops-column:cust.no");
+    at(&sandbox, 2);
+    upgrade(&sandbox);
+    db.execute("UPDATE cust SET name = 'AA' WHERE email = 'a@x';");
+    let result = downgrade(&sandbox);
+    assert_eq!(counts(&result, &db, "cust", Some("no")), [0, 0, 0, 3]);
+    let side = side_table(&result);
+    let kept = db.query(&format!("SELECT \"key\", ours, theirs, reason FROM {side} ORDER BY 1;"));
+    let why = "given by the way back, which makes a value of its own for each row, or changed since";
+    let row = |key: &str, ours, theirs| format!("{{\"email\":\"{key}\"}}|{ours}|{theirs}|{why}");
+    assert_eq!(kept, [row("a@x", 1, 3), row("b@x", 2, 1), row("c@x", 3, 2)].join("\n"));
+}

@@ -71,6 +71,11 @@ impl LiveColumn {
         self.not_null && !self.generated && self.identity.is_empty() && self.default.is_none()
     }
 
+    /// Tells whether rows get values of their own, when nobody names one.
+    pub(super) fn makes_its_own(&self) -> bool {
+        !self.identity.is_empty() || (self.default.is_some() && self.constant_default().is_none())
+    }
+
     /// Returns the default as SQL, if it is the same at every time.
     pub(super) fn constant_default(&self) -> Option<&str> {
         let text = self.default.as_deref()?;

@@ -5,7 +5,7 @@ use super::super::session::Session;
 use super::live::{self, ForeignKey, LiveColumn};
 use super::{DOING, fit, load};
 use crate::catalog::TableName;
-use crate::engine::{Base, Error, Merged, NOTHING_TELLS, Piece};
+use crate::engine::{BOTH_CHANGED, Base, Error, Merged, NOTHING_TELLS, OWN_VALUE, Piece};
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
 use std::collections::BTreeSet;
@@ -55,6 +55,8 @@ pub(super) struct TargetColumn {
     pub base: String,
     /// Whether ours may be put there at all, as far as that can be told beforehand.
     pub fits: String,
+    /// Why theirs is left, where it is neither ours nor what the way back left.
+    pub changed: &'static str,
     /// `GENERATED ALWAYS AS IDENTITY`, which no update may set.
     pub always_identity: bool,
     /// What may stand there for a moment and no other row has, if the type has such values; `m.number` is the row's own.
@@ -302,6 +304,7 @@ impl TargetColumn {
             is_base,
             base,
             fits: if fits.is_empty() { "true".to_string() } else { fits.join(" AND ") },
+            changed: if column.makes_its_own() { OWN_VALUE } else { BOTH_CHANGED },
             always_identity: column.identity == "a",
             vacant: column.vacant(&piece.salvage.table),
         })

@@ -6,7 +6,7 @@ use super::claims::Claims;
 use super::side::Side;
 use super::target::{Target, TargetColumn};
 use super::{DOING, fit, parts};
-use crate::engine::{BOTH_CHANGED, Error, Merged, RETAKEN};
+use crate::engine::{Error, Merged, RETAKEN};
 
 /// What an attempt has come to.
 #[derive(Clone, Copy, Default)]
@@ -253,7 +253,7 @@ async fn write_down(
         "CASE {retaken}WHEN NOT {} THEN {} {taken}WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
          ELSE coalesce(r.reason, 'a constraint forbids it') END",
         column.is_base,
-        literal(BOTH_CHANGED),
+        literal(column.changed),
         column.fits
     );
     let sql = format!(

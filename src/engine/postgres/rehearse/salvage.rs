@@ -168,9 +168,9 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     }
     let place = |name: &str| place(keep, name);
     let left = left.iter().map(|(column, name)| format!(", b.c{} AS {}", place(column), identifier(name)));
-    let differs = keep.columns.iter().map(|column| match column.compared {
-        true => format!("{} IS DISTINCT FROM b.c{}", text(&column.name), place(&column.name)),
-        false => held(column),
+    let differs = keep.columns.iter().map(|column| match column.is_lost() {
+        true => held(column),
+        false => format!("{} IS DISTINCT FROM b.c{}", text(&column.name), place(&column.name)),
     });
     format!(
         "SELECT {list}{} FROM {old} AS a JOIN {AFTER} AS b ON {on} WHERE {}",
@@ -197,9 +197,9 @@ fn without_key(keep: &Keep, old: &str, names: &[String], left: &[(String, String
     let is_there = |name: &String| whole(keep).contains(name);
     let gone: Vec<&String> =
         keep.columns.iter().map(|column| &column.name).filter(|name| !is_there(name)).collect();
+    let lost = keep.columns.iter().filter(|column| column.is_lost()).map(|column| &column.name);
     let order: String = gone.iter().map(|name| format!(", {}", text(name))).collect();
-    let held: String =
-        gone.iter().map(|name| format!(" OR {}", is_held(&format!("a.v{}", own(name))))).collect();
+    let held: String = lost.map(|name| format!(" OR {}", is_held(&format!("a.v{}", own(name))))).collect();
     // Rows of which fewer are there now are in the export of rows.
     let stays =
         if compared_names(keep).next().is_none() { "a.ripcord_place <= a.ripcord_now" } else { "true" };

@@ -148,11 +148,11 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
             let differs = keep.columns.iter().map(|column| {
                 let (one, other) =
                     (format!("a.{}", quote(&column.name)), format!("b.{}", quote(&column.name)));
-                match column.compared {
-                    true => {
+                match column.is_lost() {
+                    true => format!("{one} IS NOT NULL"),
+                    false => {
                         format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
                     }
-                    false => format!("{one} IS NOT NULL"),
                 }
             });
             format!(
@@ -213,7 +213,8 @@ fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String], left: &[(
     let gone = keep.columns.iter().map(|column| &column.name).filter(|name| !is_there(name));
     let gone: Vec<String> = gone.map(inside).collect();
     let order = gone.iter().map(|column| format!(", {column}")).collect::<String>();
-    let held: Vec<String> = gone.iter().map(|column| format!("{column} IS NOT NULL")).collect();
+    let lost = keep.columns.iter().filter(|column| column.is_lost()).map(|column| inside(&column.name));
+    let held: Vec<String> = lost.map(|column| format!("{column} IS NOT NULL")).collect();
     let held = joined(&held, "OR", "0");
     // Rows of which fewer are there now are in the export of rows.
     let stays = if compared.is_empty() { "ripcord_place <= ripcord_now" } else { "1" };
