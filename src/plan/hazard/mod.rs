@@ -15,7 +15,7 @@ mod tests;
 
 pub use found::{Held, hazards};
 pub use name::HazardError;
-pub use opaque::{Unseen, opaque, reaching};
+pub use opaque::{Reach, Unseen, opaque};
 pub use sample::{EXAMPLES, SHOWN_CHARACTERS, Sample, Sampled, Which, sample};
 pub use weigh::{Accept, Accepted, AcceptedBy, Weighed, weigh};
 

@@ -32,11 +32,8 @@ pub fn opaque(
 ) -> Option<Held> {
     let statements =
         plan.scripts.iter().flat_map(|script| script.statements.iter().map(move |found| (script, found)));
-    let code = Code::of(&before.catalog, plan);
-    let anywhere = statements.clone().find_map(|(script, statement)| {
-        let by = code.run_by(statement);
-        (by.is_some() || !is_bound_to_names(statement)).then_some((script, statement, by))
-    });
+    let reach = Reach::of(plan, &before.catalog);
+    let anywhere = statements.clone().find(|(_, statement)| reach.is_far(statement));
     let named = match unseen {
         Unseen::Everything => plan.touches(),
         Unseen::Rows => unjudged(statements.map(|(_, statement)| statement)),
@@ -65,22 +62,37 @@ pub fn opaque(
         Unseen::Rows => "the rehearsal saw no rows",
     };
     let named = (!by_name.is_empty()).then(|| format!("the migration names {}", list(&by_name)));
-    let reached = anywhere.filter(|_| !others.is_empty()).map(|(script, statement, by)| {
-        let by = by.map(|code| format!(", by {code}")).unwrap_or_default();
+    let reached = anywhere.filter(|_| !others.is_empty()).map(|(script, statement)| {
+        let by = reach.code.run_by(statement).map(|code| format!(", by {code}")).unwrap_or_default();
         format!("{} can reach what it does not name{by}: {}", at(script, statement), list(&others))
     });
     let why = named.into_iter().chain(reached).collect::<Vec<_>>().join("; ");
     Some(Held::new(Hazard::Opaque, Some(rows), Some(format!("{seen}, and {why}"))))
 }
 
-/// Returns the scripts that may reach a table: by a name that they use, of which `names` tells whether it touches the table,
-/// or by a statement that can reach what it does not name. `catalog` is that of before the plan.
-pub fn reaching<'a>(plan: &'a Plan, catalog: &Catalog, names: &dyn Fn(&Touches) -> bool) -> Vec<&'a Script> {
-    let code = Code::of(catalog, plan);
-    let may = |statement: &Statement| {
-        !is_bound_to_names(statement) || code.run_by(statement).is_some() || names(&statement.touches)
-    };
-    plan.scripts.iter().filter(|script| script.statements.iter().any(may)).collect()
+/// What the statements of a plan may reach.
+pub struct Reach<'a> {
+    plan: &'a Plan,
+    code: Code,
+}
+
+impl<'a> Reach<'a> {
+    /// Looks at the plan; `catalog` is that of before it.
+    pub fn of(plan: &'a Plan, catalog: &Catalog) -> Self {
+        Self { plan, code: Code::of(catalog, plan) }
+    }
+
+    /// Returns the scripts that may reach a table: by a name that they use, of which `names` tells whether it touches the
+    /// table, or by a statement that can reach what it does not name.
+    pub fn scripts(&self, names: &dyn Fn(&Touches) -> bool) -> Vec<&'a Script> {
+        let may = |statement: &Statement| self.is_far(statement) || names(&statement.touches);
+        self.plan.scripts.iter().filter(|script| script.statements.iter().any(may)).collect()
+    }
+
+    /// Tells whether a statement can reach what it does not name.
+    fn is_far(&self, statement: &Statement) -> bool {
+        !is_bound_to_names(statement) || self.code.run_by(statement).is_some()
+    }
 }
 
 fn at(script: &Script, statement: &Statement) -> String {

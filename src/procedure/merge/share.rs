@@ -37,17 +37,19 @@ impl Share {
 }
 
 /// Divides the salvage of an upgrade. `open` are the revisions that are being undone, without those that a newer upgrade
-/// answers for; `catalog` is that of before the upgrade, without which every revision counts as one that touched every table.
+/// answers for. Where it is not known what there was before the upgrade, every revision counts as one that touched every table.
 pub(super) fn share(
     pieces: Vec<Piece>,
     plan: &Plan,
-    catalog: Option<&Catalog>,
     (open, applied): (&BTreeSet<RevisionId>, &BTreeSet<RevisionId>),
 ) -> Share {
     let mut share =
         Share { now: Vec::new(), waiting: BTreeSet::new(), applied: BTreeSet::new(), has_earlier: false };
+    // Of one backup, so that all have the same.
+    let catalog = pieces.first().and_then(|piece| piece.catalog.clone());
+    let known = catalog.as_deref().map(|catalog| (catalog, hazard::Reach::of(plan, catalog)));
     for piece in pieces {
-        let hands = hands(plan, catalog, &piece.salvage.table);
+        let hands = hands(plan, known.as_ref(), &piece.salvage.table);
         let mut still = hands.intersection(applied).cloned().peekable();
         if still.peek().is_some() {
             share.applied.extend(still);
@@ -63,11 +65,15 @@ pub(super) fn share(
 
 /// Returns the revisions that may have had a hand in a table: those that name it, or do what nobody can say. A table that
 /// went under another name later was named by the revision that renamed it, and what came after that is undone before it.
-fn hands(plan: &Plan, catalog: Option<&Catalog>, table: &TableName) -> BTreeSet<RevisionId> {
+fn hands(
+    plan: &Plan,
+    known: Option<&(&Catalog, hazard::Reach<'_>)>,
+    table: &TableName,
+) -> BTreeSet<RevisionId> {
     let all = || plan.scripts.iter().map(|script| script.revision.clone());
-    let Some(catalog) = catalog else { return all().collect() };
+    let Some((catalog, reach)) = known else { return all().collect() };
     let tables = catalog.tables.iter().collect();
-    let may = hazard::reaching(plan, catalog, &|touches| judge::is_touched(touches, &tables, table));
+    let may = reach.scripts(&|touches| judge::is_touched(touches, &tables, table));
     let found: BTreeSet<RevisionId> = may.iter().map(|script| script.revision.clone()).collect();
     // Something has destroyed it, after all.
     if found.is_empty() { all().collect() } else { found }

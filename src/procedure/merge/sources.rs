@@ -165,9 +165,7 @@ impl Search<'_> {
 
     fn divide(&mut self, backup: &Backup, plan: &Plan, pieces: Vec<Piece>, open: &BTreeSet<RevisionId>) {
         let id = &backup.manifest.id;
-        let before = read_inventory(backup, "before.json").ok();
-        let catalog = before.as_ref().map(|before| &before.catalog);
-        let share = share(pieces, plan, catalog, (open, &self.applied));
+        let share = share(pieces, plan, (open, &self.applied));
         self.found.notes.extend(share.says(id));
         if share.has_earlier && self.unmerged.contains(id.as_str()) {
             self.found.notes.push(never_merged(id));

@@ -91,6 +91,17 @@ const FIVE: &str = "INSERT INTO person VALUES (1, 'ada', '11'), (2, 'bob', '22')
 const NO_PHONE: &str = "ALTER TABLE person DROP COLUMN phone;";
 const PHONE: &str = "ALTER TABLE person ADD COLUMN phone VARCHAR(20);";
 
+/// Two tables of which one loses a column in the second revision, and the other in the third, both applied.
+fn two_tables(db: &TestDatabase, rows: &str) -> Sandbox {
+    let made = "CREATE TABLE person (id INTEGER PRIMARY KEY, phone VARCHAR(20));
+CREATE TABLE pet (id INTEGER PRIMARY KEY, name VARCHAR(20));";
+    let (drops, adds) = ("ALTER TABLE pet DROP COLUMN name;", "ALTER TABLE pet ADD COLUMN name VARCHAR(20);");
+    let sandbox = project(db, made, rows, drops, adds);
+    sandbox.revision("aaaa00000003", &[SECOND], NO_PHONE, PHONE);
+    upgrade(&sandbox);
+    sandbox
+}
+
 both_engines! {
     fn a_dropped_column_is_back_with_its_values_after_the_downgrade(db: &TestDatabase) {
         let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
@@ -174,12 +185,7 @@ both_engines! {
     }
 
     fn what_no_revision_that_stays_has_touched_comes_back_with_its_own_revision_and_only_once(db: &TestDatabase) {
-        let made = "CREATE TABLE person (id INTEGER PRIMARY KEY, phone VARCHAR(20));
-            CREATE TABLE pet (id INTEGER PRIMARY KEY, name VARCHAR(20));";
-        let rows = "INSERT INTO person VALUES (1, '030'), (2, NULL), (3, '040'); INSERT INTO pet VALUES (1, 'Rex'), (2, 'Tom');";
-        let sandbox = project(db, made, rows, "ALTER TABLE pet DROP COLUMN name;", "ALTER TABLE pet ADD COLUMN name VARCHAR(20);");
-        sandbox.revision("aaaa00000003", &[SECOND], NO_PHONE, PHONE);
-        upgrade(&sandbox);
+        let sandbox = two_tables(db, "INSERT INTO person VALUES (1, '030'), (2, NULL), (3, '040'); INSERT INTO pet VALUES (1, 'Rex'), (2, 'Tom');");
         let run = accepting(&sandbox, &["downgrade", "-1"]);
         run.expect_code(0).stdout_has("person.phone: 2 put back").stdout_has("pet in backup ");
         assert_eq!(db.query("SELECT id, phone FROM person WHERE phone IS NOT NULL ORDER BY id;"), "1|030\n3|040");
@@ -195,12 +201,7 @@ both_engines! {
     }
 
     fn what_was_not_merged_with_its_own_revision_is_named_when_the_rest_is_undone(db: &TestDatabase) {
-        let made = "CREATE TABLE person (id INTEGER PRIMARY KEY, phone VARCHAR(20));
-            CREATE TABLE pet (id INTEGER PRIMARY KEY, name VARCHAR(20));";
-        let rows = "INSERT INTO person VALUES (1, '030'); INSERT INTO pet VALUES (1, 'Rex');";
-        let sandbox = project(db, made, rows, "ALTER TABLE pet DROP COLUMN name;", "ALTER TABLE pet ADD COLUMN name VARCHAR(20);");
-        sandbox.revision("aaaa00000003", &[SECOND], NO_PHONE, PHONE);
-        upgrade(&sandbox);
+        let sandbox = two_tables(db, "INSERT INTO person VALUES (1, '030'); INSERT INTO pet VALUES (1, 'Rex');");
         accepting(&sandbox, &["downgrade", "-1", "--no-merge"]).expect_code(0);
         let run = accepting(&sandbox, &["downgrade", "-1"]);
         run.expect_code(0).stdout_has("pet.name: 1 put back").stdout_has("which was never merged back");
