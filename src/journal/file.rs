@@ -245,12 +245,15 @@ impl Journal {
 /// it has the same name, and nothing lies where it was. Taking another one for it makes a command refuse that need not.
 fn concerns(state: &OperationState, database: &DatabaseId) -> bool {
     let then = &state.database;
-    let is_sqlite = [then, database].iter().all(|id| id.engine == EngineKind::Sqlite);
     // A restore into a new file may have died before the file was there; it saves no present state.
     let was_there = state.kind != Kind::Restore || state.backup.is_some();
-    let is_moved =
-        || is_sqlite && was_there && then.name == database.name && !Path::new(&then.place).exists();
-    then.is_same(database) || is_moved()
+    then.is_same(database) || (was_there && then.name == database.name && may_have_moved(then, database))
+}
+
+/// Tells whether a SQLite file may be the one that was at another place then: nothing lies there any more, so it is no copy.
+pub fn may_have_moved(then: &DatabaseId, now: &DatabaseId) -> bool {
+    let is_sqlite = [then, now].iter().all(|id| id.engine == EngineKind::Sqlite);
+    is_sqlite && then.place != now.place && !Path::new(&then.place).exists()
 }
 
 /// Appends lines to one journal.

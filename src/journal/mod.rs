@@ -13,6 +13,6 @@ mod state;
 mod sample;
 
 pub use entry::{Entry, Line};
-pub use file::{Journal, JournalError, Unreadable, state_in};
+pub use file::{Journal, JournalError, Unreadable, may_have_moved, state_in};
 pub use operation::{Facts, Operation, ScriptLog};
 pub use state::{ACCEPTED, JournalDamage, OperationState, Progressed};

@@ -7,9 +7,9 @@
 use super::{Ports, Refusal, refused};
 use crate::catalog::{DatabaseId, EngineKind};
 use crate::engine::AppliedFile;
+use crate::journal::may_have_moved;
 use crate::report::{Failure, Kind};
 use crate::store::{Backup, Listed};
-use std::path::Path;
 
 /// The fact in a journal that says which backups bear another name and are of this database all the same.
 pub(super) const MOVED: &str = "moved";
@@ -50,9 +50,5 @@ pub(super) async fn moved(ports: &Ports<'_>) -> Vec<String> {
 }
 
 fn is_moved(now: &DatabaseId, then: &DatabaseId, operation: &str, applied: &[AppliedFile]) -> bool {
-    let is_sqlite = [now, then].iter().all(|id| id.engine == EngineKind::Sqlite);
-    is_sqlite
-        && now.place != then.place
-        && applied.iter().any(|file| file.operation == operation)
-        && !Path::new(&then.place).exists()
+    applied.iter().any(|file| file.operation == operation) && may_have_moved(then, now)
 }
