@@ -14,6 +14,7 @@ use ripcord::engine::{Database, MergeMode, Piece};
 use ripcord::report::Progress;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use tokio::runtime::Runtime;
 
 const DROPS_A_COLUMN: &str = "-- Drop the rank\n--\n-- ripcord:revision    0000000000ab\n\
     -- ripcord:revises     5f2c81d0a3be\n\n-- ripcord:upgrade\nALTER TABLE training_metric DROP COLUMN process_rank;\n\n\
@@ -48,8 +49,8 @@ fn salvage(folder: &Path, url: &str) -> (PathBuf, Vec<Piece>) {
     (file, found.into_iter().map(|(_, piece)| piece).collect())
 }
 
-fn merge(database: &dyn Database, pieces: &[Piece], expected: u64) {
-    let merged = runtime()
+fn merge(runtime: &Runtime, database: &dyn Database, pieces: &[Piece], expected: u64) {
+    let merged = runtime
         .block_on(database.merge_back(pieces, MergeMode::Write, "bench", &Progress::silent()))
         .expect("merged");
     assert_eq!(merged.count(), expected);
@@ -57,6 +58,7 @@ fn merge(database: &dyn Database, pieces: &[Piece], expected: u64) {
 
 /// A million values into a table of SQLite.
 pub fn sqlite(setup: &Setup) {
+    let runtime = runtime();
     let folder = data::fresh(&setup.folder.join("merge"));
     project(&folder);
     let live = folder.join("database.db");
@@ -91,7 +93,7 @@ pub fn sqlite(setup: &Setup) {
             .prepared(empty),
             Contestant::new("ripcord, checked", || {
                 let database = SqliteDatabase::open(&live, OpenOptions::default()).expect("opens");
-                merge(&database, &pieces, rows);
+                merge(&runtime, &database, &pieces, rows);
             })
             .prepared(empty),
         ],
@@ -131,7 +133,7 @@ pub fn postgres(setup: &Setup) {
                 pipe(&psql, &format!("{load}ANALYZE l;\n{update}"));
             })
             .prepared(empty),
-            Contestant::new("ripcord, checked", || merge(&database, &pieces, rows)).prepared(empty),
+            Contestant::new("ripcord, checked", || merge(&runtime, &database, &pieces, rows)).prepared(empty),
         ],
     );
 }

@@ -76,6 +76,8 @@ pub enum Step {
     RehearseAgain,
     /// Keep what the migration destroys and its way back does not bring back.
     Salvage,
+    /// Migrate an upgrade's snapshot there and back anew, because its way back was edited, and keep what is missing then.
+    Renew,
     /// Put salvage back into the live tables.
     MergeBack,
     /// Put the rows of single tables back.

@@ -110,6 +110,12 @@ async fn guarded(
     };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
 
+    // Before the way back runs: between it and the merge nobody should have to wait.
+    let rehearses = request.rehearse && request.policy.proof == ProofLevel::Full;
+    let renewed = match request.merge {
+        true => merge::renew(ports, op, plan, &saved, rehearses).await?,
+        false => Vec::new(),
+    };
     ports.go_on().map_err(|error| Failure { backup: Some(saved.facts()), ..refused(error) })?;
     op.set_aftermath(Aftermath::Unknown);
     let (id, log) = (op.id().to_string(), op.script_log());
@@ -156,7 +162,7 @@ async fn guarded(
             let ended = merge::after_downgrade(ports, op, plan, &saved, after, request.merge).await?;
             let check = ended.found(&saved, check);
             let mut report = finish(ports, op, request, plan, (backup, &saved), (ended, check)).await?;
-            report.notes.extend(note);
+            report.notes.extend(note.into_iter().chain(renewed));
             report.notes.extend(doomed::kept(&applied));
             Ok(report)
         }

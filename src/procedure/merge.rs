@@ -9,6 +9,7 @@ mod downgrade;
 mod end;
 mod left;
 mod recovery;
+mod renew;
 mod share;
 mod sources;
 mod verify;
@@ -31,6 +32,8 @@ use conflicts::keep;
 pub(super) use downgrade::{After, after_downgrade};
 use left::left_undone;
 pub(super) use recovery::{again, recover};
+use renew::Renewed;
+pub(super) use renew::renew;
 use std::sync::Arc;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -103,7 +106,16 @@ fn chosen(backup: &Backup, tables: &[String]) -> Result<Vec<Piece>, Failure> {
 }
 
 fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
-    let found = tabular::salvaged(&backup.folder.join(EXPORTS))?;
+    let mut found = tabular::salvaged(&backup.folder.join(EXPORTS))?;
+    if let Some(renewed) = Renewed::of(backup)? {
+        // What the real run lost beyond its rehearsal is missing whatever the way back does.
+        let of_rehearsal = |file: &str| {
+            let path = format!("{EXPORTS}/{file}");
+            backup.manifest.artifacts.iter().any(|artifact| artifact.path == path)
+        };
+        found.retain(|(sidecar, _)| !of_rehearsal(&sidecar.file));
+        found.extend(tabular::salvaged(&renewed.folder(backup))?);
+    }
     let before = snapshot::read_inventory(backup, "before.json");
     let (sequences, catalog) =
         before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();
@@ -174,6 +186,12 @@ async fn by_hand(
         notes,
         ..report(ports, id, aftermath, rows, Some(merge))
     })
+}
+
+/// Returns the backups that bear another name of this database, a line each.
+fn moved(ports: &Ports<'_>, op: &Operation) -> String {
+    let state = ports.journal.state(op.id());
+    state.and_then(|state| state.facts.get(whose::MOVED).cloned()).unwrap_or_default()
 }
 
 fn op_id(op: &Operation) -> String {

@@ -4,8 +4,10 @@
 //! did to the data of then.
 
 mod legs;
+mod renewed;
 
 pub(super) use legs::{Rehearsal, prove_and_rehearse};
+pub(super) use renewed::{Anew, salvage_anew};
 
 use super::change::{Wants, preflight};
 use super::{Ports, SnapshotPolicy, consent, half_way, kind_of, refused, settle, snapshot};

@@ -32,30 +32,32 @@ pub(super) async fn take(
     if keeps.is_empty() {
         return Ok(Vec::new());
     }
-    Ok(op.step(Step::Salvage, write(ports, keeps, copy, &folder.join(EXPORTS))).await?.what)
+    Ok(op.step(Step::Salvage, write(ports, Step::Salvage, keeps, copy, &folder.join(EXPORTS))).await?.what)
 }
 
-async fn write(
+/// Writes what is to be kept into a folder, as a part of this step.
+pub(super) async fn write(
     ports: &Ports<'_>,
+    step: Step,
     keeps: &[Keep],
     copy: &dyn Beside,
     folder: &Path,
 ) -> Result<Done<Vec<Sidecar>>, Cause> {
     let names = keeps.iter().map(Keep::name).collect();
-    write_as(ports, keeps, names, copy, folder).await
+    write_as(ports, step, (keeps, names), copy, folder).await
 }
 
 async fn write_as(
     ports: &Ports<'_>,
-    keeps: &[Keep],
-    names: Vec<String>,
+    step: Step,
+    (keeps, names): (&[Keep], Vec<String>),
     copy: &dyn Beside,
     folder: &Path,
 ) -> Result<Done<Vec<Sidecar>>, Cause> {
     ports.go_on()?;
     let draft = Arc::new(Draft::begin(folder, names)?);
     let at = ports.clock.now();
-    let salvaged = copy.salvage(keeps, draft.clone(), &ports.progress(Step::Salvage)).await?;
+    let salvaged = copy.salvage(keeps, draft.clone(), &ports.progress(step)).await?;
     ports.go_on()?;
     let made: Vec<Made> = salvaged.into_iter().map(Made::from).collect();
     let published = draft.publish(&made, ports.identity(), at)?;
@@ -191,22 +193,31 @@ async fn compare(
         keeps.iter().map(Keep::name).map(|name| if taken(&name) { format!("{name}.later") } else { name });
     // Written where `tidy` finds it, and moved into the backup when it is whole.
     let draft = ports.store.draft(&format!("{operation}-salvage")).await?;
-    let written = write_as(ports, &keeps, names.collect(), earlier, &draft.folder.join(EXPORTS)).await;
+    let written =
+        write_as(ports, Step::Salvage, (&keeps, names.collect()), earlier, &draft.folder.join(EXPORTS)).await;
     let moved = match written {
-        Ok(done) => move_in(ports, saved, &draft.folder.join(EXPORTS), &done.what).await.map(|()| done),
+        Ok(done) => {
+            let (id, from) = (&saved.backup.manifest.id, draft.folder.join(EXPORTS));
+            move_in(ports, id, (&from, EXPORTS), &done.what).await.map(|()| done)
+        }
         Err(error) => Err(error),
     };
     ports.store.discard(draft).await?;
     moved
 }
 
-async fn move_in(ports: &Ports<'_>, saved: &Saved, from: &Path, what: &[Sidecar]) -> Result<(), Cause> {
+/// Moves salvage that is whole out of a folder into one of a published backup.
+pub(super) async fn move_in(
+    ports: &Ports<'_>,
+    id: &str,
+    (from, to): (&Path, &str),
+    what: &[Sidecar],
+) -> Result<(), Cause> {
     for sidecar in what {
         let stem = sidecar.file.strip_suffix(".csv.gz").unwrap_or(&sidecar.file);
         // The JSON vouches for the CSV: it comes second.
         for name in [sidecar.file.clone(), format!("{stem}.json")] {
-            let id = &saved.backup.manifest.id;
-            ports.store.add_file(id, &format!("{EXPORTS}/{name}"), &from.join(&name)).await?;
+            ports.store.add_file(id, &format!("{to}/{name}"), &from.join(&name)).await?;
         }
     }
     Ok(())

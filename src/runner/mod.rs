@@ -8,13 +8,14 @@ mod error;
 
 pub use error::Error;
 
+use crate::base::hash;
 use crate::engine::{Applied, Bookkeeping, Database};
 use crate::history::{Direction, History};
 use crate::journal::ScriptLog;
 use crate::ledger::Irreversible;
 use crate::plan::Plan;
 use async_trait::async_trait;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Knows the revisions of a project and runs them on one database.
@@ -35,6 +36,9 @@ pub trait MigrationRunner: Send + Sync {
     /// database.
     fn reverse(&self, plan: &Plan) -> Result<Reverse, Error>;
 
+    /// Returns the way back as the copies of the files in the folder of a backup have it. A revision without a copy has none.
+    fn reverse_as_kept(&self, plan: &Plan, folder: &Path) -> Result<Reverse, Error>;
+
     /// Returns the same runner for another database: a copy on which a migration is rehearsed.
     fn on(&self, database: Arc<dyn Database>) -> Box<dyn MigrationRunner>;
 
@@ -48,4 +52,22 @@ pub enum Reverse {
     Plan(Plan),
     /// There is none: these revisions cannot be taken back.
     Irreversible(Vec<Irreversible>),
+}
+
+impl Reverse {
+    /// Returns a SHA-256 of what it does, in hexadecimal: the statements and how they run. Two that only read otherwise, by
+    /// their comments or the lines they stand on, have the same.
+    pub fn sha256(&self) -> String {
+        let Self::Plan(plan) = self else { return hash::sha256_hex("irreversible") };
+        let mut text = String::new();
+        for script in &plan.scripts {
+            text.push_str(&format!("{} {:?}\n", script.revision, script.transaction));
+            for statement in &script.statements {
+                // Word by word would be too much: what stands in quotes is data.
+                text.push_str(&statement.sha256);
+                text.push('\n');
+            }
+        }
+        hash::sha256_hex(text)
+    }
 }

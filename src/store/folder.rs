@@ -16,17 +16,30 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 pub(super) const JOURNAL: &str = "journal.jsonl";
 
 /// The files that come after the manifest is written, and so are not in it: `SHA256SUMS` alone vouches for them.
-pub(super) const LATER: [&str; 6] =
-    [JOURNAL, "after.json", "outcome.json", "report.html", "conflicts.csv.gz", "conflicts.json"];
+pub(super) const LATER: [&str; 7] = [
+    JOURNAL,
+    "after.json",
+    "outcome.json",
+    "report.html",
+    "conflicts.csv.gz",
+    "conflicts.json",
+    "renewed.json",
+];
 
-/// Tells whether a file may come after the manifest is written: those above, and what is salvaged after the fact.
+/// Tells whether a file may come after the manifest is written: those above, what is salvaged after the fact, and what is
+/// salvaged anew.
 pub(super) fn may_come_later(path: &str) -> bool {
     let is_name = |name: &str| !name.contains('/') && !name.starts_with('.') && stays_inside(name);
-    LATER.contains(&path) || path.strip_prefix(EXPORTS).is_some_and(is_name)
+    let in_exports = |(folder, name)| (folder == EXPORTS || is_renewed(folder)) && is_name(name);
+    LATER.contains(&path) || path.split_once('/').is_some_and(in_exports)
 }
 
 /// The folder of exports.
-const EXPORTS: &str = "exports/";
+const EXPORTS: &str = "exports";
+
+fn is_renewed(folder: &str) -> bool {
+    folder.starts_with("renewed-") && stays_inside(folder)
+}
 
 /// How the temporary files of a durable write begin; a crash can leave one behind.
 pub(super) const TEMPORARY: &str = ".ripcord-";

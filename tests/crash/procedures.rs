@@ -39,6 +39,15 @@ both_engines! {
         Story { next, ..Story::new(scene, &["downgrade"]) }.dies_everywhere();
     }
 
+    fn a_downgrade_whose_way_back_was_edited_dies_anywhere_and_ends_before_or_after(db: &TestDatabase) {
+        let scene = lossy(db);
+        scene.sandbox.add(&lossy_revision("UPDATE training_metric SET eval_loss = 1 WHERE id = 2;"));
+        scene.keep();
+        let next = (vec!["backup", "create"], 0);
+        // Only what comes between the backup and the migration is new.
+        Story { next, stride: 3, ..Story::new(scene, &["downgrade"]) }.dies_everywhere();
+    }
+
     fn a_merge_that_dies_anywhere_is_whole_or_did_not_take_place(db: &TestDatabase) {
         let scene = lossy(db).without_proof();
         scene.keep();
@@ -171,18 +180,21 @@ fn lossy(db: &TestDatabase) -> Scene<'_> {
     let scene = filled(db);
     scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
     scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":16:"));
-    let revision = Revision::new("abcd0000ab01")
+    scene.sandbox.add(&lossy_revision("SELECT 1;"));
+    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+    db.execute("UPDATE training_metric SET eval_loss = 9 WHERE id = 1;");
+    scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":17:"));
+    scene
+}
+
+fn lossy_revision(down: &str) -> Revision {
+    Revision::new("abcd0000ab01")
         .revises(ADD_PROCESS_RANK)
         .directive("accept", "overwrites-values:training_metric.eval_loss \"they are measured anew\"")
         .directive("accept", "deletes-rows:training_metric \"they are measured anew\"")
         .directive("accept", "opaque \"it is tried elsewhere\"")
         .upgrade("UPDATE training_metric SET eval_loss = 0; DELETE FROM training_metric WHERE step = 2;")
-        .downgrade("SELECT 1;");
-    scene.sandbox.add(&revision);
-    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
-    db.execute("UPDATE training_metric SET eval_loss = 9 WHERE id = 1;");
-    scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":17:"));
-    scene
+        .downgrade(down)
 }
 
 pub fn filled_at<'a>(db: &'a TestDatabase, url: &str) -> Scene<'a> {

@@ -27,6 +27,7 @@ pub(super) fn step(step: Step) -> &'static str {
         Step::RehearseBack => "go back",
         Step::RehearseAgain => "again",
         Step::Salvage => "salvage",
+        Step::Renew => "renew",
         Step::MergeBack => "merge back",
         Step::RestoreTables => "tables",
         Step::Finish => "finish",

@@ -135,7 +135,8 @@ pub struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// Connects once, to learn which server it is. A database that does not exist (or is barred) is no error yet.
+    /// Connects once, to learn which server it is. A database that does not exist (or is barred) is no error yet. To be used
+    /// from one Tokio runtime, since sessions wait for their next use.
     ///
     /// Fails with [`Error::Unreachable`], [`Error::Authentication`], or [`Error::Unsupported`] for a server older than 13.
     pub async fn connect(url: &PostgresUrl, options: Options) -> Result<Self, Error> {

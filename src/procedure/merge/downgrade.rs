@@ -1,14 +1,14 @@
 //! The end of a downgrade: what the undone upgrades had destroyed comes back by itself, or is left where it is, as asked.
 
 use super::sources::{SALVAGE, sources};
-use super::{checked, facts, keep, left_undone, op_id, waiting, write};
+use super::{checked, facts, keep, left_undone, moved, op_id, waiting, write};
 use crate::engine::OtherWrites;
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
 use crate::procedure::snapshot::Saved;
-use crate::procedure::{Ports, new_findings, refused, settle, whose};
+use crate::procedure::{Ports, new_findings, refused, settle};
 use crate::report::{Aftermath, Check, Failure, MergeFacts};
 
 /// What came of merging after a downgrade.
@@ -49,8 +49,7 @@ pub(in crate::procedure) async fn after_downgrade(
     }
     let named = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
     let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
-    let moved = ports.journal.state(op.id()).and_then(|state| state.facts.get(whose::MOVED).cloned());
-    let mut found = sources(ports, &undone, &plan.to, &moved.unwrap_or_default())
+    let mut found = sources(ports, &undone, &plan.to, &moved(ports, op))
         .await
         .map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
     found.notes.extend(found.missing(ports, &saved.inventory.catalog, &before.catalog));

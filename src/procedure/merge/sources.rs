@@ -24,10 +24,18 @@ pub(super) struct Sources {
     pub backups: Vec<String>,
     pub pieces: Vec<Piece>,
     pub notes: Vec<String>,
+    /// The upgrades that answer for what is undone, with salvage or without.
+    pub upgrades: Vec<Answered>,
     /// The revisions of whose upgrade there is no backup.
     open: BTreeSet<RevisionId>,
     /// The backup of the first of the upgrades, unless it had done more: what a downgrade leads back to.
     first: Option<Box<Backup>>,
+}
+
+/// An upgrade that stands, and the last that went to some of the revisions that are undone.
+pub(super) struct Answered {
+    pub backup: Backup,
+    pub plan: Plan,
 }
 
 impl Sources {
@@ -93,6 +101,7 @@ pub(super) async fn sources(
             backups: Vec::new(),
             pieces: Vec::new(),
             notes: Vec::new(),
+            upgrades: Vec::new(),
             open: open.clone(),
             first: None,
         },
@@ -151,6 +160,7 @@ impl Search<'_> {
         }
         let open = self.found.open.clone();
         self.found.open.retain(|revision| !its().any(|its| its == revision));
+        self.found.upgrades.push(Answered { backup: backup.clone(), plan: plan.clone() });
         match pieces(backup) {
             Ok(pieces) if pieces.is_empty() => {}
             Ok(pieces) => self.divide(backup, plan, pieces, &open),

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// What a rehearsal found out.
 pub(in crate::procedure) struct Rehearsal {
@@ -220,23 +220,23 @@ async fn stays_there(copy: &dyn RehearsalCopy, plan: &Plan, back: Option<&Plan>)
 }
 
 /// What each leg of the way needs.
-struct Stage<'a> {
-    ports: &'a Ports<'a>,
-    runner: &'a dyn MigrationRunner,
-    copy: &'a dyn RehearsalCopy,
-    id: &'a str,
+pub(super) struct Stage<'a> {
+    pub ports: &'a Ports<'a>,
+    pub runner: &'a dyn MigrationRunner,
+    pub copy: &'a dyn RehearsalCopy,
+    pub id: &'a str,
     /// The folder of the snapshot.
-    place: &'a Path,
-    taken: &'a Snapshot,
-    before: &'a Inventory,
+    pub place: &'a Path,
+    pub taken: &'a Snapshot,
+    pub before: &'a Inventory,
     /// The revision that runs, or ran last.
-    at: Mutex<Option<RevisionId>>,
+    pub at: Mutex<Option<RevisionId>>,
 }
 
 /// One leg of the way, when it is done.
-struct Leg {
-    inventory: Inventory,
-    answers: Answers,
+pub(super) struct Leg {
+    pub inventory: Inventory,
+    pub answers: Answers,
     runs: Vec<Run>,
 }
 
@@ -263,7 +263,7 @@ impl Stage<'_> {
     }
 
     /// Runs a plan on the copy, revision by revision, and looks at what there is then.
-    async fn leg(&self, plan: &Plan, step: Step) -> Result<Done<Leg>, Cause> {
+    pub(super) async fn leg(&self, plan: &Plan, step: Step) -> Result<Done<Leg>, Cause> {
         let at = self.ports.clock.now();
         let book =
             Bookkeeping { operation: self.id, at, known: &self.taken.inventory.findings, guarded: None };
@@ -302,7 +302,7 @@ impl Stage<'_> {
 
 /// What the copy looks like before anything runs: the proof showed that its rows are those of the snapshot, so they are
 /// not read once more.
-async fn beginning(
+pub(super) async fn beginning(
     ports: &Ports<'_>,
     taken: &Snapshot,
     copy: &dyn RehearsalCopy,

@@ -100,6 +100,10 @@ impl MigrationRunner for SqlRunner {
         reverse::make(&self.project.files()?, self.database.identity().engine, plan)
     }
 
+    fn reverse_as_kept(&self, plan: &Plan, folder: &Path) -> Result<Reverse, Error> {
+        reverse::make(&originals::all(folder), self.database.identity().engine, plan)
+    }
+
     fn on(&self, database: Arc<dyn Database>) -> Box<dyn MigrationRunner> {
         let runner = SqlRunner::new(self.project.clone(), database, self.cancel.clone());
         Box::new(SqlRunner { originals: self.originals.clone(), ..runner })

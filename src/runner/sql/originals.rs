@@ -31,6 +31,12 @@ impl Originals {
     }
 }
 
+/// Returns the revision files in a folder. What is none is passed over.
+pub(super) fn all(folder: &Path) -> Vec<RevisionFile> {
+    let read = |path: PathBuf| RevisionFile::parse(&path, &std::fs::read(&path).ok()?).ok();
+    entries(folder).into_iter().filter_map(read).collect()
+}
+
 /// What is in a folder; nothing when it cannot be listed: a copy that cannot be read is no copy.
 fn entries(folder: &Path) -> Vec<PathBuf> {
     std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect()

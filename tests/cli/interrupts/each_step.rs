@@ -57,6 +57,24 @@ both_engines! {
         assert_eq!(db.query("SELECT warmup_steps FROM training_config ORDER BY id;"), "101\n102\n103");
     }
 
+    fn a_downgrade_is_stopped_while_its_edited_way_back_is_tried(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let revision = drops_a_column(ADD_PROCESS_RANK);
+        let broken = Revision::new(DROP_WARMUP_STEPS).revises(ADD_PROCESS_RANK).message("Drop warmup_steps from training_config");
+        let broken = broken.upgrade("ALTER TABLE training_config DROP COLUMN warmup_steps;");
+        sandbox.add(&broken.downgrade("SELECT broken FROM nowhere;"));
+        let irreversible = format!("irreversible:{DROP_WARMUP_STEPS}");
+        sandbox.ripcord(&["upgrade", "--accept", DROPS, "--accept", &irreversible]).expect_code(0);
+        let before = db.dump();
+        sandbox.add(&revision);
+        at(&sandbox, 2);
+        let run = stopped_in(&sandbox, Signal::INT, "renew", &["downgrade"]);
+        ended_well(&sandbox, db, &before, &run);
+        at(&sandbox, 3);
+        goes_on(&sandbox, db, &["downgrade"], ADD_PROCESS_RANK);
+        assert_eq!(db.query("SELECT warmup_steps FROM training_config ORDER BY id;"), "101\n102\n103");
+    }
+
     /// The downgrade stands and was verified: only its salvage waits.
     fn a_downgrade_that_is_stopped_as_it_merges_names_the_command_that_merges_later(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);

@@ -4,6 +4,7 @@ mod by_hand;
 mod chance;
 mod circles;
 mod digests;
+mod edited;
 mod elsewhere;
 mod failed;
 mod hard;
