@@ -5,6 +5,7 @@
 
 use super::super::facts::Done;
 use super::super::{Circumstances, Ports, Refusal, Rehearsed, consent, judge, refused, salvage, settle};
+use crate::base::counted;
 use crate::catalog::Catalog;
 use crate::engine::{Applied, Bookkeeping, OtherWrites, Proof, RehearsalCopy, Snapshot};
 use crate::fingerprint::Inventory;
@@ -103,7 +104,7 @@ async fn open(
         copy.remove().await?;
         return Err(Refusal::NotProven { differences }.into());
     }
-    let facts = format!("{}: {} tables, {} rows", proof.method, proof.tables, proof.rows);
+    let facts = format!("{}: {}", proof.method, super::super::tables_and_rows(proof.tables, proof.rows));
     Ok(Done { what: copy, facts })
 }
 
@@ -294,8 +295,7 @@ impl Stage<'_> {
             Step::RehearseAgain => Answers::new(),
             _ => self.copy.row_changes(&asked).await?,
         };
-        let count =
-            if runs.len() == 1 { "1 revision".to_string() } else { format!("{} revisions", runs.len()) };
+        let count = counted(runs.len() as u64, "revision");
         Ok(Done { what: Leg { inventory, answers, runs }, facts: format!("{count} on the copy") })
     }
 }
