@@ -35,6 +35,7 @@ fn answers(before: &Inventory, after: &Inventory, old: &Values, new: &Values, na
             changed: both.iter().filter(own).count() as u64,
             columns,
             held: question.held.iter().map(|name| (name.clone(), old_rows.len() as u64)).collect(),
+            found_by: question.found_by(),
             ..RowChanges::default()
         };
         (question.before, changes)
@@ -127,6 +128,30 @@ fn without_a_key_the_columns_that_stay_the_same_identify_a_row() {
     let [keep] = found.as_slice() else { panic!("{found:?}") };
     assert_eq!((keep.identity.join(" "), names(keep)), ("a id".to_string(), vec!["b"]));
     assert!(keep.key.is_empty());
+}
+
+#[test]
+fn where_only_one_side_has_a_key_its_columns_identify_a_row() {
+    let other: Values = vec![(1, 5, 9), (3, 0, 0)];
+    let ends = [
+        (table(["a", "b"], &rows()), keyless(&other, &[])),
+        (keyless(&rows(), &[]), table(["a", "b"], &other)),
+    ];
+    for (before, back) in ends {
+        let (before, back) = (inventory(&[("t", before)]), inventory(&[("t", back)]));
+        let answers = answers(&before, &back, &rows(), &other, ["a", "b"]);
+        for way_back in [Some((&back, &answers)), None] {
+            let found = keeps(&before, (&back, &answers), way_back);
+            let rows = found.iter().find(|keep| keep.what == SalvageKind::Rows).expect("row 2 is gone");
+            assert_eq!(
+                (rows.key.len(), rows.identity.join(" "), rows.alike.join(" ")),
+                (0, "id".to_string(), "id".to_string())
+            );
+            let values =
+                found.iter().find(|keep| keep.what == SalvageKind::Values).expect("b is another one");
+            assert_eq!(names(values), ["b"]);
+        }
+    }
 }
 
 #[test]
