@@ -6,6 +6,7 @@ mod circles;
 mod digests;
 mod elsewhere;
 mod failed;
+mod half_characters;
 mod hard;
 mod keyless;
 mod names;

@@ -10,8 +10,9 @@ use super::target::{Known, Target};
 use super::{DOING, alike};
 use crate::catalog::quote;
 use crate::engine::{
-    Conflict, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
+    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
 };
+use crate::ledger::SalvageKind;
 
 /// Why rows without a key are not inserted where such rows are.
 const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
@@ -24,7 +25,7 @@ pub(super) fn values<'p>(
     side: &mut Side<'_>,
     merged: &mut [Merged],
 ) -> Result<(Target<'p>, Feed<'p>, Vec<Merged>), Error> {
-    let (piece, groups, pairs, due) = load(session, &target)?;
+    let (piece, groups, pairs, due) = load(session, &target, side, merged)?;
     let table = catalog::read(session)?.tables.remove(&target.table).unwrap_or_default();
     let Some(rowid) = rowid_name(&table) else {
         for merged in merged.iter_mut() {
@@ -134,20 +135,38 @@ fn write_down(
             Some(Value::Integer(1)) => ONE_WAS_WRITTEN,
             _ => SEVERAL_VALUES,
         };
-        for (column, merged) in target.columns.iter().zip(merged.iter_mut()) {
-            merged.conflicts += 1;
-            side.add(Conflict {
-                table: target.table.clone(),
-                key: side::key(target.piece, values),
-                column: Some(column.name.clone()),
-                base: side::text(column.base.value(values)),
-                ours: side::text(values[column.place]),
-                theirs: None,
-                reason: reason.to_string(),
-            })?;
-        }
-        Ok(())
+        give_up(target, values, reason, side, merged)
     })
+}
+
+/// Writes down one row of a piece as conflicts: each of its values, or the whole row.
+fn give_up(
+    target: &Target<'_>,
+    values: &[Value<'_>],
+    reason: &str,
+    side: &mut Side<'_>,
+    merged: &mut [Merged],
+) -> Result<(), Error> {
+    let conflict = |column, base, ours| Conflict {
+        table: target.table.clone(),
+        key: side::key(target.piece, values),
+        column,
+        base,
+        ours,
+        theirs: None,
+        reason: reason.to_string(),
+    };
+    if target.piece.salvage.what == SalvageKind::Rows {
+        merged[0].conflicts += 1;
+        let columns = target.columns.iter().map(|column| (column.name.as_str(), values[column.place]));
+        return side.add(conflict(None, None, Some(side::object(columns))));
+    }
+    for (column, merged) in target.columns.iter().zip(merged.iter_mut()) {
+        merged.conflicts += 1;
+        let (base, ours) = (side::text(column.base.value(values)), side::text(values[column.place]));
+        side.add(conflict(Some(column.name.clone()), base, ours))?;
+    }
+    Ok(())
 }
 
 /// Returns the rows that may be inserted: those like which there is none. The others are written down here.
@@ -157,7 +176,7 @@ pub(super) fn rows<'p>(
     side: &mut Side<'_>,
     merged: &mut [Merged],
 ) -> Result<(Target<'p>, Feed<'p>), Error> {
-    let (piece, clash, there, due) = load(session, &target)?;
+    let (piece, clash, there, due) = load(session, &target, side, merged)?;
     let on = same_row(&target, "p", "t");
     session.run(
         DOING,
@@ -196,8 +215,14 @@ pub(super) fn rows<'p>(
     Ok((target, Feed::Table(due)))
 }
 
-/// Loads the file into a temporary table, and returns its name and three more that are free.
-fn load(session: &Session, target: &Target<'_>) -> Result<(String, String, String, String), Error> {
+/// Loads the file into a temporary table, and returns its name and three more that are free. Rows with a text that the table
+/// could not hold are written down here, and not loaded.
+fn load(
+    session: &Session,
+    target: &Target<'_>,
+    side: &mut Side<'_>,
+    merged: &mut [Merged],
+) -> Result<(String, String, String, String), Error> {
     let name = |what: &str| format!("ripcord_{what}_{}", target.index);
     let names = (name("piece"), name("groups"), name("pairs"), name("due"));
     for table in [&names.1, &names.2, &names.3, &format!("{}_others", names.0)] {
@@ -206,6 +231,9 @@ fn load(session: &Session, target: &Target<'_>) -> Result<(String, String, Strin
     let mut insert = fill(session, &names.0, target.width)?;
     let failed = |error| session.failed(DOING, error);
     target.piece.source.each(&mut |values: &[Value<'_>]| {
+        if values.iter().any(|value| target.is_half(*value)) {
+            return give_up(target, values, HALF, side, merged);
+        }
         let all = values.iter().copied().map(Bound);
         insert.execute(rusqlite::params_from_iter(all)).map(|_| ()).map_err(failed)
     })?;
