@@ -136,6 +136,21 @@ DROP TABLE item; ALTER TABLE anew RENAME TO item;",
         assert_eq!(counts(&result, db, "item", None), [1, 0, 0, 0]);
     }
 
+    fn a_conflict_of_alike_rows_says_what_is_there_where_all_hold_the_same_and_calls_nothing_else_null(db: &TestDatabase) {
+        let filled = "INSERT INTO log VALUES (1, 'one', 10), (2, 'two', 20), (NULL, 'three', 30);";
+        let sandbox = project(db, LOG, filled, "UPDATE log SET n = at;", "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("INSERT INTO log VALUES (1, 'one', 1), (2, 'two', 7), (NULL, 'three', NULL);");
+        let run = accepting(&sandbox, &["downgrade"]);
+        run.expect_code(0).stdout_has("10 was salvaged, 1 is there (without a key").stdout_has("20 was salvaged (without a key");
+        let side = "SELECT name FROM sqlite_schema WHERE name LIKE 'ripcord_conflicts_%';";
+        let side = match db.backend() {
+            Backend::Sqlite => db.query(side),
+            Backend::Postgres => db.query("SELECT relname FROM pg_class WHERE relname LIKE 'ripcord_conflicts_%';"),
+        };
+        assert_eq!(db.query(&format!("SELECT ours, theirs FROM {side} ORDER BY ours;")), "10|1\n20|\n30|");
+    }
+
     fn a_table_in_which_nothing_stayed_in_its_row_comes_back_whole_or_not_at_all(db: &TestDatabase) {
         let made = "CREATE TABLE price (item VARCHAR(20), eur INTEGER);";
         let filled = "INSERT INTO price VALUES ('bread', 2), ('car', 20000), ('pen', 1);";

@@ -176,12 +176,20 @@ impl<'s> ValueHand<'s> {
         Ok(Written::Done)
     }
 
+    /// Returns what is there: of several rows only what all of them hold, because nobody can tell which is meant.
     fn theirs(&mut self, values: &[Value<'_>], index: usize) -> Result<Scalar, Error> {
         let failed = |error| self.session.failed(DOING, error);
         let found = rusqlite::params_from_iter(self.target.found(values).map(Bound));
         let mut rows = self.select.query(found).map_err(failed)?;
-        let Some(row) = rows.next().map_err(failed)? else { return Ok(Scalar::Null) };
-        Ok(value(row.get_ref(index).map_err(failed)?).to_scalar())
+        let mut theirs: Option<Scalar> = None;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let one = value(row.get_ref(index).map_err(failed)?);
+            if theirs.get_or_insert_with(|| one.to_scalar()).as_value().is_same(one) {
+                continue;
+            }
+            return Ok(Scalar::Null);
+        }
+        Ok(theirs.unwrap_or(Scalar::Null))
     }
 }
 
