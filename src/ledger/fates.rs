@@ -205,12 +205,14 @@ impl<'a> Look<'a> {
         self.was_uniform(name, column) || self.held_elsewhere(name, column, back, now, answers).is_none()
     }
 
-    /// Returns how many values, if that can be told, a column that got another type does not have again after the way back;
-    /// none where they all came home, or there was no way back. At the end of the way there they may read as before: 0.1
-    /// in four bytes is another number than in eight, and both are written 0.1.
+    /// Returns how many values, if that can be told, a column that got another type does not have again after the way back,
+    /// or, without one, are others in the type that it had; none where all of them came home. At the end of the way there
+    /// they may read as before: 0.1 in four bytes is another number than in eight, and both are written 0.1.
     fn lost_by_its_type(&self, name: &TableName, column: &str) -> Option<Option<u64>> {
-        self.seen.back.filter(|_| self.seen.rows_seen)?;
-        self.retyped(name, column)?;
+        self.retyped(name, column).filter(|_| self.seen.rows_seen)?;
+        if self.seen.back.is_none() {
+            return self.seen.rows.get(name)?.turned.get(column).copied().map(Some);
+        }
         match self.differing_after_back(name, column) {
             // Rows are found by their key: one whose key is another one is missing.
             Some(0) if self.is_in_key(name, column) => {

@@ -53,6 +53,8 @@ pub struct RowChanges {
     /// The columns by which rows were found where these are the key of one side only, and told all rows apart on both. Empty
     /// where rows were found by a key of both, or by none.
     pub found_by: Vec<String>,
+    /// How many values that read the same are others in the type that the column had, where that was asked.
+    pub turned: BTreeMap<String, u64>,
 }
 
 impl Question {

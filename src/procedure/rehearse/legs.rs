@@ -123,7 +123,7 @@ async fn there_and_back(
     let at = Mutex::default();
     let stage = Stage { ports, runner: runner.as_ref(), copy, id: &id, place, taken, before: &before, at };
 
-    let there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse)).await?.what;
+    let mut there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse)).await?.what;
     let (back_plan, irreversible) = match reverse {
         Reverse::Plan(plan) => (Some(plan), Vec::new()),
         Reverse::Irreversible(revisions) => (None, revisions),
@@ -136,7 +136,13 @@ async fn there_and_back(
         back_failed_at = stage.ran_last().filter(|_| back_failed.is_some());
     }
 
+    let stands = back_failed.is_none() || stays_there(copy, plan, back_plan.as_ref()).await;
     let (began, arrived) = (ledger::folded(&before), ledger::folded(&there.inventory));
+    if rows_seen && back.is_none() && stands {
+        let asked = ledger::recasts(&began, &arrived);
+        let counts = copy.recast(&asked).await.map_err(refused)?;
+        ledger::turned(&mut there.answers, asked, counts);
+    }
     let returned = back.as_ref().map(|leg| (ledger::folded(&leg.inventory), &leg.answers));
     let returned = returned.as_ref().map(|(inventory, answers)| (inventory.as_ref(), *answers));
     let drawn = |again: Option<Result<&Inventory, String>>, leg: Option<&Leg>| {
@@ -162,7 +168,6 @@ async fn there_and_back(
     };
 
     // Before the way there again: what is missing now is what a way back of the real database would leave missing.
-    let stands = back_failed.is_none() || stays_there(copy, plan, back_plan.as_ref()).await;
     let mut salvage = Vec::new();
     if let Some(draft) = draft.filter(|_| rows_seen) {
         let kept = keeps(&began, (&arrived, &there.answers), returned, stands);

@@ -250,3 +250,29 @@ both_engines! {
         assert_eq!(salvaged(&sandbox, db), named.collect::<BTreeSet<_>>());
     }
 }
+
+#[test]
+fn values_that_read_the_same_in_another_type_are_named_and_kept_where_there_is_no_way_back() {
+    let db = TestDatabase::postgres();
+    let sandbox = filled_sample_of(&db);
+    let up = "ALTER TABLE digits ALTER COLUMN c TYPE REAL; ALTER TABLE wider ALTER COLUMN c TYPE BIGINT;
+ALTER TABLE coded ALTER COLUMN c TYPE TEXT; DROP TYPE code;";
+    let path = sandbox.revision(NEXT, &[ADD_PROCESS_RANK], up, "");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (start, _) = text.split_once("-- ripcord:downgrade").unwrap();
+    std::fs::write(&path, start).unwrap();
+    db.execute(
+        "CREATE TABLE digits (id INTEGER PRIMARY KEY, c FLOAT8); INSERT INTO digits VALUES (1, 0.1), (2, 0.5);
+CREATE TABLE wider (id INTEGER PRIMARY KEY, c INTEGER); INSERT INTO wider VALUES (1, 7);
+CREATE TYPE code AS ENUM ('a', 'b'); CREATE TABLE coded (id INTEGER PRIMARY KEY, c code); INSERT INTO coded VALUES (1, 'b');",
+    );
+    let run = sandbox.ripcord(&["rehearse", "--deny", "loss", "--format", "json"]);
+    run.expect_code(3);
+    let lost = json!([{ "what": "values", "table": "public.digits", "column": "c", "count": 1,
+        "retyped": { "before": "double precision", "after": "real" } }]);
+    assert_eq!(report(&run)["result"]["ledger"]["lost"], lost, "{run}");
+    at(&sandbox, 2);
+    accepting(&sandbox, &["upgrade"]);
+    assert_eq!(salvaged(&sandbox, &db), BTreeSet::from(["digits".to_owned()]));
+    assert_eq!(rows(&sandbox, &db, "digits", "values"), ["id,c", "1,0.1", "2,0.5"]);
+}

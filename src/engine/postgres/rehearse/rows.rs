@@ -8,7 +8,7 @@ use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use crate::catalog::TableName;
 use crate::engine::Error;
-use crate::ledger::{Answers, Ask, Question, RowChanges, WholeRows};
+use crate::ledger::{Answers, Ask, Question, Recast, RowChanges, WholeRows};
 use futures_util::StreamExt;
 
 pub(super) const DOING: &str = "comparing rows";
@@ -37,6 +37,28 @@ pub(super) async fn changes(
     new.give_back().await;
     old.give_back().await;
     Ok(answers)
+}
+
+/// Counts the values that the type which their column had prints otherwise.
+pub(super) async fn recast(copy: &PostgresDatabase, asked: &[Recast]) -> Result<Vec<u64>, Error> {
+    let mut counts = Vec::with_capacity(asked.len());
+    for Recast { now, column, type_name, .. } in asked {
+        let mut session = copy.server.open(&copy.id.name, Purpose::Reading, &copy.application()).await?;
+        let (new, old) = (text(column), format!("(a.{}::{type_name})", identifier(column)));
+        let sql = format!(
+            "SELECT count(*) FROM {} AS a WHERE {new} IS DISTINCT FROM ({old}::text COLLATE \"C\")",
+            only(now)
+        );
+        let found = session.value(DOING, &sql).await;
+        if matches!(found, Err(Error::Interrupted)) {
+            return Err(Error::Interrupted);
+        }
+        // What its old type does not take, or is no type any more, was read the same, and that is all there is to know.
+        let count = found.ok().flatten().and_then(|count| count.parse().ok());
+        counts.push(count.unwrap_or_default());
+        session.give_back().await;
+    }
+    Ok(counts)
 }
 
 async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Result<RowChanges, Error> {
