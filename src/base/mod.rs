@@ -4,6 +4,7 @@
 pub mod cancel;
 pub mod checkpoint;
 pub mod clock;
+pub mod counted;
 pub mod editor;
 pub mod fs;
 pub mod hash;
@@ -15,6 +16,7 @@ pub mod visible;
 
 pub use cancel::Cancel;
 pub use clock::{Clock, FixedClock, SystemClock};
+pub use counted::{counted, one_or_more};
 pub use secret::Secret;
 pub use shell::shell_word;
 pub use tool::{Tool, ToolError, ToolOutput};

@@ -1,6 +1,6 @@
 //! What can go wrong with a database, as facts.
 
-use crate::base::ToolError;
+use crate::base::{ToolError, counted};
 use crate::catalog::{DatabaseId, EngineKind, TableName};
 use std::fmt;
 use std::io;
@@ -98,7 +98,7 @@ pub enum Error {
     #[error("{place}, line {line}: it cannot be rehearsed, because on the copy it would change {what}")]
     BeyondCopy { place: String, line: usize, what: String },
     /// A transaction was undone because keys would be broken.
-    #[error("{count} foreign keys would point nowhere, the first: {first}")]
+    #[error("{} would point nowhere, the first: {first}", counted(*count as u64, "foreign key"))]
     ForeignKeys { count: usize, first: String },
     #[error("the version rows are not what the plan was made for: {detail}")]
     VersionRows { detail: String },
@@ -117,7 +117,8 @@ pub enum Error {
     NotExportable { what: String, detail: String },
     /// A merge was undone because the proof before its commit failed.
     #[error(
-        "{what} does not hold what was merged into it: {found} of {expected} values; the merge was undone"
+        "{what} does not hold what was merged into it: {found} of {}; the merge was undone",
+        counted(*expected, "value")
     )]
     NotMerged { what: String, expected: u64, found: u64 },
     /// A table cannot be put back alone, because it is another one now.

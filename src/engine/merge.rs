@@ -34,6 +34,9 @@ pub const ONE_WAS_WRITTEN: &str =
 /// Why rows without a key are not merged where each of several values could be anybody's.
 pub const SEVERAL_VALUES: &str =
     "without a key: rows that are alike were salvaged with several values, and nothing says which is whose";
+/// Why nothing is put or looked for where a text has half a character, which only UTF-16 can have: what SQLite is handed is
+/// UTF-8, and it would take another text in its place.
+pub const HALF: &str = "the text has half a character of UTF-16, which can only be written by hand";
 
 /// Why values are not merged where neither a key nor a column that stayed the same tells rows apart.
 pub const NOTHING_TELLS: &str =
@@ -166,6 +169,12 @@ impl Piece {
             found => found,
         }
     }
+}
+
+/// Tells whether a conflict for this reason leaves open what is there, where it names nothing: several rows could be meant, or the
+/// row cannot be looked for.
+pub fn leaves_theirs_open(reason: &str) -> bool {
+    [AMBIGUOUS, NOT_AS_MANY, ONE_WAS_WRITTEN, SEVERAL_VALUES, HALF].contains(&reason)
 }
 
 /// Whether a merge is to last.

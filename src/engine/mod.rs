@@ -28,7 +28,7 @@ use crate::catalog::{Catalog, DatabaseId, TableName};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::ScriptLog;
-use crate::ledger::{Answers, Keep, Question};
+use crate::ledger::{Answers, Keep, Question, Recast};
 use crate::plan::Script;
 use crate::plan::hazard::{Sample, Sampled};
 use crate::report::Progress;
@@ -210,6 +210,12 @@ pub trait Database: Send + Sync {
 pub trait Beside: Send + Sync {
     /// Compares the rows of the database with those it had at the beginning.
     async fn row_changes(&self, questions: &[Question]) -> Result<Answers, Error>;
+
+    /// Returns how many values of each column are others in the type that it had, as far as they can be turned back into it. An
+    /// engine whose values have a type of their own sees that when it compares them.
+    async fn recast(&self, asked: &[Recast]) -> Result<Vec<u64>, Error> {
+        Ok(vec![0; asked.len()])
+    }
 
     /// Hands to the outlet what is to be kept of the rows that the database had at the beginning, compared with what it
     /// holds now. Returns what was handed over, in the order of `keeps`; some of it may turn out to be no row at all.

@@ -1,9 +1,9 @@
 //! What became of each table and column.
 
 use super::pairs::{self, keys_match, same};
-use super::{Answers, Fate, RowChanges, Seen, TableEntry};
+use super::{Answers, Fate, Retyped, RowChanges, Seen, TableEntry};
 use crate::catalog::TableName;
-use crate::fingerprint::{Fingerprint, TableFingerprint};
+use crate::fingerprint::{Fingerprint, Inventory, TableFingerprint};
 use std::collections::BTreeMap;
 
 /// The fingerprints of before and after, and what was asked about them.
@@ -123,7 +123,9 @@ impl<'a> Look<'a> {
     ) -> Fate {
         let differing = |other: &str| self.differing(name, old, new, column, other);
         let stays = new.is_some_and(|(_, table)| table.columns.contains_key(column));
-        if stays && differing(column) == Some(0) {
+        let looks_kept = stays && differing(column) == Some(0);
+        let narrowed = self.lost_by_its_type(name, column).filter(|_| looks_kept);
+        if looks_kept && narrowed.is_none() {
             return Fate::Kept;
         }
         if !self.seen.rows_seen {
@@ -134,7 +136,8 @@ impl<'a> Look<'a> {
         // Any column of one value is like any other of that value: that it went there is believed only if it comes back.
         let elsewhere = elsewhere.filter(|_| back || !self.was_uniform(name, column));
         if stays {
-            return Fate::Transformed { count: differing(column), back, held_in: elsewhere };
+            let count = narrowed.unwrap_or_else(|| differing(column));
+            return Fate::Transformed { count, back, held_in: elsewhere };
         }
         let count = self.held(name, old, column);
         match elsewhere {
@@ -200,6 +203,40 @@ impl<'a> Look<'a> {
         let now = self.place_after_back(name);
         let now = now.as_ref().and_then(|now| back.tables.get_key_value(now));
         self.was_uniform(name, column) || self.held_elsewhere(name, column, back, now, answers).is_none()
+    }
+
+    /// Returns how many values, if that can be told, a column that got another type does not have again after the way back,
+    /// or, without one, are others in the type that it had; none where all of them came home. At the end of the way there
+    /// they may read as before: 0.1 in four bytes is another number than in eight, and both are written 0.1.
+    fn lost_by_its_type(&self, name: &TableName, column: &str) -> Option<Option<u64>> {
+        self.retyped(name, column).filter(|_| self.seen.rows_seen)?;
+        if self.seen.back.is_none() {
+            return self.seen.rows.get(name)?.turned.get(column).copied().map(Some);
+        }
+        match self.differing_after_back(name, column) {
+            // Rows are found by their key: one whose key is another one is missing.
+            Some(0) if self.is_in_key(name, column) => {
+                self.missing_after_back(name).filter(|missing| *missing > 0).map(Some)
+            }
+            Some(0) => None,
+            count => Some(count),
+        }
+    }
+
+    /// Tells whether a column is one of those by which the rows of before are found.
+    pub(super) fn is_in_key(&self, name: &TableName, column: &str) -> bool {
+        self.before.tables.get(name).is_some_and(|table| table.key.iter().any(|part| part == column))
+    }
+
+    /// Returns both declared types of a column that stays and has another one at the end of the way there.
+    pub(super) fn retyped(&self, name: &TableName, column: &str) -> Option<Retyped> {
+        let declared = |inventory: &Inventory, table: &TableName| {
+            let columns = &inventory.catalog.tables.get(table)?.columns;
+            columns.iter().find(|found| found.name == column).map(|found| found.type_name.clone())
+        };
+        let before = declared(self.seen.before, name)?;
+        let after = declared(self.seen.there, self.place(name)?)?;
+        (before != after).then_some(Retyped { before, after })
     }
 
     /// Returns the table that holds the rows of one of before at the end of the way back.
@@ -273,11 +310,12 @@ impl<'a> Look<'a> {
 
     /// Tells whether every row is there after the way back.
     pub(super) fn rows_are_back(&self, name: &TableName) -> bool {
-        missing_after_back(
-            self.before,
-            self.seen.back.map(|(back, answers)| (&back.fingerprint, answers)),
-            name,
-        ) == Some(0)
+        self.missing_after_back(name) == Some(0)
+    }
+
+    fn missing_after_back(&self, name: &TableName) -> Option<u64> {
+        let back = self.seen.back.map(|(back, answers)| (&back.fingerprint, answers));
+        missing_after_back(self.before, back, name)
     }
 }
 

@@ -71,6 +71,14 @@ impl Keep {
         self
     }
 
+    /// Returns the same where the key is one on one side only: its columns tell rows apart as any others would that stayed
+    /// the same, and by the time of a merge they may do so no longer.
+    fn without_key(self) -> Self {
+        let told: Vec<String> = self.key.iter().map(|(old, _)| old.clone()).collect();
+        let alike = if self.what == SalvageKind::Rows { told.clone() } else { Vec::new() };
+        Self { key: Vec::new(), identity: told, alike, ..self }
+    }
+
     /// Returns the type of a column; empty where there is none.
     pub fn type_of(&self, column: &str) -> String {
         self.types.get(column).cloned().unwrap_or_default()
@@ -119,6 +127,12 @@ impl<'a> Of<'a> {
     fn usable(&self, key: Vec<(String, String)>, is_same: impl Fn(&str) -> bool) -> Vec<(String, String)> {
         let fits = |(old, _): &(String, String)| self.stored.contains(old) && is_same(old);
         if key.iter().all(fits) { key } else { Vec::new() }
+    }
+
+    /// Returns the columns by which rows were found although they are the key of one side only.
+    fn found_by(&self, rows: Option<&RowChanges>, is_same: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+        let found_by = rows.into_iter().flat_map(|rows| &rows.found_by);
+        self.usable(found_by.map(|part| (part.clone(), part.clone())).collect(), is_same)
     }
 
     fn keep(&self, what: SalvageKind) -> Keep {
@@ -200,7 +214,12 @@ struct Pair<'a> {
 impl Pair<'_> {
     fn keeps(&self) -> Vec<Keep> {
         let key = self.of.usable(key_pairs(self.of.old, self.new), |part| !self.differs(part));
-        if key.is_empty() { self.by_identity() } else { self.by_key(&key) }
+        let told = self.of.found_by(self.rows, |part| !self.differs(part));
+        match (key.is_empty(), told.is_empty()) {
+            (false, _) => self.by_key(&key),
+            (true, false) => self.by_key(&told).into_iter().map(Keep::without_key).collect(),
+            (true, true) => self.by_identity(),
+        }
     }
 
     /// One that no fingerprint has the values of, such as names of other objects, is compared all the same.
@@ -384,13 +403,17 @@ fn of_fate(
         keeps.push(Keep { columns, key, identity, ..plain });
     }
     let key = of.usable(key_pairs(of.old, new), is_kept);
+    let told = of.found_by(rows, is_kept);
     // Without a key, a row that changed is in the values already.
     let went = match rows {
-        _ if key.is_empty() => of.old.rows > new.rows,
+        _ if key.is_empty() && told.is_empty() => of.old.rows > new.rows,
         Some(rows) => rows.deleted > 0,
         None => !keys_match(of.old, new),
     };
-    if went {
+    if went && key.is_empty() && !told.is_empty() {
+        let keep = Keep { now: Some(now.clone()), key: told, ..of.keep(SalvageKind::Rows) };
+        keeps.push(keep.without_key());
+    } else if went {
         let common = of.stored.iter().filter(|column| new.columns.contains_key(*column)).cloned();
         let identity = if key.is_empty() { common.collect() } else { Vec::new() };
         let alike = rows.filter(|_| key.is_empty()).map(|rows| rows.told_by.clone()).unwrap_or_default();

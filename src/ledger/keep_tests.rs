@@ -1,8 +1,10 @@
 //! What is kept, on small tables: of any two states, everything that differs is in some keep.
 
-use super::tests::{Values, inventory, rows, table};
-use super::{Answers, Keep, RowChanges, SalvageKind, keeps, questions};
-use crate::catalog::TableName;
+use super::tests::{Values, inventory, rows, seen, table};
+use super::{
+    Answers, Fate, Keep, Ledger, LossKind, RowChanges, SalvageKind, Seen, draw_up, keeps, questions,
+};
+use crate::catalog::{Column, Table, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint, TableHasher};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +35,7 @@ fn answers(before: &Inventory, after: &Inventory, old: &Values, new: &Values, na
             changed: both.iter().filter(own).count() as u64,
             columns,
             held: question.held.iter().map(|name| (name.clone(), old_rows.len() as u64)).collect(),
+            found_by: question.found_by(),
             ..RowChanges::default()
         };
         (question.before, changes)
@@ -128,6 +131,30 @@ fn without_a_key_the_columns_that_stay_the_same_identify_a_row() {
 }
 
 #[test]
+fn where_only_one_side_has_a_key_its_columns_identify_a_row() {
+    let other: Values = vec![(1, 5, 9), (3, 0, 0)];
+    let ends = [
+        (table(["a", "b"], &rows()), keyless(&other, &[])),
+        (keyless(&rows(), &[]), table(["a", "b"], &other)),
+    ];
+    for (before, back) in ends {
+        let (before, back) = (inventory(&[("t", before)]), inventory(&[("t", back)]));
+        let answers = answers(&before, &back, &rows(), &other, ["a", "b"]);
+        for way_back in [Some((&back, &answers)), None] {
+            let found = keeps(&before, (&back, &answers), way_back);
+            let rows = found.iter().find(|keep| keep.what == SalvageKind::Rows).expect("row 2 is gone");
+            assert_eq!(
+                (rows.key.len(), rows.identity.join(" "), rows.alike.join(" ")),
+                (0, "id".to_string(), "id".to_string())
+            );
+            let values =
+                found.iter().find(|keep| keep.what == SalvageKind::Values).expect("b is another one");
+            assert_eq!(names(values), ["b"]);
+        }
+    }
+}
+
+#[test]
 fn without_a_key_columns_whose_values_changed_places_do_not_identify_a_row() {
     let turned: Values = vec![(1, 6, 7), (2, 5, 8)];
     let before = inventory(&[("t", keyless(&rows(), &[]))]);
@@ -188,7 +215,77 @@ fn without_a_way_back_what_is_gone_or_overwritten_is_kept_and_what_moved_is_not(
     assert!(found.iter().all(|keep| !keep.returned));
 }
 
+/// A table `t` of these rows whose column `b` has this type.
+fn typed(rows: &Values, type_name: &str) -> Inventory {
+    let column = |name: &str, type_name: &str| Column {
+        name: name.to_string(),
+        type_name: type_name.to_string(),
+        ..Column::default()
+    };
+    let columns = vec![column("id", "bigint"), column("a", "smallint"), column("b", type_name)];
+    let mut found = inventory(&[("t", table(["a", "b"], rows))]);
+    found.catalog.tables.insert(TableName::plain("t"), Table { columns, ..Table::default() });
+    found
+}
+
+/// The ledger of a way there and back of one table, and what is kept of it.
+fn there_and_back(states: [&Inventory; 3], rows: [&Values; 3]) -> (Ledger, Vec<Keep>) {
+    let [before, there, back] = states;
+    let of = |end: &Inventory, now: &Values| answers(before, end, rows[0], now, ["a", "b"]);
+    let (there_rows, back_rows) = (of(there, rows[1]), of(back, rows[2]));
+    let back = Some((back, &back_rows));
+    let found = draw_up(Seen { back, ..seen(before, there, &there_rows) });
+    (found, keeps(before, (there, &there_rows), back))
+}
+
+#[test]
+fn values_that_read_the_same_in_another_type_and_do_not_come_home_are_lost_by_it() {
+    let (old, turned): (Values, Values) = (rows(), vec![(1, 5, 7), (2, 6, 9)]);
+    let (before, there) = (typed(&old, "float8"), typed(&old, "float4"));
+    let (found, kept) = there_and_back([&before, &there, &typed(&turned, "float8")], [&old, &old, &turned]);
+    assert_eq!(kept.len(), 1);
+    let loss = &found.lost[0];
+    let types = loss.retyped.as_ref().map(|types| (types.before.as_str(), types.after.as_str()));
+    assert_eq!((loss.what, loss.count, types), (LossKind::Values, Some(1), Some(("float8", "float4"))));
+    // Where they come home, or no type was another one, nothing is lost on the way there.
+    let (found, kept) = there_and_back([&before, &there, &before], [&old, &old, &old]);
+    assert!(!found.loses() && kept.is_empty());
+    assert_eq!(found.tables[0].columns["b"], Fate::Kept);
+}
+
 proptest! {
+    #[test]
+    fn what_is_kept_is_lost_by_name_unless_only_the_way_back_takes_it(
+        old in proptest::collection::btree_map(0u64..6, (0u8..3, 0u8..3), 1..6),
+        there in proptest::option::of(proptest::collection::btree_map(0u64..6, (0u8..3, 0u8..3), 0..6)),
+        back in proptest::option::of(proptest::collection::btree_map(0u64..6, (0u8..3, 0u8..3), 0..6)),
+        retyped in any::<bool>(),
+    ) {
+        let values = |map: &BTreeMap<u64, (u8, u8)>| -> Values { map.iter().map(|(id, (a, b))| (*id, *a, *b)).collect() };
+        let rows = [values(&old), values(there.as_ref().unwrap_or(&old)), values(back.as_ref().unwrap_or(&old))];
+        let (before, end) = (typed(&rows[0], "float8"), typed(&rows[2], "float8"));
+        let middle = typed(&rows[1], if retyped { "float4" } else { "float8" });
+        let (found, kept) = there_and_back([&before, &middle, &end], [&rows[0], &rows[1], &rows[2]]);
+        let entry = &found.tables[0];
+        let is_named = |what: &[LossKind], column: Option<&str>| {
+            let mut lost = found.lost.iter().filter(|loss| loss.count != Some(0));
+            lost.any(|loss| what.contains(&loss.what) && loss.column.as_deref() == column)
+        };
+        let rows_are_named = is_named(&[LossKind::Rows, LossKind::Table], None);
+        for keep in &kept {
+            if keep.what == SalvageKind::Rows {
+                prop_assert!(rows_are_named || entry.deleted == 0, "{:?}", found);
+                continue;
+            }
+            for column in names(keep) {
+                let named = is_named(&[LossKind::Values, LossKind::Column], Some(column));
+                let stayed = entry.columns[column] == Fate::Kept && !(retyped && column == "b");
+                let held = matches!(&entry.columns[column], Fate::Transformed { held_in: Some(_), .. });
+                prop_assert!(named || stayed || held, "{} of {:?}", column, found);
+            }
+        }
+    }
+
     #[test]
     fn every_value_that_differs_after_there_and_back_is_in_a_keep(
         old in proptest::collection::btree_map(0u64..12, (0u8..3, 0u8..3), 1..12),

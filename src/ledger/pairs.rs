@@ -84,6 +84,15 @@ pub(super) fn key_pairs(old: &TableFingerprint, new: &TableFingerprint) -> Vec<(
     Vec::new()
 }
 
+/// Returns the columns that identify a row on one side and are there on both. Whether they do so on the other side as well, only
+/// its rows can say: a table that loses its key still has the numbers in it.
+pub(super) fn open_key(old: &TableFingerprint, new: &TableFingerprint) -> Vec<(String, String)> {
+    let is_there = |part: &String| old.columns.contains_key(part) && new.columns.contains_key(part);
+    let mut keys = [&old.key, &new.key].into_iter().filter(|key| !key.is_empty());
+    let found = keys.find(|key| key.iter().all(is_there)).into_iter().flatten();
+    found.map(|part| (part.clone(), part.clone())).collect()
+}
+
 /// Returns for each table of before the table that holds its rows after, where there is one.
 pub(super) fn tables(before: &Fingerprint, after: &Fingerprint) -> BTreeMap<TableName, TableName> {
     let mut paired = BTreeMap::new();

@@ -3,7 +3,7 @@
 //! A digest says whether all values are the same. It does not say how many differ, which rows are gone, or, as soon as
 //! one row more or less is there, anything about the others.
 
-use super::pairs::{self, alike_pairs, key_pairs, keys_match, same};
+use super::pairs::{self, alike_pairs, key_pairs, keys_match, open_key, same};
 use crate::catalog::TableName;
 use crate::fingerprint::{Fingerprint, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,6 +19,9 @@ pub struct Question {
     pub after: Option<TableName>,
     /// The columns that identify a row on both sides; empty when there are none: rows are then compared whole.
     pub key: Vec<(String, String)>,
+    /// Whether the key is one on one side only: then it has to be seen first that it tells all rows apart on both, and where it
+    /// does not, rows are compared whole ([`Question::whole`]).
+    pub is_open: bool,
     /// The columns to compare, by their names before and after.
     pub columns: Vec<(String, String)>,
     /// Without a key: the columns that hold the same values, of which it is open whether they hold them in the same rows.
@@ -47,6 +50,25 @@ pub struct RowChanges {
     pub tells: bool,
     /// Those of the columns that were asked for in which the whole table held one value.
     pub uniform: BTreeSet<String>,
+    /// The columns by which rows were found where these are the key of one side only, and told all rows apart on both. Empty
+    /// where rows were found by a key of both, or by none.
+    pub found_by: Vec<String>,
+    /// How many values that read the same are others in the type that the column had, where that was asked.
+    pub turned: BTreeMap<String, u64>,
+}
+
+impl Question {
+    /// Returns the same question where the key turned out to tell rows apart on one side only.
+    pub fn whole(&self) -> Self {
+        let columns = self.columns.iter().filter(|(one, other)| one == other).cloned().collect();
+        Self { key: Vec::new(), is_open: false, columns, ..self.clone() }
+    }
+
+    /// Returns the columns by which rows are found, as far as it has to be seen whether they are.
+    pub fn found_by(&self) -> Vec<String> {
+        let open = self.key.iter().filter(|_| self.is_open);
+        open.map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// The answers by the table's name before.
@@ -73,6 +95,7 @@ pub fn questions(before: &Fingerprint, after: &Fingerprint) -> Vec<Question> {
                 before: name.clone(),
                 after: None,
                 key: Vec::new(),
+                is_open: false,
                 columns: Vec::new(),
                 alike: Vec::new(),
                 uniform: held.clone(),
@@ -98,7 +121,9 @@ fn of_pair(
     if settled && gone.is_empty() {
         return None;
     }
-    let key = key_pairs(old, new);
+    let (known, open) = (key_pairs(old, new), open_key(old, new));
+    let is_open = known.is_empty() && !open.is_empty();
+    let key = if is_open { open } else { known };
     let mut columns: Vec<(String, String)> =
         common.iter().map(|column| ((*column).clone(), (*column).clone())).collect();
     if !key.is_empty() {
@@ -112,5 +137,5 @@ fn of_pair(
     let uniform = gone.iter().chain(held_elsewhere.copied()).cloned().collect();
     let alike = if key.is_empty() { alike_pairs(old, new) } else { Vec::new() };
     let after = Some(now.clone());
-    Some(Question { before: name.clone(), after, key, columns, alike, held: gone, uniform })
+    Some(Question { before: name.clone(), after, key, is_open, columns, alike, held: gone, uniform })
 }

@@ -3,9 +3,9 @@
 use super::appeared::appeared;
 use super::fates::{Look, full, missing_after_back};
 use super::{
-    Again, Answers, Dishonest, Fate, Irreversible, Ledger, Loss, LossKind, Retyped, Run, TableEntry, WayBack,
+    Again, Answers, Dishonest, Fate, Irreversible, Ledger, Loss, LossKind, Run, TableEntry, WayBack,
 };
-use crate::catalog::{TableName, diff};
+use crate::catalog::diff;
 use crate::fingerprint::{ColumnVerdict, Inventory, TableVerdict, compare};
 use crate::history::{Direction, RevisionId};
 
@@ -52,7 +52,7 @@ pub fn draw_up(seen: Seen<'_>) -> Ledger {
         to: seen.to.to_vec(),
         rows_seen: seen.rows_seen,
         cannot_see: cannot_see(&seen, &again),
-        lost: lost(&look, &seen, &tables),
+        lost: lost(&look, &tables),
         catalog: diff(&before, &own(seen.there)),
         not_brought_back: seen.back.map(|(back, _)| diff(&before, &own(back))).unwrap_or_default(),
         dishonest,
@@ -67,7 +67,7 @@ pub fn draw_up(seen: Seen<'_>) -> Ledger {
     }
 }
 
-fn lost(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Loss> {
+fn lost(look: &Look<'_>, tables: &[TableEntry]) -> Vec<Loss> {
     let mut lost = Vec::new();
     for entry in tables {
         let loss = |what, column: Option<&String>, count| Loss {
@@ -100,10 +100,14 @@ fn lost(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Loss> {
                         lost.push(loss(LossKind::Column, Some(column), count));
                     }
                 }
-                Fate::Transformed { count, back: false, held_in: None } => {
-                    // Some of them may be the same again by chance.
-                    let count = look.differing_after_back(&entry.table, column).or(*count);
-                    let retyped = retyped(seen, entry, column);
+                Fate::Transformed { count, back: false, held_in }
+                    if held_in.is_none() || look.is_lost_on_the_way_back(&entry.table, column) =>
+                {
+                    // Some of them may be the same again by chance; those of a key are, wherever rows are found by it.
+                    let differing = look.differing_after_back(&entry.table, column);
+                    let in_key = look.is_in_key(&entry.table, column);
+                    let count = differing.filter(|_| !in_key).or(*count);
+                    let retyped = look.retyped(&entry.table, column);
                     lost.push(Loss { retyped, ..loss(LossKind::Values, Some(column), count) });
                 }
                 _ => {}
@@ -111,20 +115,6 @@ fn lost(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Loss> {
         }
     }
     lost
-}
-
-/// Returns both types of a column that got another one.
-fn retyped(seen: &Seen<'_>, entry: &TableEntry, column: &str) -> Option<Retyped> {
-    let place = match &entry.fate {
-        Fate::Moved { to } => TableName::parse(to)?,
-        _ => entry.table.clone(),
-    };
-    let declared = |inventory: &Inventory, table: &TableName| {
-        let columns = &inventory.catalog.tables.get(table)?.columns;
-        columns.iter().find(|found| found.name == column).map(|found| found.type_name.clone())
-    };
-    let (before, after) = (declared(seen.before, &entry.table)?, declared(seen.there, &place)?);
-    (before != after).then_some(Retyped { before, after })
 }
 
 /// Holds the way back to its word, where it is a downgrade: an upgrade promises nothing of that kind.

@@ -34,7 +34,7 @@ pub(super) fn inventory(tables: &[(&str, TableFingerprint)]) -> Inventory {
     }
 }
 
-fn seen<'a>(before: &'a Inventory, there: &'a Inventory, rows: &'a Answers) -> Seen<'a> {
+pub(super) fn seen<'a>(before: &'a Inventory, there: &'a Inventory, rows: &'a Answers) -> Seen<'a> {
     Seen {
         direction: Direction::Up,
         from: &[],

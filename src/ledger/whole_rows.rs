@@ -182,6 +182,7 @@ mod tests {
             before: table.clone(),
             after: Some(table),
             key: Vec::new(),
+            is_open: false,
             columns: pairs(columns),
             alike: pairs(alike),
             held: Vec::new(),

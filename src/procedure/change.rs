@@ -6,6 +6,7 @@ use super::{
     Ports, Refusal, SnapshotPolicy, doomed, facts::Done, half_way, instead, kind_of, merge, refused, salvage,
     settle, shown, snapshot, verify, way_back, whose,
 };
+use crate::base::counted;
 use crate::catalog::Severity;
 use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
 use crate::history::Direction;
@@ -126,10 +127,7 @@ async fn guarded(
         let applied = ports.runner.run(plan, &book, &log).await?;
         Ok::<_, crate::runner::Error>(Done {
             what: applied,
-            facts: match plan.scripts.len() {
-                1 => "1 revision".to_string(),
-                count => format!("{count} revisions"),
-            },
+            facts: counted(plan.scripts.len() as u64, "revision"),
         })
     });
     let applied = match migrated.await {

@@ -34,7 +34,7 @@ pub(super) fn watched(plan: &Plan, saved: &Saved) -> Guarded {
 /// Says where it is kept.
 pub(super) fn kept(applied: &Applied) -> impl Iterator<Item = String> + '_ {
     applied.meanwhile.iter().map(|Meanwhile { table, side_table, rows }| {
-        let rows = if *rows == 1 { "1 row".to_string() } else { format!("{rows} rows") };
+        let rows = super::rows_of(*rows);
         format!(
             "others wrote {rows} of {table} after the snapshot, from which the migration took something away: they are \
              kept as they were in the table {side_table}"

@@ -1,6 +1,7 @@
 //! Exports by hand: tables and queries as files that load anywhere.
 
 use super::{Ports, refused};
+use crate::base::counted;
 use crate::engine::Selection;
 use crate::report::{Event, Failure, Step};
 use crate::tabular::{Draft, Made, Sidecar};
@@ -52,8 +53,5 @@ async fn write(
 
 fn facts(exports: &[Export]) -> String {
     let rows = super::rows_of(exports.iter().map(|export| export.facts.rows).sum());
-    match exports.len() {
-        1 => format!("1 file, {rows}"),
-        files => format!("{files} files, {rows}"),
-    }
+    format!("{}, {rows}", counted(exports.len() as u64, "file"))
 }

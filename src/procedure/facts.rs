@@ -18,7 +18,7 @@ impl<T> Facts for Done<T> {
 
 impl Facts for Proof {
     fn facts(&self) -> String {
-        format!("{}: {} tables, {} rows", self.method, self.tables, self.rows)
+        format!("{}: {}", self.method, super::tables_and_rows(self.tables, self.rows))
     }
 }
 

@@ -13,6 +13,7 @@ mod tests;
 
 pub use rehearsed::Rehearsed;
 
+use crate::base::one_or_more;
 use crate::catalog::{Change, Finding, Severity, Table, TableKind, TableName, diff};
 use crate::engine::{Applied, OtherWrites};
 use crate::fingerprint::{Inventory, TableComparison, TableVerdict, compare};
@@ -118,9 +119,13 @@ fn describe(table: &TableComparison) -> String {
         (Some(before), Some(after)) if before != after => {
             format!("it has {}, before {before}", super::rows_of(after))
         }
-        (Some(before), Some(_)) => format!("its {before} rows hold other values than before"),
-        (Some(before), None) => format!("it is gone with its {before} rows"),
-        (None, Some(after)) => format!("it is new, with {after} rows"),
+        (Some(before), Some(_)) => format!(
+            "its {} {} other values than before",
+            super::rows_of(before),
+            one_or_more(before, "holds", "hold")
+        ),
+        (Some(before), None) => format!("it is gone with its {}", super::rows_of(before)),
+        (None, Some(after)) => format!("it is new, with {}", super::rows_of(after)),
         (None, None) => "it changed".to_string(),
     }
 }

@@ -19,6 +19,7 @@ use super::change::{Wants, preflight};
 use super::facts::Done;
 use super::snapshot::{self, Purpose, Saved};
 use super::{Ports, Refusal, SnapshotPolicy, refused, settle, whose};
+use crate::base::counted;
 use crate::catalog::TableName;
 use crate::engine::{self, MergeMode, OtherWrites, Piece};
 use crate::fingerprint::Inventory;
@@ -236,7 +237,7 @@ async fn checked(
         let check = verify::only_merged(before, &after, merged, others);
         match check.wrong.len() {
             0 => {
-                let facts = format!("{} tables as expected", check.comparison.tables.len());
+                let facts = format!("{} as expected", counted(check.comparison.tables.len() as u64, "table"));
                 Ok(Done { what: (after, check), facts })
             }
             count => {

@@ -39,7 +39,7 @@ use judge::new_findings;
 pub use judge::{Circumstances, Rehearsed, judge};
 pub use snapshot::read_inventory;
 
-use crate::base::{Cancel, Clock};
+use crate::base::{Cancel, Clock, counted, one_or_more};
 use crate::catalog::{DatabaseId, EngineKind, Finding};
 use crate::engine::{Database, ProofLevel};
 use crate::history::{Direction, RevisionId};
@@ -178,7 +178,7 @@ pub enum Refusal {
         rows_text(heads)
     )]
     NotAtHeads { rows: Vec<RevisionId>, heads: Vec<RevisionId> },
-    #[error("verification found {} that the migration does not explain", match count { 1 => "1 difference".to_string(), more => format!("{more} differences") })]
+    #[error("verification found {} that the migration does not explain", counted(*count as u64, "difference"))]
     Verification { count: usize },
     #[error(
         "the migrations that are left lead to {found}, the interrupted operation was on its way to {expected}"
@@ -192,7 +192,7 @@ pub enum Refusal {
     SchemaMoved,
     #[error(
         "{} not accepted: {}",
-        match open.len() { 1 => "1 hazard is".to_string(), count => format!("{count} hazards are") },
+        format!("{} {}", counted(open.len() as u64, "hazard"), one_or_more(open.len() as u64, "is", "are")),
         open.iter().map(|held| held.hazard.to_string()).collect::<Vec<_>>().join(", ")
     )]
     Hazards {
@@ -212,7 +212,12 @@ pub enum Refusal {
 
 /// Returns a number of rows in words: `1 row`, `2 rows`.
 fn rows_of(count: u64) -> String {
-    if count == 1 { "1 row".to_string() } else { format!("{count} rows") }
+    counted(count, "row")
+}
+
+/// Returns how much was looked at, in words: `2 tables, 1 row`.
+fn tables_and_rows(tables: u64, rows: u64) -> String {
+    format!("{}, {}", counted(tables, "table"), rows_of(rows))
 }
 
 /// The name of a direction's operation.

@@ -3,6 +3,7 @@
 use super::change::{Wants, preflight};
 use super::snapshot::{self, Saved, read_inventory};
 use super::{Ports, Refusal, SnapshotPolicy, facts::Done, recover, refused, settle, verify, whose};
+use crate::base::counted;
 use crate::engine::{self, OtherWrites, Swapped, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
@@ -214,7 +215,7 @@ async fn compare(
     if let Some(saved) = saved {
         ports.store.add(&saved.id, "after.json", &serde_json::to_vec_pretty(&now)?).await?;
     }
-    let facts = format!("{} tables as in the backup", now.fingerprint.tables.len());
+    let facts = format!("{} as in the backup", counted(now.fingerprint.tables.len() as u64, "table"));
     Ok(Done { what: differences, facts })
 }
 

@@ -8,6 +8,7 @@ use super::merge::names;
 use super::recover::took_place;
 use super::snapshot::{self, Purpose, Saved, read_inventory};
 use super::{Ports, Refusal, SnapshotPolicy, refused, restore, settle, verify, whose};
+use crate::base::counted;
 use crate::catalog::{TableKind, TableName, diff};
 use crate::engine::{self, OtherWrites, RestoredTable};
 use crate::fingerprint::{Inventory, compare};
@@ -169,7 +170,7 @@ async fn checked(
         let check = judge(&saved.inventory, expected, &after, done, others);
         match check.wrong.len() {
             0 => {
-                let facts = format!("{} tables as expected", check.comparison.tables.len());
+                let facts = format!("{} as expected", counted(check.comparison.tables.len() as u64, "table"));
                 Ok(Done { what: (after, check), facts })
             }
             count => {

@@ -6,6 +6,7 @@
 use super::facts::Done;
 use super::snapshot::Saved;
 use super::{Ports, judge, rows_of};
+use crate::base::counted;
 use crate::catalog::{Table, TableName};
 use crate::engine::{Applied, Beside, Earlier, OtherWrites};
 use crate::fingerprint::Inventory;
@@ -65,8 +66,7 @@ async fn write_as(
     let rows = rows_of(what.iter().map(|sidecar| sidecar.rows).sum());
     let facts = match what.len() {
         0 => "nothing is lost after all".to_string(),
-        1 => format!("1 file, {rows}"),
-        files => format!("{files} files, {rows}"),
+        files => format!("{}, {rows}", counted(files as u64, "file")),
     };
     Ok(Done { what, facts })
 }

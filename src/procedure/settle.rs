@@ -6,6 +6,7 @@ use super::restore::{self, Cause};
 use super::salvage::{self, Ran};
 use super::snapshot::Saved;
 use super::{Ports, Refusal, rows_text, verify};
+use crate::base::{counted, one_or_more};
 use crate::engine::{self, Applied, OtherWrites, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
@@ -264,7 +265,14 @@ pub(super) async fn put_back(
         let expected = staged.expected(&saved.inventory);
         let (now, since) = restore::as_restored(ports, Step::PutBack, &expected, mark.as_ref()).await?;
         let mut facts = match since.is_empty() {
-            true => format!("{} tables are as they were in the snapshot", now.fingerprint.tables.len()),
+            true => {
+                let tables = now.fingerprint.tables.len() as u64;
+                format!(
+                    "{} {} in the snapshot",
+                    counted(tables, "table"),
+                    one_or_more(tables, "is as it was", "are as they were")
+                )
+            }
             false => format!("the snapshot is back, and clients have written since: {}", since.join("; ")),
         };
         if let Some(kept) = swapped.kept {

@@ -242,7 +242,8 @@ pub(super) async fn take(ports: &Ports<'_>, place: &Path) -> Result<Done<Snapsho
     ports.go_on()?;
     let taken = ports.database.snapshot(place, &ports.progress(Step::Snapshot)).await?;
     let print = &taken.inventory.fingerprint;
-    let facts = format!("{}: {} tables, {} rows", taken.method, print.tables.len(), print.rows());
+    let facts =
+        format!("{}: {}", taken.method, super::tables_and_rows(print.tables.len() as u64, print.rows()));
     Ok(Done { what: taken, facts })
 }
 

@@ -3,6 +3,7 @@
 use super::rehearse::Rehearsal;
 use super::snapshot::{Saved, read_inventory};
 use super::{Circumstances, Ports, judge, refused, restore};
+use crate::base::counted;
 use crate::catalog::{TableName, diff};
 use crate::engine::{Applied, OtherWrites};
 use crate::fingerprint::{Inventory, TableVerdict, compare};
@@ -21,8 +22,8 @@ pub(super) struct Verified {
 impl Facts for Verified {
     fn facts(&self) -> String {
         match self.check.wrong.len() {
-            0 => format!("{} tables as expected", self.check.comparison.tables.len()),
-            count => format!("{count} differences that no migration explains"),
+            0 => format!("{} as expected", counted(self.check.comparison.tables.len() as u64, "table")),
+            count => format!("{} that no migration explains", counted(count as u64, "difference")),
         }
     }
 }

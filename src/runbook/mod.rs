@@ -7,6 +7,7 @@
 mod commands;
 mod salvage;
 
+use crate::base::counted;
 use crate::catalog::{DatabaseId, EngineKind};
 use crate::fingerprint::NotCompared;
 use crate::history::RevisionId;
@@ -206,7 +207,7 @@ fn revisions(rows: &[RevisionId]) -> String {
 }
 
 fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+    counted(number, what)
 }
 
 /// Returns text that cannot break a line or a cell of the page, whatever a file or a table is called.

@@ -1,5 +1,6 @@
 //! What can go wrong with backups, as facts.
 
+use crate::base::counted;
 use serde::Serialize;
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +35,7 @@ pub enum Damage {
     NewerFormat { found: u32, supported: u32 },
     #[error("{path} is missing")]
     Missing { path: String },
-    #[error("{path} has {found} bytes, {expected} were written")]
+    #[error("{path} has {}, {expected} were written", counted(*found, "byte"))]
     Size { path: String, expected: u64, found: u64 },
     #[error("{path} does not match its SHA-256")]
     Digest { path: String },

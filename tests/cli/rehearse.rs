@@ -3,6 +3,7 @@
 mod beyond;
 mod copies;
 mod large_objects;
+mod lost_key;
 mod made_anew;
 mod same_rows;
 mod unwritten;

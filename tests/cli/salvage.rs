@@ -2,6 +2,7 @@
 
 mod after_the_fact;
 mod by_hand;
+mod named;
 mod values;
 
 use crate::promise::*;

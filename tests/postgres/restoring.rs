@@ -230,7 +230,7 @@ fn what_only_others_may_say_of_a_database_is_told_and_stops_nothing() {
         let proof = database.prove(&folder, &taken, OPERATION, &Progress::silent()).await.expect("a proof");
         assert_eq!(proof.differences, Vec::<String>::new());
         assert!(
-            proof.method.contains("1 properties of the database that need more rights"),
+            proof.method.contains("1 property of the database that needs more rights"),
             "{}",
             proof.method
         );

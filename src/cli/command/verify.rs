@@ -1,6 +1,7 @@
 //! `verify`.
 
 use super::Context;
+use crate::base::counted;
 use crate::cli::args::Verify;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::render::Ending;
@@ -15,11 +16,8 @@ pub(super) async fn run(context: &Context<'_>, args: &Verify) -> Result<Ending, 
     let state = if seen.state == "after" { "the end of" } else { "the snapshot in" };
     let wrong = &seen.check.wrong;
     if wrong.is_empty() {
-        let tables = seen.check.comparison.tables.len();
-        return Ok(Ending::said(
-            format!("the database is as at {state} {}: {tables} tables", seen.backup),
-            json,
-        ));
+        let tables = counted(seen.check.comparison.tables.len() as u64, "table");
+        return Ok(Ending::said(format!("the database is as at {state} {}: {tables}", seen.backup), json));
     }
     let mut lines = vec![format!("the database differs from {state} {}:", seen.backup)];
     lines.extend(wrong.iter().map(|wrong| format!("  {} {}", wrong.subject, wrong.detail)));

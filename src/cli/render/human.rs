@@ -2,7 +2,7 @@
 
 use super::progress::Bars;
 use super::{Output, complain, hazards, json, say, words};
-use crate::base::{visible, visible_lines};
+use crate::base::{counted, visible, visible_lines};
 use crate::catalog::{Change, ChangeKind, Severity};
 use crate::cli::exit_code::ExitCode;
 use crate::fingerprint::{ColumnVerdict, TableVerdict};
@@ -119,7 +119,12 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
     }
     for table in &report.restored {
         let made = if table.created { "made again, " } else { "" };
-        lines.push(format!("restored   {}: {made}{} -> {} rows", table.table, table.rows_before, table.rows));
+        lines.push(format!(
+            "restored   {}: {made}{} -> {}",
+            table.table,
+            table.rows_before,
+            counted(table.rows, "row")
+        ));
     }
     if let Some(merge) = &report.merge {
         lines.extend(super::merge::lines(merge, output));

@@ -1,6 +1,7 @@
 //! Lists and single things: backups, operations.
 
 use super::words;
+use crate::base::counted;
 use crate::journal::{OperationState, Unreadable};
 use crate::procedure::export::Export;
 use crate::procedure::rows_text;
@@ -76,7 +77,7 @@ pub fn show_backup(backup: &Backup, salvage: &[SalvageFacts]) -> String {
     ];
     lines.extend(salvage.iter().map(|file| format!("salvaged   {}", words::salvage(file))));
     for (name, table) in &manifest.fingerprint.tables {
-        lines.push(format!("  {name}: {} rows", table.rows));
+        lines.push(format!("  {name}: {}", counted(table.rows, "row")));
     }
     for left_out in &manifest.fingerprint.not_compared {
         lines.push(format!("  not compared: {}: {}", left_out.subject, left_out.reason));

@@ -2,6 +2,7 @@
 
 use super::Output;
 use crate::base::visible;
+use crate::engine::leaves_theirs_open;
 use crate::ledger::{Conflict, Merged};
 use crate::report::MergeFacts;
 
@@ -58,6 +59,9 @@ fn conflict_line(conflict: &Conflict) -> String {
         None => format!("{} {}", conflict.table, conflict.key),
     };
     match (&conflict.theirs, &conflict.column) {
+        (None, Some(_)) if leaves_theirs_open(&conflict.reason) => {
+            format!("{place}: {ours} was salvaged ({})", conflict.reason)
+        }
         (None, None) => format!("{place}: not there ({})", conflict.reason),
         _ => format!("{place}: {ours} was salvaged, {theirs} is there ({})", conflict.reason),
     }

@@ -1,5 +1,6 @@
 //! Words and figures for people.
 
+use crate::base::counted;
 use crate::history::RevisionId;
 use crate::journal::JournalError;
 use crate::ledger::SalvageKind;
@@ -141,7 +142,7 @@ pub(super) fn bytes(bytes: u64) -> String {
 
 /// Returns a number with its noun, in the plural where it needs one: `1 table`, `2 tables`.
 pub(super) fn count(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+    counted(number as u64, noun)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::restore::{Build, Built};
 use super::{PostgresDatabase, catalog, exporter};
+use crate::base::counted;
 use crate::catalog::{self as schema, Catalog};
 use crate::engine::Error;
 use crate::fingerprint::{Fingerprint, Inventory, TableVerdict, compare};
@@ -138,8 +139,8 @@ fn row_differences(expected: &Fingerprint, found: &Fingerprint) -> Vec<String> {
             TableVerdict::Removed => format!("table {name} is missing"),
             TableVerdict::Added => format!("table {name} was not in the snapshot"),
             _ => format!(
-                "table {name}: {} rows became {}, or their content differs",
-                table.rows_before.unwrap_or_default(),
+                "table {name}: {} became {}, or their content differs",
+                counted(table.rows_before.unwrap_or_default(), "row"),
                 table.rows_after.unwrap_or_default()
             ),
         })

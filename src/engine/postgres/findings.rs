@@ -1,6 +1,7 @@
 //! What is wrong with a database although every statement still works.
 
 use super::session::Session;
+use crate::base::{counted, one_or_more};
 use crate::catalog::{Finding, Severity, TableName};
 use crate::engine::Error;
 
@@ -122,12 +123,17 @@ async fn orphans(session: &mut Session, findings: &mut Vec<Finding>) -> Result<(
          WHERE k.contype = 'f' AND NOT k.convalidated AND n.nspname !~ '^pg_'";
     for row in session.rows("listing the foreign keys that were never checked", sql).await? {
         let count = session.value("looking for rows without their parent", row.text(1)).await?;
-        if let Some(count) = count.filter(|count| count != "0") {
+        let count: u64 = count.and_then(|count| count.parse().ok()).unwrap_or_default();
+        if count > 0 {
             findings.push(Finding {
                 severity: Severity::Warning,
                 code: "foreign-key".to_string(),
                 subject: row.text(0).to_string(),
-                detail: format!("{count} rows point to a row that is not there"),
+                detail: format!(
+                    "{} {} to a row that is not there",
+                    counted(count, "row"),
+                    one_or_more(count, "points", "point")
+                ),
             });
         }
     }

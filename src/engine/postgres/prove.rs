@@ -4,6 +4,7 @@ use super::differences::{Compared, beyond};
 use super::restore::Build;
 use super::snapshot::SEQUENCES;
 use super::{PostgresDatabase, names};
+use crate::base::one_or_more;
 use crate::engine::{Error, Proof, ProofLevel, Snapshot};
 use crate::report::Progress;
 use std::path::Path;
@@ -92,7 +93,11 @@ impl PostgresDatabase {
             method.push_str(&format!(", without owners and grants ({})", fit.why_without_roles()));
         }
         if unsaid > 0 {
-            method.push_str(&format!(", without {unsaid} properties of the database that need more rights"));
+            method.push_str(&format!(
+                ", without {} of the database that need{} more rights",
+                one_or_more(unsaid as u64, "1 property", &format!("{unsaid} properties")),
+                one_or_more(unsaid as u64, "s", "")
+            ));
         }
         Ok(Proof { level, method, differences, tables, rows, seconds: begun.elapsed().as_secs_f64() })
     }

@@ -5,7 +5,7 @@ use super::session::{Purpose, Session};
 use super::stage::fact;
 use super::writes::{Before, Present};
 use super::{PostgresDatabase, errors};
-use crate::base::{checkpoint, shell_word};
+use crate::base::{checkpoint, counted, one_or_more, shell_word};
 use crate::engine::{Error, Staged, Swapped};
 use crate::journal::ScriptLog;
 use std::sync::Arc;
@@ -107,8 +107,9 @@ impl PostgresDatabase {
         notes.extend(self.lock_again().await);
         if written > 0 {
             notes.push(format!(
-                "up to {written} rows may have been written after the present state was saved and before clients were barred; \
-                 such rows are in {old} only"
+                "up to {} may have been written after the present state was saved and before clients were barred; \
+                 such rows are in {old} only",
+                counted(written, "row")
             ));
         }
         // A client that still has the old name must not write into it by mistake, so somebody has to open it on purpose.
@@ -317,7 +318,9 @@ impl PostgresDatabase {
                 return Ok(());
             }
             if begun.elapsed() > LEAVING {
-                let detail = format!("{} sessions do not end", count.unwrap_or_default());
+                let count = count.and_then(|count| count.parse().ok()).unwrap_or_default();
+                let verb = one_or_more(count, "does", "do");
+                let detail = format!("{} {verb} not end", counted(count, "session"));
                 return Err(Error::Busy { place: database.to_string(), detail });
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

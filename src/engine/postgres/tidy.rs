@@ -5,6 +5,7 @@ use super::session::Session;
 use super::stage::fact;
 use super::swap::allow;
 use super::{PostgresDatabase, private, restore};
+use crate::base::{counted, one_or_more};
 use crate::engine::Error;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -81,7 +82,11 @@ impl PostgresDatabase {
             }
             any = true;
             if begun.elapsed() > LEAVING {
-                let detail = format!("{} sessions of operation {operation} do not end", ended.len());
+                let detail = format!(
+                    "{} of operation {operation} {} not end",
+                    counted(ended.len() as u64, "session"),
+                    one_or_more(ended.len() as u64, "does", "do")
+                );
                 return Err(Error::Busy { place: self.id.to_string(), detail });
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

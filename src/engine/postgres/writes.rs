@@ -9,6 +9,7 @@
 
 use super::session::{Purpose, Session};
 use super::{PostgresDatabase, catalog, fingerprint, names};
+use crate::base::{self, one_or_more};
 use crate::catalog::TableName;
 use crate::engine::{Error, OtherWrites, WriteMark};
 use crate::fingerprint::{Digest, Inventory};
@@ -268,11 +269,14 @@ impl PostgresDatabase {
         // An aborted transaction left nothing behind.
         Ok(match (count("committed") + count("forgotten"), count("in progress")) {
             (0, 0) => OtherWrites::Nobody,
-            (0, running) => {
-                OtherWrites::Unknown(format!("{running} other transactions in this cluster have not ended"))
-            }
+            (0, running) => OtherWrites::Unknown(format!(
+                "{} in this cluster {} not ended",
+                base::counted(running, "other transaction"),
+                one_or_more(running, "has", "have")
+            )),
             (ended, _) => OtherWrites::Unknown(format!(
-                "{ended} other transactions wrote in this cluster, perhaps in other databases"
+                "{} wrote in this cluster, perhaps in other databases",
+                base::counted(ended, "other transaction")
             )),
         })
     }

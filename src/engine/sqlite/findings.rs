@@ -6,6 +6,7 @@
 
 use super::session::Session;
 use super::written::Written;
+use crate::base::{counted, one_or_more};
 use crate::catalog::{Finding, Severity, quote};
 use crate::engine::Error;
 use rusqlite::ErrorCode;
@@ -161,7 +162,12 @@ fn broken_keys(session: &Session, table: &str) -> rusqlite::Result<Vec<Finding>>
     let mut found = Vec::new();
     for ((parent, key), broken) in broken {
         let columns = key_columns(session, table, key)?;
-        let mut detail = format!("{} rows have no row in {parent} for their {columns}", broken.count);
+        let mut detail = format!(
+            "{} {} no row in {parent} for {} {columns}",
+            counted(broken.count, "row"),
+            one_or_more(broken.count, "has", "have"),
+            one_or_more(broken.count, "its", "their")
+        );
         if !broken.rows.is_empty() {
             let more = if broken.count > broken.rows.len() as u64 { " …" } else { "" };
             detail.push_str(&format!(" (rowid {}{more})", broken.rows.join(", ")));

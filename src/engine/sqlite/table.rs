@@ -9,7 +9,7 @@ use super::scan::rowid_name;
 use super::session::{Session, frozen_uri};
 use super::snapshot::file_in;
 use super::{catalog, findings, text_index};
-use crate::base::checkpoint;
+use crate::base::{checkpoint, counted};
 use crate::catalog::{Catalog, Finding, Table, TableName, quote};
 use crate::engine::{Error, RestoredTable};
 use crate::report::{Amount, Progress};
@@ -223,7 +223,7 @@ fn refuse_new_broken_keys(session: &Session, tables: &[TableName], known: &[Find
         if let Some(table) =
             parent.filter(|_| !tables.iter().any(|own| own.name.eq_ignore_ascii_case(&child)))
         {
-            let rows = if count == 1 { "1 row".to_string() } else { format!("{count} rows") };
+            let rows = counted(count.unsigned_abs(), "row");
             return Err(Error::ReferredTo { table: table.clone(), by: TableName::plain(child), rows });
         }
     }

@@ -1,5 +1,6 @@
 //! What a merge leaves to people, and why.
 
+use crate::base::{counted, one_or_more};
 use crate::engine::RETAKEN;
 use crate::ledger::{Merged, MergedBack};
 use crate::tabular::EXPORTS;
@@ -23,7 +24,7 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         )
     });
     let retaken = merged.retaken.iter().map(|(table, count)| {
-        let values = if *count == 1 { "1 value was".to_string() } else { format!("{count} values were") };
+        let values = format!("{} {}", counted(*count, "value"), one_or_more(*count, "was", "were"));
         let found = merged.side_table.as_ref().map(|side| {
             let (side, table) = (side.sql(), table.to_string().replace('\'', "''"));
             format!(": SELECT \"key\", \"column\", ours FROM {side} WHERE \"table\" = '{table}' AND reason = '{RETAKEN}'")
@@ -39,7 +40,7 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         format!(
             "{table} has no key: of {} the row is not there as it was, deleted or changed since; the values are in {EXPORTS}/ of the \
              backup they come from",
-            counted(one)
+            deleted(one)
         )
     });
     silent
@@ -50,10 +51,9 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         .chain(retaken.collect::<Vec<_>>())
 }
 
-fn counted(one: &Merged) -> String {
-    let many = if one.deleted == 1 { "" } else { "s" };
+fn deleted(one: &Merged) -> String {
     match &one.column {
-        Some(column) => format!("{} value{many} of {column}", one.deleted),
-        None => format!("{} row{many}", one.deleted),
+        Some(column) => format!("{} of {column}", counted(one.deleted, "value")),
+        None => counted(one.deleted, "row"),
     }
 }

@@ -57,7 +57,11 @@ fn unexplained(table: &TableComparison, merged: &[&Merged], followed: &Follows) 
     let inserted: u64 = merged.iter().filter(|one| one.column.is_none()).map(|one| one.merged).sum();
     let (rows_before, rows_after) = (table.rows_before.unwrap_or(0), table.rows_after.unwrap_or(0));
     if rows_after != rows_before + inserted {
-        return Some(format!("it has {rows_after} rows, {} were expected", rows_before + inserted));
+        return Some(format!(
+            "it has {}, expected {}",
+            super::super::rows_of(rows_after),
+            rows_before + inserted
+        ));
     }
     if inserted > 0 {
         // New rows change the digest of every column.

@@ -5,6 +5,7 @@
 
 use super::super::facts::Done;
 use super::super::{Circumstances, Ports, Refusal, Rehearsed, consent, judge, refused, salvage, settle};
+use crate::base::counted;
 use crate::catalog::Catalog;
 use crate::engine::{Applied, Bookkeeping, OtherWrites, Proof, RehearsalCopy, Snapshot};
 use crate::fingerprint::Inventory;
@@ -103,7 +104,7 @@ async fn open(
         copy.remove().await?;
         return Err(Refusal::NotProven { differences }.into());
     }
-    let facts = format!("{}: {} tables, {} rows", proof.method, proof.tables, proof.rows);
+    let facts = format!("{}: {}", proof.method, super::super::tables_and_rows(proof.tables, proof.rows));
     Ok(Done { what: copy, facts })
 }
 
@@ -122,7 +123,7 @@ async fn there_and_back(
     let at = Mutex::default();
     let stage = Stage { ports, runner: runner.as_ref(), copy, id: &id, place, taken, before: &before, at };
 
-    let there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse)).await?.what;
+    let mut there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse)).await?.what;
     let (back_plan, irreversible) = match reverse {
         Reverse::Plan(plan) => (Some(plan), Vec::new()),
         Reverse::Irreversible(revisions) => (None, revisions),
@@ -135,7 +136,13 @@ async fn there_and_back(
         back_failed_at = stage.ran_last().filter(|_| back_failed.is_some());
     }
 
+    let stands = back_failed.is_none() || stays_there(copy, plan, back_plan.as_ref()).await;
     let (began, arrived) = (ledger::folded(&before), ledger::folded(&there.inventory));
+    if rows_seen && back.is_none() && stands {
+        let asked = ledger::recasts(&began, &arrived);
+        let counts = copy.recast(&asked).await.map_err(refused)?;
+        ledger::turned(&mut there.answers, asked, counts);
+    }
     let returned = back.as_ref().map(|leg| (ledger::folded(&leg.inventory), &leg.answers));
     let returned = returned.as_ref().map(|(inventory, answers)| (inventory.as_ref(), *answers));
     let drawn = |again: Option<Result<&Inventory, String>>, leg: Option<&Leg>| {
@@ -161,7 +168,6 @@ async fn there_and_back(
     };
 
     // Before the way there again: what is missing now is what a way back of the real database would leave missing.
-    let stands = back_failed.is_none() || stays_there(copy, plan, back_plan.as_ref()).await;
     let mut salvage = Vec::new();
     if let Some(draft) = draft.filter(|_| rows_seen) {
         let kept = keeps(&began, (&arrived, &there.answers), returned, stands);
@@ -294,8 +300,7 @@ impl Stage<'_> {
             Step::RehearseAgain => Answers::new(),
             _ => self.copy.row_changes(&asked).await?,
         };
-        let count =
-            if runs.len() == 1 { "1 revision".to_string() } else { format!("{} revisions", runs.len()) };
+        let count = counted(runs.len() as u64, "revision");
         Ok(Done { what: Leg { inventory, answers, runs }, facts: format!("{count} on the copy") })
     }
 }

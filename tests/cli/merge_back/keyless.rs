@@ -117,6 +117,40 @@ both_engines! {
         assert_eq!(db.query("SELECT at, msg, mark FROM log ORDER BY at, msg;"), "1|ap|1\n1|br|\n2|car|\n3|egg|\n3|egg|");
     }
 
+    fn what_a_table_lost_together_with_its_key_comes_back_by_the_columns_of_it(db: &TestDatabase) {
+        let made = "CREATE TABLE item (id INTEGER PRIMARY KEY, name VARCHAR(20), n INTEGER);";
+        let filled = "INSERT INTO item VALUES (1, 'a', 1), (2, 'b', 2), (3, 'c', 2), (4, 'd', 4);";
+        let without_key = match db.backend() {
+            Backend::Postgres => "ALTER TABLE item DROP CONSTRAINT item_pkey;",
+            Backend::Sqlite => "CREATE TABLE anew (id INTEGER, name VARCHAR(20), n INTEGER); INSERT INTO anew SELECT * FROM item;
+DROP TABLE item; ALTER TABLE anew RENAME TO item;",
+        };
+        let up = format!("{without_key} UPDATE item SET n = id + 10; DELETE FROM item WHERE id = 3;");
+        let sandbox = project(db, made, filled, &up, "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("UPDATE item SET name = 'A' WHERE id = 1; INSERT INTO item VALUES (9, 'new', 9); UPDATE item SET n = 99 WHERE id = 4;");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT * FROM item ORDER BY id;"), "1|A|1\n2|b|2\n3|c|2\n4|d|99\n9|new|9");
+        // The value of the row that came back came with it.
+        assert_eq!(counts(&result, db, "item", Some("n")), [2, 1, 0, 1]);
+        assert_eq!(counts(&result, db, "item", None), [1, 0, 0, 0]);
+    }
+
+    fn a_conflict_of_alike_rows_says_what_is_there_where_all_hold_the_same_and_calls_nothing_else_null(db: &TestDatabase) {
+        let filled = "INSERT INTO log VALUES (1, 'one', 10), (2, 'two', 20), (NULL, 'three', 30);";
+        let sandbox = project(db, LOG, filled, "UPDATE log SET n = at;", "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("INSERT INTO log VALUES (1, 'one', 1), (2, 'two', 7), (NULL, 'three', NULL);");
+        let run = accepting(&sandbox, &["downgrade"]);
+        run.expect_code(0).stdout_has("10 was salvaged, 1 is there (without a key").stdout_has("20 was salvaged (without a key");
+        let side = "SELECT name FROM sqlite_schema WHERE name LIKE 'ripcord_conflicts_%';";
+        let side = match db.backend() {
+            Backend::Sqlite => db.query(side),
+            Backend::Postgres => db.query("SELECT relname FROM pg_class WHERE relname LIKE 'ripcord_conflicts_%';"),
+        };
+        assert_eq!(db.query(&format!("SELECT ours, theirs FROM {side} ORDER BY ours;")), "10|1\n20|\n30|");
+    }
+
     fn a_table_in_which_nothing_stayed_in_its_row_comes_back_whole_or_not_at_all(db: &TestDatabase) {
         let made = "CREATE TABLE price (item VARCHAR(20), eur INTEGER);";
         let filled = "INSERT INTO price VALUES ('bread', 2), ('car', 20000), ('pen', 1);";

@@ -7,6 +7,7 @@ mod digests;
 mod edited;
 mod elsewhere;
 mod failed;
+mod half_characters;
 mod hard;
 mod keyless;
 mod names;

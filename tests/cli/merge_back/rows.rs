@@ -82,5 +82,5 @@ CREATE TABLE owned (id INTEGER PRIMARY KEY, owner INTEGER CONSTRAINT of_owner RE
     let result = downgrade(&sandbox);
     assert_eq!(counts(&result, &db, "owner", None), [2, 0, 0, 0]);
     let found = &result["check"]["new_findings"];
-    assert_eq!(found[0]["detail"], "1 rows point to a row that is not there", "{found:#}");
+    assert_eq!(found[0]["detail"], "1 row points to a row that is not there", "{found:#}");
 }

@@ -68,7 +68,7 @@ fn the_page_knows_every_damage_by_the_words_of_the_program() {
         ("is not in the manifest", |_, folder| fs::write(folder.join("note.txt"), "x").expect("written")),
         ("its format is 2", |sandbox, folder| change(sandbox, folder, "\"format\": 1", "\"format\": 2")),
         ("is missing", |_, folder| fs::remove_file(folder.join("RESTORE.sh")).expect("removed")),
-        ("bytes", |_, folder| fs::write(folder.join("RESTORE.sh"), "x").expect("written")),
+        ("bytes", |_, folder| fs::write(folder.join("RESTORE.sh"), "xx").expect("written")),
         ("does not match its SHA-256", |_, folder| drop(damage(&folder.join("RESTORE.sh")))),
         ("leaves the backup's folder", |sandbox, folder| {
             change(sandbox, folder, "\"RESTORE.sh\"", "\"../RESTORE.sh\"");

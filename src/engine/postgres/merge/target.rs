@@ -4,6 +4,7 @@ use super::super::names::{identifier, is_held, is_null, literal};
 use super::super::session::Session;
 use super::live::{self, ForeignKey, LiveColumn};
 use super::{DOING, fit, load};
+use crate::base::counted;
 use crate::catalog::TableName;
 use crate::engine::{BOTH_CHANGED, Base, Error, Merged, NOTHING_TELLS, OWN_VALUE, Piece};
 use crate::ledger::SalvageKind;
@@ -83,7 +84,7 @@ impl<'p> Target<'p> {
                 // All rows are alike, so that nobody can tell which of them are there.
                 true => format!(
                     "it has no columns now; put {} back by hand: INSERT INTO {} DEFAULT VALUES",
-                    if piece.rows == 1 { "1 row".to_string() } else { format!("{} rows", piece.rows) },
+                    counted(piece.rows, "row"),
                     table.sql()
                 ),
                 false => "there is no such table now".to_string(),

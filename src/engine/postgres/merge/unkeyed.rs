@@ -53,7 +53,7 @@ async fn take_out(
         return Ok(());
     }
     side.open(session).await?;
-    each_column(session, target, side, &from, &literal(reason)).await?;
+    each_column(session, target, side, &from, &literal(reason), false).await?;
     merged.iter_mut().for_each(|merged| merged.conflicts += count);
     session.run(DOING, &format!("DELETE FROM {from}")).await
 }
@@ -97,15 +97,18 @@ pub(super) async fn values(
         merged.iter_mut().for_each(|merged| merged.skipped = Some(NOTHING_TELLS.to_string()));
     } else if others > 0 {
         side.open(session).await?;
-        let from =
-            format!("pg_temp.{loaded} AS s JOIN pg_temp.{made} AS g ON g.ident = {ident} WHERE {other}");
+        let found = theirs(session, target, (&made, &live), other).await?;
+        let from = format!(
+            "pg_temp.{loaded} AS s JOIN pg_temp.{made} AS g ON g.ident = {ident} JOIN pg_temp.{found} AS l \
+             ON l.ident = g.ident WHERE {other}"
+        );
         let reason = format!(
             "CASE WHEN g.n <> g.live THEN {} WHEN g.one_value THEN {} ELSE {} END",
             literal(NOT_AS_MANY),
             literal(ONE_WAS_WRITTEN),
             literal(SEVERAL_VALUES)
         );
-        each_column(session, target, side, &from, &reason).await?;
+        each_column(session, target, side, &from, &reason, true).await?;
         merged.iter_mut().for_each(|merged| merged.conflicts += others);
     }
     target.loaded = due;
@@ -196,17 +199,44 @@ pub(super) fn row_text(values: &[String]) -> String {
     format!("ROW({})::text COLLATE \"C\"", values.join(", "))
 }
 
-/// Writes down every salvaged value of these rows as a conflict; the reason is an expression.
+/// Makes a table of what is there in these groups, `t0`, `t1` … for the columns: what all rows of a group hold. Where they differ
+/// it is NULL, because nobody can tell which of them is meant.
+async fn theirs(
+    session: &mut Session,
+    target: &Target<'_>,
+    (groups, live): (&str, &str),
+    which: &str,
+) -> Result<String, Error> {
+    let table = format!("{}_theirs", target.loaded);
+    let one = |(place, name): (usize, &String)| {
+        let text = format!("t.{}::text COLLATE \"C\"", identifier(name));
+        let same = format!("count({text}) IN (0, count(*)) AND min({text}) IS NOT DISTINCT FROM max({text})");
+        format!(", CASE WHEN {same} THEN min({text}) END AS t{place}")
+    };
+    let columns: String = target.columns.iter().map(|column| &column.name).enumerate().map(one).collect();
+    let make = format!(
+        "CREATE TEMPORARY TABLE {table} ON COMMIT DROP AS SELECT g.ident{columns} FROM ONLY {} AS t \
+         JOIN (SELECT ident FROM pg_temp.{groups} WHERE {which}) AS g ON g.ident = {live} GROUP BY g.ident",
+        target.table.sql()
+    );
+    session.run(DOING, &make).await?;
+    Ok(table)
+}
+
+/// Writes down every salvaged value of these rows as a conflict; the reason is an expression. What is there stands in `l`, if it
+/// is known.
 async fn each_column(
     session: &mut Session,
     target: &Target<'_>,
     side: &Side,
     from: &str,
     reason: &str,
+    knows_theirs: bool,
 ) -> Result<(), Error> {
-    for column in &target.columns {
+    for (place, column) in target.columns.iter().enumerate() {
+        let theirs = if knows_theirs { format!("l.t{place}") } else { "NULL".to_string() };
         let sql = format!(
-            "INSERT INTO {} SELECT {}, {}, {}, {}, {}::text, NULL, {} FROM {from}",
+            "INSERT INTO {} SELECT {}, {}, {}, {}, {}::text, {theirs}, {} FROM {from}",
             side.table(),
             literal(&target.table.to_string()),
             target.key(),

@@ -16,7 +16,7 @@ use super::{PostgresDatabase, bookkeeping, system_of, writes};
 use crate::base::checkpoint;
 use crate::catalog::{DatabaseId, EngineKind};
 use crate::engine::{Beside, Database, Error, Outlet, Proof, ProofLevel, RehearsalCopy, Salvaged, Snapshot};
-use crate::ledger::{Answers, Keep, Question};
+use crate::ledger::{Answers, Keep, Question, Recast};
 use crate::plan::hazard::{Sample, Sampled};
 use crate::report::Progress;
 use async_trait::async_trait;
@@ -174,6 +174,10 @@ impl Beside for PostgresCopy {
         self.database
             .unless_cancelled(rows::changes(&self.database, (&self.database.server, &self.before), questions))
             .await
+    }
+
+    async fn recast(&self, asked: &[Recast]) -> Result<Vec<u64>, Error> {
+        self.database.unless_cancelled(rows::recast(&self.database, asked)).await
     }
 
     async fn salvage(

@@ -8,7 +8,7 @@ use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use crate::catalog::TableName;
 use crate::engine::Error;
-use crate::ledger::{Answers, Ask, Question, RowChanges, WholeRows};
+use crate::ledger::{Answers, Ask, Question, Recast, RowChanges, WholeRows};
 use futures_util::StreamExt;
 
 pub(super) const DOING: &str = "comparing rows";
@@ -39,19 +39,35 @@ pub(super) async fn changes(
     Ok(answers)
 }
 
+/// Counts the values that the type which their column had prints otherwise.
+pub(super) async fn recast(copy: &PostgresDatabase, asked: &[Recast]) -> Result<Vec<u64>, Error> {
+    let mut counts = Vec::with_capacity(asked.len());
+    for Recast { now, column, type_name, .. } in asked {
+        let mut session = copy.server.open(&copy.id.name, Purpose::Reading, &copy.application()).await?;
+        let (new, old) = (text(column), format!("(a.{}::{type_name})", identifier(column)));
+        let sql = format!(
+            "SELECT count(*) FROM {} AS a WHERE {new} IS DISTINCT FROM ({old}::text COLLATE \"C\")",
+            only(now)
+        );
+        let found = session.value(DOING, &sql).await;
+        if matches!(found, Err(Error::Interrupted)) {
+            return Err(Error::Interrupted);
+        }
+        // What its old type does not take, or is no type any more, was read the same, and that is all there is to know.
+        let count = found.ok().flatten().and_then(|count| count.parse().ok());
+        counts.push(count.unwrap_or_default());
+        session.give_back().await;
+    }
+    Ok(counts)
+}
+
 async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Result<RowChanges, Error> {
     let mut changes = match &question.after {
         None => RowChanges::default(),
-        Some(now) => {
-            bring(old, new, question, now).await?;
-            let found = if question.key.is_empty() {
-                without_key(old, question).await
-            } else {
-                by_key(old, question).await
-            };
-            drop_after(old).await?;
-            found?
-        }
+        Some(now) => match compare(old, new, question, now).await? {
+            Some(found) => found,
+            None => compare(old, new, &question.whole(), now).await?.unwrap_or_default(),
+        },
     };
     if !question.held.is_empty() {
         let counts: Vec<String> =
@@ -66,6 +82,42 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
         changes.uniform = found.map(|(name, _)| name.clone()).collect();
     }
     Ok(changes)
+}
+
+/// Compares the rows; `None` where the key that is one on one side only does not tell all rows apart on both.
+async fn compare(
+    old: &mut Session,
+    new: &mut Session,
+    question: &Question,
+    now: &TableName,
+) -> Result<Option<RowChanges>, Error> {
+    bring(old, new, question, now).await?;
+    let found = match tells(old, question).await {
+        Ok(true) if question.key.is_empty() => without_key(old, question).await.map(Some),
+        Ok(true) => by_key(old, question).await.map(Some),
+        Ok(false) => Ok(None),
+        Err(error) => Err(error),
+    };
+    drop_after(old).await?;
+    found
+}
+
+/// Tells whether the key tells all rows apart on both sides, as far as that is open.
+async fn tells(old: &mut Session, question: &Question) -> Result<bool, Error> {
+    if !question.is_open {
+        return Ok(true);
+    }
+    let before: Vec<String> = question.key.iter().map(|(name, _)| text(name)).collect();
+    let after: Vec<String> = (0..question.key.len()).map(|index| format!("k{index}")).collect();
+    let more = |list: &[String], table: &str| {
+        let list = list.join(", ");
+        format!(
+            "(SELECT count(*) FROM {table}) - (SELECT count(*) FROM (SELECT DISTINCT {list} FROM {table}) AS x)"
+        )
+    };
+    let (table, brought) = (format!("{} AS a", only(&question.before)), format!("{AFTER} AS b"));
+    let sql = format!("SELECT {}, {}", more(&before, &table), more(&after, &brought));
+    Ok(numbers(old, &sql).await?.iter().all(|more| *more == 0))
 }
 
 /// Returns the condition, of all rows together and as a number, that a column holds one value.
@@ -165,6 +217,7 @@ async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Er
         deleted: found[0].saturating_sub(both),
         changed: found[3],
         columns: question.columns.iter().cloned().zip(found[4..].iter().copied()).collect(),
+        found_by: question.found_by(),
         ..RowChanges::default()
     })
 }

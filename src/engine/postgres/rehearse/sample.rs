@@ -39,6 +39,7 @@ fn question(asked: &Sample, now: &TableName) -> Question {
         before: asked.table.clone(),
         after: Some(now.clone()),
         key: asked.key.iter().map(pair).collect(),
+        is_open: false,
         columns,
         alike: Vec::new(),
         held: Vec::new(),

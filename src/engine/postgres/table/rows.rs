@@ -4,6 +4,7 @@ use super::super::merge::DOING;
 use super::super::names::identifier;
 use super::super::session::Session;
 use super::{Column, Job, list};
+use crate::base::counted;
 use crate::engine::Error;
 use futures_util::StreamExt;
 
@@ -70,7 +71,7 @@ pub(super) async fn refuse_referred(session: &mut Session, jobs: &[Job]) -> Resu
             );
             let count = number(session, &sql).await?;
             if count > 0 {
-                let rows = if count == 1 { "1 row".to_string() } else { format!("{count} rows") };
+                let rows = counted(count, "row");
                 return Err(Error::ReferredTo { table: job.table.clone(), by: key.child.clone(), rows });
             }
         }

@@ -2,6 +2,7 @@
 
 use super::super::Site;
 use super::super::session::Session;
+use crate::base::counted;
 use crate::engine::{AppliedFile, Bookkeeping, Error};
 use crate::history::{Direction, RevisionId, RowChange};
 use crate::plan::Script;
@@ -91,7 +92,11 @@ pub(super) fn change(session: &Session, changes: &[RowChange]) -> Result<(), Err
         };
         match outcome {
             Ok(1) => {}
-            Ok(rows) => return Err(Error::VersionRows { detail: format!("{what} met {rows} rows") }),
+            Ok(rows) => {
+                return Err(Error::VersionRows {
+                    detail: format!("{what} met {}", counted(rows as u64, "row")),
+                });
+            }
             Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation) => {
                 return Err(Error::VersionRows { detail: format!("{what}: the row is there already") });
             }

@@ -6,7 +6,7 @@ use super::side::{self, Side};
 use super::target::{Hand, Target};
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
-use crate::engine::{BOTH_CHANGED, Conflict, Error, Merged, Value};
+use crate::engine::{BOTH_CHANGED, Conflict, Error, HALF, Merged, Value};
 use rusqlite::Statement;
 
 /// Inserts the rows of one piece that are not there.
@@ -123,6 +123,11 @@ impl Hand for RowHand<'_> {
         merged: &mut [Merged],
         side: &mut Side<'_>,
     ) -> Result<Written, Error> {
+        if self.target.columns.iter().any(|column| self.target.is_half(values[column.place])) {
+            merged[0].conflicts += 1;
+            self.conflict(values, None, HALF, side)?;
+            return Ok(Written::Done);
+        }
         match self.look(values)? {
             Live::Same => merged[0].already += 1,
             Live::Other(theirs) => {

@@ -30,6 +30,8 @@ pub(super) struct Target<'p> {
     pub deferred: bool,
     /// Which keys may be of other rows now.
     pub recycled: Recycled,
+    /// Whether the database stores text as UTF-16.
+    pub wide: bool,
     /// In which round the rows were refused that still are.
     pub round: u32,
 }
@@ -220,6 +222,7 @@ impl<'p> Target<'p> {
             rowid: rowid_name(&table),
             deferred: has_deferred_keys(&table),
             recycled: recycled::look(session, piece, &table)?,
+            wide: session.is_wide()?,
             round: 0,
         };
         Ok((Some(target), skipped))
@@ -236,6 +239,16 @@ impl<'p> Target<'p> {
     /// Tells whether a row that was written can turn out to be refused.
     pub(super) fn needs_savepoint(&self) -> bool {
         self.deferred || self.columns.iter().any(|column| column.retyped)
+    }
+
+    /// Tells whether a value is a text of which SQLite would make another one.
+    pub(super) fn is_half(&self, value: Value<'_>) -> bool {
+        self.wide && matches!(value, Value::Text(text) if std::str::from_utf8(text).is_err())
+    }
+
+    /// Tells whether the row cannot be found because of such a text.
+    pub(super) fn is_found_by_half(&self, values: &[Value<'_>]) -> bool {
+        self.found(values).any(|value| self.is_half(value))
     }
 
     /// Tells whether another row may have the key by which this one is found.

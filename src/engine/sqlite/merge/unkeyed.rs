@@ -4,14 +4,15 @@
 use super::super::rehearse::wide;
 use super::super::scan::rowid_name;
 use super::super::{catalog, session::Session};
-use super::feed::{Bound, Feed, fill};
+use super::feed::{Bound, Feed, fill, value};
 use super::side::{self, Side};
-use super::target::{Known, Target};
+use super::target::{Known, Target, TargetColumn};
 use super::{DOING, alike};
 use crate::catalog::quote;
 use crate::engine::{
-    Conflict, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
+    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
 };
+use crate::ledger::SalvageKind;
 
 /// Why rows without a key are not inserted where such rows are.
 const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
@@ -24,7 +25,7 @@ pub(super) fn values<'p>(
     side: &mut Side<'_>,
     merged: &mut [Merged],
 ) -> Result<(Target<'p>, Feed<'p>, Vec<Merged>), Error> {
-    let (piece, groups, pairs, due) = load(session, &target)?;
+    let (piece, groups, pairs, due) = load(session, &target, side, merged)?;
     let table = catalog::read(session)?.tables.remove(&target.table).unwrap_or_default();
     let Some(rowid) = rowid_name(&table) else {
         for merged in merged.iter_mut() {
@@ -94,60 +95,125 @@ pub(super) fn values<'p>(
         let by_group = by.iter().map(|v| format!("p.{v} IS q.{v} AND typeof(p.{v}) = typeof(q.{v})"));
         let by_group = wide::joined(&by_group.collect::<Vec<_>>(), "AND", "1");
         let others = format!("{piece}_others");
+        let theirs = Theirs::new(session, &target, &rowid, &pairs)?;
         session.run(
             DOING,
             &format!(
-                "CREATE TEMP TABLE {others} AS SELECT p.*, CASE WHEN g.n <> g.live THEN 0 WHEN g.one_value THEN 1 ELSE 2 END \
+                "CREATE TEMP TABLE {others} AS SELECT p.*, g.first, CASE WHEN g.n <> g.live THEN 0 WHEN g.one_value THEN 1 ELSE 2 END \
                  FROM temp.{groups} g JOIN temp.{piece} q ON q.rowid = g.first JOIN temp.{piece} p ON {by_group} \
-                 WHERE {left_alone}"
+                 WHERE {left_alone} ORDER BY g.first"
             ),
         )?;
-        write_down(session, &target, others, side, merged)?;
+        write_down(session, &target, others, theirs, side, merged)?;
     }
     Ok((target, Feed::Table(due), beforehand))
 }
 
 /// Returns the condition, of the rows of a group together, that these columns hold one value each.
 fn one_value(places: impl Iterator<Item = usize>) -> String {
-    // min = max compares 1 and 1.0 as the same, so that the types are compared as well.
-    let same = places.map(|place| {
-        let v = format!("v{place}");
-        format!(
-            "(count({v}) IN (0, count(*)) AND min({v} COLLATE BINARY) IS max({v} COLLATE BINARY) \
-             AND min(typeof({v})) = max(typeof({v})))"
-        )
-    });
-    wide::joined(&same.collect::<Vec<_>>(), "AND", "1")
+    let same: Vec<String> = places.map(|place| holds_one(&format!("v{place}"))).collect();
+    wide::joined(&same, "AND", "1")
 }
 
-/// Writes down every salvaged value of these rows as a conflict; the last column says why.
+/// Returns the condition, of several rows together, that an expression has one value in all of them.
+fn holds_one(v: &str) -> String {
+    // min = max compares 1 and 1.0 as the same, so that the types are compared as well.
+    format!(
+        "(count({v}) IN (0, count(*)) AND min({v} COLLATE BINARY) IS max({v} COLLATE BINARY) \
+         AND min(typeof({v})) = max(typeof({v})))"
+    )
+}
+
+/// What is there of each column in the live rows of a group.
+struct Theirs<'s> {
+    session: &'s Session,
+    look: rusqlite::Statement<'s>,
+    /// Of the group that was asked for last.
+    last: (i64, Vec<Option<String>>),
+}
+
+impl<'s> Theirs<'s> {
+    fn new(session: &'s Session, target: &Target<'_>, rowid: &str, pairs: &str) -> Result<Self, Error> {
+        let one = |column: &TargetColumn| {
+            let live = format!("t.{}", quote(&column.name));
+            format!("CASE WHEN {} THEN min({live} COLLATE BINARY) END", holds_one(&live))
+        };
+        let columns: Vec<String> = target.columns.iter().map(one).collect();
+        let sql = format!(
+            "SELECT {} FROM temp.{pairs} x JOIN main.{} t ON t.{rowid} = x.live WHERE x.first = ?1",
+            columns.join(", "),
+            target.table.sql()
+        );
+        let look = session.prepare(&sql).map_err(|error| session.failed(DOING, error))?;
+        Ok(Self { session, look, last: (0, Vec::new()) })
+    }
+
+    /// Returns what all rows of a group hold. Where they differ it is none, because nobody can tell which of them is meant.
+    fn of(&mut self, group: i64) -> Result<&[Option<String>], Error> {
+        if self.last.0 != group {
+            let width = self.look.column_count();
+            let read = |row: &rusqlite::Row<'_>| {
+                let texts = (0..width).map(|at| row.get_ref(at).map(|found| side::text(value(found))));
+                texts.collect::<rusqlite::Result<Vec<_>>>()
+            };
+            let found = self.look.query_row([group], read);
+            self.last = (group, found.map_err(|error| self.session.failed(DOING, error))?);
+        }
+        Ok(&self.last.1)
+    }
+}
+
+/// Writes down every salvaged value of these rows as a conflict; the last columns are the group of each, and why.
 fn write_down(
     session: &Session,
     target: &Target<'_>,
     others: String,
+    mut theirs: Theirs<'_>,
     side: &mut Side<'_>,
     merged: &mut [Merged],
 ) -> Result<(), Error> {
     Feed::Table(others).each(session, &mut |values| {
-        let reason = match values.last() {
-            Some(Value::Integer(0)) => NOT_AS_MANY,
-            Some(Value::Integer(1)) => ONE_WAS_WRITTEN,
+        let [.., Value::Integer(group), Value::Integer(why)] = values else { return Ok(()) };
+        let reason = match why {
+            0 => NOT_AS_MANY,
+            1 => ONE_WAS_WRITTEN,
             _ => SEVERAL_VALUES,
         };
-        for (column, merged) in target.columns.iter().zip(merged.iter_mut()) {
-            merged.conflicts += 1;
-            side.add(Conflict {
-                table: target.table.clone(),
-                key: side::key(target.piece, values),
-                column: Some(column.name.clone()),
-                base: side::text(column.base.value(values)),
-                ours: side::text(values[column.place]),
-                theirs: None,
-                reason: reason.to_string(),
-            })?;
-        }
-        Ok(())
+        give_up(target, values, reason, theirs.of(*group)?, side, merged)
     })
+}
+
+/// Writes down one row of a piece as conflicts: each of its values, with what is there of each column as far as that is
+/// known, or the whole row.
+fn give_up(
+    target: &Target<'_>,
+    values: &[Value<'_>],
+    reason: &str,
+    theirs: &[Option<String>],
+    side: &mut Side<'_>,
+    merged: &mut [Merged],
+) -> Result<(), Error> {
+    let conflict = |column, base, ours, theirs| Conflict {
+        table: target.table.clone(),
+        key: side::key(target.piece, values),
+        column,
+        base,
+        ours,
+        theirs,
+        reason: reason.to_string(),
+    };
+    if target.piece.salvage.what == SalvageKind::Rows {
+        merged[0].conflicts += 1;
+        let columns = target.columns.iter().map(|column| (column.name.as_str(), values[column.place]));
+        return side.add(conflict(None, None, Some(side::object(columns)), None));
+    }
+    for ((at, column), merged) in target.columns.iter().enumerate().zip(merged.iter_mut()) {
+        merged.conflicts += 1;
+        let (base, ours) = (side::text(column.base.value(values)), side::text(values[column.place]));
+        let theirs = theirs.get(at).cloned().flatten();
+        side.add(conflict(Some(column.name.clone()), base, ours, theirs))?;
+    }
+    Ok(())
 }
 
 /// Returns the rows that may be inserted: those like which there is none. The others are written down here.
@@ -157,7 +223,7 @@ pub(super) fn rows<'p>(
     side: &mut Side<'_>,
     merged: &mut [Merged],
 ) -> Result<(Target<'p>, Feed<'p>), Error> {
-    let (piece, clash, there, due) = load(session, &target)?;
+    let (piece, clash, there, due) = load(session, &target, side, merged)?;
     let on = same_row(&target, "p", "t");
     session.run(
         DOING,
@@ -196,8 +262,14 @@ pub(super) fn rows<'p>(
     Ok((target, Feed::Table(due)))
 }
 
-/// Loads the file into a temporary table, and returns its name and three more that are free.
-fn load(session: &Session, target: &Target<'_>) -> Result<(String, String, String, String), Error> {
+/// Loads the file into a temporary table, and returns its name and three more that are free. Rows with a text that the table
+/// could not hold are written down here, and not loaded.
+fn load(
+    session: &Session,
+    target: &Target<'_>,
+    side: &mut Side<'_>,
+    merged: &mut [Merged],
+) -> Result<(String, String, String, String), Error> {
     let name = |what: &str| format!("ripcord_{what}_{}", target.index);
     let names = (name("piece"), name("groups"), name("pairs"), name("due"));
     for table in [&names.1, &names.2, &names.3, &format!("{}_others", names.0)] {
@@ -206,6 +278,9 @@ fn load(session: &Session, target: &Target<'_>) -> Result<(String, String, Strin
     let mut insert = fill(session, &names.0, target.width)?;
     let failed = |error| session.failed(DOING, error);
     target.piece.source.each(&mut |values: &[Value<'_>]| {
+        if values.iter().any(|value| target.is_half(*value)) {
+            return give_up(target, values, HALF, &[], side, merged);
+        }
         let all = values.iter().copied().map(Bound);
         insert.execute(rusqlite::params_from_iter(all)).map(|_| ()).map_err(failed)
     })?;

@@ -8,7 +8,7 @@ use super::together::apart;
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
 use crate::engine::{
-    AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, Merged, RETAKEN, Scalar, Value, decide,
+    AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, HALF, Merged, RETAKEN, Scalar, Value, decide,
 };
 use rusqlite::Statement;
 use std::collections::BTreeMap;
@@ -57,7 +57,8 @@ impl<'s> ValueHand<'s> {
         for (index, column) in self.target.columns.iter().enumerate() {
             let theirs = value(row.get_ref(index).map_err(failed)?);
             let is_base = !retaken && column.base.matches(theirs, values);
-            decisions.push(decide(is_base, values[column.place], theirs));
+            let ours = values[column.place];
+            decisions.push(decide(is_base && !self.target.is_half(ours), ours, theirs));
         }
         match rows.next().map_err(failed)? {
             None => Ok(Live::One(decisions)),
@@ -127,8 +128,14 @@ impl<'s> ValueHand<'s> {
     }
 
     /// Returns why a value that is there is left as it is.
-    fn why(&self, values: &[Value<'_>]) -> &'static str {
-        if self.target.is_retaken(values) { RETAKEN } else { BOTH_CHANGED }
+    fn why(&self, values: &[Value<'_>], index: usize) -> &'static str {
+        let column = &self.target.columns[index];
+        let mut known = [values[column.place], column.base.value(values)].into_iter();
+        match known.any(|value| self.target.is_half(value)) {
+            true => HALF,
+            false if self.target.is_retaken(values) => RETAKEN,
+            false => BOTH_CHANGED,
+        }
     }
 
     fn conflict(
@@ -139,7 +146,10 @@ impl<'s> ValueHand<'s> {
         side: &mut Side<'_>,
     ) -> Result<(), Error> {
         let column = &self.target.columns[index];
-        let theirs = self.theirs(values, index)?;
+        let theirs = match self.target.is_found_by_half(values) {
+            true => Scalar::Null,
+            false => self.theirs(values, index)?,
+        };
         side.add(Conflict {
             table: self.target.table.clone(),
             key: side::key(self.target.piece, values),
@@ -151,12 +161,35 @@ impl<'s> ValueHand<'s> {
         })
     }
 
+    /// Leaves every column as it is.
+    fn all_conflict(
+        &mut self,
+        values: &[Value<'_>],
+        reason: &str,
+        merged: &mut [Merged],
+        side: &mut Side<'_>,
+    ) -> Result<Written, Error> {
+        for (index, merged) in merged.iter_mut().enumerate() {
+            merged.conflicts += 1;
+            self.conflict(values, index, reason, side)?;
+        }
+        Ok(Written::Done)
+    }
+
+    /// Returns what is there: of several rows only what all of them hold, because nobody can tell which is meant.
     fn theirs(&mut self, values: &[Value<'_>], index: usize) -> Result<Scalar, Error> {
         let failed = |error| self.session.failed(DOING, error);
         let found = rusqlite::params_from_iter(self.target.found(values).map(Bound));
         let mut rows = self.select.query(found).map_err(failed)?;
-        let Some(row) = rows.next().map_err(failed)? else { return Ok(Scalar::Null) };
-        Ok(value(row.get_ref(index).map_err(failed)?).to_scalar())
+        let mut theirs: Option<Scalar> = None;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let one = value(row.get_ref(index).map_err(failed)?);
+            if theirs.get_or_insert_with(|| one.to_scalar()).as_value().is_same(one) {
+                continue;
+            }
+            return Ok(Scalar::Null);
+        }
+        Ok(theirs.unwrap_or(Scalar::Null))
     }
 }
 
@@ -167,19 +200,16 @@ impl Hand for ValueHand<'_> {
         merged: &mut [Merged],
         side: &mut Side<'_>,
     ) -> Result<Written, Error> {
+        if self.target.is_found_by_half(values) {
+            return self.all_conflict(values, HALF, merged, side);
+        }
         let decisions = match self.look(values)? {
             Live::One(decisions) => decisions,
             Live::Absent => {
                 merged.iter_mut().for_each(|merged| merged.deleted += 1);
                 return Ok(Written::Done);
             }
-            Live::Several => {
-                for (index, merged) in merged.iter_mut().enumerate() {
-                    merged.conflicts += 1;
-                    self.conflict(values, index, AMBIGUOUS, side)?;
-                }
-                return Ok(Written::Done);
-            }
+            Live::Several => return self.all_conflict(values, AMBIGUOUS, merged, side),
         };
         for (set, decision) in self.set.iter_mut().zip(&decisions) {
             *set = *decision == Decision::Put;
@@ -196,7 +226,7 @@ impl Hand for ValueHand<'_> {
                 Decision::Already => merged[index].already += 1,
                 Decision::Conflict => {
                     merged[index].conflicts += 1;
-                    self.conflict(values, index, self.why(values), side)?;
+                    self.conflict(values, index, self.why(values, index), side)?;
                 }
             }
         }
@@ -234,7 +264,7 @@ impl Hand for ValueHand<'_> {
         let Some(now) = self.now(values)? else { return Ok(()) };
         for (index, theirs) in now.iter().enumerate() {
             if !values[self.target.columns[index].place].is_same(theirs.as_value()) {
-                self.conflict(values, index, BOTH_CHANGED, side)?;
+                self.conflict(values, index, self.why(values, index), side)?;
             }
         }
         Ok(())
@@ -258,7 +288,7 @@ impl Hand for ValueHand<'_> {
                     merged[index].already += 1;
                     continue;
                 }
-                Decision::Conflict => self.why(values).to_string(),
+                Decision::Conflict => self.why(values, index).to_string(),
                 // Each by itself, so that one column does not keep the others from getting what is theirs.
                 Decision::Put => {
                     self.set.iter_mut().enumerate().for_each(|(at, set)| *set = at == index);

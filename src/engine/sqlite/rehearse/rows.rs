@@ -36,6 +36,9 @@ fn answer(session: &Session, question: &Question) -> Result<RowChanges, Error> {
     let mut changes = match &question.after {
         None => RowChanges::default(),
         Some(now) if question.key.is_empty() => without_key(session, question, &old, now)?,
+        Some(now) if question.is_open && !tells(session, question, &old, now)? => {
+            without_key(session, &question.whole(), &old, now)?
+        }
         Some(now) => by_key(session, question, &old, now)?,
     };
     for names in question.held.chunks(AT_ONCE) {
@@ -60,6 +63,18 @@ fn uniform(name: &str) -> String {
         "count({name}) IN (0, count(*)) AND min({name} COLLATE BINARY) IS max({name} COLLATE BINARY)
         AND coalesce(min(typeof({name})) = max(typeof({name})), 1)"
     )
+}
+
+/// Tells whether the key tells all rows apart on both sides.
+fn tells(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<bool, Error> {
+    let (before, after): (Vec<String>, Vec<String>) = question.key.iter().cloned().unzip();
+    for (names, table) in [(before, old.to_string()), (after, format!("main.{}", now.sql()))] {
+        let rows = numbers(session, &format!("SELECT count(*) FROM {table}"))?[0];
+        if distinct(session, &names, &table)? != rows {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
@@ -94,6 +109,7 @@ fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) ->
         deleted: alone(&format!("{old} AS a LEFT JOIN {new} AS b"), "b")?,
         changed: found[0],
         columns: question.columns.iter().cloned().zip(found[1..].iter().copied()).collect(),
+        found_by: question.found_by(),
         ..RowChanges::default()
     })
 }
@@ -131,17 +147,22 @@ fn without_key(
     while let Some(ask) = rows.next() {
         rows.take(match &ask {
             Ask::More(columns) => whole(session, columns, old, now)?,
-            Ask::Distinct(some, all) => (distinct(session, some, old)?, distinct(session, all, old)?),
+            Ask::Distinct(some, all) => {
+                let of = |pairs: &[(String, String)]| {
+                    let names: Vec<String> = pairs.iter().map(|(name, _)| name.clone()).collect();
+                    distinct(session, &names, old)
+                };
+                (of(some)?, of(all)?)
+            }
         });
     }
     Ok(rows.into_changes())
 }
 
-/// Returns how many rows there were before that are not alike in these columns.
-fn distinct(session: &Session, columns: &[(String, String)], old: &str) -> Result<u64, Error> {
-    let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
-    let list: Vec<String> = terms(&names).iter().map(|term| typed(term)).collect();
-    let sql = format!("SELECT count(*) FROM (SELECT DISTINCT {} FROM {old})", list.join(", "));
+/// Returns how many rows a table has that are not alike in these columns.
+fn distinct(session: &Session, names: &[String], table: &str) -> Result<u64, Error> {
+    let list: Vec<String> = terms(names).iter().map(|term| typed(term)).collect();
+    let sql = format!("SELECT count(*) FROM (SELECT DISTINCT {} FROM {table})", list.join(", "));
     Ok(numbers(session, &sql)?[0])
 }
 

@@ -38,9 +38,15 @@ pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, 
 
 /// Which rows, of the table before as `a`.
 fn condition(asked: &Sample) -> String {
-    let there = |now: &TableName| {
-        let key: Vec<(String, String)> = asked.key.iter().map(|name| (name.clone(), name.clone())).collect();
-        format!("EXISTS (SELECT 1 FROM main.{} AS b WHERE {}", quote(&now.name), same_row(&key))
+    let key: Vec<String> = asked.key.iter().map(|name| format!("a.{}", quote(name))).collect();
+    let key = key.join(", ");
+    // Not one row after another: the table of now may have lost its key, and with it the index to look in.
+    let there = |now: &TableName, which: &str| {
+        let pairs: Vec<(String, String)> =
+            asked.key.iter().map(|name| (name.clone(), name.clone())).collect();
+        let (old, now) = (quote(&asked.table.name), quote(&now.name));
+        let on = same_row(&pairs);
+        format!("(SELECT {key} FROM {BEFORE}.{old} AS a JOIN main.{now} AS b ON {on} WHERE {which})")
     };
     match &asked.which {
         Which::All => "1".to_string(),
@@ -48,10 +54,10 @@ fn condition(asked: &Sample) -> String {
             let filled = asked.columns.iter().map(|name| format!("a.{} IS NOT NULL", quote(name)));
             filled.collect::<Vec<_>>().join(" AND ")
         }
-        Which::Gone { now } => format!("NOT {})", there(now)),
+        Which::Gone { now } => format!("({key}) NOT IN {}", there(now, "1")),
         Which::Differing { now } => {
             let differ: Vec<String> = asked.columns.iter().map(|name| differs(name, name)).collect();
-            format!("{} AND ({}))", there(now), differ.join(" OR "))
+            format!("({key}) IN {}", there(now, &differ.join(" OR ")))
         }
     }
 }

@@ -18,7 +18,7 @@ use super::session::{Session, open_frozen};
 use super::swap::{Present, Stand};
 use super::view::View;
 use super::wal::WalState;
-use crate::base::{fs, hash};
+use crate::base::{counted, fs, hash};
 use crate::catalog::diff;
 use crate::engine::{Error, Proof, ProofLevel, Snapshot};
 use crate::fingerprint::{Inventory, compare};
@@ -250,9 +250,9 @@ fn inventory_differences(expected: &Inventory, found: &Inventory) -> Vec<String>
         diff(&expected.catalog, &found.catalog).iter().map(change_text).collect();
     let comparison = compare(&expected.fingerprint, &found.fingerprint);
     differences.extend(comparison.differing().map(|(name, table)| {
-        let rows = |rows: Option<u64>| rows.map_or("no".to_string(), |rows| rows.to_string());
+        let rows = |rows: Option<u64>| rows.map_or("no rows".to_string(), |rows| counted(rows, "row"));
         let (before, after) = (rows(table.rows_before), rows(table.rows_after));
-        format!("table {name}: {before} rows when it was taken, {after} rows in the copy, and other digests")
+        format!("table {name}: {before} when it was taken, {after} in the copy, and other digests")
     }));
     if expected.fingerprint.sequences != found.fingerprint.sequences {
         differences.push("the AUTOINCREMENT counters differ".to_string());
