@@ -10,7 +10,7 @@ use ripcord::base::Cancel;
 use ripcord::engine::postgres::{Options, PostgresDatabase, tool_folders};
 use ripcord::engine::{Database, DatabaseUrl};
 use ripcord::journal::Journal;
-use ripcord::report::Progress;
+use ripcord::report::{Progress, Silent};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -49,6 +49,7 @@ pub fn connect(runtime: &tokio::runtime::Runtime, database: &TestDatabase, work:
     };
     let options = Options {
         cancel: Cancel::new(),
+        observer: Arc::new(Silent),
         lock_timeout: Duration::from_secs(3),
         statement_timeout: None,
         retries: 5,

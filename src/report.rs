@@ -342,7 +342,7 @@ pub struct Check {
 pub struct Wrong {
     /// A stable word: `not-as-rehearsed`, `kept-column-changed`, `more-lost-than-rehearsed` (where there was a rehearsal),
     /// `untouched-table-changed`, `untouched-table-removed`, `untouched-table-schema`, `version-rows`, `new-finding`, `catalog`,
-    /// `rows`, `digest`.
+    /// `rows`, `digest`, `renamed`.
     pub code: String,
     pub subject: String,
     pub detail: String,

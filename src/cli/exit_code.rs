@@ -154,6 +154,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         | Refusal::AnotherEngine { .. }
         | Refusal::Unreadable { .. }
         | Refusal::NoSalvage { .. }
+        | Refusal::Untraced { .. }
         | Refusal::NoTable { .. }
         | Refusal::RowsMoved { .. }
         | Refusal::SchemaMoved

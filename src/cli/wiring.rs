@@ -44,7 +44,7 @@ impl Assembled {
         cancel: &Cancel,
         may_create: bool,
     ) -> Result<Self, Failure> {
-        let database = database(config, url, cancel, may_create).await?;
+        let database = database(config, url, observer.clone(), cancel, may_create).await?;
         let project = Project::new(&config.migrations);
         let runner = SqlRunner::new(project, database.clone(), cancel.clone());
         Ok(Self {
@@ -86,6 +86,7 @@ pub(super) fn journal(config: &Config) -> Journal {
 async fn database(
     config: &Config,
     url: &DatabaseUrl,
+    observer: Arc<dyn Observer>,
     cancel: &Cancel,
     may_create: bool,
 ) -> Result<Arc<dyn Database>, Failure> {
@@ -101,14 +102,18 @@ async fn database(
             Arc::new(SqliteDatabase::open(path, options).map_err(Failure::refused)?)
         }
         DatabaseUrl::Postgres(url) => {
-            let options = postgres_options(config, cancel)?;
+            let options = postgres_options(config, observer, cancel)?;
             Arc::new(PostgresDatabase::connect(url, options).await.map_err(Failure::refused)?)
         }
     };
     Ok(database)
 }
 
-fn postgres_options(config: &Config, cancel: &Cancel) -> Result<postgres::Options, Failure> {
+fn postgres_options(
+    config: &Config,
+    observer: Arc<dyn Observer>,
+    cancel: &Cancel,
+) -> Result<postgres::Options, Failure> {
     let scratch_url = match &config.scratch_url {
         None => None,
         Some(DatabaseUrl::Postgres(url)) => Some(url.clone()),
@@ -122,6 +127,7 @@ fn postgres_options(config: &Config, cancel: &Cancel) -> Result<postgres::Option
     let configured: Vec<_> = config.tools.iter().cloned().collect();
     Ok(postgres::Options {
         cancel: cancel.clone(),
+        observer,
         lock_timeout: config.lock_timeout,
         statement_timeout: config.statement_timeout,
         retries: config.retries,

@@ -60,6 +60,16 @@ pub struct Piece {
     pub catalog: Option<Arc<Catalog>>,
     /// The folder of the snapshot that it was salvaged from, where there is one.
     pub snapshot: Option<PathBuf>,
+    /// What it is about was called otherwise then; everything else here has the names of now.
+    pub former: Option<Former>,
+}
+
+/// The names of then of a table and of columns that were renamed since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    pub table: TableName,
+    /// By the name of now.
+    pub columns: BTreeMap<String, String>,
 }
 
 /// Hands out the rows of a file, as often as it is asked.
@@ -127,6 +137,40 @@ pub enum Base {
 }
 
 impl Piece {
+    /// Gives it the names of now: `columns` has those of its columns that are others, by the names of then.
+    pub fn renamed(mut self, table: TableName, columns: &BTreeMap<String, String>) -> Self {
+        let now = |name: &mut String| {
+            if let Some(found) = columns.get(name) {
+                name.clone_from(found);
+            }
+        };
+        let Salvage { key, identity, columns: salvaged, returned, .. } = &mut self.salvage;
+        key.iter_mut().chain(identity).chain(salvaged).for_each(now);
+        self.columns.iter_mut().for_each(|column| now(&mut column.name));
+        let left = std::mem::take(returned).into_iter();
+        returned.extend(left.map(|(name, value)| (columns.get(&name).cloned().unwrap_or(name), value)));
+        let back = columns.iter().map(|(then, now)| (now.clone(), then.clone()));
+        let then = std::mem::replace(&mut self.salvage.table, table);
+        self.former = Some(Former { table: then, columns: back.collect() });
+        self
+    }
+
+    /// Returns what the table was called in the snapshot.
+    pub fn table_then(&self) -> &TableName {
+        self.former.as_ref().map_or(&self.salvage.table, |former| &former.table)
+    }
+
+    /// Returns what a column was called in the snapshot.
+    pub fn column_then<'p>(&'p self, column: &'p str) -> &'p str {
+        self.former.as_ref().and_then(|former| former.columns.get(column)).map_or(column, String::as_str)
+    }
+
+    /// Tells whether rows are found by a column, or its values are salvaged, by its name of now or of then.
+    pub fn is_about(&self, column: &str) -> bool {
+        let mut own = self.salvage.key.iter().chain(&self.salvage.columns);
+        own.any(|name| name == column || self.column_then(name) == column)
+    }
+
     /// Returns where a column stands in the CSV.
     pub fn place_of(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|other| other.name == column)
@@ -287,6 +331,7 @@ mod tests {
             sequences: Arc::default(),
             catalog: None,
             snapshot: None,
+            former: None,
         }
     }
 

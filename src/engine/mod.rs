@@ -165,6 +165,10 @@ pub trait Database: Send + Sync {
     /// half done (a database barred for connections, half a swap). Doing it twice is doing it once.
     async fn tidy(&self, operation: &str, facts: &BTreeMap<String, String>) -> Result<Vec<String>, Error>;
 
+    /// Removes what a process that was killed left of its lock, unless somebody holds it. A lock that goes with its holder
+    /// leaves nothing.
+    fn tidy_lock(&self) {}
+
     /// Hands the rows of each selection to the outlet, all as of one instant. Tables and columns are named as the database
     /// names them. Returns what was exported, in the order of the selections; fails with [`Error::NotExportable`] when
     /// one of them names nothing that has rows.

@@ -25,6 +25,7 @@ pub use appeared::{Appeared, End};
 pub use folded::folded;
 pub use keep::{Keep, Kept, keeps};
 pub use merged::{Conflict, Merged, MergedBack};
+pub use pairs::tables as places;
 pub use questions::{Answers, Question, RowChanges, questions};
 pub use recast::{Recast, recasts, turned};
 pub use rule::{Seen, draw_up};

@@ -94,7 +94,7 @@ pub(super) fn open_key(old: &TableFingerprint, new: &TableFingerprint) -> Vec<(S
 }
 
 /// Returns for each table of before the table that holds its rows after, where there is one.
-pub(super) fn tables(before: &Fingerprint, after: &Fingerprint) -> BTreeMap<TableName, TableName> {
+pub fn tables(before: &Fingerprint, after: &Fingerprint) -> BTreeMap<TableName, TableName> {
     let mut paired = BTreeMap::new();
     let own = before.tables.iter().filter(|(name, _)| !name.is_bookkeeping());
     for (name, old) in own {

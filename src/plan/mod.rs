@@ -5,11 +5,13 @@
 
 mod chance;
 pub mod hazard;
+mod renames;
 mod touches;
 mod words;
 
 pub use chance::chance;
 pub use hazard::{Accept, Accepted, Hazard};
+pub use renames::Renamed;
 pub use touches::Touches;
 
 use crate::history::{Direction, RevisionId, RowChange};

@@ -8,6 +8,7 @@ mod conflicts;
 mod downgrade;
 mod end;
 mod left;
+mod named;
 mod recovery;
 mod renew;
 mod share;
@@ -32,6 +33,7 @@ use crate::tabular::{self, EXPORTS};
 use conflicts::keep;
 pub(super) use downgrade::{After, after_downgrade};
 use left::left_undone;
+use named::{Chosen, chosen};
 pub(super) use recovery::{again, recover};
 use renew::Renewed;
 pub(super) use renew::renew;
@@ -64,19 +66,23 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     let backup = ports.store.open(&request.backup).await.map_err(refused)?;
     whose::refuse_another(ports, &backup, request.of_database.as_deref()).await?;
     // Before anything is begun: salvage that is not as it was written must be known before a table is touched.
-    let pieces = chosen(&backup, &request.tables)?;
+    if pieces(&backup).map_err(refused)?.is_empty() {
+        return Err(refused(Refusal::NoSalvage { backup: backup.manifest.id.clone(), table: None }));
+    }
     let id = ports.journal.new_id(Kind::MergeBack);
     ports.refuse_missing().await?;
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
+    let chosen = chosen(ports, &backup, &request.tables).await?;
     if request.look {
         let progress = ports.progress(Step::MergeBack);
-        let merged = ports.database.merge_back(&pieces, MergeMode::Look, &id, &progress).await;
+        let merged = ports.database.merge_back(&chosen.pieces, MergeMode::Look, &id, &progress).await;
         // Its work is undone: what a report names can be looked at.
         let merged = MergedBack { side_table: None, ..merged.map_err(refused)? };
         let rows = ports.database.version_rows().await.map_err(refused)?;
-        let merge = facts(&[backup.manifest.id], merged, Vec::new());
-        return Ok(report(ports, None, Aftermath::Unchanged, rows, Some(merge)));
+        let merge = facts(&[backup.manifest.id], chosen.with_skipped(merged), Vec::new());
+        let report = report(ports, None, Aftermath::Unchanged, rows, Some(merge));
+        return Ok(Report { notes: chosen.notes().collect(), ..report });
     }
     preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
@@ -86,24 +92,8 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     for (name, value) in says {
         op.write(Entry::Fact { name: name.to_string(), value }).map_err(refused)?;
     }
-    let outcome = by_hand(ports, &mut op, request, &backup, &pieces).await;
+    let outcome = by_hand(ports, &mut op, request, &backup, &chosen).await;
     settle::end(ports, &op, outcome).await
-}
-
-/// Returns the salvage of these tables in a backup; refuses when there is none.
-fn chosen(backup: &Backup, tables: &[String]) -> Result<Vec<Piece>, Failure> {
-    let mut pieces = pieces(backup).map_err(refused)?;
-    if let Some(unknown) =
-        tables.iter().find(|asked| !pieces.iter().any(|piece| names(asked, &piece.salvage.table)))
-    {
-        let (backup, table) = (backup.manifest.id.clone(), Some(unknown.clone()));
-        return Err(refused(Refusal::NoSalvage { backup, table }));
-    }
-    pieces.retain(|piece| tables.is_empty() || tables.iter().any(|asked| names(asked, &piece.salvage.table)));
-    if pieces.is_empty() {
-        return Err(refused(Refusal::NoSalvage { backup: backup.manifest.id.clone(), table: None }));
-    }
-    Ok(pieces)
 }
 
 fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
@@ -141,7 +131,7 @@ async fn by_hand(
     op: &mut Operation,
     request: &MergeRequest,
     backup: &Backup,
-    pieces: &[Piece],
+    chosen: &Chosen,
 ) -> Result<Report, Failure> {
     let mark = ports.database.mark().await.map_err(refused)?;
     let purpose = Purpose {
@@ -156,7 +146,7 @@ async fn by_hand(
     ports.go_on().map_err(|error| with_backup(refused(error)))?;
 
     op.set_aftermath(Aftermath::Unknown);
-    let merged = write(ports, op, pieces).await.map_err(|failure| {
+    let merged = write(ports, op, &chosen.pieces).await.map_err(|failure| {
         // One transaction, and what failed has undone it.
         let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Unchanged };
         with_backup(Failure { aftermath, ..failure })
@@ -172,10 +162,12 @@ async fn by_hand(
         .cloned()
         .chain(left_undone(&merged))
         .chain(waiting::stale_views(&after, &merged))
+        .chain(chosen.notes())
         .collect();
     let kept = op.step(Step::Finish, keep(ports, op_id(op), &saved, &after, &merged)).await;
     let files = kept.map_err(with_backup)?.what;
     let rows = saved.backup.manifest.from.clone();
+    let merged = chosen.with_skipped(merged);
     let merge = facts(std::slice::from_ref(&backup.manifest.id), merged, files);
     let changed = merge.count() > 0 || merge.side_table.is_some();
     let aftermath = if changed { Aftermath::Changed } else { Aftermath::Unchanged };

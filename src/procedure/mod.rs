@@ -19,6 +19,7 @@ mod judge;
 pub mod merge;
 pub mod recover;
 pub mod rehearse;
+mod renamed;
 pub mod restore;
 pub mod restore_table;
 pub mod salvage;
@@ -168,6 +169,8 @@ pub enum Refusal {
     AnotherEngine { backup: String, found: EngineKind, wanted: EngineKind },
     #[error("backup {backup} holds no salvage{}", table.as_ref().map(|table| format!(" of table {table}")).unwrap_or_default())]
     NoSalvage { backup: String, table: Option<String> },
+    #[error("nothing of the salvage in backup {backup} can be merged: {}", told.join("; "))]
+    Untraced { backup: String, told: Vec<String> },
     #[error("table {table} of backup {backup} cannot be put back: {detail}")]
     NoTable { backup: String, table: String, detail: String },
     #[error("backup {backup} has no usable {name}: {detail}")]

@@ -38,6 +38,8 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
         false => ports.journal.unfinished(ports.identity()),
     };
     let Some(seen) = waiting().map_err(refused)? else {
+        // Who was killed before it had begun, or when it had ended, has left nothing else.
+        ports.database.tidy_lock();
         return Ok(None);
     };
     // Under the operation's own name: what this recovery leaves when it dies as well, the next one finds by that name.

@@ -1,5 +1,7 @@
 //! Comparing what is there with what should be there.
 
+mod present_names;
+
 use super::rehearse::Rehearsal;
 use super::snapshot::{Saved, read_inventory};
 use super::{Circumstances, Ports, judge, refused, restore};
@@ -88,13 +90,14 @@ pub async fn verify(ports: &Ports<'_>, against: &Against) -> Result<Verification
     let (state, name) = if ends_after { ("after", "after.json") } else { ("before", "before.json") };
     let expected = read_inventory(&backup, name).map_err(refused)?;
     let found = ports.database.inventory(&ports.progress(Step::Verify)).await.map_err(refused)?;
+    let (expected, renamed) = match ends_after {
+        true => (expected, Vec::new()),
+        false => present_names::given(ports, &backup, expected, &found).await.map_err(refused)?,
+    };
+    let mut check = strict(&expected, &found);
+    check.wrong.splice(0..0, renamed);
     let unfinished = ports.journal.unfinished(ports.identity()).ok().flatten().map(|state| state.operation);
-    Ok(Verification {
-        backup: backup.manifest.id.clone(),
-        state,
-        check: strict(&expected, &found),
-        unfinished,
-    })
+    Ok(Verification { backup: backup.manifest.id.clone(), state, check, unfinished })
 }
 
 async fn newest(ports: &Ports<'_>) -> Result<Backup, Failure> {

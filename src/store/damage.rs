@@ -355,3 +355,12 @@ async fn the_folder_of_backups_says_what_it_is_and_keeps_out_of_version_control(
     published(&zoo.store, OTHER).await;
     assert_eq!(read("README.md"), "mine", "what is there stays");
 }
+
+/// Only a checkout that still has it: nothing that is built may need the folder of somebody's backups.
+#[tokio::test]
+async fn the_backups_folder_of_the_sample_project_says_what_every_other_one_does() {
+    let sample = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("backups/README.md");
+    let Ok(sample) = std::fs::read_to_string(sample) else { return };
+    let written = std::fs::read_to_string(Zoo::new().await.store.place().join("README.md")).expect("read");
+    assert_eq!(sample, written);
+}

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const DRAFT: &str = ".partial-";
 
 /// What the backups folder says of itself to somebody who finds it.
-const README: &str = include_str!("../../backups/README.md");
+const README: &str = include_str!("readme.md");
 
 /// Keeps backups out of version control: they hold the data of the database.
 const GITIGNORE: &str = "*\n!.gitignore\n!README.md\n";

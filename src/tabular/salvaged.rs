@@ -49,6 +49,7 @@ pub fn salvaged(folder: &Path) -> Result<Vec<(Sidecar, Piece)>, Error> {
             sequences: Arc::default(),
             catalog: None,
             snapshot: None,
+            former: None,
         };
         let names = piece.matched_by().iter().chain(&piece.salvage.columns);
         if let Some(name) = names.into_iter().find(|name| piece.place_of(name).is_none()) {

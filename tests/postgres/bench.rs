@@ -6,7 +6,7 @@ use ripcord::catalog::{DatabaseId, EngineKind};
 use ripcord::engine::postgres::{Options, PostgresDatabase, tool_folders};
 use ripcord::engine::{Database, DatabaseUrl, Error, PostgresUrl, Snapshot, Staged};
 use ripcord::journal::{Entry, Journal, Operation, OperationState};
-use ripcord::report::{Kind, Progress};
+use ripcord::report::{Kind, Progress, Silent};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,6 +91,7 @@ impl Bench {
 pub fn options(server: &Postgres, work_dir: &Path, cancel: &Cancel) -> Options {
     Options {
         cancel: cancel.clone(),
+        observer: Arc::new(Silent),
         lock_timeout: Duration::from_millis(300),
         statement_timeout: None,
         retries: 0,

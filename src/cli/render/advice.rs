@@ -285,6 +285,10 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
         Refusal::Preflight { .. } => "mend what is named, and run the same command again",
         Refusal::NoTable { .. } => "see its tables with \"ripcord backup show BACKUP\"",
         Refusal::NoSalvage { .. } => "see what each backup holds with \"ripcord backup show BACKUP\"",
+        Refusal::Untraced { .. } => {
+            "find out which table has its rows now, and load the file by hand under that name, as RUNBOOK.md in the folder of \
+             the backup says"
+        }
         Refusal::AnotherEngine { .. } => {
             "restore it into a database of its own kind: sqlite:///new.db or postgresql://…"
         }

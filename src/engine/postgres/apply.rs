@@ -67,9 +67,10 @@ impl PostgresDatabase {
                     let _ = session.execute("ROLLBACK").await;
                     session.close().await;
                     match stop {
-                        Stop::Locked(error) if !tries.wait().await? => return Err(error),
-                        Stop::Locked(_) => {}
-                        Stop::NotInside(error) | Stop::Failed(error) => return Err(error),
+                        Stop::Locked(error) if self.try_again(&mut tries, &error).await? => {}
+                        Stop::Locked(error) | Stop::NotInside(error) | Stop::Failed(error) => {
+                            return Err(error);
+                        }
                     }
                 }
             }

@@ -1,8 +1,10 @@
 //! Who stands in the way: the sessions whose locks keep a table from being read.
 
 use super::PostgresDatabase;
+use super::retry::Retries;
 use super::session::{Purpose, Row};
 use crate::engine::{Blocker, Error};
+use crate::report::Event;
 
 /// How many are named; where more wait behind each other, the first ones are the cause.
 const NAMED: usize = 3;
@@ -18,6 +20,24 @@ impl PostgresDatabase {
             Ok(by) if !by.is_empty() => Err(Error::Blocked { place, detail, by }),
             _ => Err(Error::Busy { place, detail }),
         }
+    }
+
+    /// Waits before the next try of what a lock forbade; false when there is none left. Says at the first time who is in the
+    /// way and how long it goes on: a command that does nothing for so long looks as if it hung.
+    pub(super) async fn try_again(&self, tries: &mut Retries, error: &Error) -> Result<bool, Error> {
+        if let Some(outlook) = tries.outlook(self.options.lock_timeout) {
+            let text = format!("{}; {outlook}", self.unless_cancelled(self.told(error)).await?);
+            self.options.observer.event(&Event::Note { text });
+        }
+        tries.wait().await
+    }
+
+    /// Returns the words of an error about a lock, with who holds it where that can be found out.
+    async fn told(&self, error: &Error) -> Result<String, Error> {
+        let Error::Busy { place, detail } = error else { return Ok(error.to_string()) };
+        let busy = Error::Busy { place: place.clone(), detail: detail.clone() };
+        let named: Result<(), Error> = self.naming_blockers(Err(busy)).await;
+        Ok(named.err().map_or_else(String::new, |error| error.to_string()))
     }
 
     /// Returns who holds, or waits for, the one lock that forbids reading; those who hold it first.

@@ -76,7 +76,7 @@ impl PostgresDatabase {
                     Ok(()) => break,
                     Err(Stop::Locked(error)) => {
                         // An index that CONCURRENTLY could not finish stays behind, invalid: not clean to try again.
-                        if leaves_traces(&statement.text) || !tries.wait().await? {
+                        if leaves_traces(&statement.text) || !self.try_again(&mut tries, &error).await? {
                             return Err(error);
                         }
                     }

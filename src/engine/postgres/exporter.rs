@@ -31,9 +31,7 @@ impl PostgresDatabase {
         let mut tries = self.retries();
         loop {
             match self.try_export().await {
-                Err(Error::Busy { detail, .. }) if tries.wait().await? => {
-                    tracing::debug!(detail, "the tables could not be locked, trying again");
-                }
+                Err(error @ Error::Busy { .. }) if self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }

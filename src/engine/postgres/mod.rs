@@ -71,7 +71,7 @@ use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::ScriptLog;
 use crate::plan::Script;
-use crate::report::Progress;
+use crate::report::{Observer, Progress};
 use async_trait::async_trait;
 use own_settings::OwnSettings;
 use server::Server;
@@ -84,9 +84,11 @@ use tokio::sync::OnceCell;
 use tools::Tools;
 
 /// How a PostgreSQL database is worked on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     pub cancel: Cancel,
+    /// Hears for whom is waited.
+    pub observer: Arc<dyn Observer>,
     /// How long a statement may wait for another session's lock.
     pub lock_timeout: Duration,
     /// How long a statement of a migration may run; the server's own setting when there is none.
@@ -377,7 +379,8 @@ impl Database for PostgresDatabase {
         outlet: Arc<dyn Outlet>,
         progress: &Progress,
     ) -> Result<Vec<Exported>, Error> {
-        self.unless_cancelled(self.export_selections(selections, outlet.as_ref(), progress)).await
+        let exported = self.export_selections(selections, outlet.as_ref(), progress);
+        self.naming_blockers(self.unless_cancelled(exported).await).await
     }
 
     async fn restore_tables(

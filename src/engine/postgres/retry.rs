@@ -19,6 +19,15 @@ impl Retries {
         Self { left, done: 0, cancel: cancel.clone() }
     }
 
+    /// Says how long it goes on, each try waiting for a lock this long; only of the first one, and if there is another.
+    pub(super) fn outlook(&self, each: Duration) -> Option<String> {
+        let pauses = (0..self.left).map(|next| pause(self.done + next, u16::MAX));
+        let seconds = pauses.map(|pause| each + pause).sum::<Duration>().as_secs_f64().ceil();
+        let times =
+            if self.left == 1 { "once more".to_string() } else { format!("up to {} times more", self.left) };
+        (self.done == 0 && self.left > 0).then(|| format!("it is tried {times}, for about {seconds} s"))
+    }
+
     /// Waits before the next try; false when there is none left.
     pub(super) async fn wait(&mut self) -> Result<bool, Error> {
         if self.left == 0 {
@@ -54,6 +63,16 @@ mod tests {
         assert!(pause(3, 0) > pause(1, 0));
         assert!(pause(30, u16::MAX) <= LONGEST * 3 / 2);
         assert_ne!(pause(2, 10), pause(2, 40_000));
+    }
+
+    #[test]
+    fn how_long_it_goes_on_is_said_once() {
+        let mut tries = Retries::new(2, &Cancel::new());
+        let said = tries.outlook(Duration::from_secs(3));
+        assert_eq!(said.as_deref(), Some("it is tried up to 2 times more, for about 7 s"));
+        tries.done = 1;
+        assert_eq!(tries.outlook(Duration::from_secs(3)), None);
+        assert_eq!(Retries::new(0, &Cancel::new()).outlook(Duration::from_secs(3)), None);
     }
 
     #[tokio::test]

@@ -3,7 +3,9 @@
 //! The file goes with the lock, so that nothing stays beside a database, nor beside what turned out to be none. Removing
 //! it could let two operations each lock "the" file, one the removed and one the new; two rules keep that from
 //! happening. Only who holds the lock removes the file, and a lock counts only if the name still leads to the file that
-//! was locked: who opened it before it was removed starts again. What a crash leaves is taken over by the next operation.
+//! was locked: who opened it before it was removed starts again. What a crash leaves is taken over by the next operation,
+//! or removed by `recover`. A mere look leaves it: it would have to lock it, and an operation that begins in that moment
+//! would be refused.
 
 use super::Site;
 use super::failure::io_failed;
@@ -56,6 +58,15 @@ impl Site {
         let file = &mut lock.file;
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
         Ok(Box::new(lock))
+    }
+
+    /// Removes the file of a lock that nobody holds: by holding it, as everybody else who removes one. Makes none.
+    pub(super) fn tidy_lock(&self) {
+        let place = self.lock_file();
+        let Ok(file) = OpenOptions::new().read(true).write(true).open(&place) else { return };
+        if file.try_lock().is_ok() {
+            drop(FileLock { file, place });
+        }
     }
 
     /// Where no file can be made, nothing can be migrated either: two backups are all that could meet here, and the

@@ -198,6 +198,10 @@ impl Database for SqliteDatabase {
         self.site.lock(operation)
     }
 
+    fn tidy_lock(&self) {
+        self.site.tidy_lock();
+    }
+
     async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error> {
         let (folder, copies) = (need.folder.to_path_buf(), if need.rehearsal { 2 } else { 1 });
         let (writes, replaces) = (need.writes, need.replaces);

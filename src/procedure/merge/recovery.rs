@@ -18,7 +18,7 @@ pub(in crate::procedure) async fn recover(
     let id = state.facts.get(MERGES).cloned().unwrap_or_default();
     let backup = ports.store.open(&id).await.map_err(refused).map_err(unknown)?;
     let tables = state.facts.get(TABLES).map(|text| text.lines().map(str::to_string).collect::<Vec<_>>());
-    let pieces = chosen(&backup, &tables.unwrap_or_default()).map_err(unknown)?;
+    let chosen = chosen(ports, &backup, &tables.unwrap_or_default()).await.map_err(unknown)?;
     let saved = match &state.backup {
         Some(id) => Some(ports.store.open(id).await.map_err(refused).map_err(unknown)?),
         None => None,
@@ -26,7 +26,7 @@ pub(in crate::procedure) async fn recover(
     let progress = ports.progress(Step::MergeBack);
     // Under another name: the side table of the one that died must not be looked past.
     let name = format!("{}-look", state.operation);
-    let looked = ports.database.merge_back(&pieces, MergeMode::Look, &name, &progress).await;
+    let looked = ports.database.merge_back(&chosen.pieces, MergeMode::Look, &name, &progress).await;
     let looked = looked.map_err(refused).map_err(unknown)?;
     let took_place = looked.count() == 0;
     let kept = saved.as_ref().map(backup_facts);

@@ -12,6 +12,7 @@ mod hard;
 mod keyless;
 mod names;
 mod recycled;
+mod renamed;
 mod rows;
 mod tables;
 mod types;

@@ -63,7 +63,7 @@ impl PostgresDatabase {
         let mut tries = self.retries();
         loop {
             match self.try_merge(pieces, mode, operation, progress).await {
-                Err(Error::Busy { .. }) if tries.wait().await? => {}
+                Err(error @ Error::Busy { .. }) if self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }

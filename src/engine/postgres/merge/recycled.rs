@@ -82,20 +82,20 @@ impl PostgresDatabase {
     ) -> Result<Option<Recycled>, Error> {
         let piece = target.piece;
         let (Some(folder), Some(then)) = (&piece.snapshot, &piece.catalog) else { return Ok(None) };
-        let Some(then) = then.tables.get(&piece.salvage.table) else { return Ok(None) };
+        let Some(then) = then.tables.get(piece.table_then()) else { return Ok(None) };
         let key = &piece.salvage.key[0];
-        let is_ours = |name: &String| name == key || piece.salvage.columns.contains(name);
-        let kept: Vec<String> = kept(then, live).into_iter().filter(|name| !is_ours(name)).collect();
-        let dumped: Vec<&String> = then
+        let kept: Vec<String> = kept(then, live).into_iter().filter(|name| !piece.is_about(name)).collect();
+        let dumped: Vec<&str> = then
             .columns
             .iter()
             .filter(|column| column.generated.is_none())
-            .map(|column| &column.name)
+            .map(|column| column.name.as_str())
             .collect();
-        let place = |name: &String| dumped.iter().position(|other| *other == name);
-        let fields: Option<Vec<usize>> = std::iter::once(key).chain(&kept).map(place).collect();
+        let place = |name: &str| dumped.iter().position(|other| *other == name);
+        let names = std::iter::once(piece.column_then(key)).chain(kept.iter().map(String::as_str));
+        let fields: Option<Vec<usize>> = names.map(place).collect();
         let Some(fields) = fields.filter(|_| !kept.is_empty()) else { return Ok(None) };
-        let Some(file) = self.dumped_rows(folder, &piece.salvage.table).await? else { return Ok(None) };
+        let Some(file) = self.dumped_rows(folder, piece.table_then()).await? else { return Ok(None) };
         let width = dumped.len();
         let ends =
             Ends { file, fields, width, key: key.clone(), kept, then: format!("{}_then", target.loaded) };

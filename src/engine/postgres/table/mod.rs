@@ -139,7 +139,7 @@ impl PostgresDatabase {
             scratch.close().await;
             session.close().await;
             match outcome {
-                Err(Error::Busy { .. }) if tries.wait().await? => {}
+                Err(error @ Error::Busy { .. }) if self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }

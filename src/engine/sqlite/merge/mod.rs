@@ -117,8 +117,9 @@ fn in_one_transaction(
             proof::prove(session, job)?;
         }
         for job in jobs.iter().filter(|job| job.put_rows()) {
-            let (table, sequences) = (&job.target.table, &job.target.piece.sequences);
-            let named = sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(&table.name));
+            let (table, piece) = (&job.target.table, job.target.piece);
+            let before = &piece.table_then().name;
+            let named = piece.sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(before));
             named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
         }
         untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));

@@ -5,7 +5,7 @@ use super::super::session::{Session, open_frozen};
 use super::super::snapshot::file_in;
 use super::DOING;
 use super::feed::value;
-use crate::catalog::{Table, TableKind, quote};
+use crate::catalog::{Table, TableKind, TableName, quote};
 use crate::engine::{Error, Mark, Marks, Piece, Recycled, SAMPLE, Watch};
 use crate::ledger::SalvageKind;
 use rusqlite::{OptionalExtension, Row};
@@ -49,8 +49,8 @@ fn is_counted(table: &Table) -> bool {
 
 /// Returns how far the counter of a table has come, if it was further then.
 fn set_back(session: &Session, piece: &Piece) -> Result<Option<i64>, Error> {
-    let table = &piece.salvage.table.name;
-    let then = piece.sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(table));
+    let (table, before) = (&piece.salvage.table.name, &piece.table_then().name);
+    let then = piece.sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(before));
     let Some(then) = then.map(|(_, then)| *then).max() else { return Ok(None) };
     if !session.has_table("sqlite_sequence")? {
         return Ok(None);
@@ -71,9 +71,8 @@ fn kept(piece: &Piece, then: &Table, live: &Table) -> Vec<String> {
                 && column.generated.is_none()
         })
     };
-    let is_ours = |name: &String| piece.salvage.key.contains(name) || piece.salvage.columns.contains(name);
     let kept = then.columns.iter().filter(|column| is_stored(then, column) && is_stored(live, column));
-    kept.map(|column| column.name.clone()).filter(|name| !is_ours(name)).collect()
+    kept.map(|column| column.name.clone()).filter(|name| !piece.is_about(name)).collect()
 }
 
 /// The table then and now.
@@ -90,12 +89,14 @@ impl Ends<'_> {
     fn by_snapshot(&self, folder: &Path) -> Result<Recycled, Error> {
         let then = open_frozen(&file_in(folder), &self.session.cancel())?;
         let catalog = super::catalog::read(&then)?;
-        let Some(table) = catalog.tables.get(&self.piece.salvage.table) else {
+        let Some(table) = catalog.tables.get(self.piece.table_then()) else {
             return Ok(Recycled::unknown(self.again));
         };
         let kept = kept(self.piece, table, self.live);
-        let old = self.sample(&then, &kept)?;
-        let new: Vec<Marks> = self.sample(self.session, &kept)?.into_iter().map(|(_, marks)| marks).collect();
+        let old = self.sample(&then, &self.select_then(&kept), kept.len())?;
+        let now = self.select(&self.piece.salvage.table, self.key, &kept);
+        let new: Vec<Marks> =
+            self.sample(self.session, &now, kept.len())?.into_iter().map(|(_, marks)| marks).collect();
         let mut watch = Watch::new(&old, &new, self.again);
         if !watch.tells() {
             return Ok(Recycled::unknown(self.again));
@@ -105,26 +106,31 @@ impl Ends<'_> {
     }
 
     /// Returns rows of the end, with their keys.
-    fn sample(&self, of: &Session, columns: &[String]) -> Result<Vec<(i64, Marks)>, Error> {
+    fn sample(&self, of: &Session, select: &str, width: usize) -> Result<Vec<(i64, Marks)>, Error> {
         let failed = |error| self.session.failed(DOING, error);
-        let sql = format!("{} LIMIT {SAMPLE}", self.select(columns));
+        let sql = format!("{select} LIMIT {SAMPLE}");
         let mut statement = of.prepare(&sql).map_err(failed)?;
-        let read = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, marks(row, 1, columns.len())?));
+        let read = |row: &Row<'_>| Ok((row.get::<_, Option<i64>>(0)?, marks(row, 1, width)?));
         let rows = statement.query_map([], read).map_err(failed)?;
         let rows: Vec<(Option<i64>, Marks)> = rows.collect::<Result<_, _>>().map_err(failed)?;
         Ok(rows.into_iter().filter_map(|(key, marks)| Some((key?, marks))).collect())
     }
 
-    /// Returns the statement that reads the table from its last row on.
-    fn select(&self, columns: &[String]) -> String {
+    /// Returns the statement that reads the table of then from its last row on.
+    fn select_then(&self, columns: &[String]) -> String {
+        self.select(self.piece.table_then(), self.piece.column_then(self.key), columns)
+    }
+
+    /// Returns the statement that reads a table from its last row on.
+    fn select(&self, table: &TableName, key: &str, columns: &[String]) -> String {
         let list: String = columns.iter().map(|name| format!(", {}", quote(name))).collect();
-        let (table, key) = (self.piece.salvage.table.sql(), quote(self.key));
+        let (table, key) = (table.sql(), quote(key));
         format!("SELECT {key}{list} FROM main.{table} WHERE typeof({key}) = 'integer' ORDER BY {key} DESC")
     }
 
     fn compare(&self, then: &Session, columns: &[String], watch: &mut Watch) -> Result<(), Error> {
         let failed = |error| self.session.failed(DOING, error);
-        let mut old = then.prepare(&self.select(columns)).map_err(failed)?;
+        let mut old = then.prepare(&self.select_then(columns)).map_err(failed)?;
         let list: Vec<String> = columns.iter().map(|name| quote(name)).collect();
         // A virtual table finds a row by `=` alone.
         let sql = format!(

@@ -41,6 +41,22 @@ async fn what_a_crash_left_of_a_lock_is_taken_over_and_removed() {
 }
 
 #[tokio::test]
+async fn what_a_crash_left_of_a_lock_is_tidied_unless_somebody_holds_it() {
+    let scratch = Scratch::with(SHOP);
+    let before = scratch.files();
+    scratch.open().tidy_lock();
+    assert_eq!(scratch.files(), before, "none is made");
+    std::fs::File::create(scratch.folder().join(LOCK)).expect("as a process that was killed leaves it");
+    scratch.open().tidy_lock();
+    assert_eq!(scratch.files(), before);
+    let held = scratch.open().lock("one").await.expect("free");
+    scratch.open().tidy_lock();
+    assert!(scratch.files().contains(&LOCK.to_string()), "it is held");
+    assert!(scratch.open().lock("another").await.is_err());
+    drop(held);
+}
+
+#[tokio::test]
 async fn a_file_that_somebody_put_in_the_place_of_the_lock_is_not_removed() {
     let scratch = Scratch::with(SHOP);
     let held = scratch.open().lock("one").await.expect("free");
@@ -62,6 +78,7 @@ fn a_lock_that_is_removed_while_others_open_it_never_lets_two_in() {
     let (inside, entered) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         let database = scratch.open();
+        database.tidy_lock();
         while entered.load(Ordering::SeqCst) < ROUNDS {
             let Ok(held) = database.site.lock("one of many") else { continue };
             assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two hold the lock");

@@ -77,6 +77,7 @@ pub(super) fn piece(
         sequences: Arc::default(),
         catalog: None,
         snapshot: None,
+        former: None,
     })
 }
 
