@@ -126,9 +126,9 @@ impl<'s> ValueHand<'s> {
         Ok(Written::Done)
     }
 
-    /// Returns why a value that is there is left as it is.
-    fn why(&self, values: &[Value<'_>]) -> &'static str {
-        if self.target.is_retaken(values) { RETAKEN } else { BOTH_CHANGED }
+    /// Returns why a value of a column that is there is left as it is.
+    fn why(&self, values: &[Value<'_>], index: usize) -> &'static str {
+        if self.target.is_retaken(values) { RETAKEN } else { self.target.columns[index].changed }
     }
 
     fn conflict(
@@ -196,7 +196,7 @@ impl Hand for ValueHand<'_> {
                 Decision::Already => merged[index].already += 1,
                 Decision::Conflict => {
                     merged[index].conflicts += 1;
-                    self.conflict(values, index, self.why(values), side)?;
+                    self.conflict(values, index, self.why(values, index), side)?;
                 }
             }
         }
@@ -234,7 +234,7 @@ impl Hand for ValueHand<'_> {
         let Some(now) = self.now(values)? else { return Ok(()) };
         for (index, theirs) in now.iter().enumerate() {
             if !values[self.target.columns[index].place].is_same(theirs.as_value()) {
-                self.conflict(values, index, BOTH_CHANGED, side)?;
+                self.conflict(values, index, self.target.columns[index].changed, side)?;
             }
         }
         Ok(())
@@ -258,7 +258,7 @@ impl Hand for ValueHand<'_> {
                     merged[index].already += 1;
                     continue;
                 }
-                Decision::Conflict => self.why(values).to_string(),
+                Decision::Conflict => self.why(values, index).to_string(),
                 // Each by itself, so that one column does not keep the others from getting what is theirs.
                 Decision::Put => {
                     self.set.iter_mut().enumerate().for_each(|(at, set)| *set = at == index);
