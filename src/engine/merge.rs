@@ -9,7 +9,7 @@ pub use crate::ledger::{Conflict, Merged, MergedBack};
 use super::{Error, ShapeColumn, Value};
 use crate::catalog::{Catalog, TableName};
 use crate::ledger::{Returned, Salvage, SalvageKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,6 +57,9 @@ pub struct Piece {
     pub catalog: Option<Arc<Catalog>>,
     /// The folder of the snapshot that it was salvaged from, where there is one.
     pub snapshot: Option<PathBuf>,
+    /// The columns that the way back has made just now, with a value of its own for each row. Where an engine can tell
+    /// that nobody has written to a row since, what stands there is what the way back left.
+    pub made: BTreeSet<String>,
 }
 
 /// Hands out the rows of a file, as often as it is asked.
@@ -278,6 +281,7 @@ mod tests {
             sequences: Arc::default(),
             catalog: None,
             snapshot: None,
+            made: BTreeSet::new(),
         }
     }
 

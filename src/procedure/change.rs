@@ -153,7 +153,8 @@ async fn guarded(
             let late = salvage::after_the_fact(ports, op, &saved, &ran).await;
             let note = late.map(|files| backup.salvage.extend(files)).err();
             let verify::Verified { after, check } = verified;
-            let ended = merge::after_downgrade(ports, op, plan, &saved, after, request.merge).await?;
+            let ended =
+                merge::after_downgrade(ports, op, plan, &saved, after, (request.merge, &applied)).await?;
             let check = ended.found(&saved, check);
             let kept = doomed::told(plan.direction, &applied, &ended.inventory);
             let mut report = finish(ports, op, request, plan, (backup, &saved), (ended, check)).await?;

@@ -8,6 +8,7 @@ mod elsewhere;
 mod failed;
 mod hard;
 mod keyless;
+mod made;
 mod names;
 mod recycled;
 mod rows;
