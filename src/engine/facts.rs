@@ -122,6 +122,17 @@ pub struct Applied {
     pub rewritten: Vec<TableName>,
     /// What others wrote after the snapshot into what the scripts took away, and where it is kept.
     pub meanwhile: Vec<Meanwhile>,
+    /// Columns that scripts made and only their default has filled, in the order of the scripts. Empty when the engine cannot
+    /// tell.
+    pub made: Vec<MadeColumn>,
+}
+
+/// A column that a script made in a table that was there before. Its transaction has put nothing into it but its default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MadeColumn {
+    pub revision: RevisionId,
+    pub table: TableName,
+    pub column: String,
 }
 
 impl Applied {
@@ -136,7 +147,8 @@ impl Applied {
         let locks = self.locks.zip(other.locks).map(|(locks, more)| locks.into_iter().chain(more).collect());
         let rewritten = self.rewritten.into_iter().chain(other.rewritten).collect();
         let meanwhile = self.meanwhile.into_iter().chain(other.meanwhile).collect();
-        Applied { rows_written, locks, rewritten, meanwhile }
+        let made = self.made.into_iter().chain(other.made).collect();
+        Applied { rows_written, locks, rewritten, meanwhile, made }
     }
 
     /// Returns what running no script at all did: provably nothing.

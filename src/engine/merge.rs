@@ -9,7 +9,7 @@ pub use crate::ledger::{Conflict, Merged, MergedBack};
 use super::{Error, ShapeColumn, Value};
 use crate::catalog::{Catalog, TableName};
 use crate::ledger::{Returned, Salvage, SalvageKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,6 +62,9 @@ pub struct Piece {
     pub snapshot: Option<PathBuf>,
     /// What it is about was called otherwise then; everything else here has the names of now.
     pub former: Option<Former>,
+    /// The columns that the way back has made just now, with a value of its own for each row. Where an engine can tell
+    /// that nobody has written to a row since, what stands there is what the way back left.
+    pub made: BTreeSet<String>,
 }
 
 /// The names of then of a table and of columns that were renamed since.
@@ -332,6 +335,7 @@ mod tests {
             catalog: None,
             snapshot: None,
             former: None,
+            made: BTreeSet::new(),
         }
     }
 

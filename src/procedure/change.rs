@@ -157,11 +157,12 @@ async fn guarded(
             let late = salvage::after_the_fact(ports, op, &saved, &ran).await;
             let note = late.map(|files| backup.salvage.extend(files)).err();
             let verify::Verified { after, check } = verified;
-            let ended = merge::after_downgrade(ports, op, plan, &saved, after, request.merge).await?;
+            let ended =
+                merge::after_downgrade(ports, op, plan, &saved, after, (request.merge, &applied)).await?;
             let check = ended.found(&saved, check);
+            let kept = doomed::told(plan.direction, &applied, &ended.inventory);
             let mut report = finish(ports, op, request, plan, (backup, &saved), (ended, check)).await?;
-            report.notes.extend(note.into_iter().chain(renewed));
-            report.notes.extend(doomed::kept(&applied));
+            report.notes.extend(note.into_iter().chain(renewed).chain(kept));
             Ok(report)
         }
         Err(cause) => {
@@ -216,7 +217,6 @@ async fn finish(
     (ended, check): (merge::After, Check),
 ) -> Result<Report, Failure> {
     let after = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
-    let waiting = doomed::waiting(&ended.inventory).filter(|_| request.direction == Direction::Down);
     let keep = async {
         ports.store.add(&backup.id, "after.json", &after).await?;
         Ok::<_, crate::store::Error>(())
@@ -238,7 +238,7 @@ async fn finish(
         from: plan.from.clone(),
         to: plan.to.clone(),
         undo: Some(done.undo()),
-        notes: done.notes(&check).into_iter().chain(ended.notes).chain(waiting).collect(),
+        notes: done.notes(&check).into_iter().chain(ended.notes).collect(),
         ledger: done.told(),
         backup: Some(backup),
         check: Some(check),

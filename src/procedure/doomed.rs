@@ -5,8 +5,12 @@ use super::snapshot::Saved;
 use crate::catalog::TableName;
 use crate::engine::{Applied, Guarded, Meanwhile};
 use crate::fingerprint::Inventory;
+use crate::history::Direction;
 use crate::plan::{Plan, Touches};
 use std::collections::BTreeSet;
+
+/// What is left to a person.
+const PUT_BACK: &str = "put back what you need, and drop it";
 
 /// Returns what the migration's own transactions look at once more.
 ///
@@ -31,21 +35,25 @@ pub(super) fn watched(plan: &Plan, saved: &Saved) -> Guarded {
     }
 }
 
-/// Says where it is kept.
-pub(super) fn kept(applied: &Applied) -> impl Iterator<Item = String> + '_ {
-    applied.meanwhile.iter().map(|Meanwhile { table, side_table, rows }| {
-        let rows = super::rows_of(*rows);
-        format!(
-            "others wrote {rows} of {table} after the snapshot, from which the migration took something away: they are \
-             kept as they were in the table {side_table}"
-        )
-    })
+/// Says where it is kept; after a way back also of what earlier migrations kept: it is newer than what was merged.
+pub(super) fn told(direction: Direction, applied: &Applied, inventory: &Inventory) -> Vec<String> {
+    let is_back = direction == Direction::Down;
+    let mut told: Vec<String> = applied.meanwhile.iter().map(|kept| told_of(kept, is_back)).collect();
+    let is_told = |name: &&TableName| applied.meanwhile.iter().any(|kept| kept.side_table == **name);
+    let waiting = inventory.catalog.tables.keys().filter(|name| name.is_meanwhile_table() && !is_told(name));
+    let names: Vec<String> = waiting.filter(|_| is_back).map(ToString::to_string).collect();
+    let rows = "rows that others wrote just before a migration took something away from them are kept in";
+    if !names.is_empty() {
+        told.push(format!("{rows} {}: {PUT_BACK}", names.join(", ")));
+    }
+    told
 }
 
-/// Says that such rows wait for a person, after a way back: they are newer than what was merged.
-pub(super) fn waiting(inventory: &Inventory) -> Option<String> {
-    let tables = inventory.catalog.tables.keys().filter(|name| name.is_meanwhile_table());
-    let names: Vec<String> = tables.map(ToString::to_string).collect();
-    let rows = "rows that others wrote just before a migration took something away from them are kept in";
-    (!names.is_empty()).then(|| format!("{rows} {}: put back what you need, and drop it", names.join(", ")))
+fn told_of(Meanwhile { table, side_table, rows }: &Meanwhile, is_back: bool) -> String {
+    let rows = super::rows_of(*rows);
+    let then = if is_back { format!(": {PUT_BACK}") } else { String::new() };
+    format!(
+        "others wrote {rows} of {table} after the snapshot, from which the migration took something away: they are \
+         kept as they were in the table {side_table}{then}"
+    )
 }

@@ -8,6 +8,7 @@ mod conflicts;
 mod downgrade;
 mod end;
 mod left;
+mod made;
 mod named;
 mod recovery;
 mod renew;

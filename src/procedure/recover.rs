@@ -279,7 +279,9 @@ async fn verified(
     }
     // Merging is one transaction, and doing it twice is doing it once.
     let wanted = !state.facts.contains_key(merge::LEFT);
-    let ended = merge::after_downgrade(ports, op, &plan, saved, verified.after, wanted).await?;
+    let ended =
+        merge::after_downgrade(ports, op, &plan, saved, verified.after, (wanted, &Applied::default()))
+            .await?;
     let bytes = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
     let kept = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
     kept.map_err(|error| Failure { aftermath: Aftermath::Changed, ..unknown(state, saved, error) })?;

@@ -6,6 +6,7 @@ use super::{Error, Sidecar};
 use crate::base::hash;
 use crate::engine::{self, Inlet, Piece, Scalar, ShapeColumn, Value};
 use flate2::read::MultiGzDecoder;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -50,6 +51,7 @@ pub fn salvaged(folder: &Path) -> Result<Vec<(Sidecar, Piece)>, Error> {
             catalog: None,
             snapshot: None,
             former: None,
+            made: BTreeSet::new(),
         };
         let names = piece.matched_by().iter().chain(&piece.salvage.columns);
         if let Some(name) = names.into_iter().find(|name| piece.place_of(name).is_none()) {

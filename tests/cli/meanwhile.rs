@@ -50,6 +50,32 @@ both_engines! {
         assert_eq!(db.query("SELECT warmup_steps FROM training_config WHERE id = 2;"), "102");
     }
 
+    fn what_others_write_before_a_downgrade_takes_it_away_is_told_once(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.write("ripcord.toml", PATIENCE);
+        let adds = "ALTER TABLE training_config ADD COLUMN note TEXT;";
+        let drops = "ALTER TABLE training_config DROP COLUMN note;";
+        sandbox.revision("abcd00000001", &[ADD_PROCESS_RANK], adds, drops);
+        sandbox.ripcord(&["upgrade"]).expect_code(0);
+        db.execute("UPDATE training_config SET note = 'old';");
+        at(&sandbox, 2);
+        let mut app = db.session();
+        app.execute(&format!("{} UPDATE training_config SET note = 'theirs' WHERE id = 1;", begin(db)));
+        let accept = ["--format", "json", "downgrade", "--accept", "drops-column:training_config.note"];
+        let mut downgrade = sandbox.spawn(&accept);
+        downgrade.wait_for_line("publish");
+        app.execute("COMMIT;");
+        drop(app);
+        let run = downgrade.wait();
+        run.expect_code(0);
+        let side = side_table(&run);
+        assert_eq!(db.query(&format!("SELECT note FROM {side} WHERE id = 1;")), "theirs");
+        let notes = report(&run)["result"]["notes"].as_array().expect("notes").clone();
+        let of_side: Vec<String> = notes.iter().map(|note| note.to_string()).filter(|note| note.contains(&side)).collect();
+        assert_eq!(of_side.len(), 1, "{run}");
+        assert!(of_side[0].contains("training_config") && of_side[0].contains("put back what you need"), "{run}");
+    }
+
     fn nothing_is_kept_where_nobody_wrote(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));

@@ -185,3 +185,23 @@ INSERT INTO doc (body) VALUES ('apples'), ('pears'), ('plums'), ('figs'); DELETE
     assert_eq!(db.query("SELECT name, seq FROM sqlite_sequence ORDER BY name;"), "doc|4\nother|7");
     sandbox.ripcord(&["verify"]).expect_code(0);
 }
+
+#[test]
+fn a_table_without_columns_that_hold_anything_comes_back_with_as_many_rows_as_it_had() {
+    let db = TestDatabase::postgres();
+    let made = "CREATE TABLE hollow (); CREATE TABLE computed (n INTEGER GENERATED ALWAYS AS (7) STORED);";
+    let filled = "INSERT INTO hollow DEFAULT VALUES; INSERT INTO computed DEFAULT VALUES;".repeat(3);
+    let sandbox = backed_up(&db, &format!("{made} {filled}"));
+    let id = backup(&sandbox);
+    let restore = ["restore", &id, "--table", "hollow", "--table", "computed"];
+    let rows = "SELECT count(*), (SELECT sum(n) FROM computed) FROM hollow;";
+    for (minute, changed) in (2..)
+        .zip(["DELETE FROM hollow; INSERT INTO computed DEFAULT VALUES;", "DROP TABLE hollow, computed;"])
+    {
+        db.execute(changed);
+        sandbox.ripcord(&restore).expect_code(0);
+        assert_eq!(db.query(rows), "3|21", "{changed}");
+        at(&sandbox, minute);
+    }
+    sandbox.ripcord(&["verify"]).expect_code(0);
+}

@@ -7,6 +7,7 @@ use super::disarm;
 use super::effects;
 use super::errors::{self, code};
 use super::lock_watch::LockWatch;
+use super::made::Ended;
 use super::session::{Purpose, Session};
 use crate::base::checkpoint;
 use crate::catalog::TableName;
@@ -88,6 +89,7 @@ impl PostgresDatabase {
         let own = self.own_transaction(session).await?;
         let meanwhile = self.kept_meanwhile(session, &tables, book).await?;
         let before = definitions(session).await?;
+        let mut making = self.making(session, script, (own, &before)).await?;
         let watch = if self.is_copy { LockWatch::begin(self, session).await? } else { LockWatch::none() };
         for statement in &script.statements {
             if self.is_copy {
@@ -97,21 +99,30 @@ impl PostgresDatabase {
             if self.is_copy {
                 self.disarm_again(session, script, statement).await?;
             }
+            if let Some(making) = &mut making {
+                making.look(session, statement).await?;
+            }
         }
         tables.write(session, script, book).await?;
         let now = definitions(session).await?;
         if self.is_copy {
             beyond::refuse_shared_writes(session, script, &script.statements).await?;
         }
+        let ended = match making {
+            Some(making) => making.end(session, script, self).await?,
+            None => None,
+        };
         let held = effects::held(session, &self.id.name).await?;
         let applied = Applied {
             rows_written: rows_written(session, &before, &now).await?,
             locks: Some(effects::named(effects::stronger(held, watch.end().await), &before)),
             rewritten: effects::rewritten(&before, &now),
             meanwhile,
+            made: ended.iter().flat_map(Ended::named).cloned().collect(),
         };
         checkpoint::reached("before the commit of a script");
         self.commit(session, own).await?;
+        self.remember_made(ended);
         checkpoint::reached("after the commit of a script");
         Ok(applied)
     }
@@ -281,6 +292,8 @@ pub(super) struct Definition {
     pub(super) name: TableName,
     /// The number of the file that its rows are in.
     pub(super) file: String,
+    /// How many columns it ever had.
+    pub(super) columns: i16,
     /// The transaction that wrote this description.
     written_by: String,
     /// Whether our session holds the lock that emptying, rewriting and dropping take.
@@ -292,14 +305,14 @@ pub(super) async fn definitions(session: &mut Session) -> Result<BTreeMap<u32, D
     let sql = "SELECT c.oid, n.nspname, c.relname, c.xmin, c.oid IN (SELECT l.relation FROM pg_catalog.pg_locks l \
          WHERE l.locktype = 'relation' AND l.pid = pg_catalog.pg_backend_pid() AND l.granted \
          AND l.mode = 'AccessExclusiveLock' AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d \
-         WHERE d.datname = pg_catalog.current_database())), c.relfilenode \
+         WHERE d.datname = pg_catalog.current_database())), c.relfilenode, c.relnatts \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
     let rows = session.rows(DOING, sql).await?;
     let read = rows.iter().map(|row| {
         let name = TableName::qualified(row.text(1), row.text(2));
         let (written_by, file) = (row.text(3).to_string(), row.text(5).to_string());
-        (row.number(0), Definition { name, file, written_by, held: row.is(4) })
+        (row.number(0), Definition { name, file, columns: row.number(6), written_by, held: row.is(4) })
     });
     Ok(read.collect())
 }

@@ -49,6 +49,7 @@ impl PostgresDatabase {
         book: &Bookkeeping<'_>,
         log: &ScriptLog,
     ) -> Result<Applied, Error> {
+        self.remember_made(None);
         let mut session = self.migrating_session().await?;
         let tables = Tables::find(&mut session).await?;
         let mut meanwhile = Vec::new();

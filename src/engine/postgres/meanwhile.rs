@@ -8,7 +8,7 @@ use super::PostgresDatabase;
 use super::catalog;
 use super::merge;
 use super::names::literal;
-use super::session::{Purpose, Session};
+use super::session::Session;
 use crate::catalog::TableName;
 use crate::engine::{Error, Guarded, Meanwhile, OtherWrites, meanwhile_table_name};
 use std::collections::BTreeSet;
@@ -30,10 +30,7 @@ impl PostgresDatabase {
         let doomed: BTreeSet<TableName> = doomed.cloned().collect();
         merge::lock(session, &doomed).await?;
         // Another session asks: it gets a number after the lock, and sees all that were given before.
-        let mut other = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
-        let wrote = self.compare(&mut other, &mark).await;
-        other.give_back().await;
-        if wrote? == OtherWrites::Nobody {
+        if self.compare_beside(&mark).await? == OtherWrites::Nobody {
             return Ok(Vec::new());
         }
         if let Some(expected) = &guarded.schema {

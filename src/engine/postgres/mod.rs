@@ -32,6 +32,7 @@ mod large_objects;
 mod lock;
 mod lock_watch;
 mod lodgers;
+mod made;
 mod meanwhile;
 mod merge;
 mod names;
@@ -121,6 +122,8 @@ pub struct PostgresDatabase {
     lock: Mutex<Weak<lock::Held>>,
     /// The transactions of ours that wrote, by their numbers.
     own_transactions: Mutex<Vec<u64>>,
+    /// The columns that scripts have just made, for the merge that follows them.
+    made: Mutex<Vec<made::Made>>,
     watch: Mutex<writes::Watch>,
     /// What the user's sessions have without us; looked up once.
     own_settings: OnceCell<OwnSettings>,
@@ -172,6 +175,7 @@ impl PostgresDatabase {
             operation: Mutex::new("looking".to_string()),
             lock: Mutex::new(Weak::new()),
             own_transactions: Mutex::default(),
+            made: Mutex::default(),
             watch: Mutex::default(),
             own_settings: OnceCell::new(),
             is_copy: false,

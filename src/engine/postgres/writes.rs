@@ -102,10 +102,7 @@ impl PostgresDatabase {
             Some(Err(reason)) => return Ok(OtherWrites::Unknown(reason)),
             None => before,
         };
-        let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
-        let answer = self.compare(&mut session, &before).await;
-        session.give_back().await;
-        answer
+        self.compare_beside(&before).await
     }
 
     /// Remembers what a snapshot saw, for the look before the first script.
@@ -240,6 +237,14 @@ impl PostgresDatabase {
             (Some(Ok(later)), _) => Some(later.clone()),
             (_, mark) => mark.clone(),
         }
+    }
+
+    /// Compares from a session of its own.
+    pub(super) async fn compare_beside(&self, before: &Mark) -> Result<OtherWrites, Error> {
+        let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+        let answer = self.compare(&mut session, before).await;
+        session.give_back().await;
+        answer
     }
 
     pub(super) async fn compare(&self, session: &mut Session, before: &Mark) -> Result<OtherWrites, Error> {

@@ -1,8 +1,9 @@
 //! The end of a downgrade: what the undone upgrades had destroyed comes back by itself, or is left where it is, as asked.
 
+use super::made::leave_own_values;
 use super::sources::{SALVAGE, sources};
 use super::{checked, facts, keep, left_undone, moved, op_id, waiting, write};
-use crate::engine::OtherWrites;
+use crate::engine::{Applied, OtherWrites};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Entry, Operation};
@@ -34,14 +35,14 @@ impl After {
 }
 
 /// Merges what the undone revisions had destroyed, after a downgrade that passed its verification and ended as
-/// `before`. With `wanted` false it only says how to do it later.
+/// `before`. With `wanted` false it only says how to do it later. `applied` is what the downgrade did, as far as it is known.
 pub(in crate::procedure) async fn after_downgrade(
     ports: &Ports<'_>,
     op: &mut Operation,
     plan: &Plan,
     saved: &Saved,
     before: Inventory,
-    wanted: bool,
+    (wanted, applied): (bool, &Applied),
 ) -> Result<After, Failure> {
     let nothing = |inventory, notes| Ok(After { inventory, merge: None, notes });
     if plan.direction == Direction::Up {
@@ -49,7 +50,7 @@ pub(in crate::procedure) async fn after_downgrade(
     }
     let named = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
     let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
-    let mut found = sources(ports, &undone, &plan.to, &moved(ports, op))
+    let mut found = sources(ports, &undone, &plan.to, &moved(ports, op), &applied.made)
         .await
         .map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
     found.notes.extend(found.missing(ports, &saved.inventory.catalog, &before.catalog));
@@ -69,6 +70,7 @@ pub(in crate::procedure) async fn after_downgrade(
     if found.pieces.is_empty() {
         return nothing(before, found.notes);
     }
+    leave_own_values(&mut found.pieces, &saved.inventory, &before);
     op.set_aftermath(Aftermath::Changed);
     let mark = ports.database.mark().await.map_err(|error| named(refused(error)))?;
     let merged = match write(ports, op, &found.pieces).await {

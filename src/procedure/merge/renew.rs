@@ -74,7 +74,9 @@ pub(in crate::procedure) async fn renew(
     }
     let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
     // Whoever merges in the end looks again, and says why it cannot.
-    let Ok(found) = sources(ports, &undone, &plan.to, &moved(ports, op)).await else { return Ok(Vec::new()) };
+    let Ok(found) = sources(ports, &undone, &plan.to, &moved(ports, op), &[]).await else {
+        return Ok(Vec::new());
+    };
     let mut notes = Vec::new();
     for answered in &found.upgrades {
         let Some(back) = edited(ports, answered) else { continue };

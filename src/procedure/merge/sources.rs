@@ -1,11 +1,12 @@
 //! Which salvage a downgrade brings back: that of the upgrades it has just undone, as their backups and journals tell.
 
 use super::end::End;
+use super::made::by_its_way_back;
 use super::share::share;
 use super::{Cause, MERGES, pieces};
 use crate::base::shell_word;
 use crate::catalog::{Catalog, Change, ChangeKind, TableName, diff};
-use crate::engine::Piece;
+use crate::engine::{MadeColumn, Piece};
 use crate::history::{Direction, RevisionId};
 use crate::journal::OperationState;
 use crate::plan::Plan;
@@ -82,12 +83,13 @@ impl Sources {
 /// Finds the salvage of the upgrades that a downgrade has just undone, the newest first. Of each revision only the newest
 /// upgrade counts: what an earlier one salvaged was merged back before the later one ran. Of one of which a revision is still
 /// applied, tables wait that this one may have touched, because what its way back leaves is not there yet. `moved` are the
-/// backups that bear another name of this database, a line each.
+/// backups that bear another name of this database, a line each; `made` are the columns that the downgrade has made.
 pub(super) async fn sources(
     ports: &Ports<'_>,
     undone: &[RevisionId],
     rows: &[RevisionId],
     moved: &str,
+    made: &[MadeColumn],
 ) -> Result<Sources, Cause> {
     let history = ports.runner.history()?;
     let applied = history.applied(rows).unwrap_or_default();
@@ -96,6 +98,7 @@ pub(super) async fn sources(
     let mut search = Search {
         applied: applied.into_iter().map(|revision| revision.id.clone()).collect(),
         undone: &open,
+        made,
         unmerged: unmerged(&operations),
         found: Sources {
             backups: Vec::new(),
@@ -127,6 +130,7 @@ pub(super) async fn sources(
 struct Search<'a> {
     applied: BTreeSet<RevisionId>,
     undone: &'a BTreeSet<RevisionId>,
+    made: &'a [MadeColumn],
     /// The backups whose salvage an earlier downgrade left where it is.
     unmerged: BTreeSet<&'a str>,
     found: Sources,
@@ -182,7 +186,8 @@ impl Search<'_> {
         }
         if !share.now.is_empty() {
             let turn = self.found.backups.len();
-            self.found.pieces.extend(share.now.into_iter().map(|piece| Piece { turn, ..piece }));
+            let told = |piece| by_its_way_back(Piece { turn, ..piece }, plan, self.made);
+            self.found.pieces.extend(share.now.into_iter().map(told));
             self.found.backups.push(id.clone());
         }
     }

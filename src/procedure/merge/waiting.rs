@@ -17,7 +17,7 @@ pub(in crate::procedure) async fn named(ports: &Ports<'_>, plan: &Plan, mut fail
         return failure;
     }
     let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
-    let Ok(found) = sources(ports, &undone, &plan.to, "").await else { return failure };
+    let Ok(found) = sources(ports, &undone, &plan.to, "", &[]).await else { return failure };
     if found.backups.is_empty() {
         return failure;
     }

@@ -10,6 +10,7 @@ mod failed;
 mod half_characters;
 mod hard;
 mod keyless;
+mod made;
 mod names;
 mod recycled;
 mod renamed;

@@ -9,6 +9,7 @@ mod alike;
 mod circle;
 mod claims;
 mod fit;
+mod given;
 mod live;
 mod load;
 mod parts;
@@ -132,11 +133,13 @@ impl PostgresDatabase {
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let silenced = triggers::silence(session, &tables).await?;
         let mut side = Side::new(session, operation, schema).await?;
+        let given = given::look(session, pieces, &self.made()).await?;
         let (mut done, mut skipped, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
         for turn in in_order(pieces, &parents(session).await?) {
             let mut jobs = Vec::new();
             for index in turn {
-                let (target, left_out) = Target::load(session, &pieces[index], index, progress).await?;
+                let (target, left_out) =
+                    Target::load(session, &pieces[index], index, &given, progress).await?;
                 skipped.extend(left_out);
                 let Some(mut target) = target else { continue };
                 self.look_for_recycled(session, &mut target).await?;
@@ -161,9 +164,8 @@ impl PostgresDatabase {
             let merged = done.iter().filter(|job| job.merged.iter().any(|merged| merged.merged > 0));
             let written: BTreeSet<&TableName> = merged.map(|job| &job.target.table).collect();
             for table in written {
-                let whole =
-                    |piece: &&Piece| piece.salvage.table == *table && piece.salvage.what == SalvageKind::Rows;
-                let then: Vec<_> = pieces.iter().filter(whole).map(|piece| &*piece.sequences).collect();
+                let of_table = pieces.iter().filter(|piece| piece.salvage.table == *table);
+                let then: Vec<_> = of_table.map(then).collect();
                 sequences::follow(session, table, &then).await?;
             }
         }
@@ -188,6 +190,15 @@ impl PostgresDatabase {
         other.close().await;
         Ok(())
     }
+}
+
+/// Returns how far the sequences were behind what a piece brings back.
+fn then(piece: &Piece) -> sequences::Then<'_> {
+    let columns = match piece.salvage.what {
+        SalvageKind::Rows => None,
+        SalvageKind::Values => Some(piece.salvage.columns.as_slice()),
+    };
+    sequences::Then { sequences: &piece.sequences, columns }
 }
 
 /// Returns the statement that gives the transaction room; no temporary table may have been used before in the session.

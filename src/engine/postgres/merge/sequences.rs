@@ -7,22 +7,30 @@ use crate::engine::Error;
 use crate::engine::postgres::fingerprint::COUNTS_DOWN;
 use std::collections::BTreeMap;
 
+/// How far sequences once were, as fingerprints have it, for some columns of a table or for all.
+pub(in super::super) struct Then<'a> {
+    pub sequences: &'a BTreeMap<String, i64>,
+    pub columns: Option<&'a [String]>,
+}
+
 /// Moves the sequences behind a table's columns past the values that are there. Never back, and nothing undoes it: a
 /// sequence is no part of a transaction, so this comes last.
 ///
-/// `then` is how far sequences once were, as fingerprints have it: where rows come back, no number that was given out
-/// before they went is given out again.
+/// `then` is how far sequences once were: where rows or values come back, no number that was given out before they went is
+/// given out again.
 pub(in super::super) async fn follow(
     session: &mut Session,
     table: &TableName,
-    then: &[&BTreeMap<String, i64>],
+    then: &[Then<'_>],
 ) -> Result<(), Error> {
     let doing = "setting sequences";
     for row in behind(session, table).await? {
-        let (column, sequence) = (identifier(row.text(0)), row.text(1));
+        let (column_name, sequence) = (row.text(0).to_string(), row.text(1));
+        let column = identifier(&column_name);
         let (end, beyond) = if row.is(2) { ("max", ">") } else { ("min", "<") };
         let name = TableName::qualified(row.text(3), row.text(4));
-        let given = then.iter().filter_map(|then| given(then, &name, row.is(2)));
+        let of = then.iter().filter(|then| then.columns.is_none_or(|columns| columns.contains(&column_name)));
+        let given = of.filter_map(|then| given(then.sequences, &name, row.is(2)));
         let given: String = given.map(|value| format!(" UNION ALL SELECT ({value})::bigint")).collect();
         let set = format!(
             "SELECT setval({}, x.value) FROM (SELECT {end}(y.value) AS value FROM \

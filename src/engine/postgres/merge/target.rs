@@ -2,6 +2,7 @@
 
 use super::super::names::{identifier, is_held, is_null, literal};
 use super::super::session::Session;
+use super::given::{AllGiven, Given, given_to};
 use super::live::{self, ForeignKey, LiveColumn};
 use super::{DOING, fit, load};
 use crate::base::counted;
@@ -70,6 +71,7 @@ impl<'p> Target<'p> {
         session: &mut Session,
         piece: &'p Piece,
         index: usize,
+        given: &AllGiven,
         progress: &Progress,
     ) -> Result<(Option<Self>, Vec<Merged>), Error> {
         let skip = |why: &str| Ok((None, vec![Merged::skipped(&piece.salvage, None, why)]));
@@ -128,8 +130,10 @@ impl<'p> Target<'p> {
         }
         let keys = live::foreign_keys(session, &table).await?;
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));
-        let columns: Vec<TargetColumn> =
-            fitting.filter_map(|column| TargetColumn::of(piece, column, &keys, &misfits)).collect();
+        let of = |column: &LiveColumn| {
+            TargetColumn::of(piece, column, &keys, &misfits, given_to(given, piece, &column.name))
+        };
+        let columns: Vec<TargetColumn> = fitting.filter_map(of).collect();
         if columns.is_empty() {
             return Ok((None, skipped));
         }
@@ -173,6 +177,7 @@ impl<'p> Target<'p> {
             untold: false,
             misfits,
         };
+        target.note_left(session, given).await?;
         Ok((Some(target), skipped))
     }
 
@@ -245,11 +250,12 @@ impl TargetColumn {
         column: &LiveColumn,
         keys: &[ForeignKey],
         misfits: &BTreeSet<usize>,
+        given: Option<&Given>,
     ) -> Option<Self> {
         let place = piece.place_of(&column.name)?;
         let taken = is_taken(place, misfits);
         let (theirs, ours) = (format!("t.{}", identifier(&column.name)), format!("s.v{place}"));
-        let (is_base, base) = match piece.base(&column.name) {
+        let (mut is_base, mut base) = match piece.base(&column.name) {
             Base::Constant(None) => (format!("({})", is_null(&theirs)), "NULL::text".to_string()),
             Base::Constant(Some((text, _))) => {
                 (column.is_text(&text, &theirs), format!("{}::text", literal(&text)))
@@ -270,6 +276,15 @@ impl TargetColumn {
                 (format!("({}{})", is_null(&theirs), default.unwrap_or_default()), "NULL::text".to_string())
             }
         };
+        match given {
+            // The copy got another one.
+            Some(Given::One(text)) => {
+                let value = format!("({}::{})", literal(text), column.type_name);
+                (is_base, base) = (column.same(&theirs, &value), format!("{value}::text"));
+            }
+            Some(Given::Each(each)) => is_base = format!("({} OR {is_base})", each.is_left(place)),
+            None => {}
+        }
         let mut fits: Vec<String> = taken.iter().cloned().collect();
         if column.not_null {
             fits.push(is_held(&ours));
@@ -294,7 +309,7 @@ impl TargetColumn {
         }
         let differs = match piece.base(&column.name) {
             // Cheaper than to compare, and the same: theirs is NULL there.
-            Base::Constant(None) => is_held(&ours),
+            Base::Constant(None) if given.is_none() => is_held(&ours),
             _ => format!("NOT {same}"),
         };
         Some(Self {
@@ -305,7 +320,11 @@ impl TargetColumn {
             is_base,
             base,
             fits: if fits.is_empty() { "true".to_string() } else { fits.join(" AND ") },
-            changed: if column.makes_its_own() { OWN_VALUE } else { BOTH_CHANGED },
+            changed: match given {
+                Some(Given::One(_)) => BOTH_CHANGED,
+                _ if column.makes_its_own() => OWN_VALUE,
+                _ => BOTH_CHANGED,
+            },
             always_identity: column.identity == "a",
             vacant: column.vacant(&piece.salvage.table),
         })

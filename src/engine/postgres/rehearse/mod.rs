@@ -108,6 +108,7 @@ impl PostgresDatabase {
             operation: Mutex::new(operation.to_string()),
             lock: Mutex::new(Weak::new()),
             own_transactions: Mutex::default(),
+            made: Mutex::default(),
             watch: Mutex::<writes::Watch>::default(),
             own_settings: OnceCell::new(),
             tools: if version == self.version { self.tools.clone() } else { OnceCell::new() },

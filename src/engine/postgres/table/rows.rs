@@ -126,9 +126,13 @@ pub(super) fn insert_sql(job: &Job) -> String {
         true => format!(" WHERE NOT EXISTS (SELECT FROM ONLY {table} AS t WHERE {})", same_key(job)),
         false => String::new(),
     };
+    // Of a table without columns that hold anything only the number of its rows comes back; a list must not be empty.
+    let names = match job.columns.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", list(&job.columns, "")),
+    };
     format!(
-        "INSERT INTO {table} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM pg_temp.{loaded} AS s{absent}",
-        list(&job.columns, ""),
+        "INSERT INTO {table}{names} OVERRIDING SYSTEM VALUE SELECT {} FROM pg_temp.{loaded} AS s{absent}",
         list(&job.columns, "s.")
     )
 }

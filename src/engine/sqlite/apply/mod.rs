@@ -63,7 +63,7 @@ impl Site {
             Ok((moved.map(|(name, _)| TableName::plain(name)).collect(), meanwhile))
         })?;
         // SQLite does not count rows by table, and locks the whole file.
-        Ok(Applied { rows_written: None, locks: None, rewritten, meanwhile })
+        Ok(Applied { rewritten, meanwhile, ..Applied::default() })
     }
 
     fn in_one_transaction(

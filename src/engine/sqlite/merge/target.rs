@@ -6,8 +6,10 @@ use super::rows::RowHand;
 use super::side::Side;
 use super::values::ValueHand;
 use super::{DOING, Written, recycled};
-use crate::catalog::{Catalog, Column, Table, TableKind, TableName, quote};
-use crate::engine::{Base, Error, Merged, NOTHING_TELLS, Piece, Recycled, Scalar, Value};
+use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
+use crate::engine::{
+    BOTH_CHANGED, Base, Error, Merged, NOTHING_TELLS, OWN_VALUE, Piece, Recycled, Scalar, Value,
+};
 use crate::ledger::{ROWID, SalvageKind};
 
 /// The live table of a piece.
@@ -42,6 +44,8 @@ pub(super) struct TargetColumn {
     /// Its place in the CSV.
     pub place: usize,
     pub base: Known,
+    /// Why theirs is left, where it is neither ours nor what the way back left.
+    pub changed: &'static str,
     /// Whether the live column has another type than the salvaged one had, so that it may turn a value into another.
     pub retyped: bool,
 }
@@ -179,6 +183,10 @@ impl<'p> Target<'p> {
                     name: wanted.clone(),
                     place,
                     base: known(session, piece, column)?,
+                    changed: match column.makes_its_own(&table, EngineKind::Sqlite) {
+                        true => OWN_VALUE,
+                        false => BOTH_CHANGED,
+                    },
                     retyped: is_retyped(piece, column),
                 }),
             }

@@ -127,14 +127,14 @@ impl<'s> ValueHand<'s> {
         Ok(Written::Done)
     }
 
-    /// Returns why a value that is there is left as it is.
+    /// Returns why a value of a column that is there is left as it is.
     fn why(&self, values: &[Value<'_>], index: usize) -> &'static str {
         let column = &self.target.columns[index];
         let mut known = [values[column.place], column.base.value(values)].into_iter();
         match known.any(|value| self.target.is_half(value)) {
             true => HALF,
             false if self.target.is_retaken(values) => RETAKEN,
-            false => BOTH_CHANGED,
+            false => column.changed,
         }
     }
 

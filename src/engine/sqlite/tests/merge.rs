@@ -5,7 +5,7 @@ use super::support::{Scratch, silent};
 use crate::catalog::TableName;
 use crate::engine::{Database, Inlet, MergeMode, Merged, MergedBack, Piece, Scalar, ShapeColumn, Value};
 use crate::ledger::{Returned, Salvage, SalvageKind};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::sync::Arc;
 
@@ -78,6 +78,7 @@ pub(super) fn piece(
         catalog: None,
         snapshot: None,
         former: None,
+        made: BTreeSet::new(),
     })
 }
 
