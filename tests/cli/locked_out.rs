@@ -119,7 +119,7 @@ fn a_backup_that_waits_for_a_table_is_stopped_at_once() {
         at(&sandbox, minute);
         sandbox.write(
             "ripcord.toml",
-            &format!("[database]\nlock_timeout = \"{lock_timeout}\"\nretries = 1000\n"),
+            format!("[database]\nlock_timeout = \"{lock_timeout}\"\nretries = 1000\n"),
         );
         let (mut session, _) = somebody_holds_a_table(&db);
         let mut running = sandbox.spawn(&["backup", "create"]);

@@ -91,7 +91,8 @@ pub(in crate::procedure) async fn renew(
                  it leaves missing"
             ),
         });
-        let renewed = op.step(Step::Renew, renewed(ports, &op.id().to_string(), answered, &back)).await;
+        let operation = op.id().to_string();
+        let renewed = op.step(Step::Renew, renewed(ports, &operation, answered, &back)).await;
         match renewed {
             Ok(_) => {}
             Err(failure) if settle::is_interrupted(&failure) => {
