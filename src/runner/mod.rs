@@ -55,15 +55,14 @@ pub enum Reverse {
 }
 
 impl Reverse {
-    /// Returns a SHA-256 of what it does, in hexadecimal: the statements and how they run. Two that only read otherwise, by
-    /// their comments or the lines they stand on, have the same.
+    /// Returns a SHA-256 of what it does, in hexadecimal: the statements as they are written, and how they run. Two that
+    /// differ only in what stands between statements, comments or empty lines, have the same.
     pub fn sha256(&self) -> String {
         let Self::Plan(plan) = self else { return hash::sha256_hex("irreversible") };
         let mut text = String::new();
         for script in &plan.scripts {
             text.push_str(&format!("{} {:?}\n", script.revision, script.transaction));
             for statement in &script.statements {
-                // Word by word would be too much: what stands in quotes is data.
                 text.push_str(&statement.sha256);
                 text.push('\n');
             }
