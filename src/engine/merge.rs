@@ -24,6 +24,9 @@ pub const OWN_VALUE: &str =
     "given by the way back, which makes a value of its own for each row, or changed since";
 /// Why nothing is put into a row that holds nothing of what the row of its key held.
 pub const RETAKEN: &str = "another row may have taken its key";
+
+/// Why a key is left to which foreign keys refer that give up when it changes.
+pub const TAKES_ALONG: &str = "rows refer to it by a foreign key that is emptied when it changes";
 /// Why nothing is merged by a key that does not identify one row any more.
 pub const AMBIGUOUS: &str = "the key is of several rows now";
 /// Why rows without a key are not merged where as many as then are no longer there.

@@ -239,6 +239,12 @@ impl<'a> Look<'a> {
         (before != after).then_some(Retyped { before, after })
     }
 
+    /// Tells whether a column was another one, or of another type, at the end of the way there.
+    pub(super) fn was_replaced(&self, name: &TableName, column: &str) -> bool {
+        let there = self.place(name).and_then(|place| self.after.tables.get(place));
+        there.is_none_or(|there| !there.columns.contains_key(column)) || self.retyped(name, column).is_some()
+    }
+
     /// Returns the table that holds the rows of one of before at the end of the way back.
     pub(super) fn place_after_back(&self, name: &TableName) -> Option<TableName> {
         let (back, _) = self.seen.back?;

@@ -192,7 +192,8 @@ fn after_back(
                 let there = back.catalog.tables.get(now);
                 let made = of.stored.iter().filter(|column| look.is_made_anew(of.name, column));
                 let made = made.cloned().collect();
-                Pair { of: &of, now, new, there, rows: answers.get(of.name), made }.keeps()
+                let key_was_replaced = of.old.key.iter().any(|part| look.was_replaced(of.name, part));
+                Pair { of: &of, now, new, there, rows: answers.get(of.name), made, key_was_replaced }.keeps()
             }
             None => vec![of.keep(SalvageKind::Rows)],
         }
@@ -209,17 +210,29 @@ struct Pair<'a> {
     rows: Option<&'a RowChanges>,
     /// The columns that the way back made, with a value of its own for each row.
     made: BTreeSet<String>,
+    /// Whether a column of the key was another one, or of another type, at the end of the way there.
+    key_was_replaced: bool,
 }
 
 impl Pair<'_> {
     fn keeps(&self) -> Vec<Keep> {
         let key = self.of.usable(key_pairs(self.of.old, self.new), |part| !self.differs(part));
         let told = self.of.found_by(self.rows, |part| !self.differs(part));
+        if let Some(rows) = self.rows.filter(|rows| self.key_was_replaced && !rows.perhaps_by.is_empty()) {
+            return vec![self.perhaps(&rows.perhaps_by)];
+        }
         match (key.is_empty(), told.is_empty()) {
             (false, _) => self.by_key(&key),
             (true, false) => self.by_key(&told).into_iter().map(Keep::without_key).collect(),
             (true, true) => self.by_identity(),
         }
+    }
+
+    /// Rows are gone by a key that the way there replaced, others are new, and each of these may be any of several of those:
+    /// they are kept whole, to be compared where they might come back, and no row is taken for the one of the same number.
+    fn perhaps(&self, perhaps_by: &[String]) -> Keep {
+        let identity = self.of.stored.iter().filter(|column| self.is_there(column)).cloned().collect();
+        Keep { identity, alike: perhaps_by.to_vec(), ..self.keep(SalvageKind::Rows, &[]) }
     }
 
     /// One that no fingerprint has the values of, such as names of other objects, is compared all the same.
@@ -281,8 +294,12 @@ impl Pair<'_> {
             !self.made.contains(column) && self.of.old.columns.get(column) == self.new.columns.get(column)
         };
         let (alike, other): (Vec<String>, Vec<String>) = common.iter().cloned().partition(is_same);
-        let rows_went = self.of.old.rows != self.new.rows;
-        let is_changed = self.rows.map_or(rows_went, |rows| rows.deleted + rows.changed > 0);
+        let is_rekeyed = self.rows.is_some_and(|rows| rows.is_rekeyed);
+        let rows_went = self.of.old.rows != self.new.rows || is_rekeyed;
+        let is_changed = self.rows.map_or(rows_went, |rows| {
+            // A row under another key is not another row.
+            rows.deleted > 0 || (rows.changed > 0 && !rows.is_rekeyed)
+        });
         let lost = gone.into_iter().filter(|column| self.is_lost(column));
         let mut columns: Vec<Kept> = lost.map(|name| Kept::new(name, false)).collect();
         let mut keeps = Vec::new();
@@ -317,7 +334,7 @@ impl Pair<'_> {
     /// were not one for each row, the rows that are others now are kept whole, and no values.
     fn told_apart(&self, common: Vec<String>) -> (Vec<String>, Vec<String>) {
         match self.rows {
-            Some(rows) if !rows.told_by.is_empty() && self.made.is_empty() => {
+            Some(rows) if !rows.told_by.is_empty() && (self.made.is_empty() || rows.is_rekeyed) => {
                 let (told_by, other) = common.into_iter().partition(|column| rows.told_by.contains(column));
                 (told_by, if rows.tells { other } else { Vec::new() })
             }

@@ -68,6 +68,14 @@ pub struct Conflict {
     pub reason: String,
 }
 
+/// Rows in which a foreign key followed a key that was put back; and that key itself, where it was written with them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Followed {
+    pub table: TableName,
+    pub columns: Vec<String>,
+    pub rows: u64,
+}
+
 /// What a merge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MergedBack {
@@ -83,6 +91,9 @@ pub struct MergedBack {
     /// Full-text indexes of these tables that could not be built anew, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<(TableName, String)>,
+    /// What followed keys that were put back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub followed: Vec<Followed>,
     /// How many values were not put back in each table because other rows may have the keys now.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub retaken: BTreeMap<TableName, u64>,

@@ -50,9 +50,15 @@ pub struct RowChanges {
     pub tells: bool,
     /// Those of the columns that were asked for in which the whole table held one value.
     pub uniform: BTreeSet<String>,
-    /// The columns by which rows were found where these are the key of one side only, and told all rows apart on both. Empty
-    /// where rows were found by a key of both, or by none.
+    /// The columns by which rows were found where these are the key of one side only, or none at all, and told all rows apart
+    /// on both. Empty where rows were found by a key of both, or by none.
     pub found_by: Vec<String>,
+    /// Whether rows are there under other keys, and were found by [`RowChanges::told_by`], in groups that are alike in these:
+    /// the columns of the key are values as any others then.
+    pub is_rekeyed: bool,
+    /// Where rows are gone by their key and others are new: columns in which each of these may be one of those. Nothing says
+    /// which, or whether.
+    pub perhaps_by: Vec<String>,
     /// How many values that read the same are others in the type that the column had, where that was asked.
     pub turned: BTreeMap<String, u64>,
 }

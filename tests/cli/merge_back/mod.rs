@@ -13,6 +13,7 @@ mod keyless;
 mod made;
 mod names;
 mod recycled;
+mod rekeyed;
 mod renamed;
 mod rows;
 mod tables;

@@ -236,7 +236,7 @@ async fn tried(session: &mut Session, sql: &str) -> Result<Option<u64>, Error> {
     }
 }
 
-fn is_answer(error: &sqlx::Error) -> bool {
+pub(super) fn is_answer(error: &sqlx::Error) -> bool {
     let class = |said: &sqlx::postgres::PgDatabaseError| {
         ["22", "23", "42"].iter().any(|class| said.code().starts_with(class))
     };

@@ -13,6 +13,8 @@ pub(super) struct LiveColumn {
     pub identity: String,
     pub default: Option<String>,
     pub not_null: bool,
+    /// Whether other rows refer to it and lose what they refer to when it changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
+    pub would_take_along: bool,
     /// How values are compared: `=` (by the type's own equality, which is that of the bytes), `C` (text), `float4` and
     /// `float8` (by their bits), or by the text that the type prints.
     how: String,
@@ -101,7 +103,9 @@ pub(super) async fn columns(session: &mut Session, table: &TableName) -> Result<
          CASE WHEN t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype <> 'b' THEN '' \
          WHEN t.typname IN ('int2', 'int4', 'int8', 'bool', 'uuid', 'date', 'timestamp', 'timestamptz', 'bytea', 'oid') \
          THEN '=' WHEN t.typname IN ('text', 'varchar') THEN 'C' \
-         WHEN t.typname IN ('float4', 'float8') THEN t.typname::text ELSE '' END \
+         WHEN t.typname IN ('float4', 'float8') THEN t.typname::text ELSE '' END, \
+         EXISTS (SELECT FROM pg_constraint k WHERE k.contype = 'f' AND k.confrelid = a.attrelid \
+         AND a.attnum = ANY (k.confkey) AND k.confupdtype IN ('n', 'd')) \
          FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_type t ON t.oid = a.atttypid \
          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum \
          WHERE a.attrelid = to_regclass({}) AND c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
@@ -116,6 +120,7 @@ pub(super) async fn columns(session: &mut Session, table: &TableName) -> Result<
         default: row.filled(4),
         not_null: row.is(5),
         how: row.text(6).to_string(),
+        would_take_along: row.is(7),
     };
     Ok(rows.iter().map(column).collect())
 }

@@ -14,6 +14,7 @@ mod live;
 mod load;
 mod parts;
 mod recycled;
+mod renumber;
 mod rows;
 pub(super) mod sequences;
 mod side;
@@ -29,6 +30,7 @@ use crate::catalog::TableName;
 use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
+use renumber::Renumbered;
 use side::{Conflicts, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -42,6 +44,8 @@ struct Job<'p> {
     merged: Vec<Merged>,
     /// What was merged of it beforehand, in the order of its columns.
     beforehand: Vec<Merged>,
+    /// The keys that were put back before anything else, which counts as there already, and what followed them.
+    renumbered: Option<Renumbered>,
     /// Whether rows are left that a constraint refused.
     unfinished: bool,
     /// Whether one statement wrote every loaded row and saw what it wrote.
@@ -127,7 +131,8 @@ impl PostgresDatabase {
         session.run(DOING, &with_room()).await?;
         let own = self.own_transaction(session).await?;
         let tables = pieces.iter().map(|piece| piece.salvage.table.clone());
-        let tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
+        let mut tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
+        tables.extend(renumber::referring(session, pieces).await?);
         lock(session, &tables).await?;
         // A key that is checked at the commit would make all of it fail there.
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
@@ -170,11 +175,22 @@ impl PostgresDatabase {
             }
         }
         let Conflicts { table: side_table, first: conflicts, retaken } = side.end(session).await?;
+        let renumbered = done.iter_mut().filter_map(|job| job.renumbered.take());
+        let followed = renumbered.flat_map(|renumbered| renumbered.followed).collect();
         let merged: Vec<Merged> = done.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
         let silent = triggers::silent(&silenced, &merged);
         Ok((
             own,
-            MergedBack { merged, conflicts, side_table, silent, untold, retaken, ..MergedBack::default() },
+            MergedBack {
+                merged,
+                conflicts,
+                side_table,
+                silent,
+                untold,
+                retaken,
+                followed,
+                ..MergedBack::default()
+            },
         ))
     }
 
@@ -269,7 +285,7 @@ impl<'p> Job<'p> {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
-        let mut beforehand = Vec::new();
+        let (mut beforehand, mut renumbered) = (Vec::new(), None);
         match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, SalvageKind::Values) => {
                 unkeyed::take_out_unfindable(session, &target, side, &mut merged).await?;
@@ -277,11 +293,12 @@ impl<'p> Job<'p> {
             }
             (false, SalvageKind::Rows) => {}
             (true, SalvageKind::Values) => {
-                beforehand = unkeyed::values(session, &mut target, side, &mut merged).await?;
+                let (put, keys) = unkeyed::values(session, &mut target, side, &mut merged).await?;
+                (beforehand, renumbered) = (put, Some(keys));
             }
             (true, SalvageKind::Rows) => unkeyed::rows(session, &mut target, side, &mut merged).await?,
         }
-        Ok(Self { target, merged, beforehand, unfinished: false, whole: false })
+        Ok(Self { target, merged, beforehand, renumbered, unfinished: false, whole: false })
     }
 
     /// Tells whether values came to rows of which nobody can tell whether they are those of then.
@@ -316,6 +333,11 @@ impl<'p> Job<'p> {
             merged.merged += more.merged;
             merged.already += more.already;
             merged.conflicts += more.conflicts;
+        }
+        let put = self.renumbered.iter().flat_map(|renumbered| &renumbered.put);
+        for (merged, put) in self.merged.iter_mut().zip(put) {
+            merged.merged += put;
+            merged.already = merged.already.saturating_sub(*put);
         }
         Ok(())
     }

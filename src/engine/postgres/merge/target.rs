@@ -59,6 +59,8 @@ pub(super) struct TargetColumn {
     pub fits: String,
     /// Why theirs is left, where it is neither ours nor what the way back left.
     pub changed: &'static str,
+    /// Whether other rows refer to it and lose what they refer to when it changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
+    pub would_take_along: bool,
     /// `GENERATED ALWAYS AS IDENTITY`, which no update may set.
     pub always_identity: bool,
     /// What may stand there for a moment and no other row has, if the type has such values; `m.number` is the row's own.
@@ -325,6 +327,7 @@ impl TargetColumn {
                 _ if column.makes_its_own() => OWN_VALUE,
                 _ => BOTH_CHANGED,
             },
+            would_take_along: column.would_take_along,
             always_identity: column.identity == "a",
             vacant: column.vacant(&piece.salvage.table),
         })
@@ -332,6 +335,15 @@ impl TargetColumn {
 
     /// Returns the condition that ours is to be put there.
     pub(super) fn put(&self) -> String {
+        match self.would_take_along {
+            // What refers to it would be emptied.
+            true => "false".to_string(),
+            false => self.moves(),
+        }
+    }
+
+    /// Returns the condition that ours is to be put there, and what refers to theirs is to follow.
+    pub(super) fn moves(&self) -> String {
         format!("({} AND {} AND {})", self.is_base, self.differs, self.fits)
     }
 }

@@ -5,6 +5,7 @@ use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::side::Side;
 use super::target::{Target, object};
+use super::renumber::{self, Renumbered};
 use super::{DOING, alike, fit};
 use crate::engine::{AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES};
 
@@ -69,16 +70,18 @@ pub(super) struct Groups {
 }
 
 /// Leaves one loaded row for each group that has as many live rows as salvaged ones, and one value. What is told apart in
-/// another way is merged here, and counted in what is returned; the others are counted and written down here.
+/// another way is merged here, and counted in what is returned; the others are counted and written down here. Keys to which
+/// other rows refer are put back before anything else.
 pub(super) async fn values(
     session: &mut Session,
     target: &mut Target<'_>,
     side: &mut Side,
     merged: &mut [Merged],
-) -> Result<Vec<Merged>, Error> {
+) -> Result<(Vec<Merged>, Renumbered), Error> {
     take_out_unfindable(session, target, side, merged).await?;
     let loaded = target.loaded.clone();
     let groups = group(session, target).await?;
+    let renumbered = renumber::put(session, target, &groups).await?;
     let paired = alike::put(session, target, &groups, side).await?;
     let Groups { table: made, ident, live } = groups;
     let due = format!("{loaded}_due");
@@ -113,7 +116,7 @@ pub(super) async fn values(
     }
     target.loaded = due;
     target.matches = format!("s.ident = {live}");
-    Ok(paired)
+    Ok((paired, renumbered))
 }
 
 async fn group(session: &mut Session, target: &Target<'_>) -> Result<Groups, Error> {

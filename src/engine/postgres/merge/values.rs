@@ -6,7 +6,7 @@ use super::claims::Claims;
 use super::side::Side;
 use super::target::{Target, TargetColumn};
 use super::{DOING, fit, parts};
-use crate::engine::{Error, Merged, RETAKEN};
+use crate::engine::{Error, Merged, RETAKEN, TAKES_ALONG};
 
 /// What an attempt has come to.
 #[derive(Clone, Copy, Default)]
@@ -155,7 +155,11 @@ async fn counts(
 }
 
 /// Identity columns that are always generated may be set only while they are not.
-async fn allow_identity(session: &mut Session, target: &Target<'_>, allow: bool) -> Result<(), Error> {
+pub(super) async fn allow_identity(
+    session: &mut Session,
+    target: &Target<'_>,
+    allow: bool,
+) -> Result<(), Error> {
     for column in target.columns.iter().filter(|column| column.always_identity) {
         let how = if allow { "BY DEFAULT" } else { "ALWAYS" };
         let sql = format!(
@@ -249,8 +253,12 @@ async fn write_down(
     };
     let retaken = target.retaken.as_ref();
     let retaken = retaken.map(|which| format!("WHEN {which} THEN {} ", literal(RETAKEN))).unwrap_or_default();
+    let along = match column.would_take_along {
+        true => format!("WHEN true THEN {} ", literal(TAKES_ALONG)),
+        false => String::new(),
+    };
     let reason = format!(
-        "CASE {retaken}WHEN NOT {} THEN {} {taken}WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
+        "CASE {retaken}WHEN NOT {} THEN {} {taken}{along}WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
          ELSE coalesce(r.reason, 'a constraint forbids it') END",
         column.is_base,
         literal(column.changed),

@@ -65,7 +65,7 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
     let mut changes = match &question.after {
         None => RowChanges::default(),
         Some(now) => match compare(old, new, question, now).await? {
-            Some(found) => found,
+            Some(found) => by_any_key(old, new, (question, now), found).await?,
             None => compare(old, new, &question.whole(), now).await?.unwrap_or_default(),
         },
     };
@@ -82,6 +82,24 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
         changes.uniform = found.map(|(name, _)| name.clone()).collect();
     }
     Ok(changes)
+}
+
+/// Looks once more by everything beside the key, where that left rows open.
+async fn by_any_key(
+    old: &mut Session,
+    new: &mut Session,
+    (question, now): (&Question, &TableName),
+    found: RowChanges,
+) -> Result<RowChanges, Error> {
+    let Some(beside) = question.beside_key(&found) else { return Ok(found) };
+    let groups = compare(old, new, &beside, now).await?.unwrap_or_default();
+    let told = question.by(&groups.told(&beside));
+    if !told.key.is_empty()
+        && let Some(otherwise) = compare(old, new, &told, now).await?
+    {
+        return Ok(found.or_found(otherwise));
+    }
+    Ok(found.or_grouped(question, &beside, groups))
 }
 
 /// Compares the rows; `None` where the key that is one on one side only does not tell all rows apart on both.
@@ -194,7 +212,15 @@ pub(super) fn text(name: &str) -> String {
 }
 
 async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
-    let on = question.key.iter().enumerate().map(|(index, (name, _))| format!("{} = b.k{index}", text(name)));
+    // Columns that no index promises to be filled are found by NULL as well, in a form that the server can hash.
+    let found_by = |text: String| match question.is_open {
+        true => format!("coalesce('v' || {text}, '')"),
+        false => text,
+    };
+    let on = question.key.iter().enumerate();
+    let on = on.map(|(index, (name, _))| {
+        format!("{} = {}", found_by(text(name)), found_by(format!("b.k{index}")))
+    });
     let on = on.collect::<Vec<_>>().join(" AND ");
     let differs = question.columns.iter().enumerate();
     let differs: Vec<String> =

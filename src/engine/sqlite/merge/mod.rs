@@ -9,6 +9,7 @@ mod alike;
 mod feed;
 mod proof;
 mod recycled;
+mod renumber;
 mod rows;
 mod side;
 mod target;
@@ -23,7 +24,7 @@ use super::{catalog, failure, raw, text_index};
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
 use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
-use crate::ledger::SalvageKind;
+use crate::ledger::{Followed, SalvageKind};
 use crate::report::{Amount, Progress};
 use feed::Feed;
 use rusqlite::ErrorCode;
@@ -53,6 +54,8 @@ struct Job<'p> {
     merged: Vec<Merged>,
     /// What of it was put beforehand, in the order of its columns: it is there already when the rows come.
     beforehand: Vec<Merged>,
+    /// What followed keys that were put beforehand.
+    followed: Vec<Followed>,
     /// How many rows wait in the table of the refused ones.
     refused: u64,
 }
@@ -99,7 +102,7 @@ fn in_one_transaction(
     let catalog = catalog::read(session)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
-    let (mut merged, mut untold) = (Vec::new(), BTreeSet::new());
+    let (mut merged, mut followed, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
     for turn in in_order(pieces, &parents(session, &catalog)?) {
         let mut jobs = Vec::new();
         for index in turn {
@@ -123,11 +126,15 @@ fn in_one_transaction(
             named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
         }
         untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
-        merged.extend(jobs.into_iter().flat_map(|job| job.merged));
+        for job in jobs {
+            merged.extend(job.merged);
+            followed.extend(job.followed);
+        }
     }
     let (side_table, conflicts, retaken) = side.end();
     merged.extend(skipped);
-    let mut done = MergedBack { merged, conflicts, side_table, untold, retaken, ..MergedBack::default() };
+    let mut done =
+        MergedBack { merged, conflicts, side_table, followed, untold, retaken, ..MergedBack::default() };
     let written = done.written();
     done.silent = silent(&catalog, &done.merged);
     done.stale = text_index::rebuild(session, &catalog, &written)?;
@@ -202,17 +209,17 @@ impl<'p> Job<'p> {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
-        let mut beforehand = Vec::new();
+        let (mut beforehand, mut followed) = (Vec::new(), Vec::new());
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, _) => (target, Feed::File(piece.source.as_ref())),
             (true, SalvageKind::Values) => {
-                let (target, feed, put) = unkeyed::values(session, target, side, &mut merged)?;
-                beforehand = put;
-                (target, feed)
+                let found = unkeyed::values(session, target, side, &mut merged)?;
+                (beforehand, followed) = (found.beforehand, found.followed);
+                (found.target, found.feed)
             }
             (true, SalvageKind::Rows) => unkeyed::rows(session, target, side, &mut merged)?,
         };
-        Ok(Self { target, feed, merged, beforehand, refused: 0 })
+        Ok(Self { target, feed, merged, beforehand, followed, refused: 0 })
     }
 
     /// Tells whether values came to rows of which nobody can tell whether they are those of then.

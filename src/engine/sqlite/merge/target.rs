@@ -5,7 +5,7 @@ use super::super::session::Session;
 use super::rows::RowHand;
 use super::side::Side;
 use super::values::ValueHand;
-use super::{DOING, Written, recycled};
+use super::{DOING, Written, recycled, renumber};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
 use crate::engine::{
     BOTH_CHANGED, Base, Error, Merged, NOTHING_TELLS, OWN_VALUE, Piece, Recycled, Scalar, Value,
@@ -46,6 +46,8 @@ pub(super) struct TargetColumn {
     pub base: Known,
     /// Why theirs is left, where it is neither ours nor what the way back left.
     pub changed: &'static str,
+    /// Whether other rows refer to it and lose what they refer to when it changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
+    pub would_take_along: bool,
     /// Whether the live column has another type than the salvaged one had, so that it may turn a value into another.
     pub retyped: bool,
 }
@@ -164,6 +166,7 @@ impl<'p> Target<'p> {
         } else if let Some(gone) = piece.salvage.columns.iter().find(lacks) {
             return skip(&format!("column {gone}, by which rows are compared, is not there now"));
         }
+        let refer = renumber::references(session, catalog, name)?;
         let mut skipped = Vec::new();
         let mut columns = Vec::new();
         for wanted in &piece.salvage.columns {
@@ -187,6 +190,7 @@ impl<'p> Target<'p> {
                         true => OWN_VALUE,
                         false => BOTH_CHANGED,
                     },
+                    would_take_along: refer.iter().any(|one| one.would_lose(wanted)),
                     retyped: is_retyped(piece, column),
                 }),
             }

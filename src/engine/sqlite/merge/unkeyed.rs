@@ -7,33 +7,44 @@ use super::super::{catalog, session::Session};
 use super::feed::{Bound, Feed, fill, value};
 use super::side::{self, Side};
 use super::target::{Known, Target, TargetColumn};
-use super::{DOING, alike};
+use super::{DOING, alike, renumber};
 use crate::catalog::quote;
 use crate::engine::{
     Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
 };
-use crate::ledger::SalvageKind;
+use crate::ledger::{Followed, SalvageKind};
 
 /// Why rows without a key are not inserted where such rows are.
 const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
 
-/// Returns the same piece with each live row that a salvaged value is for, found by its rowid, and what is put already. The
-/// groups that do not match are counted and written down here.
+/// Values of rows without a key on their way.
+pub(super) struct Unkeyed<'p> {
+    pub target: Target<'p>,
+    pub feed: Feed<'p>,
+    /// What is put already, in the order of the columns.
+    pub beforehand: Vec<Merged>,
+    pub followed: Vec<Followed>,
+}
+
+/// Returns the same piece with each live row that a salvaged value is for, found by its rowid, and what is put already: keys,
+/// and what is told apart in another way. The groups that do not match are counted and written down here.
 pub(super) fn values<'p>(
     session: &Session,
     mut target: Target<'p>,
     side: &mut Side<'_>,
     merged: &mut [Merged],
-) -> Result<(Target<'p>, Feed<'p>, Vec<Merged>), Error> {
+) -> Result<Unkeyed<'p>, Error> {
     let (piece, groups, pairs, due) = load(session, &target, side, merged)?;
-    let table = catalog::read(session)?.tables.remove(&target.table).unwrap_or_default();
+    let catalog = catalog::read(session)?;
+    let table = catalog.tables.get(&target.table).cloned().unwrap_or_default();
     let Some(rowid) = rowid_name(&table) else {
         for merged in merged.iter_mut() {
             merged.skipped = Some("without a key and without a name for the rowid".to_string());
         }
         session
             .run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
-        return Ok((target, Feed::Table(due), Vec::new()));
+        let (feed, beforehand, followed) = (Feed::Table(due), Vec::new(), Vec::new());
+        return Ok(Unkeyed { target, feed, beforehand, followed });
     };
     let by: Vec<String> = target.found_by.iter().map(|place| format!("v{place}")).collect();
     let group = wide::terms(&by).into_iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})"));
@@ -76,12 +87,14 @@ pub(super) fn values<'p>(
         ),
     )?;
     alike::pair(session, &target, &rowid, &group)?;
+    let (put, followed) = renumber::put(session, &target, &catalog, &rowid)?;
     // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it the group whose
     // rows go together.
     target.condition = format!("{rowid} = ?1");
     target.found_by = vec![target.width];
     target.width += 2;
-    let beforehand = alike::put(session, &target, side)?;
+    let mut beforehand = alike::put(session, &target, side)?;
+    beforehand.iter_mut().zip(put).for_each(|(beforehand, put)| beforehand.merged += put);
     let deleted: i64 =
         session.one(DOING, &format!("SELECT coalesce(sum(n), 0) FROM temp.{groups} WHERE live = 0"))?;
     merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
@@ -106,7 +119,7 @@ pub(super) fn values<'p>(
         )?;
         write_down(session, &target, others, theirs, side, merged)?;
     }
-    Ok((target, Feed::Table(due), beforehand))
+    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed })
 }
 
 /// Returns the condition, of the rows of a group together, that these columns hold one value each.

@@ -8,7 +8,7 @@ use super::together::apart;
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
 use crate::engine::{
-    AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, HALF, Merged, RETAKEN, Scalar, Value, decide,
+    AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, HALF, Merged, RETAKEN, Scalar, TAKES_ALONG, Value, decide,
 };
 use rusqlite::Statement;
 use std::collections::BTreeMap;
@@ -58,7 +58,8 @@ impl<'s> ValueHand<'s> {
             let theirs = value(row.get_ref(index).map_err(failed)?);
             let is_base = !retaken && column.base.matches(theirs, values);
             let ours = values[column.place];
-            decisions.push(decide(is_base && !self.target.is_half(ours), ours, theirs));
+            let may_be_put = is_base && !column.would_take_along && !self.target.is_half(ours);
+            decisions.push(decide(may_be_put, ours, theirs));
         }
         match rows.next().map_err(failed)? {
             None => Ok(Live::One(decisions)),
@@ -134,6 +135,7 @@ impl<'s> ValueHand<'s> {
         match known.any(|value| self.target.is_half(value)) {
             true => HALF,
             false if self.target.is_retaken(values) => RETAKEN,
+            false if column.would_take_along => TAKES_ALONG,
             false => column.changed,
         }
     }

@@ -39,7 +39,7 @@ fn answer(session: &Session, question: &Question) -> Result<RowChanges, Error> {
         Some(now) if question.is_open && !tells(session, question, &old, now)? => {
             without_key(session, &question.whole(), &old, now)?
         }
-        Some(now) => by_key(session, question, &old, now)?,
+        Some(now) => by_any_key(session, question, &old, now)?,
     };
     for names in question.held.chunks(AT_ONCE) {
         let counts: Vec<String> = names.iter().map(|name| format!("count({})", quote(name))).collect();
@@ -77,6 +77,23 @@ fn tells(session: &Session, question: &Question, old: &str, now: &TableName) -> 
     Ok(true)
 }
 
+/// Finds rows by their key, and where that leaves some open by everything else.
+fn by_any_key(
+    session: &Session,
+    question: &Question,
+    old: &str,
+    now: &TableName,
+) -> Result<RowChanges, Error> {
+    let found = by_key(session, question, old, now)?;
+    let Some(beside) = question.beside_key(&found) else { return Ok(found) };
+    let groups = without_key(session, &beside, old, now)?;
+    let told = question.by(&groups.told(&beside));
+    if !told.key.is_empty() && tells(session, &told, old, now)? {
+        return Ok(found.or_found(by_key(session, &told, old, now)?));
+    }
+    Ok(found.or_grouped(question, &beside, groups))
+}
+
 fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
     let new = format!("main.{}", now.sql());
     let on = same_row(&question.key);
@@ -97,16 +114,21 @@ fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) ->
     for sums in sums.chunks(AT_ONCE) {
         found.extend(numbers(session, &format!("SELECT {} {rows}", sums.join(", ")))?);
     }
-    // Each row that has no other is counted once, however many others a key should find.
-    let alone = |from: &str, missing: &str| {
+    let count = |from: &str| numbers(session, &format!("SELECT count(*) FROM {from}")).map(|found| found[0]);
+    let alone = |one: &str, other: &str, missing: &str| {
+        // Columns that are found to tell all rows apart may be NULL, and find one row each.
+        if question.is_open {
+            return Ok(count(one)?.saturating_sub(count(&format!("{one} JOIN {other} ON {on}"))?));
+        }
+        // Each row that has no other is counted once, however many others a key should find.
         let part = question.key.first().map(|(one, other)| if missing == "a" { one } else { other });
         let part = part.map(|name| quote(name)).unwrap_or_default();
-        numbers(session, &format!("SELECT count(*) FROM {from} ON {on} WHERE {missing}.{part} IS NULL"))
-            .map(|found| found[0])
+        count(&format!("{one} LEFT JOIN {other} ON {on} WHERE {missing}.{part} IS NULL"))
     };
+    let (a, b) = (format!("{old} AS a"), format!("{new} AS b"));
     Ok(RowChanges {
-        inserted: alone(&format!("{new} AS b LEFT JOIN {old} AS a"), "a")?,
-        deleted: alone(&format!("{old} AS a LEFT JOIN {new} AS b"), "b")?,
+        inserted: alone(&b, &a, "a")?,
+        deleted: alone(&a, &b, "b")?,
         changed: found[0],
         columns: question.columns.iter().cloned().zip(found[1..].iter().copied()).collect(),
         found_by: question.found_by(),

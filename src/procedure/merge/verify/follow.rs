@@ -28,6 +28,10 @@ pub(super) fn followed(catalog: &Catalog, merged: &MergedBack) -> Followed {
     let put = merged.merged.iter().filter(|one| one.merged > 0 && one.column.is_some());
     let mut written: BTreeSet<TableName> = put.map(|one| one.table.clone()).collect();
     let mut found = Followed::default();
+    for one in &merged.followed {
+        written.insert(one.table.clone());
+        found.0.entry(one.table.clone()).or_default().columns.extend(one.columns.iter().cloned());
+    }
     loop {
         let before = written.len();
         for (name, table) in &catalog.tables {
@@ -45,7 +49,10 @@ pub(super) fn followed(catalog: &Catalog, merged: &MergedBack) -> Followed {
     for name in &written {
         let Some(table) = catalog.tables.get(name) else { continue };
         let follows = found.0.entry(name.clone()).or_default();
-        follows.key = table.key.iter().any(|column| follows.columns.contains(column));
+        let mut put = merged.merged.iter().filter(|one| one.table == *name && one.merged > 0);
+        let is_put = |column: &String| put.any(|one| one.column.as_deref() == Some(column));
+        let mut key = table.key.iter();
+        follows.key = key.clone().any(|column| follows.columns.contains(column)) || key.any(is_put);
         let computed = table.columns.iter().filter(|column| column.generated.is_some());
         follows.columns.extend(computed.map(|column| column.name.clone()));
     }

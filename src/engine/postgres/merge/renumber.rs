@@ -1,0 +1,248 @@
+//! Keys that are put back, and what refers to them follows: both in one statement, at whose end the server looks at the
+//! foreign keys.
+//!
+//! A key is only put back as a value where the way back made it anew. What others have written since refers to the new one,
+//! and would otherwise forbid the old one, or hang on nothing.
+
+use super::super::names::{identifier, literal};
+use super::super::session::Session;
+use super::claims::is_answer;
+use super::target::{Target, TargetColumn};
+use super::unkeyed::Groups;
+use super::{DOING, values};
+use crate::catalog::TableName;
+use crate::engine::{Error, Piece};
+use crate::ledger::{Followed, SalvageKind};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A column whose foreign key refers to one column of another table, or of its own.
+struct Reference {
+    table: TableName,
+    column: String,
+    /// Whether the table's rows lie in partitions.
+    is_partitioned: bool,
+}
+
+/// What was put beforehand.
+pub(super) struct Renumbered {
+    /// How many keys, by the place of the column among those that are put back.
+    pub put: Vec<u64>,
+    pub followed: Vec<Followed>,
+}
+
+/// Returns the tables that refer to columns which may be put back as keys.
+pub(super) async fn referring(
+    session: &mut Session,
+    pieces: &[Piece],
+) -> Result<BTreeSet<TableName>, Error> {
+    let mut found = BTreeSet::new();
+    let unkeyed = |piece: &&Piece| {
+        piece.salvage.what == SalvageKind::Values
+            && piece.salvage.key.is_empty()
+            && !piece.salvage.table.is_large_objects()
+    };
+    for piece in pieces.iter().filter(unkeyed) {
+        for column in &piece.salvage.columns {
+            let refer = references(session, &piece.salvage.table, column).await?;
+            found.extend(refer.into_iter().map(|reference| reference.table));
+        }
+    }
+    Ok(found)
+}
+
+/// Puts back the keys that other rows refer to, in groups of one row, as far as nobody else has one of them now.
+pub(super) async fn put(
+    session: &mut Session,
+    target: &Target<'_>,
+    groups: &Groups,
+) -> Result<Renumbered, Error> {
+    let mut done = Renumbered { put: vec![0; target.columns.len()], followed: Vec::new() };
+    for (place, column) in target.columns.iter().enumerate() {
+        let refer = references(session, &target.table, &column.name).await?;
+        if refer.is_empty() {
+            continue;
+        }
+        values::allow_identity(session, target, true).await?;
+        session.run(DOING, "SAVEPOINT ripcord_renumber").await?;
+        let moved = Moves { target, column, refer }.make(session, groups).await;
+        match moved {
+            Ok(Some((count, followed))) => {
+                session.run(DOING, "RELEASE ripcord_renumber").await?;
+                done.put[place] = count;
+                done.followed.extend(followed);
+            }
+            // The rest of the merge tries each by itself, and says what forbids it.
+            Ok(None) => {
+                session.run(DOING, "ROLLBACK TO ripcord_renumber; RELEASE ripcord_renumber").await?;
+            }
+            Err(error) => return Err(error),
+        }
+        values::allow_identity(session, target, false).await?;
+    }
+    Ok(done)
+}
+
+/// The keys of one column that get another value, in a temporary table: `now`, `old`, and `number` for each.
+struct Moves<'a, 'p> {
+    target: &'a Target<'p>,
+    column: &'a TargetColumn,
+    refer: Vec<Reference>,
+}
+
+impl Moves<'_, '_> {
+    fn name(&self) -> String {
+        format!("pg_temp.{}_keys_{}", self.target.loaded, self.column.place)
+    }
+
+    /// Moves what can be moved; nothing where a constraint forbids it.
+    async fn make(
+        &self,
+        session: &mut Session,
+        groups: &Groups,
+    ) -> Result<Option<(u64, Vec<Followed>)>, Error> {
+        let moves = self.name();
+        self.find(session, groups).await?;
+        self.leave_taken(session).await?;
+        let overlap = format!("SELECT EXISTS (SELECT FROM {moves} AS x JOIN {moves} AS y ON x.old = y.now)");
+        let overlaps = session.value(DOING, &overlap).await?.as_deref() == Some("t");
+        let count = session.value(DOING, &format!("SELECT count(*) FROM {moves}")).await?;
+        let count: u64 = count.and_then(|text| text.parse().ok()).unwrap_or_default();
+        if count == 0 {
+            return Ok(Some((0, Vec::new())));
+        }
+        let followed = if overlaps {
+            let Some(aside) = self.set_aside(session).await? else { return Ok(None) };
+            self.change(session, &aside, ("aside", "old")).await?
+        } else {
+            self.change(session, &moves, ("now", "old")).await?
+        };
+        Ok(followed.map(|followed| (count, followed)))
+    }
+
+    async fn find(&self, session: &mut Session, groups: &Groups) -> Result<(), Error> {
+        let (target, column, moves) = (self.target, self.column, self.name());
+        let Groups { table: made, ident, live } = groups;
+        let make = format!(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT t.{} AS now, s.v{} AS old, row_number() OVER () AS number \
+             FROM pg_temp.{made} AS g JOIN pg_temp.{} AS s ON {ident} = g.ident JOIN ONLY {} AS t ON {live} = g.ident \
+             WHERE g.n = 1 AND g.live = 1 AND {}",
+            unqualified(&moves),
+            identifier(&column.name),
+            column.place,
+            target.loaded,
+            target.table.sql(),
+            column.moves()
+        );
+        session.run(DOING, &make).await?;
+        session.run(DOING, &format!("CREATE INDEX ON {moves} (now); ANALYZE {moves}")).await
+    }
+
+    /// Leaves those alone that would take a key which another row keeps, round by round: each that stays keeps its own.
+    async fn leave_taken(&self, session: &mut Session) -> Result<(), Error> {
+        let (moves, column) = (self.name(), identifier(&self.column.name));
+        let taken = format!(
+            "DELETE FROM {moves} AS m WHERE EXISTS (SELECT FROM ONLY {} AS x WHERE x.{column} = m.old \
+             AND NOT EXISTS (SELECT FROM {moves} AS y WHERE y.now = x.{column})) \
+             OR m.old IN (SELECT old FROM {moves} GROUP BY old HAVING count(*) > 1)",
+            self.target.table.sql()
+        );
+        while session.execute(&taken).await.map_err(|error| session.failed(&error, DOING))? > 0 {}
+        Ok(())
+    }
+
+    /// Where keys change places, gives each row one that nobody has first, and returns the table that has it as `aside`;
+    /// nothing where there is no such value, or a constraint forbids it.
+    async fn set_aside(&self, session: &mut Session) -> Result<Option<String>, Error> {
+        let Some(vacant) = self.column.vacant.as_ref().filter(|vacant| *vacant != "NULL") else {
+            return Ok(None);
+        };
+        let (moves, aside) = (self.name(), format!("{}_aside", self.name()));
+        let make = format!(
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT m.*, {vacant} AS aside FROM {moves} AS m",
+            unqualified(&aside)
+        );
+        session.run(DOING, &make).await?;
+        session.run(DOING, &format!("CREATE INDEX ON {aside} (now); CREATE INDEX ON {aside} (aside)")).await?;
+        session.run(DOING, &format!("ANALYZE {aside}")).await?;
+        Ok(self.change(session, &aside, ("now", "aside")).await?.map(|_| aside))
+    }
+
+    /// Changes the keys from one column of a table to another, and everything that refers to them; nothing where a
+    /// constraint forbids it.
+    async fn change(
+        &self,
+        session: &mut Session,
+        moves: &str,
+        (from, to): (&str, &str),
+    ) -> Result<Option<Vec<Followed>>, Error> {
+        // A table is written once in a statement, so that all its columns are set together.
+        let own = (&self.target.table, false, &self.column.name);
+        let refer = self.refer.iter().map(|one| (&one.table, one.is_partitioned, &one.column));
+        let mut tables: BTreeMap<(&TableName, bool), Vec<&String>> = BTreeMap::new();
+        for (table, is_partitioned, column) in std::iter::once(own).chain(refer) {
+            tables.entry((table, is_partitioned)).or_default().push(column);
+        }
+        let updates = tables.iter().enumerate().map(|(at, ((table, is_partitioned), columns))| {
+            let each = |column: &&String| {
+                let name = identifier(column);
+                format!("{name} = coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})")
+            };
+            let hit = |column: &&String| format!("r.{} IN (SELECT {from} FROM {moves})", identifier(column));
+            let only = if *is_partitioned { "" } else { "ONLY " };
+            format!(
+                "u{at} AS (UPDATE {only}{} AS r SET {} WHERE {} RETURNING 1)",
+                table.sql(),
+                columns.iter().map(each).collect::<Vec<_>>().join(", "),
+                columns.iter().map(hit).collect::<Vec<_>>().join(" OR ")
+            )
+        });
+        let updates: Vec<String> = updates.collect();
+        let counts: Vec<String> =
+            (0..tables.len()).map(|at| format!("(SELECT count(*) FROM u{at})")).collect();
+        let sql = format!("WITH {} SELECT {}", updates.join(", "), counts.join(", "));
+        let rows = match session.query(&sql).await {
+            Err(error) if is_answer(&error) => return Ok(None),
+            found => found.map_err(|error| session.failed(&error, DOING))?,
+        };
+        let Some(row) = rows.first() else { return Ok(None) };
+        let followed = tables.into_iter().enumerate().map(|(at, ((table, _), columns))| Followed {
+            table: table.clone(),
+            columns: columns.into_iter().cloned().collect(),
+            rows: row.number(at),
+        });
+        Ok(Some(followed.filter(|followed| followed.rows > 0).collect()))
+    }
+}
+
+/// A temporary table is made without naming its schema.
+fn unqualified(table: &str) -> &str {
+    table.trim_start_matches("pg_temp.")
+}
+
+/// Returns the columns that refer to this one alone.
+async fn references(
+    session: &mut Session,
+    table: &TableName,
+    column: &str,
+) -> Result<Vec<Reference>, Error> {
+    // What a partition has of its parent's keys goes with these.
+    let sql = format!(
+        "SELECT n.nspname, c.relname, a.attname, c.relkind = 'p' FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
+         JOIN pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
+         JOIN pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = k.confkey[1] \
+         WHERE k.contype = 'f' AND k.confrelid = to_regclass({}) AND p.attname = {} AND cardinality(k.conkey) = 1 \
+         AND k.conparentid = 0 ORDER BY 1, 2, 3",
+        literal(&table.sql()),
+        literal(column)
+    );
+    let rows = session.rows("reading the keys", &sql).await?;
+    let reference = |row: &super::super::session::Row| Reference {
+        table: TableName::qualified(row.text(0), row.text(1)),
+        column: row.text(2).to_string(),
+        is_partitioned: row.is(3),
+    };
+    let mut found: Vec<Reference> = rows.iter().map(reference).collect();
+    found.dedup_by(|one, other| one.table == other.table && one.column == other.column);
+    Ok(found)
+}
