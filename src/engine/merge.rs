@@ -27,6 +27,8 @@ pub const RETAKEN: &str = "another row may have taken its key";
 
 /// Why a key is left to which foreign keys refer that give up when it changes.
 pub const TAKES_ALONG: &str = "rows refer to it by a foreign key that is emptied when it changes";
+/// Why nothing is put back that would refer to a row which has the key of another one now.
+pub const STRANGER: &str = "the row that it refers to is not there, and its key is of another row now";
 /// Why nothing is merged by a key that does not identify one row any more.
 pub const AMBIGUOUS: &str = "the key is of several rows now";
 /// Why rows without a key are not merged where as many as then are no longer there.
@@ -177,6 +179,16 @@ impl Piece {
         own.any(|name| name == column || self.column_then(name) == column)
     }
 
+    /// Tells whether it puts keys back as values: rows are found by something else.
+    fn is_rekeying(&self) -> bool {
+        let then = self.catalog.as_ref().and_then(|catalog| catalog.tables.get(self.table_then()));
+        let is_key = |column: &String| {
+            then.is_some_and(|then| then.key.iter().any(|part| part == self.column_then(column)))
+        };
+        let Salvage { what, key, columns, .. } = &self.salvage;
+        *what == SalvageKind::Values && key.is_empty() && columns.iter().any(is_key)
+    }
+
     /// Returns where a column stands in the CSV.
     pub fn place_of(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|other| other.name == column)
@@ -256,7 +268,8 @@ pub fn decide(base_matches: bool, ours: Value<'_>, theirs: Value<'_>) -> Decisio
     }
 }
 
-/// Orders the pieces of each turn so that whole rows come first, parents before their children, and values afterwards.
+/// Orders the pieces of each turn so that whole rows come first, parents before their children, and values afterwards; but
+/// before all of them keys, which other rows may have to give up.
 /// `parents` are the tables that a table refers to. A circle is cut where it is entered.
 pub fn in_order(pieces: &[Piece], parents: &BTreeMap<TableName, Vec<TableName>>) -> Vec<Vec<usize>> {
     fn visit(
@@ -281,7 +294,7 @@ pub fn in_order(pieces: &[Piece], parents: &BTreeMap<TableName, Vec<TableName>>)
     let rank = |index: &usize| {
         let salvage = &pieces[*index].salvage;
         let table = order.iter().position(|table| *table == salvage.table);
-        (salvage.what == SalvageKind::Values, table, *index)
+        (!pieces[*index].is_rekeying(), salvage.what == SalvageKind::Values, table, *index)
     };
     let mut places: Vec<usize> = (0..pieces.len()).collect();
     places.sort_by_key(rank);

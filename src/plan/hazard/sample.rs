@@ -68,6 +68,12 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
         Hazard::DropsTable { .. } => (Which::All, all()),
         Hazard::DropsColumn { .. } => (Which::Filled, vec![column?]),
         Hazard::DeletesRows { .. } => (Which::Gone { now: now(None)? }, all()),
+        // Of a key no row is found whose value differs.
+        Hazard::NarrowsType { .. } | Hazard::OverwritesValues { .. }
+            if column.as_ref().is_some_and(|column| key.contains(column)) =>
+        {
+            (Which::Filled, vec![column?])
+        }
         Hazard::NarrowsType { .. } | Hazard::OverwritesValues { .. } => {
             (Which::Differing { now: now(loss.column.as_ref())? }, vec![column?])
         }

@@ -35,6 +35,27 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
             found.unwrap_or_default()
         )
     });
+    let followed = merged.followed.iter().filter_map(|one| {
+        let is_put = |column: &String| {
+            let mut merged = merged.merged.iter().filter(|merged| merged.table == one.table);
+            merged.any(|merged| merged.column.as_ref() == Some(column) && merged.merged > 0)
+        };
+        let columns: Vec<&str> =
+            one.columns.iter().filter(|column| !is_put(column)).map(String::as_str).collect();
+        (!columns.is_empty()).then(|| {
+            format!(
+                "{} of {} followed the keys that were put back: {} {}",
+                columns.join(", "),
+                one.table,
+                counted(one.rows, "row"),
+                one_or_more(
+                    one.rows,
+                    "refers to the same row as before, under its old key",
+                    "refer to the same rows as before, under their old keys"
+                )
+            )
+        })
+    });
     let keyless = merged.merged.iter().filter(|one| one.without_key && one.deleted > 0).map(|one| {
         let table = &one.table;
         format!(
@@ -45,6 +66,7 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
     });
     silent
         .into_iter()
+        .chain(followed.collect::<Vec<_>>())
         .chain(keyless.collect::<Vec<_>>())
         .chain(stale.collect::<Vec<_>>())
         .chain(untold.collect::<Vec<_>>())

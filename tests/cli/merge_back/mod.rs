@@ -16,6 +16,7 @@ mod recycled;
 mod rekeyed;
 mod renamed;
 mod rows;
+mod strangers;
 mod tables;
 mod types;
 mod unique;

@@ -18,6 +18,7 @@ mod renumber;
 mod rows;
 pub(super) mod sequences;
 mod side;
+mod strangers;
 mod target;
 pub(super) mod triggers;
 mod unkeyed;
@@ -34,7 +35,8 @@ use renumber::Renumbered;
 use side::{Conflicts, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use target::Target;
+use strangers::Strangers;
+use target::{Known, Target};
 
 pub(super) const DOING: &str = "merging salvage";
 
@@ -140,15 +142,21 @@ impl PostgresDatabase {
         let mut side = Side::new(session, operation, schema).await?;
         let given = given::look(session, pieces, &self.made()).await?;
         let (mut done, mut skipped, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let mut strangers = Vec::new();
         for turn in in_order(pieces, &parents(session).await?) {
             let mut jobs = Vec::new();
             for index in turn {
+                let known = Known { given: &given, strangers: &strangers };
                 let (target, left_out) =
-                    Target::load(session, &pieces[index], index, &given, progress).await?;
+                    Target::load(session, &pieces[index], index, known, progress).await?;
                 skipped.extend(left_out);
                 let Some(mut target) = target else { continue };
                 self.look_for_recycled(session, &mut target).await?;
-                let mut job = Job::prepare(session, target, &mut side).await?;
+                strangers.extend(strangers::of_rows(session, &target).await?);
+                let mut job = Job::prepare(session, target, &strangers, &mut side).await?;
+                if let Some(keys) = &mut job.renumbered {
+                    strangers.append(&mut keys.strangers);
+                }
                 job.unfinished = job.run(session).await? > 0;
                 checkpoint::reached("a piece of salvage is merged");
                 jobs.push(job);
@@ -214,7 +222,12 @@ fn then(piece: &Piece) -> sequences::Then<'_> {
         SalvageKind::Rows => None,
         SalvageKind::Values => Some(piece.salvage.columns.as_slice()),
     };
-    sequences::Then { sequences: &piece.sequences, columns }
+    let table = piece.catalog.as_deref().and_then(|catalog| catalog.tables.get(piece.table_then()));
+    let behind = table.into_iter().flat_map(|table| &table.columns).filter_map(|column| {
+        let now = piece.columns.iter().find(|now| piece.column_then(&now.name) == column.name)?;
+        Some((now.name.clone(), sequences::behind_then(piece.table_then(), column)?))
+    });
+    sequences::Then { sequences: &piece.sequences, columns, behind: behind.collect() }
 }
 
 /// Returns the statement that gives the transaction room; no temporary table may have been used before in the session.
@@ -277,7 +290,12 @@ async fn retry(session: &mut Session, jobs: &mut [Job<'_>]) -> Result<(), Error>
 }
 
 impl<'p> Job<'p> {
-    async fn prepare(session: &mut Session, mut target: Target<'p>, side: &mut Side) -> Result<Self, Error> {
+    async fn prepare(
+        session: &mut Session,
+        mut target: Target<'p>,
+        strangers: &[Strangers],
+        side: &mut Side,
+    ) -> Result<Self, Error> {
         let piece = target.piece;
         let mut merged: Vec<Merged> = match piece.salvage.what {
             SalvageKind::Rows => vec![Merged::new(&piece.salvage, None)],
@@ -291,12 +309,17 @@ impl<'p> Job<'p> {
                 unkeyed::take_out_unfindable(session, &target, side, &mut merged).await?;
                 unkeyed::take_out_ambiguous(session, &target, side, &mut merged).await?;
             }
-            (false, SalvageKind::Rows) => {}
+            (false, SalvageKind::Rows) => {
+                strangers::take_out(session, &target, strangers, side, &mut merged[0]).await?;
+            }
             (true, SalvageKind::Values) => {
                 let (put, keys) = unkeyed::values(session, &mut target, side, &mut merged).await?;
                 (beforehand, renumbered) = (put, Some(keys));
             }
-            (true, SalvageKind::Rows) => unkeyed::rows(session, &mut target, side, &mut merged).await?,
+            (true, SalvageKind::Rows) => {
+                unkeyed::rows(session, &mut target, side, &mut merged).await?;
+                strangers::take_out(session, &target, strangers, side, &mut merged[0]).await?;
+            }
         }
         Ok(Self { target, merged, beforehand, renumbered, unfinished: false, whole: false })
     }

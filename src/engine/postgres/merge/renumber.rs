@@ -7,6 +7,7 @@
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::claims::is_answer;
+use super::strangers::{self, Strangers};
 use super::target::{Target, TargetColumn};
 use super::unkeyed::Groups;
 use super::{DOING, values};
@@ -28,13 +29,12 @@ pub(super) struct Renumbered {
     /// How many keys, by the place of the column among those that are put back.
     pub put: Vec<u64>,
     pub followed: Vec<Followed>,
+    /// The keys of then that are not of their rows now.
+    pub strangers: Vec<Strangers>,
 }
 
 /// Returns the tables that refer to columns which may be put back as keys.
-pub(super) async fn referring(
-    session: &mut Session,
-    pieces: &[Piece],
-) -> Result<BTreeSet<TableName>, Error> {
+pub(super) async fn referring(session: &mut Session, pieces: &[Piece]) -> Result<BTreeSet<TableName>, Error> {
     let mut found = BTreeSet::new();
     let unkeyed = |piece: &&Piece| {
         piece.salvage.what == SalvageKind::Values
@@ -56,7 +56,8 @@ pub(super) async fn put(
     target: &Target<'_>,
     groups: &Groups,
 ) -> Result<Renumbered, Error> {
-    let mut done = Renumbered { put: vec![0; target.columns.len()], followed: Vec::new() };
+    let mut done =
+        Renumbered { put: vec![0; target.columns.len()], followed: Vec::new(), strangers: Vec::new() };
     for (place, column) in target.columns.iter().enumerate() {
         let refer = references(session, &target.table, &column.name).await?;
         if refer.is_empty() {
@@ -79,6 +80,7 @@ pub(super) async fn put(
         }
         values::allow_identity(session, target, false).await?;
     }
+    done.strangers = strangers::of_keys(session, target, groups).await?;
     Ok(done)
 }
 
@@ -162,7 +164,9 @@ impl Moves<'_, '_> {
             unqualified(&aside)
         );
         session.run(DOING, &make).await?;
-        session.run(DOING, &format!("CREATE INDEX ON {aside} (now); CREATE INDEX ON {aside} (aside)")).await?;
+        session
+            .run(DOING, &format!("CREATE INDEX ON {aside} (now); CREATE INDEX ON {aside} (aside)"))
+            .await?;
         session.run(DOING, &format!("ANALYZE {aside}")).await?;
         Ok(self.change(session, &aside, ("now", "aside")).await?.map(|_| aside))
     }
@@ -185,7 +189,9 @@ impl Moves<'_, '_> {
         let updates = tables.iter().enumerate().map(|(at, ((table, is_partitioned), columns))| {
             let each = |column: &&String| {
                 let name = identifier(column);
-                format!("{name} = coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})")
+                format!(
+                    "{name} = coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})"
+                )
             };
             let hit = |column: &&String| format!("r.{} IN (SELECT {from} FROM {moves})", identifier(column));
             let only = if *is_partitioned { "" } else { "ONLY " };
@@ -220,11 +226,7 @@ fn unqualified(table: &str) -> &str {
 }
 
 /// Returns the columns that refer to this one alone.
-async fn references(
-    session: &mut Session,
-    table: &TableName,
-    column: &str,
-) -> Result<Vec<Reference>, Error> {
+async fn references(session: &mut Session, table: &TableName, column: &str) -> Result<Vec<Reference>, Error> {
     // What a partition has of its parent's keys goes with these.
     let sql = format!(
         "SELECT n.nspname, c.relname, a.attname, c.relkind = 'p' FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \

@@ -2,7 +2,7 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::{Row, Session};
-use crate::catalog::TableName;
+use crate::catalog::{Column, TableName};
 use crate::engine::Error;
 use crate::engine::postgres::fingerprint::COUNTS_DOWN;
 use std::collections::BTreeMap;
@@ -11,6 +11,28 @@ use std::collections::BTreeMap;
 pub(in super::super) struct Then<'a> {
     pub sequences: &'a BTreeMap<String, i64>,
     pub columns: Option<&'a [String]>,
+    /// What was behind a column then, as far as its default says, where it is another sequence now.
+    pub behind: BTreeMap<String, String>,
+}
+
+impl Then<'_> {
+    /// Returns the last value that the sequence behind a column had given out.
+    fn given(&self, column: &str, now: &TableName, counts_up: bool) -> Option<i64> {
+        let then = || TableName::parse(self.behind.get(column)?);
+        given(self.sequences, now, counts_up).or_else(|| given(self.sequences, &then()?, counts_up))
+    }
+}
+
+/// Returns the name of the sequence that gave a column its values, as far as its default says; of an identity column the
+/// name that the server gives it.
+pub(super) fn behind_then(table: &TableName, column: &Column) -> Option<String> {
+    if let Some(default) = &column.default {
+        let (name, _) = default.strip_prefix("nextval('")?.split_once('\'')?;
+        return Some(name.to_string());
+    }
+    column.options.get("identity")?;
+    let name = format!("{}_{}_seq", table.name, column.name);
+    Some(TableName { name, ..table.clone() }.to_string())
 }
 
 /// Moves the sequences behind a table's columns past the values that are there. Never back, and nothing undoes it: a
@@ -30,7 +52,7 @@ pub(in super::super) async fn follow(
         let (end, beyond) = if row.is(2) { ("max", ">") } else { ("min", "<") };
         let name = TableName::qualified(row.text(3), row.text(4));
         let of = then.iter().filter(|then| then.columns.is_none_or(|columns| columns.contains(&column_name)));
-        let given = of.filter_map(|then| given(then.sequences, &name, row.is(2)));
+        let given = of.filter_map(|then| then.given(&column_name, &name, row.is(2)));
         let given: String = given.map(|value| format!(" UNION ALL SELECT ({value})::bigint")).collect();
         let set = format!(
             "SELECT setval({}, x.value) FROM (SELECT {end}(y.value) AS value FROM \

@@ -4,6 +4,7 @@ use super::super::names::{identifier, is_held, is_null, literal};
 use super::super::session::Session;
 use super::given::{AllGiven, Given, given_to};
 use super::live::{self, ForeignKey, LiveColumn};
+use super::strangers::{self, Strangers};
 use super::{DOING, fit, load};
 use crate::base::counted;
 use crate::catalog::TableName;
@@ -57,6 +58,8 @@ pub(super) struct TargetColumn {
     pub base: String,
     /// Whether ours may be put there at all, as far as that can be told beforehand.
     pub fits: String,
+    /// Whether ours would refer to a row that is another one now; none where that cannot be.
+    pub stranger: Option<String>,
     /// Why theirs is left, where it is neither ours nor what the way back left.
     pub changed: &'static str,
     /// Whether other rows refer to it and lose what they refer to when it changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
@@ -67,13 +70,20 @@ pub(super) struct TargetColumn {
     pub vacant: Option<String>,
 }
 
+/// What is known of the database before a piece is loaded.
+#[derive(Clone, Copy)]
+pub(super) struct Known<'k> {
+    pub given: &'k AllGiven,
+    pub strangers: &'k [Strangers],
+}
+
 impl<'p> Target<'p> {
     /// Looks at the live table and loads the piece; returns what is skipped, and why.
     pub(super) async fn load(
         session: &mut Session,
         piece: &'p Piece,
         index: usize,
-        given: &AllGiven,
+        Known { given, strangers }: Known<'_>,
         progress: &Progress,
     ) -> Result<(Option<Self>, Vec<Merged>), Error> {
         let skip = |why: &str| Ok((None, vec![Merged::skipped(&piece.salvage, None, why)]));
@@ -133,7 +143,12 @@ impl<'p> Target<'p> {
         let keys = live::foreign_keys(session, &table).await?;
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));
         let of = |column: &LiveColumn| {
-            TargetColumn::of(piece, column, &keys, &misfits, given_to(given, piece, &column.name))
+            let met = keys.iter().filter(|key| key.columns.contains(&column.name));
+            let met = met.filter_map(|key| strangers::met(strangers, key, |name| piece.place_of(name)));
+            let met: Vec<String> = met.collect();
+            let found =
+                TargetColumn::of(piece, column, &keys, &misfits, given_to(given, piece, &column.name));
+            found.map(|found| found.away_from(&met))
         };
         let columns: Vec<TargetColumn> = fitting.filter_map(of).collect();
         if columns.is_empty() {
@@ -327,10 +342,20 @@ impl TargetColumn {
                 _ if column.makes_its_own() => OWN_VALUE,
                 _ => BOTH_CHANGED,
             },
+            stranger: None,
             would_take_along: column.would_take_along,
             always_identity: column.identity == "a",
             vacant: column.vacant(&piece.salvage.table),
         })
+    }
+
+    /// Leaves theirs where ours would refer to a row that is another one now.
+    fn away_from(self, met: &[String]) -> Self {
+        if met.is_empty() {
+            return self;
+        }
+        let stranger = met.join(" OR ");
+        Self { fits: format!("{} AND NOT ({stranger})", self.fits), stranger: Some(stranger), ..self }
     }
 
     /// Returns the condition that ours is to be put there.

@@ -3,9 +3,9 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
+use super::renumber::{self, Renumbered};
 use super::side::Side;
 use super::target::{Target, object};
-use super::renumber::{self, Renumbered};
 use super::{DOING, alike, fit};
 use crate::engine::{AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES};
 

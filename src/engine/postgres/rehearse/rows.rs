@@ -218,9 +218,8 @@ async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Er
         false => text,
     };
     let on = question.key.iter().enumerate();
-    let on = on.map(|(index, (name, _))| {
-        format!("{} = {}", found_by(text(name)), found_by(format!("b.k{index}")))
-    });
+    let on = on
+        .map(|(index, (name, _))| format!("{} = {}", found_by(text(name)), found_by(format!("b.k{index}"))));
     let on = on.collect::<Vec<_>>().join(" AND ");
     let differs = question.columns.iter().enumerate();
     let differs: Vec<String> =

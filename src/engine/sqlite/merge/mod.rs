@@ -12,6 +12,7 @@ mod recycled;
 mod renumber;
 mod rows;
 mod side;
+mod strangers;
 mod target;
 mod together;
 mod unkeyed;
@@ -31,6 +32,7 @@ use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 use side::Side;
 use std::collections::{BTreeMap, BTreeSet};
+use strangers::Strangers;
 use target::Target;
 
 const DOING: &str = "merging salvage";
@@ -56,6 +58,8 @@ struct Job<'p> {
     beforehand: Vec<Merged>,
     /// What followed keys that were put beforehand.
     followed: Vec<Followed>,
+    /// The keys of then that are not of their rows now.
+    strangers: Vec<Strangers>,
     /// How many rows wait in the table of the refused ones.
     refused: u64,
 }
@@ -102,14 +106,18 @@ fn in_one_transaction(
     let catalog = catalog::read(session)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
+    let mut strangers = Vec::new();
     let (mut merged, mut followed, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
     for turn in in_order(pieces, &parents(session, &catalog)?) {
         let mut jobs = Vec::new();
         for index in turn {
             let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;
             skipped.extend(left_out);
-            let Some(target) = target else { continue };
+            let Some(mut target) = target else { continue };
+            strangers.extend(strangers::of_rows(session, &catalog, &target)?);
+            target.guards = strangers::guards(session, &target, &strangers)?;
             let mut job = Job::prepare(session, target, &mut side)?;
+            strangers.append(&mut job.strangers);
             job.run(session, &mut side, progress)?;
             checkpoint::reached("a piece of salvage is merged");
             jobs.push(job);
@@ -209,17 +217,17 @@ impl<'p> Job<'p> {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
-        let (mut beforehand, mut followed) = (Vec::new(), Vec::new());
+        let (mut beforehand, mut followed, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, _) => (target, Feed::File(piece.source.as_ref())),
             (true, SalvageKind::Values) => {
                 let found = unkeyed::values(session, target, side, &mut merged)?;
-                (beforehand, followed) = (found.beforehand, found.followed);
+                (beforehand, followed, strangers) = (found.beforehand, found.followed, found.strangers);
                 (found.target, found.feed)
             }
             (true, SalvageKind::Rows) => unkeyed::rows(session, target, side, &mut merged)?,
         };
-        Ok(Self { target, feed, merged, beforehand, followed, refused: 0 })
+        Ok(Self { target, feed, merged, beforehand, followed, strangers, refused: 0 })
     }
 
     /// Tells whether values came to rows of which nobody can tell whether they are those of then.
@@ -227,9 +235,11 @@ impl<'p> Job<'p> {
         self.target.recycled.untold && self.merged.iter().any(|one| one.merged > 0)
     }
 
+    /// Tells whether numbers came back, of rows or as values.
     fn put_rows(&self) -> bool {
         let mut merged = self.merged.iter();
-        self.target.piece.salvage.what == SalvageKind::Rows && merged.any(|merged| merged.merged > 0)
+        let is_rows = self.target.piece.salvage.what == SalvageKind::Rows;
+        (is_rows && merged.any(|merged| merged.merged > 0)) || !self.followed.is_empty()
     }
 
     fn run(&mut self, session: &Session, side: &mut Side<'_>, progress: &Progress) -> Result<(), Error> {

@@ -29,6 +29,11 @@ impl Reference {
         self.is_lost && self.columns.iter().any(|(_, other)| other.eq_ignore_ascii_case(column))
     }
 
+    /// Returns the columns that it refers to.
+    pub(super) fn referred(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(_, other)| other.as_str())
+    }
+
     /// Returns its column, where that refers to this one alone.
     fn to(&self, column: &str) -> Option<&String> {
         let [(own, other)] = self.columns.as_slice() else { return None };
@@ -124,7 +129,8 @@ impl Moves<'_, '_> {
         if count == 0 {
             return Ok(Some((0, Vec::new())));
         }
-        let overlap = format!("SELECT EXISTS (SELECT 1 FROM {moves} AS x JOIN {moves} AS y ON x.old = y.now)");
+        let overlap =
+            format!("SELECT EXISTS (SELECT 1 FROM {moves} AS x JOIN {moves} AS y ON x.old = y.now)");
         let changed = match self.session.one::<i64>(DOING, &overlap)? {
             0 => self.change("now", "old")?,
             _ => self.change_places()?,
@@ -248,7 +254,9 @@ impl Moves<'_, '_> {
         let moves = self.of("keys");
         let set = columns.iter().map(|column| {
             let name = quote(column);
-            format!("{name} = coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})")
+            format!(
+                "{name} = coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})"
+            )
         });
         let hit = columns.iter().map(|column| format!("r.{} IN (SELECT {from} FROM {moves})", quote(column)));
         format!(

@@ -6,7 +6,7 @@ use super::side::{self, Side};
 use super::target::{Hand, Target};
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
-use crate::engine::{BOTH_CHANGED, Conflict, Error, HALF, Merged, Value};
+use crate::engine::{BOTH_CHANGED, Conflict, Error, HALF, Merged, STRANGER, Value};
 use rusqlite::Statement;
 
 /// Inserts the rows of one piece that are not there.
@@ -74,6 +74,15 @@ impl<'s> RowHand<'s> {
         Ok(true)
     }
 
+    fn would_hang_on_another(&self, values: &[Value<'_>]) -> Result<bool, Error> {
+        for guard in &self.target.guards {
+            if guard.is_met(self.session, values)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn look(&mut self, values: &[Value<'_>]) -> Result<Live, Error> {
         if self.target.found_by.is_empty() {
             // Without a key those that could be meant by a live row were taken out beforehand.
@@ -133,6 +142,10 @@ impl Hand for RowHand<'_> {
             Live::Other(theirs) => {
                 merged[0].conflicts += 1;
                 self.conflict(values, Some(theirs), BOTH_CHANGED, side)?;
+            }
+            Live::Absent if self.would_hang_on_another(values)? => {
+                merged[0].conflicts += 1;
+                self.conflict(values, None, STRANGER, side)?;
             }
             Live::Absent => {
                 let outcome = guarded(self.session, self.target, || self.put(values))?;

@@ -4,6 +4,7 @@ use super::super::scan::rowid_name;
 use super::super::session::Session;
 use super::rows::RowHand;
 use super::side::Side;
+use super::strangers::Guard;
 use super::values::ValueHand;
 use super::{DOING, Written, recycled, renumber};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
@@ -32,6 +33,8 @@ pub(super) struct Target<'p> {
     pub deferred: bool,
     /// Which keys may be of other rows now.
     pub recycled: Recycled,
+    /// What must not be put back because it would refer to rows that are others now.
+    pub guards: Vec<Guard>,
     /// Whether the database stores text as UTF-16.
     pub wide: bool,
     /// In which round the rows were refused that still are.
@@ -234,6 +237,7 @@ impl<'p> Target<'p> {
             rowid: rowid_name(&table),
             deferred: has_deferred_keys(&table),
             recycled: recycled::look(session, piece, &table)?,
+            guards: Vec::new(),
             wide: session.is_wide()?,
             round: 0,
         };

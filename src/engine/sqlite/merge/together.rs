@@ -219,7 +219,7 @@ impl<'s> Parents<'s> {
 type Pairs = Vec<(String, String)>;
 
 /// Returns the foreign keys of a table: what each refers to, and its columns with those that they refer to.
-fn keys(session: &Session, table: &TableName) -> Result<Vec<(String, Pairs)>, Error> {
+pub(super) fn keys(session: &Session, table: &TableName) -> Result<Vec<(String, Pairs)>, Error> {
     let failed = |error| session.failed("reading the keys", error);
     // A key that names no columns refers to the primary key.
     let sql = "SELECT k.id, k.\"table\", k.\"from\", coalesce(k.\"to\", (SELECT i.name FROM pragma_table_info(k.\"table\") i

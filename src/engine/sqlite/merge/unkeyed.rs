@@ -6,6 +6,7 @@ use super::super::scan::rowid_name;
 use super::super::{catalog, session::Session};
 use super::feed::{Bound, Feed, fill, value};
 use super::side::{self, Side};
+use super::strangers::{self, Strangers};
 use super::target::{Known, Target, TargetColumn};
 use super::{DOING, alike, renumber};
 use crate::catalog::quote;
@@ -24,6 +25,8 @@ pub(super) struct Unkeyed<'p> {
     /// What is put already, in the order of the columns.
     pub beforehand: Vec<Merged>,
     pub followed: Vec<Followed>,
+    /// The keys of then that are not of their rows now.
+    pub strangers: Vec<Strangers>,
 }
 
 /// Returns the same piece with each live row that a salvaged value is for, found by its rowid, and what is put already: keys,
@@ -44,7 +47,7 @@ pub(super) fn values<'p>(
         session
             .run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
         let (feed, beforehand, followed) = (Feed::Table(due), Vec::new(), Vec::new());
-        return Ok(Unkeyed { target, feed, beforehand, followed });
+        return Ok(Unkeyed { target, feed, beforehand, followed, strangers: Vec::new() });
     };
     let by: Vec<String> = target.found_by.iter().map(|place| format!("v{place}")).collect();
     let group = wide::terms(&by).into_iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})"));
@@ -88,6 +91,7 @@ pub(super) fn values<'p>(
     )?;
     alike::pair(session, &target, &rowid, &group)?;
     let (put, followed) = renumber::put(session, &target, &catalog, &rowid)?;
+    let strangers = strangers::of_keys(session, &catalog, &target)?;
     // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it the group whose
     // rows go together.
     target.condition = format!("{rowid} = ?1");
@@ -119,7 +123,7 @@ pub(super) fn values<'p>(
         )?;
         write_down(session, &target, others, theirs, side, merged)?;
     }
-    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed })
+    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, strangers })
 }
 
 /// Returns the condition, of the rows of a group together, that these columns hold one value each.
@@ -301,7 +305,7 @@ fn load(
 }
 
 /// Returns the condition that a loaded row and a live one hold the same, by type and bytes.
-fn same_row(target: &Target<'_>, loaded: &str, live: &str) -> String {
+pub(super) fn same_row(target: &Target<'_>, loaded: &str, live: &str) -> String {
     let piece = target.piece;
     let parts = piece.told_by().iter().filter_map(|name| {
         let (one, other) =

@@ -8,7 +8,8 @@ use super::together::apart;
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
 use crate::engine::{
-    AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, HALF, Merged, RETAKEN, Scalar, TAKES_ALONG, Value, decide,
+    AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, HALF, Merged, RETAKEN, STRANGER, Scalar, TAKES_ALONG,
+    Value, decide,
 };
 use rusqlite::Statement;
 use std::collections::BTreeMap;
@@ -53,12 +54,14 @@ impl<'s> ValueHand<'s> {
             .map_err(failed)?;
         let Some(row) = rows.next().map_err(failed)? else { return Ok(Live::Absent) };
         let retaken = self.target.is_retaken(values);
+        let strangers = strangers(self.session, self.target, values)?;
         let mut decisions = Vec::with_capacity(self.target.columns.len());
         for (index, column) in self.target.columns.iter().enumerate() {
             let theirs = value(row.get_ref(index).map_err(failed)?);
             let is_base = !retaken && column.base.matches(theirs, values);
             let ours = values[column.place];
-            let may_be_put = is_base && !column.would_take_along && !self.target.is_half(ours);
+            let is_away = column.would_take_along || strangers.contains(&column.name);
+            let may_be_put = is_base && !is_away && !self.target.is_half(ours);
             decisions.push(decide(may_be_put, ours, theirs));
         }
         match rows.next().map_err(failed)? {
@@ -129,15 +132,18 @@ impl<'s> ValueHand<'s> {
     }
 
     /// Returns why a value of a column that is there is left as it is.
-    fn why(&self, values: &[Value<'_>], index: usize) -> &'static str {
+    fn why(&self, values: &[Value<'_>], index: usize) -> Result<&'static str, Error> {
         let column = &self.target.columns[index];
+        if strangers(self.session, self.target, values)?.contains(&column.name) {
+            return Ok(STRANGER);
+        }
         let mut known = [values[column.place], column.base.value(values)].into_iter();
-        match known.any(|value| self.target.is_half(value)) {
+        Ok(match known.any(|value| self.target.is_half(value)) {
             true => HALF,
             false if self.target.is_retaken(values) => RETAKEN,
             false if column.would_take_along => TAKES_ALONG,
             false => column.changed,
-        }
+        })
     }
 
     fn conflict(
@@ -195,6 +201,17 @@ impl<'s> ValueHand<'s> {
     }
 }
 
+/// Returns the columns of which the salvaged values would refer to a row that is another one now.
+fn strangers(session: &Session, target: &Target<'_>, values: &[Value<'_>]) -> Result<Vec<String>, Error> {
+    let mut met = Vec::new();
+    for guard in &target.guards {
+        if guard.is_met(session, values)? {
+            met.extend(guard.columns.iter().cloned());
+        }
+    }
+    Ok(met)
+}
+
 impl Hand for ValueHand<'_> {
     fn row(
         &mut self,
@@ -228,7 +245,7 @@ impl Hand for ValueHand<'_> {
                 Decision::Already => merged[index].already += 1,
                 Decision::Conflict => {
                     merged[index].conflicts += 1;
-                    self.conflict(values, index, self.why(values, index), side)?;
+                    self.conflict(values, index, self.why(values, index)?, side)?;
                 }
             }
         }
@@ -266,7 +283,7 @@ impl Hand for ValueHand<'_> {
         let Some(now) = self.now(values)? else { return Ok(()) };
         for (index, theirs) in now.iter().enumerate() {
             if !values[self.target.columns[index].place].is_same(theirs.as_value()) {
-                self.conflict(values, index, self.why(values, index), side)?;
+                self.conflict(values, index, self.why(values, index)?, side)?;
             }
         }
         Ok(())
@@ -290,7 +307,7 @@ impl Hand for ValueHand<'_> {
                     merged[index].already += 1;
                     continue;
                 }
-                Decision::Conflict => self.why(values, index).to_string(),
+                Decision::Conflict => self.why(values, index)?.to_string(),
                 // Each by itself, so that one column does not keep the others from getting what is theirs.
                 Decision::Put => {
                     self.set.iter_mut().enumerate().for_each(|(at, set)| *set = at == index);

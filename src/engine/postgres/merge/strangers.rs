@@ -1,0 +1,175 @@
+//! Keys that are of other rows now. What refers to the rows of then is not put back where it would hang on these.
+//!
+//! A row that comes back whole may find another one under its key, and one whose key was made anew may not get its own back:
+//! each is a conflict, and so is whatever refers to it.
+
+use super::super::names::{identifier, literal};
+use super::super::session::Session;
+use super::live::ForeignKey;
+use super::side::Side;
+use super::target::{Target, object};
+use super::unkeyed::Groups;
+use super::{DOING, rows};
+use crate::catalog::TableName;
+use crate::engine::{Error, Merged, STRANGER};
+use crate::ledger::SalvageKind;
+
+/// Values of columns of one table that a foreign key refers to, in a temporary table with the same columns.
+pub(super) struct Strangers {
+    of: TableName,
+    keys: String,
+    columns: Vec<String>,
+}
+
+/// The columns that a foreign key refers to, with their places in a piece.
+type Referred = Vec<(String, usize)>;
+
+/// Looks which whole rows find another one that has what foreign keys refer to; none of them has been put back yet.
+pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Result<Vec<Strangers>, Error> {
+    if target.piece.salvage.what != SalvageKind::Rows {
+        return Ok(Vec::new());
+    }
+    let same: Vec<&str> = target.columns.iter().map(|column| column.same.as_str()).collect();
+    let same = same.join(" AND ");
+    let mut found = Vec::new();
+    for referred in referred(session, target).await? {
+        let from = format!(
+            "pg_temp.{} AS s JOIN ONLY {} AS t ON {} WHERE NOT ({same})",
+            target.loaded,
+            target.table.sql(),
+            equal(&referred, "t")
+        );
+        found.extend(keep(session, target, &from, referred, found.len()).await?);
+    }
+    Ok(found)
+}
+
+/// Looks which rows without a key in common have not got theirs, now that all have that can.
+pub(super) async fn of_keys(
+    session: &mut Session,
+    target: &Target<'_>,
+    groups: &Groups,
+) -> Result<Vec<Strangers>, Error> {
+    let mut found = Vec::new();
+    for referred in referred(session, target).await? {
+        let is_put = |name: &String| target.columns.iter().any(|column| column.name == *name);
+        if !referred.iter().any(|(name, _)| is_put(name)) {
+            continue;
+        }
+        let from = format!(
+            "pg_temp.{} AS s WHERE NOT EXISTS (SELECT FROM ONLY {} AS t WHERE {} AND {} = {})",
+            target.loaded,
+            target.table.sql(),
+            equal(&referred, "t"),
+            groups.live,
+            groups.ident
+        );
+        found.extend(keep(session, target, &from, referred, found.len()).await?);
+    }
+    Ok(found)
+}
+
+/// Returns the condition that the columns of a table are those of a loaded row.
+fn equal(referred: &Referred, table: &str) -> String {
+    let on = referred.iter().map(|(name, place)| format!("{table}.{} = s.v{place}", identifier(name)));
+    on.collect::<Vec<_>>().join(" AND ")
+}
+
+/// Keeps what foreign keys refer to of loaded rows; nothing where there are none.
+async fn keep(
+    session: &mut Session,
+    target: &Target<'_>,
+    from: &str,
+    referred: Referred,
+    number: usize,
+) -> Result<Option<Strangers>, Error> {
+    let keys = format!("{}_strangers_{number}", target.loaded);
+    let list: Vec<String> =
+        referred.iter().map(|(name, place)| format!("s.v{place} AS {}", identifier(name))).collect();
+    let list = list.join(", ");
+    let make = format!("CREATE TEMPORARY TABLE {keys} ON COMMIT DROP AS SELECT {list} FROM {from}");
+    session.run(DOING, &make).await?;
+    session.run(DOING, &format!("ANALYZE pg_temp.{keys}")).await?;
+    let any = session.value(DOING, &format!("SELECT EXISTS (SELECT FROM pg_temp.{keys})")).await?;
+    if any.as_deref() != Some("t") {
+        session.run(DOING, &format!("DROP TABLE pg_temp.{keys}")).await?;
+        return Ok(None);
+    }
+    let columns = referred.into_iter().map(|(name, _)| name).collect();
+    Ok(Some(Strangers { of: target.table.clone(), keys, columns }))
+}
+
+/// Returns what foreign keys refer to, as far as a piece has all of it: each set of columns once, in the order of names.
+async fn referred(session: &mut Session, target: &Target<'_>) -> Result<Vec<Referred>, Error> {
+    let sql = format!(
+        "SELECT DISTINCT (SELECT json_agg(a.attname ORDER BY a.attname) FROM pg_attribute a \
+         WHERE a.attrelid = k.confrelid AND a.attnum = ANY (k.confkey))::text FROM pg_constraint k \
+         WHERE k.contype = 'f' AND k.confrelid = to_regclass({}) ORDER BY 1",
+        literal(&target.table.sql())
+    );
+    let rows = session.rows("reading the keys", &sql).await?;
+    let names = rows.iter().map(|row| serde_json::from_str::<Vec<String>>(row.text(0)).unwrap_or_default());
+    let place = |name: String| target.piece.place_of(&name).map(|place| (name, place));
+    Ok(names.filter_map(|names| names.into_iter().map(place).collect()).collect())
+}
+
+/// Returns the condition that a loaded row, whose values of these columns stand in these places, refers to a row that is
+/// another one now; none where no such row is known.
+pub(super) fn met(
+    known: &[Strangers],
+    key: &ForeignKey,
+    place: impl Fn(&String) -> Option<usize>,
+) -> Option<String> {
+    let of_parent = known
+        .iter()
+        .filter(|one| one.of == key.parent && key.referred.iter().all(|name| one.columns.contains(name)));
+    let places: Vec<usize> = key.columns.iter().map(place).collect::<Option<_>>()?;
+    let met: Vec<String> = of_parent
+        .map(|one| {
+            let on = key.referred.iter().zip(&places);
+            let on: Vec<String> =
+                on.map(|(name, place)| format!("x.{} = s.v{place}", identifier(name))).collect();
+            format!("EXISTS (SELECT FROM pg_temp.{} AS x WHERE {})", one.keys, on.join(" AND "))
+        })
+        .collect();
+    (!met.is_empty()).then(|| format!("({})", met.join(" OR ")))
+}
+
+/// Takes out the whole rows that would hang on another row, and writes them down.
+pub(super) async fn take_out(
+    session: &mut Session,
+    target: &Target<'_>,
+    known: &[Strangers],
+    side: &mut Side,
+    merged: &mut Merged,
+) -> Result<(), Error> {
+    let met: Vec<String> =
+        target.keys.iter().filter_map(|key| met(known, key, |name| target.piece.place_of(name))).collect();
+    if met.is_empty() {
+        return Ok(());
+    }
+    let which =
+        format!("pg_temp.{} AS s WHERE ({}) AND {}", target.loaded, met.join(" OR "), rows::absent(target));
+    let count = session.value(DOING, &format!("SELECT count(*) FROM {which}")).await?;
+    let count: u64 = count.and_then(|text| text.parse().ok()).unwrap_or_default();
+    if count == 0 {
+        return Ok(());
+    }
+    side.open(session).await?;
+    let parts = target.columns.iter();
+    let parts: Vec<String> = parts
+        .map(|column| format!("{} AS {}", target.ours(column.place), identifier(&column.name)))
+        .collect();
+    let keep = format!(
+        "INSERT INTO {} SELECT {}, {}, NULL, NULL, {}, NULL, {} FROM {which}",
+        side.table(),
+        literal(&target.table.to_string()),
+        target.key(),
+        object(&parts.join(", ")),
+        literal(STRANGER)
+    );
+    session.run("writing down a conflict", &keep).await?;
+    session.run(DOING, &format!("DELETE FROM {which}")).await?;
+    merged.conflicts += count;
+    Ok(())
+}

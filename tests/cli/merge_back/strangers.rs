@@ -1,0 +1,79 @@
+//! What comes back never hangs on a row that took the key of the one which it belonged to.
+
+use super::*;
+
+const STRANGER: &str = "the row that it refers to is not there, and its key is of another row now";
+const FAMILY: &str = "CREATE TABLE parent (id INTEGER PRIMARY KEY, name VARCHAR(20));
+CREATE TABLE child (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parent (id), note VARCHAR(20));
+CREATE TABLE grandchild (id INTEGER PRIMARY KEY, child_id INTEGER NOT NULL REFERENCES child (id));";
+const FILLED: &str = "INSERT INTO parent VALUES (1, 'ann'), (2, 'bob'), (3, 'eve');
+INSERT INTO child VALUES (11, 1, 'of ann'), (12, 2, 'of bob'), (13, 3, 'of eve'), (14, 2, 'of bob');
+INSERT INTO grandchild VALUES (21, 11), (22, 12), (23, 13);";
+
+/// The tables, keys and reasons of all conflicts.
+fn kept(db: &TestDatabase, result: &Value) -> String {
+    let sql = format!("SELECT \"table\", \"key\", reason FROM {} ORDER BY \"key\";", side_table(result));
+    db.query(&sql).replace("public.", "")
+}
+
+both_engines! {
+    fn rows_are_not_put_back_under_a_new_row_that_took_the_number_of_their_parent(db: &TestDatabase) {
+        let up = "DELETE FROM grandchild WHERE id > 21; DELETE FROM child WHERE id > 11; DELETE FROM parent WHERE id > 1;";
+        let sandbox = project(db, FAMILY, FILLED, up, "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("INSERT INTO parent VALUES (2, 'new');");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT id, name FROM parent ORDER BY id; SELECT id, parent_id FROM child ORDER BY id; SELECT id FROM grandchild ORDER BY id;"),
+            "1|ann\n2|new\n3|eve\n11|1\n13|3\n21\n23");
+        let reasons = kept(db, &result);
+        let lines: Vec<&str> = reasons.lines().collect();
+        assert_eq!(lines[0], format!("child|{{\"id\":12}}|{STRANGER}"));
+        assert_eq!(lines[1], format!("child|{{\"id\":14}}|{STRANGER}"));
+        assert!(lines[2].starts_with("grandchild|{\"id\":22}|"), "{reasons}");
+        assert_eq!(lines[3], "parent|{\"id\":2}|changed since, and salvaged");
+        assert_eq!(lines.len(), 4);
+        sandbox.ripcord(&["verify"]).expect_code(0);
+        // By hand it is the same, and merging twice is merging once.
+        let backup = by_hand::upgrade_backup(&sandbox);
+        sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0);
+        assert_eq!(db.query("SELECT count(*) FROM child; SELECT count(*) FROM grandchild;"), "2\n2");
+    }
+
+    fn values_are_not_put_back_that_refer_to_a_new_row_with_the_old_number(db: &TestDatabase) {
+        let up = "UPDATE child SET parent_id = NULL WHERE id > 11; DELETE FROM parent WHERE id > 1;";
+        let sandbox = project(db, FAMILY, FILLED, up, "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("INSERT INTO parent VALUES (2, 'new');");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT id, coalesce(parent_id, 0) FROM child ORDER BY id;"), "11|1\n12|0\n13|3\n14|0");
+        assert_eq!(counts(&result, db, "child", Some("parent_id")), [1, 0, 0, 2]);
+        assert!(kept(db, &result).contains(&format!("child|{{\"id\":12}}|{STRANGER}")));
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+
+    fn a_key_of_two_columns_is_one_key(db: &TestDatabase) {
+        let made = "CREATE TABLE place (town INTEGER, street INTEGER, name VARCHAR(20), PRIMARY KEY (town, street));
+CREATE TABLE house (id INTEGER PRIMARY KEY, street INTEGER, town INTEGER, FOREIGN KEY (town, street) REFERENCES place (town, street));";
+        let filled = "INSERT INTO place VALUES (1, 1, 'a'), (1, 2, 'b'), (2, 1, 'c');
+INSERT INTO house VALUES (1, 1, 1), (2, 2, 1), (3, 1, 2), (4, NULL, 1);";
+        let sandbox = project(db, made, filled, "DELETE FROM house; DELETE FROM place;", "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("INSERT INTO place VALUES (1, 2, 'new'), (2, 2, 'other');");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT id FROM house ORDER BY id;"), "1\n3\n4");
+        assert_eq!(counts(&result, db, "house", None), [3, 0, 0, 1]);
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+
+    fn rows_of_one_tree_are_not_hung_on_a_new_branch(db: &TestDatabase) {
+        let made = "CREATE TABLE tree (id INTEGER PRIMARY KEY, up INTEGER REFERENCES tree (id), name VARCHAR(20));";
+        let filled = "INSERT INTO tree VALUES (1, NULL, 'root'), (2, 1, 'oak'), (3, 2, 'leaf'), (4, 1, 'elm'), (5, 4, 'leaf');";
+        let sandbox = project(db, made, filled, "DELETE FROM tree WHERE id IN (3, 5); DELETE FROM tree WHERE id > 1;", "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("INSERT INTO tree VALUES (2, 1, 'new');");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT id, name FROM tree ORDER BY id;"), "1|root\n2|new\n4|elm\n5|leaf");
+        assert_eq!(counts(&result, db, "tree", None), [2, 0, 0, 2]);
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+}
