@@ -73,3 +73,74 @@ impl RowChanges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::TableName;
+    use std::collections::BTreeMap;
+
+    fn pair(name: &str) -> (String, String) {
+        (name.to_string(), name.to_string())
+    }
+
+    fn question() -> Question {
+        Question {
+            before: TableName::plain("t"),
+            after: Some(TableName::plain("t")),
+            key: vec![pair("id")],
+            is_open: false,
+            columns: vec![pair("id"), pair("email"), pair("name"), ("gone".to_string(), "fresh".to_string())],
+            alike: Vec::new(),
+            held: vec!["gone".to_string()],
+            uniform: Vec::new(),
+        }
+    }
+
+    fn rows(deleted: u64, inserted: u64) -> RowChanges {
+        RowChanges { deleted, inserted, ..RowChanges::default() }
+    }
+
+    #[test]
+    fn only_where_rows_are_gone_and_others_are_new_is_anything_asked_beside_the_key() {
+        assert_eq!(question().beside_key(&rows(3, 0)), None);
+        assert_eq!(question().beside_key(&rows(0, 3)), None);
+        let asked = question().beside_key(&rows(3, 3)).expect("a question");
+        assert_eq!(asked.columns, [pair("email"), pair("name")]);
+        assert_eq!((asked.key, asked.alike, asked.held), (Vec::new(), asked.columns, Vec::new()));
+        let only_key = Question { columns: vec![pair("id")], ..question() };
+        assert_eq!(only_key.beside_key(&rows(3, 3)), None);
+    }
+
+    #[test]
+    fn rows_are_found_by_other_columns_only_where_these_find_more() {
+        let otherwise = RowChanges { changed: 2, ..rows(1, 0) };
+        assert_eq!(rows(3, 2).or_found(otherwise.clone()), otherwise);
+        assert_eq!(rows(1, 1).or_found(otherwise), rows(1, 1));
+    }
+
+    #[test]
+    fn in_groups_the_key_is_a_value_that_changed_in_every_row_that_was_not_found_by_it() {
+        let beside = question().beside_key(&rows(3, 3)).expect("a question");
+        let alike = BTreeMap::from([(pair("email"), 0), (pair("name"), 0)]);
+        let found = rows(3, 3).or_grouped(&question(), &beside, RowChanges { columns: alike, ..rows(0, 0) });
+        assert_eq!((found.is_rekeyed, found.deleted, found.changed), (true, 0, 3));
+        assert_eq!((found.columns[&pair("id")], found.columns[&pair("name")]), (3, 0));
+        assert_eq!(found.told_by, ["email", "name"]);
+    }
+
+    #[test]
+    fn what_tells_less_than_all_columns_says_only_perhaps() {
+        let beside = question().beside_key(&rows(3, 3)).expect("a question");
+        let groups = || RowChanges { changed: 2, told_by: vec!["name".to_string()], ..rows(0, 0) };
+        let found = rows(3, 3).or_grouped(&question(), &beside, groups());
+        assert_eq!((found.is_rekeyed, found.deleted, found.perhaps_by), (false, 3, vec!["name".to_string()]));
+        let telling = RowChanges { tells: true, ..groups() };
+        assert!(rows(3, 3).or_grouped(&question(), &beside, telling.clone()).is_rekeyed);
+        // Where no more rows are found that way, the key says more.
+        let fewer = RowChanges { deleted: 3, ..telling };
+        assert!(!rows(3, 3).or_grouped(&question(), &beside, fewer).is_rekeyed);
+        let nothing = RowChanges { changed: 2, ..rows(0, 0) };
+        assert_eq!(rows(3, 3).or_grouped(&question(), &beside, nothing), rows(3, 3));
+    }
+}

@@ -207,7 +207,7 @@ ALTER TABLE orders ALTER COLUMN customer_id SET NOT NULL, ADD FOREIGN KEY (custo
     );
     let result = downgrade(&sandbox);
     assert_eq!(db.query(BOTH), format!("{before}\n5|1002|hat"), "{result:#}");
+    sandbox.ripcord(&["verify"]).expect_code(0);
     db.execute("INSERT INTO customer (email) VALUES ('next@x');");
     assert_eq!(db.query("SELECT id FROM customer WHERE email = 'next@x';"), "1005");
-    sandbox.ripcord(&["verify"]).expect_code(0);
 }

@@ -66,6 +66,14 @@ fn of_both() -> Vec<Case> {
             "SELECT 1;",
             "overwrites-values:zeroed.c",
         ),
+        // The same rows under keys of another kind, and under new numbers in the end.
+        case(
+            "rekeyed",
+            "(id INTEGER PRIMARY KEY, c INTEGER); INSERT INTO $t VALUES (7, 41), (8, 42)",
+            "CREATE TABLE rekeyed_new (id VARCHAR(9) PRIMARY KEY, c INTEGER); INSERT INTO rekeyed_new SELECT 'k' || id, c FROM $t; DROP TABLE $t; ALTER TABLE rekeyed_new RENAME TO $t;",
+            "CREATE TABLE rekeyed_new (id INTEGER PRIMARY KEY, c INTEGER); INSERT INTO rekeyed_new SELECT row_number() OVER (ORDER BY c), c FROM $t; DROP TABLE $t; ALTER TABLE rekeyed_new RENAME TO $t;",
+            "narrows-type:rekeyed.id",
+        ),
         // The old values are put aside, and the way back takes them away.
         case(
             "aside",
