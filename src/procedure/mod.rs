@@ -9,6 +9,7 @@
 pub mod backup;
 pub mod change;
 pub mod consent;
+mod copies;
 mod definitions;
 mod doomed;
 pub mod export;
