@@ -59,13 +59,18 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
     settle::end(ports, &op, outcome).await
 }
 
-/// Opens a backup and checks every artifact of it. A damaged copy of the journal is said, and keeps nothing from its use.
+/// Opens a backup and checks every artifact of it. What is damaged of its salvage or of its copy of the journal is said, and
+/// keeps nothing from its use: the snapshot is what is restored.
 pub(super) async fn whole(ports: &Ports<'_>, id: &str) -> Result<Backup, Failure> {
     let backup = ports.store.open(id).await.map_err(refused)?;
     let progress = ports.progress(Step::Verify);
     let mut damage = ports.store.verify(&backup, &progress).await.map_err(refused)?;
     for copy in damage.extract_if(.., |damage| damage.is_of_journal_copy()) {
         progress.note(format!("backup {id}: {copy}; it is a copy, the journal itself is in .operations"));
+    }
+    for salvage in damage.extract_if(.., |damage| damage.of_salvage().is_some()) {
+        progress
+            .note(format!("backup {id}: {salvage}; it is salvage, and the snapshot is restored without it"));
     }
     if damage.is_empty() {
         return Ok(backup);
