@@ -127,7 +127,7 @@ async fn put_in_place(
             if !settle::is_interrupted(&failure) {
                 return Failure { next: back.chain(failure.next).collect(), ..failure };
             }
-            not_verified(&backup.manifest.id, request.into_new, back, failure)
+            not_verified(&backup.manifest.id, back, failure)
         })?;
     Ok(Report {
         operation: Some(id),
@@ -149,16 +149,8 @@ async fn put_in_place(
 
 /// The swap is done, and what it put there had been compared before: only the last look was stopped, which can be taken at
 /// any time. The way back, which undoes all that was asked for, is the second one.
-fn not_verified(
-    restored: &str,
-    into_new: bool,
-    back: impl Iterator<Item = String>,
-    failure: Failure,
-) -> Failure {
-    let look = match into_new {
-        true => format!("ripcord verify {restored} --database-url URL, with that of the new database"),
-        false => format!("ripcord verify {restored}"),
-    };
+fn not_verified(restored: &str, back: impl Iterator<Item = String>, failure: Failure) -> Failure {
+    let look = format!("ripcord verify {restored}");
     let refusal = Refusal::NotVerified { backup: restored.to_string() };
     let next = [look].into_iter().chain(back).collect();
     Failure { aftermath: Aftermath::PutBack, source: refusal.into(), next, ..failure }
