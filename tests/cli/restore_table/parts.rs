@@ -185,6 +185,6 @@ fn a_table_that_needs_what_is_gone_is_refused_and_the_backup_beside_is_named() {
         "CREATE SEQUENCE shared; CREATE TABLE t (id BIGINT DEFAULT nextval('shared')); INSERT INTO t DEFAULT VALUES;",
     );
     db.execute("DROP TABLE t; DROP SEQUENCE shared;");
-    let run = refuses(&sandbox, &db, &["restore", &backup(&sandbox), "--table", "t"], 1, "public.shared");
+    let run = refuses(&sandbox, &db, &["restore", &backup(&sandbox), "--table", "t"], 4, "public.shared");
     run.stderr_has(&format!(": ripcord restore {} --to URL\n", backup(&sandbox)));
 }
