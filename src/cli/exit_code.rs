@@ -133,7 +133,7 @@ fn of_tabular(error: &tabular::Error) -> ExitCode {
     match error {
         tabular::Error::Taken { .. } | tabular::Error::Twice { .. } => ExitCode::Usage,
         tabular::Error::Engine(error) => of_engine(error),
-        tabular::Error::NotAsWritten { .. } => ExitCode::Refused,
+        tabular::Error::NotAsWritten { .. } | tabular::Error::NotTaken { .. } => ExitCode::Refused,
         tabular::Error::Io { .. } => ExitCode::Failed,
     }
 }

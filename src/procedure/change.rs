@@ -168,7 +168,8 @@ async fn guarded(
             let ended = merge::after_downgrade(ports, op, plan, &saved, before, how).await?;
             let check = ended.found(&saved, check);
             let kept = doomed::told(plan.direction, &applied, &ended.inventory);
-            let mut report = finish(ports, op, request, plan, (backup, &saved), (ended, check)).await?;
+            let mut report =
+                finish(ports, op, request, plan, (backup, &saved, note.is_none()), (ended, check)).await?;
             report.notes.extend(note.into_iter().chain(renewed).chain(kept));
             Ok(report)
         }
@@ -220,7 +221,7 @@ async fn finish(
     op: &mut Operation,
     request: &ChangeRequest,
     plan: &Plan,
-    (backup, saved): (BackupFacts, &Saved),
+    (backup, saved, is_kept): (BackupFacts, &Saved, bool),
     (ended, check): (merge::After, Check),
 ) -> Result<Report, Failure> {
     let after = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
@@ -235,6 +236,7 @@ async fn finish(
         backup: &backup,
         given: &saved.given,
         ledger,
+        is_kept,
         beyond: saved.beyond.as_deref(),
     };
     Ok(Report {

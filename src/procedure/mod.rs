@@ -172,7 +172,7 @@ pub enum Refusal {
     #[error("backup {backup} holds no salvage{}", table.as_ref().map(|table| format!(" of table {table}")).unwrap_or_default())]
     NoSalvage { backup: String, table: Option<String> },
     #[error(
-        "the salvage in backup {backup} is not as it was written ({detail}), and cannot be taken out of its snapshot again: \
+        "the salvage in backup {backup} cannot be used ({detail}), and cannot be taken out of its snapshot again: \
          {why}"
     )]
     DamagedSalvage { backup: String, detail: String, why: String },

@@ -120,12 +120,22 @@ pub(super) async fn after_the_fact(
         Ok(done) => Ok(done.what.iter().filter_map(facts).collect()),
         Err(failure) => {
             ports.cancel.heard();
+            not_taken(ports, saved, &failure.to_string()).await;
             let backup = &saved.backup.manifest.id;
             Err(format!(
                 "what the migration took away could not be kept by itself ({failure}); the snapshot has it: {backup}"
             ))
         }
     }
+}
+
+/// The file in a backup that says why what its migration took away is in its snapshot alone.
+pub(super) const NOT_TAKEN: &str = "not-salvaged.txt";
+
+/// Says so in the backup, for the downgrade that would otherwise bring nothing back and not know it.
+pub(super) async fn not_taken(ports: &Ports<'_>, saved: &Saved, why: &str) {
+    // Where not even that can be written, the note at the end of the change says it.
+    let _ = ports.store.add(&saved.backup.manifest.id, NOT_TAKEN, format!("{why}\n").as_bytes()).await;
 }
 
 /// Returns what to ask about tables that are not as they were, by the migration's doing as far as that can be told.

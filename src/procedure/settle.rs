@@ -185,7 +185,11 @@ async fn keep_what_went(
             let ran = Ran { plan, after: &after, applied, others: &others };
             salvage::after_the_fact(ports, op, saved, &ran).await
         }
-        Err(error) => Err(format!("what the migration took away could not be looked for: {error}")),
+        Err(error) => {
+            let why = format!("what the migration took away could not be looked for: {error}");
+            salvage::not_taken(ports, saved, &why).await;
+            Err(why)
+        }
     };
     match (kept, &mut cause.backup) {
         (Ok(files), Some(backup)) => backup.salvage.extend(files),

@@ -13,6 +13,8 @@ pub(super) struct Done<'a> {
     pub given: &'a Given,
     /// What the rehearsal saw, if there was one.
     pub ledger: Option<&'a Ledger>,
+    /// Whether all that was to be salvaged is.
+    pub is_kept: bool,
     /// What beside the database was changed as well, as far as that is known.
     pub beyond: Option<&'a str>,
 }
@@ -44,10 +46,11 @@ impl Done<'_> {
 
     /// Tells whether the way back brings everything back. Values and rows that were salvaged are merged by it.
     fn leads_back(&self) -> bool {
-        self.ledger.is_none_or(|ledger| {
+        let leads_back = self.ledger.is_none_or(|ledger| {
             let is_honest = ledger.dishonest.is_empty() || !self.backup.salvage.is_empty();
             ledger.back_failed.is_none() && ledger.not_brought_back.is_empty() && is_honest
-        })
+        });
+        self.is_kept && leads_back
     }
 
     /// Returns the remarks for the end of the change.

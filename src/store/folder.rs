@@ -16,8 +16,16 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 pub(super) const JOURNAL: &str = "journal.jsonl";
 
 /// The files that come after the manifest is written, and so are not in it: `SHA256SUMS` alone vouches for them.
-pub(super) const LATER: [&str; 7] =
-    [JOURNAL, "after.json", "outcome.json", "report.html", "conflicts.csv.gz", "conflicts.json", RENEWED];
+pub(super) const LATER: [&str; 8] = [
+    JOURNAL,
+    "after.json",
+    "outcome.json",
+    "report.html",
+    "conflicts.csv.gz",
+    "conflicts.json",
+    "not-salvaged.txt",
+    RENEWED,
+];
 
 /// Tells whether a file may come after the manifest is written: those above, what is salvaged after the fact, and what is
 /// salvaged anew.

@@ -59,6 +59,9 @@ pub enum Error {
     /// Salvage, or the JSON beside it, is not what was written.
     #[error("{} cannot be used: {detail}", place.display())]
     NotAsWritten { place: PathBuf, detail: String },
+    /// There is none, because taking it failed.
+    #[error("what the upgrade took away was not kept: {why}")]
+    NotTaken { why: String },
     #[error(transparent)]
     Engine(#[from] crate::engine::Error),
 }

@@ -231,7 +231,7 @@ fn tabular_hint(error: &tabular::Error) -> Option<String> {
         tabular::Error::NotAsWritten { .. } => {
             Some("check the backup that it lies in: ripcord backup verify".to_string())
         }
-        tabular::Error::Io { .. } => None,
+        tabular::Error::Io { .. } | tabular::Error::NotTaken { .. } => None,
     }
 }
 

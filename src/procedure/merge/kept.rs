@@ -2,6 +2,7 @@
 
 use crate::base::hash::{self, Hashed};
 use crate::engine::Piece;
+use crate::procedure::salvage::NOT_TAKEN;
 use crate::procedure::snapshot;
 use crate::store::Backup;
 use crate::tabular::{self, EXPORTS};
@@ -59,6 +60,9 @@ const OTHER_BYTES: &str = "its bytes are not those that were written";
 /// Returns the salvage of a backup that counts. Fails where one of its files is missing, or the JSON of one is not as it was
 /// written; whether the CSVs are, [`look_through`] tells.
 pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
+    if let Some(why) = not_taken(backup) {
+        return Err(tabular::Error::NotTaken { why });
+    }
     let vouched = backup.vouched();
     let mut found = Vec::new();
     match Renewed::vouched(backup, &vouched)? {
@@ -84,6 +88,12 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
         ..piece
     };
     Ok(found.into_iter().map(of_backup).collect())
+}
+
+/// Returns why salvage after the fact failed, where it did.
+pub(super) fn not_taken(backup: &Backup) -> Option<String> {
+    let text = std::fs::read_to_string(backup.folder.join(NOT_TAKEN)).ok()?;
+    Some(text.trim().to_string())
 }
 
 /// Reads every file of salvage, and says which one is not as it was written.

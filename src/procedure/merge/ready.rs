@@ -2,7 +2,7 @@
 //! what would have to do without it is refused.
 
 use super::MergeRequest;
-use super::kept::{look_through, pieces};
+use super::kept::{look_through, not_taken, pieces};
 use super::renew::{way_back, way_back_of_then};
 use super::sources::{Answered, sources};
 use crate::base::hash::Hashed;
@@ -102,6 +102,10 @@ pub(super) async fn hindrance(ports: &Ports<'_>, backup: &Backup) -> Result<Opti
         damage.iter().filter(|damage| damage.of_salvage().is_none()).map(ToString::to_string).collect();
     if !beyond.is_empty() {
         return Ok(Some(Hindrance::Damage(beyond.join("; "))));
+    }
+    if not_taken(backup).is_some() {
+        let why = "it was to be taken after the fact, which no rehearsal does again";
+        return Ok(Some(Hindrance::Other(why.to_string())));
     }
     let listed = |path: &str| backup.manifest.artifacts.iter().any(|artifact| artifact.path == path);
     let is_later = |path: &&str| path.starts_with(EXPORTS) && !listed(path);

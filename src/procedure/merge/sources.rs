@@ -1,7 +1,7 @@
 //! Which salvage a downgrade brings back: that of the upgrades it has just undone, as their backups and journals tell.
 
 use super::end::End;
-use super::kept::{look_through, pieces};
+use super::kept::{look_through, not_taken, pieces};
 use super::made::by_its_way_back;
 use super::share::share;
 use super::{Cause, MERGES};
@@ -77,11 +77,18 @@ impl Sources {
 
     /// Says of each of them how its salvage is come by later.
     pub(super) fn left(&self) -> Vec<String> {
-        let damaged = self.damaged().map(|(id, why)| {
-            format!(
+        let nowhere = |id: &str| {
+            let mut upgrades = self.upgrades.iter();
+            upgrades.any(|one| one.backup.manifest.id == id && not_taken(&one.backup).is_some())
+        };
+        let damaged = self.damaged().map(|(id, why)| match nowhere(id) {
+            true => format!(
+                "nothing was merged out of backup {id}: {why}; its snapshot has it, as the whole database was then: ripcord restore {id}"
+            ),
+            false => format!(
                 "the salvage in backup {id} was not merged, because it is not as it was written ({why}); to take it out of the \
                  snapshot of that backup again: ripcord backup merge-back {id}"
-            )
+            ),
         });
         let unreadable = self.unreadable.iter().map(|(id, why)| {
             format!(

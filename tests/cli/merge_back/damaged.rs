@@ -168,7 +168,7 @@ both_engines! {
         for file in ["plan.json", "manifest.json"] {
             cut(&sandbox.path("backups").join(&backup).join(file));
             let run = refuses(&sandbox, db, &["downgrade"], 3, "nobody can tell what that upgrade did");
-            run.stderr_has(&format!("salvage in backup {backup} is not as it was written"));
+            run.stderr_has(&format!("salvage in backup {backup} cannot be used"));
             run.stderr_has(&format!("next: ripcord backup verify {backup}\n")).stderr_has("--no-merge");
         }
         let run = accepting(&sandbox, &["downgrade", "--no-merge"]);
@@ -203,4 +203,34 @@ both_engines! {
         sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0).stdout_has("person.phone: 4 put back");
         assert_eq!(db.query(ALL), before);
     }
+}
+
+#[test]
+fn what_could_not_be_kept_after_an_upgrade_is_not_silently_left_out_of_its_downgrade() {
+    let db = &TestDatabase::postgres();
+    let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
+    // Who may make no database cannot take salvage out of a snapshot.
+    db.server().psql("postgres", "ALTER ROLE app NOCREATEDB;");
+    let unproven = |words: &[&str]| {
+        let words: Vec<&str> = [words, &["--proof", "none", "--accept", "opaque"]].concat();
+        sandbox.ripcord(&words)
+    };
+    let run = unproven(&["upgrade"]);
+    run.expect_code(0).stdout_has("could not be kept by itself");
+    let backup = upgrade_backup(&sandbox);
+    run.stdout_has(&format!("ripcord restore {backup}"));
+    let undo = run.stdout.lines().find(|line| line.starts_with("undo")).expect("the command that undoes it");
+    assert!(undo.ends_with(&format!("ripcord restore {backup}")), "{undo}");
+    let upgraded = db.dump();
+
+    let run = unproven(&["downgrade"]);
+    run.expect_code(3).stderr_has(&format!("the salvage in backup {backup} cannot be used"));
+    run.stderr_has("what the upgrade took away was not kept").stderr_has("nothing was changed");
+    run.stderr_has("--no-merge");
+    assert_eq!(db.dump(), upgraded);
+    sandbox.ripcord(&["backup", "merge-back", &backup, "--proof", "none"]).expect_code(3);
+    sandbox.ripcord(&["backup", "verify", &backup]).expect_code(0);
+
+    let run = unproven(&["downgrade", "--no-merge"]);
+    run.expect_code(0).stdout_has(&format!("nothing was merged out of backup {backup}"));
 }
