@@ -60,18 +60,20 @@ const OTHER_BYTES: &str = "its bytes are not those that were written";
 /// Returns the salvage of a backup that counts. Fails where one of its files is missing, or the JSON of one is not as it was
 /// written; whether the CSVs are, [`look_through`] tells.
 pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
-    if let Some(why) = not_taken(backup) {
-        return Err(tabular::Error::NotTaken { why });
-    }
     let vouched = backup.vouched();
     let mut found = Vec::new();
-    match Renewed::vouched(backup, &vouched)? {
+    let (renewed, rehearsed) = (Renewed::vouched(backup, &vouched)?, is_rehearsed(backup));
+    if let Some(why) = not_taken(backup).filter(|_| rehearsed || renewed.is_none()) {
+        return Err(tabular::Error::NotTaken { why });
+    }
+    match renewed {
         None => found.extend(salvage_in(backup, EXPORTS, &vouched, &|_| true)?),
         Some(renewed) => {
-            // What the real run lost beyond its rehearsal is missing whatever the way back does.
+            // What the real run lost beyond its rehearsal is missing whatever the way back does; where there was none, all
+            // that went was kept.
             let is_later = |file: &str| {
                 let path = format!("{EXPORTS}/{file}");
-                backup.manifest.artifacts.iter().all(|artifact| artifact.path != path)
+                rehearsed && backup.manifest.artifacts.iter().all(|artifact| artifact.path != path)
             };
             found.extend(salvage_in(backup, EXPORTS, &vouched, &is_later)?);
             found.extend(salvage_in(backup, &renewed.folder, &vouched, &|_| true)?);
@@ -88,6 +90,11 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
         ..piece
     };
     Ok(found.into_iter().map(of_backup).collect())
+}
+
+/// Tells whether an upgrade was rehearsed on its data, so that its salvage is what its way back leaves missing.
+pub(super) fn is_rehearsed(backup: &Backup) -> bool {
+    matches!(snapshot::read_ledger(backup), Ok(Some(ledger)) if ledger.rows_seen)
 }
 
 /// Returns why salvage after the fact failed, where it did.

@@ -2,7 +2,7 @@
 //! what would have to do without it is refused.
 
 use super::MergeRequest;
-use super::kept::{look_through, not_taken, pieces};
+use super::kept::{is_rehearsed, look_through, not_taken, pieces};
 use super::renew::{way_back, way_back_of_then};
 use super::sources::{Answered, sources};
 use crate::base::hash::Hashed;
@@ -10,7 +10,7 @@ use crate::base::shell_word;
 use crate::engine::ProofLevel;
 use crate::history::{Direction, RevisionId};
 use crate::plan::Plan;
-use crate::procedure::snapshot::{read_ledger, read_plan};
+use crate::procedure::snapshot::read_plan;
 use crate::procedure::{Ports, Refusal, refused};
 use crate::report::{Failure, Kind, Step};
 use crate::store::{Backup, Damage};
@@ -103,19 +103,20 @@ pub(super) async fn hindrance(ports: &Ports<'_>, backup: &Backup) -> Result<Opti
     if !beyond.is_empty() {
         return Ok(Some(Hindrance::Damage(beyond.join("; "))));
     }
+    if !is_rehearsed(backup) {
+        // Nothing was tried then, so that trying it now finds all there is to find.
+        return Ok(None);
+    }
     if not_taken(backup).is_some() {
         let why = "it was to be taken after the fact, which no rehearsal does again";
         return Ok(Some(Hindrance::Other(why.to_string())));
     }
     let listed = |path: &str| backup.manifest.artifacts.iter().any(|artifact| artifact.path == path);
     let is_later = |path: &&str| path.starts_with(EXPORTS) && !listed(path);
-    if let Some(path) = damage.iter().filter_map(Damage::of_salvage).find(is_later) {
-        let why = format!("{path} was salvaged after the fact, which no rehearsal does again");
-        return Ok(Some(Hindrance::Other(why)));
-    }
-    let is_rehearsed = matches!(read_ledger(backup), Ok(Some(ledger)) if ledger.rows_seen);
-    let none = || Hindrance::Other("its upgrade was not rehearsed on the data".to_string());
-    Ok((!is_rehearsed).then(none))
+    let later = damage.iter().filter_map(Damage::of_salvage).find(is_later);
+    Ok(later.map(|path| {
+        Hindrance::Other(format!("{path} was salvaged after the fact, which no rehearsal does again"))
+    }))
 }
 
 /// Refuses to do without the salvage of an upgrade.

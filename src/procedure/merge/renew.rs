@@ -4,10 +4,10 @@
 //! What an upgrade salvages is what was missing after the way back of then, beside what that one left in its place. Where it
 //! failed on the copy and was mended, or was edited for another reason, neither is true of the one that runs now. So before
 //! it runs it is tried on the snapshot of the upgrade, and what is missing then is kept in the same backup: the salvage of
-//! then stays, and counts no more.
+//! then stays, and counts no more. So it is where the upgrade was not rehearsed on its data, and no way back was ever tried.
 
 use super::Cause;
-use super::kept::{RENEWED, Renewed};
+use super::kept::{RENEWED, Renewed, is_rehearsed, pieces};
 use super::ready::{Hindrance, NOT_REHEARSED, Ready, cannot};
 use super::sources::Answered;
 use crate::base::fs;
@@ -16,7 +16,7 @@ use crate::journal::Operation;
 use crate::plan::Plan;
 use crate::procedure::facts::Done;
 use crate::procedure::rehearse::{Anew, salvage_anew};
-use crate::procedure::snapshot::{Saved, read_inventory, read_ledger};
+use crate::procedure::snapshot::{Saved, read_inventory};
 use crate::procedure::{Ports, Refusal, salvage, settle};
 use crate::report::{Event, Failure, Kind, Step};
 use crate::runner::Reverse;
@@ -46,22 +46,21 @@ pub(in crate::procedure) async fn renew(
             );
             continue;
         }
-        let Some(back) = edited(ports, answered) else { continue };
+        let Some((back, why)) = untried(ports, answered) else { continue };
         if !rehearses {
-            notes.push(not_renewed(id, NOT_REHEARSED));
+            notes.push(not_renewed(id, why, NOT_REHEARSED));
             continue;
         }
         note(
             ports,
             format!(
-                "the way back is another than when backup {id} was taken: it is tried on that backup first, to know what \
-                 it leaves missing"
+                "{why} backup {id} was taken: it is tried on that backup first, to know what it leaves missing"
             ),
         );
         match step(ports, op, answered, &back).await {
             Ok(()) => {}
             Err(failure) if settle::is_interrupted(&failure) => return Err(with(saved, failure)),
-            Err(failure) => notes.push(not_renewed(id, &failure.to_string())),
+            Err(failure) => notes.push(not_renewed(id, why, &failure.to_string())),
         }
     }
     Ok(notes)
@@ -113,9 +112,9 @@ async fn step(
     op.step(Step::Renew, renewed(ports, &operation, answered, back)).await.map(drop)
 }
 
-fn not_renewed(id: &str, why: &str) -> String {
+fn not_renewed(id: &str, how: &str, why: &str) -> String {
     format!(
-        "the way back is another than when backup {id} was taken, and what it leaves could not be found out ({why}): values \
+        "{how} backup {id} was taken, and what it leaves could not be found out ({why}): values \
          that it left may be told from those written since only by what is in {EXPORTS}/ of that backup"
     )
 }
@@ -151,21 +150,30 @@ pub(super) fn way_back_of_then(ports: &Ports<'_>, backup: &Backup, plan: &Plan) 
     only_plan(found.ok_or("the way back that it was renewed for is in no revision file any more")?)
 }
 
-/// Returns the way back of an upgrade, where it is another one than its salvage is for and can be tried.
-fn edited(ports: &Ports<'_>, answered: &Answered) -> Option<Plan> {
+/// Returns the way back of an upgrade, where it is another one than its salvage is for, or none was ever tried, and it can be
+/// tried now.
+fn untried(ports: &Ports<'_>, answered: &Answered) -> Option<(Plan, &'static str)> {
     let Answered { backup, plan, .. } = answered;
-    // Without a rehearsal nothing was known of any way back, as was asked for.
-    read_ledger(backup).ok().flatten().filter(|ledger| ledger.rows_seen)?;
     let now = ports.runner.reverse(plan).ok()?;
     let known = match Renewed::of(backup).ok()? {
-        Some(renewed) => renewed.way_back,
-        None => ports.runner.reverse_as_kept(plan, &backup.folder.join("migrations")).ok()?.sha256(),
+        Some(renewed) => Some(renewed.way_back),
+        None if is_rehearsed(backup) => {
+            Some(ports.runner.reverse_as_kept(plan, &backup.folder.join("migrations")).ok()?.sha256())
+        }
+        // What went is all that was kept then; the way back may bring some of it by itself.
+        None if pieces(backup).ok()?.is_empty() => return None,
+        None => None,
     };
+    let why = if known.is_some() { EDITED } else { NEVER_TRIED };
     match now {
-        Reverse::Plan(ref back) if now.sha256() != known => Some(back.clone()),
+        Reverse::Plan(ref back) if known.as_ref() != Some(&now.sha256()) => Some((back.clone(), why)),
         _ => None,
     }
 }
+
+/// How it is said why a way back is tried.
+const EDITED: &str = "the way back is another than when";
+const NEVER_TRIED: &str = "no way back was tried when";
 
 /// Tries the way back on the upgrade's snapshot, and adds what is missing then to its backup.
 async fn renewed(

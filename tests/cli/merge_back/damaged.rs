@@ -142,21 +142,28 @@ both_engines! {
         assert_eq!(db.query(ALL), before);
     }
 
-    fn damaged_salvage_after_the_fact_is_refused_and_its_tables_come_back_by_name(db: &TestDatabase) {
+    fn damaged_salvage_of_an_upgrade_without_a_rehearsal_is_found_by_trying_its_way_back(db: &TestDatabase) {
         let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
         let before = db.query(ALL);
         sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
+        harmed(&sandbox, HARMS[0]);
+        at(&sandbox, 1);
+        accepting(&sandbox, &["downgrade"]).expect_code(0).stdout_has("person.phone: 4 put back");
+        assert_eq!(db.query(ALL), before);
+    }
+
+    fn damaged_salvage_of_what_has_no_way_back_is_refused_and_its_tables_come_back_by_name(db: &TestDatabase) {
+        let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
+        let before = db.query(ALL);
+        let revision = Revision::new(SECOND).revises(FIRST).directive("irreversible", "\"it is gone\"");
+        sandbox.add(&revision.upgrade(NO_PHONE));
+        let hazards = ["--accept", "opaque", "--accept", &format!("irreversible:{SECOND}")];
+        sandbox.ripcord(&[&["upgrade", "--no-rehearsal"][..], &hazards].concat()).expect_code(0);
         let backup = harmed(&sandbox, HARMS[0]);
         at(&sandbox, 1);
-        let run = refuses(&sandbox, db, &["downgrade"], 3, "was salvaged after the fact, which no rehearsal does again");
-        run.stderr_has("--no-merge").stderr_has(&format!("ripcord restore {backup} --to URL"));
-        accepting(&sandbox, &["downgrade", "--no-merge"]).expect_code(0);
-        at(&sandbox, 2);
-        let run = refuses(&sandbox, db, &["backup", "merge-back", &backup], 3, "was salvaged after the fact");
+        let run = refuses(&sandbox, db, &["backup", "merge-back", &backup], 3, "there is no way back of");
         let table = named(db, "person");
         run.stderr_has(&format!(": ripcord restore {backup} --table {table}\n"));
-        sandbox.ripcord(&["restore", &backup, "--table", &table]).expect_code(0);
-        assert_eq!(db.query(ALL), before);
     }
 
     fn a_backup_that_does_not_tell_what_its_upgrade_did_is_named_before_the_downgrade_runs(db: &TestDatabase) {

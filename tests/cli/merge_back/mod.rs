@@ -21,6 +21,7 @@ mod strangers;
 mod tables;
 mod types;
 mod unique;
+mod untried;
 
 use crate::promise::*;
 use crate::support::*;
