@@ -296,13 +296,25 @@ fn ways_on(plan: &Plan, saved: &Saved, rows: &[RevisionId]) -> Vec<String> {
         next.push("ripcord verify".to_string());
     } else if plan.is_transactional() {
         let word = if plan.direction == Direction::Up { "upgrade" } else { "downgrade" };
-        next.push(format!("ripcord {word} {}", plan.target));
+        next.extend(aim(plan).map(|target| format!("ripcord {word} {target}")));
         if plan.direction == Direction::Up && plan.from.len() < 2 {
             next.push(format!("ripcord downgrade {}", rows_text(&plan.from)));
         }
     }
     next.push(format!("ripcord restore {}", saved.backup.manifest.id));
     next
+}
+
+/// Returns what a change was aimed at, in words that mean the same from wherever it stands now: `-3` does not. None where they
+/// are several.
+fn aim(plan: &Plan) -> Option<String> {
+    let steps = plan.target.split_once('@').map_or(plan.target.as_str(), |(_, steps)| steps);
+    match plan.to.as_slice() {
+        _ if !steps.starts_with(['+', '-']) => Some(plan.target.clone()),
+        [] => Some("base".to_string()),
+        [one] => Some(one.to_string()),
+        _ => None,
+    }
 }
 
 pub(super) fn same(left: &[RevisionId], right: &[RevisionId]) -> bool {

@@ -95,6 +95,22 @@ both_engines! {
         assert_eq!(db.version(), ADD_PROCESS_RANK);
     }
 
+    fn a_target_in_steps_is_named_by_its_revision_where_the_change_stands_half_way(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.revision("abcd00000001", &[ADD_PROCESS_RANK], "CREATE TABLE one (id INTEGER);", "INSERT INTO nowhere VALUES (1);");
+        sandbox.revision("abcd00000002", &["abcd00000001"], "INSERT INTO nowhere VALUES (1);", "SELECT 1;");
+        sandbox.revision("abcd00000003", &["abcd00000002"], "SELECT 1;", "SELECT 1;");
+        let stop = ["--no-rehearsal", "--accept", "opaque", "--on-failure", "stop"];
+        let run = sandbox.ripcord(&[&["upgrade", "+2"], &stop[..]].concat());
+        run.expect_code(5).stderr_has("half-way").stderr_has("next: ripcord upgrade abcd00000002\n");
+        sandbox.revision("abcd00000002", &["abcd00000001"], "SELECT 1;", "SELECT 1;");
+        at(&sandbox, 1);
+        sandbox.ripcord(&[&["upgrade"], &stop[..]].concat()).expect_code(0);
+        at(&sandbox, 2);
+        let run = sandbox.ripcord(&[&["downgrade", "-3"], &stop[..]].concat());
+        run.expect_code(5).stderr_has(&format!("next: ripcord downgrade {ADD_PROCESS_RANK}\n"));
+    }
+
     fn what_an_operation_left_half_way_is_named_by_the_next_one_with_its_way_back(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         let before = db.dump();
