@@ -46,6 +46,14 @@ pub(super) async fn end(
         // A draft that was not published is of no use to anybody; one that cannot be removed now is hidden by its name.
         let _ = ports.store.tidy(op.id()).await;
     }
+    if let Err(failure) = &outcome
+        && !failure.source.is::<Refusal>()
+    {
+        // A server that was restarted in the middle keeps the copies which a session was to drop; where it is not back yet,
+        // the next operation names them.
+        let facts = ports.journal.state(op.id()).map(|state| state.facts).unwrap_or_default();
+        let _ = ports.database.tidy(op.id(), &facts).await;
+    }
     let written = op.end(aftermath, error.as_deref());
     if let (Some(backup), Ok(bytes)) = (backup, ports.journal.bytes(op.id())) {
         // A convenience for readers of the folder; the journal itself is safe where it is.

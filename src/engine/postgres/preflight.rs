@@ -107,13 +107,17 @@ impl PostgresDatabase {
         let own = own.strip_prefix("ripcord:").unwrap_or_default();
         let sql = format!(
             "SELECT datname FROM pg_database WHERE (datname LIKE 'ripcord\\_scratch\\_%' OR datname LIKE \
-             'ripcord\\_new\\_%') AND datname NOT IN ({}, {})",
+             'ripcord\\_rehearsal\\_%' OR datname LIKE 'ripcord\\_new\\_%') AND datname NOT IN ({}, {}, {})",
             literal(&names::scratch(own)),
+            literal(&names::rehearsal(own)),
             literal(&names::side(own))
         );
         for row in session.rows(DOING, &sql).await? {
-            let detail = "an operation made this database and did not drop it, or is still at work";
-            findings.push(finding(Severity::Note, "leftover", row.text(0), detail));
+            let detail = format!(
+                "an operation made this database and did not drop it, or is still at work; where none is: DROP DATABASE {}",
+                identifier(row.text(0))
+            );
+            findings.push(finding(Severity::Note, "leftover", row.text(0), &detail));
         }
         Ok(())
     }

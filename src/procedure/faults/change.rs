@@ -84,6 +84,22 @@ async fn what_fails_before_the_migration_leaves_everything_as_it_was() {
 }
 
 #[tokio::test]
+async fn what_an_operation_had_made_beside_the_database_is_removed_once_more_when_it_failed() {
+    for what in ["snapshot", "prove", "apply"] {
+        let bench = Bench::new().await;
+        bench.told.fails(what);
+        bench.upgrade().await.expect_err("told to fail");
+        let heard = bench.told.heard();
+        let place = |wanted: &str| heard.iter().position(|heard| heard == wanted);
+        assert!(place("tidy").is_some(), "{what}: {heard:?}");
+        assert!(place("tidy") < place("journal: ended"), "{what}: while the journal still says whose it is");
+    }
+    let bench = Bench::new().await;
+    bench.upgrade().await.expect("upgraded");
+    assert!(!bench.told.has_heard("tidy"), "what went well has removed it");
+}
+
+#[tokio::test]
 async fn a_migration_that_undid_itself_is_shown_to_have_changed_nothing() {
     let bench = Bench::new().await;
     let before = bench.content();

@@ -154,7 +154,6 @@ both_engines! {
 
     fn damaged_salvage_of_what_has_no_way_back_is_refused_and_its_tables_come_back_by_name(db: &TestDatabase) {
         let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
-        let before = db.query(ALL);
         let revision = Revision::new(SECOND).revises(FIRST).directive("irreversible", "\"it is gone\"");
         sandbox.add(&revision.upgrade(NO_PHONE));
         let hazards = ["--accept", "opaque", "--accept", &format!("irreversible:{SECOND}")];
