@@ -17,7 +17,7 @@ pub struct Keep {
     /// By its name before.
     pub table: TableName,
     /// The table that its rows are compared with, in the database as it is now. `None`: with nothing, and then all rows
-    /// are kept, of [`SalvageKind::Values`] with a key those in which a value is not NULL.
+    /// are kept, of [`SalvageKind::Values`] with a key those in which a value counts as lost.
     pub now: Option<TableName>,
     /// The columns that identify a row, before and now; empty when nothing does.
     pub key: Vec<(String, String)>,
@@ -42,18 +42,32 @@ pub struct Kept {
     /// Whether it is there now and its values are compared; otherwise those that are not NULL count as lost.
     pub compared: bool,
     /// Whether what is there now was made by the way back, for each row anew: then all that are not NULL count as lost,
-    /// whatever comparing says.
+    /// whatever comparing says, and NULL where it is another value now.
     pub made_anew: bool,
+    /// Whether NULL counts as lost as well where nothing is compared: something was, or would be, put in its place.
+    pub nulls: bool,
 }
 
 impl Kept {
     fn new(name: String, compared: bool) -> Self {
-        Self { name, compared, made_anew: false }
+        Self { name, compared, made_anew: false, nulls: false }
     }
 
     /// Tells whether a value that is not NULL is lost without being compared.
     pub fn is_lost(&self) -> bool {
         self.made_anew || !self.compared
+    }
+
+    /// Returns the condition that the value of a row is to be kept, of three: that it is not NULL, that it differs from
+    /// what is there now, and one that is always true.
+    pub fn condition(&self, held: String, differs: impl FnOnce() -> String, always: &str) -> String {
+        match (self.compared, self.made_anew) {
+            (false, _) if self.nulls => always.to_string(),
+            (false, _) => held,
+            (true, false) => differs(),
+            // A default fills what was NULL.
+            (true, true) => format!("({held} OR {})", differs()),
+        }
     }
 }
 
@@ -108,6 +122,8 @@ struct Of<'a> {
     stored: Vec<String>,
     left_out: Vec<String>,
     types: BTreeMap<String, String>,
+    /// The columns that can be NULL and have a default, with which whoever makes one again fills its rows.
+    filled: BTreeSet<String>,
 }
 
 impl<'a> Of<'a> {
@@ -120,7 +136,10 @@ impl<'a> Of<'a> {
             return None;
         }
         let (stored, left_out, types) = columns(table, old);
-        Some(Self { name, old, stored, left_out, types })
+        let columns = table.into_iter().flat_map(|table| &table.columns);
+        let filled = columns.filter(|column| column.default.is_some() && !column.not_null);
+        let filled = filled.map(|column| column.name.clone()).collect();
+        Some(Self { name, old, stored, left_out, types, filled })
     }
 
     /// Returns the key as far as it can be exported and is the same in both.
@@ -246,7 +265,7 @@ impl Pair<'_> {
 
     fn kept(&self, name: String) -> Kept {
         let (compared, made_anew) = (self.is_there(&name), self.made.contains(&name));
-        Kept { name, compared, made_anew }
+        Kept { made_anew, ..Kept::new(name, compared) }
     }
 
     /// Tells whether a column that is not there now held something.
@@ -384,7 +403,7 @@ fn of_fate(
     };
     let mut keeps = Vec::new();
     let is_lost = |column: &String| match entry.columns.get(column) {
-        Some(Fate::Lost { count }) => *count != Some(0),
+        Some(Fate::Lost { count }) => *count != Some(0) || of.filled.contains(column),
         Some(Fate::Transformed { held_in, .. }) => held_in.is_none(),
         _ => false,
     };
@@ -393,8 +412,14 @@ fn of_fate(
     let plain = of.keep(SalvageKind::Values);
     let key = of.usable(plain.key.clone(), is_kept);
     if !lost.is_empty() {
-        let columns = plain.columns.iter().filter(|column| lost.contains(&column.name));
-        let columns: Vec<Kept> = columns.cloned().collect();
+        // What wrote over a value wrote over NULL, too.
+        let is_overwritten = |name: &String| matches!(entry.columns.get(name), Some(Fate::Transformed { .. }));
+        let columns = plain.columns.iter().filter(|column| lost.contains(&column.name)).cloned();
+        let with_nulls = |column: Kept| Kept {
+            nulls: is_overwritten(&column.name) || of.filled.contains(&column.name),
+            ..column
+        };
+        let columns: Vec<Kept> = columns.map(with_nulls).collect();
         let same = |column: &&String| matches!(entry.columns.get(*column), Some(Fate::Kept));
         let identity = match key.is_empty() {
             true => of.stored.iter().filter(same).cloned().collect(),
@@ -434,7 +459,7 @@ fn virtual_tables(before: &Inventory, now: &Inventory) -> Vec<Keep> {
     let nothing = TableFingerprint::default();
     let keep = |(name, table): (&TableName, &Table)| {
         let (stored, left_out, types) = columns(Some(table), &nothing);
-        Of { name, old: &nothing, stored, left_out, types }.keep(SalvageKind::Rows)
+        Of { name, old: &nothing, stored, left_out, types, filled: BTreeSet::new() }.keep(SalvageKind::Rows)
     };
     gone.map(keep).collect()
 }

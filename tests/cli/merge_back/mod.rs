@@ -12,6 +12,7 @@ mod hard;
 mod keyless;
 mod made;
 mod names;
+mod nulls;
 mod recycled;
 mod renamed;
 mod rows;
