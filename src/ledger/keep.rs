@@ -413,7 +413,8 @@ fn of_fate(
     let key = of.usable(plain.key.clone(), is_kept);
     if !lost.is_empty() {
         // What wrote over a value wrote over NULL, too.
-        let is_overwritten = |name: &String| matches!(entry.columns.get(name), Some(Fate::Transformed { .. }));
+        let is_overwritten =
+            |name: &String| matches!(entry.columns.get(name), Some(Fate::Transformed { .. }));
         let columns = plain.columns.iter().filter(|column| lost.contains(&column.name)).cloned();
         let with_nulls = |column: Kept| Kept {
             nulls: is_overwritten(&column.name) || of.filled.contains(&column.name),

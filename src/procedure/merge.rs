@@ -10,8 +10,11 @@ mod end;
 mod left;
 mod made;
 mod named;
+mod once;
 mod recovery;
 mod renew;
+#[cfg(test)]
+mod sample;
 mod share;
 mod sources;
 mod verify;
@@ -35,6 +38,7 @@ use conflicts::keep;
 pub(super) use downgrade::{After, after_downgrade};
 use left::left_undone;
 use named::{Chosen, chosen};
+use once::once;
 pub(super) use recovery::{again, recover};
 use renew::Renewed;
 pub(super) use renew::renew;
@@ -98,16 +102,17 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
 }
 
 fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
-    let mut found = tabular::salvaged(&backup.folder.join(EXPORTS))?;
+    let of_rehearsal = |file: &str| {
+        let path = format!("{EXPORTS}/{file}");
+        backup.manifest.artifacts.iter().any(|artifact| artifact.path == path)
+    };
+    let found = tabular::salvaged(&backup.folder.join(EXPORTS))?.into_iter();
+    let (mut found, later): (Vec<_>, Vec<_>) = found.partition(|(sidecar, _)| of_rehearsal(&sidecar.file));
     if let Some(renewed) = Renewed::of(backup)? {
-        // What the real run lost beyond its rehearsal is missing whatever the way back does.
-        let of_rehearsal = |file: &str| {
-            let path = format!("{EXPORTS}/{file}");
-            backup.manifest.artifacts.iter().any(|artifact| artifact.path == path)
-        };
-        found.retain(|(sidecar, _)| !of_rehearsal(&sidecar.file));
-        found.extend(tabular::salvaged(&renewed.folder(backup))?);
+        found = tabular::salvaged(&renewed.folder(backup))?;
     }
+    // What the real run lost beyond its rehearsal is missing whatever the way back does.
+    found.extend(later);
     let before = snapshot::read_inventory(backup, "before.json");
     let (sequences, catalog) =
         before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();
@@ -118,7 +123,7 @@ fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
         snapshot: Some(backup.snapshot()),
         ..piece
     };
-    Ok(found.into_iter().map(|(_, piece)| of_backup(piece)).collect())
+    Ok(once(found.into_iter().map(|(_, piece)| of_backup(piece)).collect()))
 }
 
 /// Tells whether a table was meant, with its schema or without.

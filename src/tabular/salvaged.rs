@@ -52,6 +52,7 @@ pub fn salvaged(folder: &Path) -> Result<Vec<(Sidecar, Piece)>, Error> {
             snapshot: None,
             former: None,
             made: BTreeSet::new(),
+            beyond: None,
         };
         let names = piece.matched_by().iter().chain(&piece.salvage.columns);
         if let Some(name) = names.into_iter().find(|name| piece.place_of(name).is_none()) {

@@ -27,7 +27,7 @@ pub(super) fn by_its_way_back(piece: Piece, plan: &Plan, made: &[MadeColumn]) ->
 pub(super) fn leave_own_values(pieces: &mut [Piece], before: &Inventory, after: &Inventory) {
     let all: Vec<(TableName, String)> = pieces
         .iter()
-        .filter(|piece| piece.salvage.what == SalvageKind::Values)
+        .filter(|piece| piece.salvage.what == SalvageKind::Values && piece.beyond.is_none())
         .flat_map(|piece| {
             piece.salvage.columns.iter().map(|name| (piece.salvage.table.clone(), name.clone()))
         })

@@ -117,13 +117,3 @@ both_engines! {
         assert_eq!(unzipped(&newest.join(file)), "email,made\n\"a@x\",\n\"b@x\",3\n\"c@x\",\n");
     }
 }
-
-/// Puts the database back to where a project begins.
-fn forget(db: &TestDatabase) {
-    match db.backend() {
-        Backend::Sqlite => std::fs::remove_file(db.file()).expect("removed"),
-        Backend::Postgres => {
-            db.execute("DROP OWNED BY CURRENT_USER CASCADE; CREATE SCHEMA IF NOT EXISTS public;")
-        }
-    }
-}

@@ -26,7 +26,7 @@ use super::PostgresDatabase;
 use super::session::{Purpose, Session};
 use crate::base::checkpoint;
 use crate::catalog::TableName;
-use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
+use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_all, in_order, skip};
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
 use side::{Conflicts, Side};
@@ -140,7 +140,7 @@ impl PostgresDatabase {
             for index in turn {
                 let (target, left_out) =
                     Target::load(session, &pieces[index], index, &given, progress).await?;
-                skipped.extend(left_out);
+                skip(&mut skipped, &pieces[index], left_out);
                 let Some(mut target) = target else { continue };
                 self.look_for_recycled(session, &mut target).await?;
                 let mut job = Job::prepare(session, target, &mut side).await?;
@@ -170,7 +170,8 @@ impl PostgresDatabase {
             }
         }
         let Conflicts { table: side_table, first: conflicts, retaken } = side.end(session).await?;
-        let merged: Vec<Merged> = done.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
+        let merged = in_all(done.into_iter().map(|job| (job.target.piece, job.merged)));
+        let merged: Vec<Merged> = merged.into_iter().chain(skipped).collect();
         let silent = triggers::silent(&silenced, &merged);
         Ok((
             own,

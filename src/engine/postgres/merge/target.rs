@@ -121,6 +121,7 @@ impl<'p> Target<'p> {
         let loaded = format!("ripcord_piece_{index}");
         let load::Loaded { misfits, unfit, rows } =
             load::load(session, piece, &table, &live, &loaded, progress).await?;
+        let rows = rows - load::leave_out(session, piece, (&table, &live), (&loaded, &misfits)).await?;
         if let Some(name) = piece.matched_by().iter().find(|name| unfit.contains(name)) {
             return skip(&format!("column {name}, by which rows are found, has another type now"));
         }
@@ -232,7 +233,7 @@ pub(super) fn object(list: &str) -> String {
     format!("(SELECT row_to_json(x.*)::text FROM (SELECT {list}) AS x)")
 }
 
-fn shown(place: usize, misfits: &BTreeSet<usize>) -> String {
+pub(super) fn shown(place: usize, misfits: &BTreeSet<usize>) -> String {
     match misfits.contains(&place) {
         true => format!("coalesce(s.{}, s.v{place}::text)", fit::beside(place)),
         false => format!("s.v{place}"),

@@ -13,6 +13,7 @@ mod rows;
 mod side;
 mod target;
 mod together;
+mod told;
 mod unkeyed;
 mod values;
 
@@ -22,7 +23,7 @@ use super::table::count_from;
 use super::{catalog, failure, raw, text_index};
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
-use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
+use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_all, in_order, skip};
 use crate::ledger::SalvageKind;
 use crate::report::{Amount, Progress};
 use feed::Feed;
@@ -104,7 +105,7 @@ fn in_one_transaction(
         let mut jobs = Vec::new();
         for index in turn {
             let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;
-            skipped.extend(left_out);
+            skip(&mut skipped, &pieces[index], left_out);
             let Some(target) = target else { continue };
             let mut job = Job::prepare(session, target, &mut side)?;
             job.run(session, &mut side, progress)?;
@@ -123,7 +124,7 @@ fn in_one_transaction(
             named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
         }
         untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
-        merged.extend(jobs.into_iter().flat_map(|job| job.merged));
+        merged.extend(in_all(jobs.into_iter().map(|job| (job.target.piece, job.merged))));
     }
     let (side_table, conflicts, retaken) = side.end();
     merged.extend(skipped);
@@ -204,7 +205,10 @@ impl<'p> Job<'p> {
         };
         let mut beforehand = Vec::new();
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
-            (false, _) => (target, Feed::File(piece.source.as_ref())),
+            (false, _) => {
+                let feed = Feed::of(session, piece, target.index)?;
+                (target, feed)
+            }
             (true, SalvageKind::Values) => {
                 let (target, feed, put) = unkeyed::values(session, target, side, &mut merged)?;
                 beforehand = put;

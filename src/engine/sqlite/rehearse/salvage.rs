@@ -149,9 +149,8 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
             let differs = keep.columns.iter().map(|column| {
                 let (one, other) =
                     (format!("a.{}", quote(&column.name)), format!("b.{}", quote(&column.name)));
-                let differs = || {
-                    format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
-                };
+                let differs =
+                    || format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))");
                 column.condition(format!("{one} IS NOT NULL"), differs, "1")
             });
             format!(
