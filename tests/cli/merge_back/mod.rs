@@ -16,6 +16,7 @@ mod names;
 mod nulls;
 mod recycled;
 mod renamed;
+mod renumbered;
 mod rows;
 mod tables;
 mod types;
@@ -89,16 +90,6 @@ pub(super) fn unzipped(path: &std::path::Path) -> String {
     let file = std::fs::File::open(path).expect("the file is there");
     std::io::Read::read_to_string(&mut flate2::read::MultiGzDecoder::new(file), &mut text).expect("gzip");
     text
-}
-
-/// Puts the database back to where a project begins.
-pub(super) fn forget(db: &TestDatabase) {
-    match db.backend() {
-        Backend::Sqlite => std::fs::remove_file(db.file()).expect("removed"),
-        Backend::Postgres => {
-            db.execute("DROP OWNED BY CURRENT_USER CASCADE; CREATE SCHEMA IF NOT EXISTS public;")
-        }
-    }
 }
 
 const PEOPLE: &str =

@@ -14,6 +14,7 @@ mod live;
 mod load;
 mod parts;
 mod recycled;
+mod renumbered;
 mod rows;
 pub(super) mod sequences;
 mod side;
@@ -142,7 +143,9 @@ impl PostgresDatabase {
                     Target::load(session, &pieces[index], index, &given, progress).await?;
                 skip(&mut skipped, &pieces[index], left_out);
                 let Some(mut target) = target else { continue };
-                self.look_for_recycled(session, &mut target).await?;
+                if !self.look_for_recycled(session, &mut target).await? {
+                    renumbered::look(session, &mut target, &jobs).await?;
+                }
                 let mut job = Job::prepare(session, target, &mut side).await?;
                 job.unfinished = job.run(session).await? > 0;
                 checkpoint::reached("a piece of salvage is merged");

@@ -38,6 +38,8 @@ pub(super) struct Target<'p> {
     pub retaken: Option<String>,
     /// Whether no column tells whether that is so.
     pub untold: bool,
+    /// Whether `moved` stands beside the loaded rows: such a row is put back as a whole or not at all.
+    pub renumbered: bool,
     /// The places of columns with values that their type does not take now.
     pub misfits: BTreeSet<usize>,
 }
@@ -59,6 +61,8 @@ pub(super) struct TargetColumn {
     pub fits: String,
     /// Why theirs is left, where it is neither ours nor what the way back left.
     pub changed: &'static str,
+    /// Whether each row gets a value of its own where nobody names one.
+    pub makes_its_own: bool,
     /// `GENERATED ALWAYS AS IDENTITY`, which no update may set.
     pub always_identity: bool,
     /// What may stand there for a moment and no other row has, if the type has such values; `m.number` is the row's own.
@@ -176,6 +180,7 @@ impl<'p> Target<'p> {
             is_whole,
             retaken: None,
             untold: false,
+            renumbered: false,
             misfits,
         };
         target.note_left(session, given).await?;
@@ -326,6 +331,7 @@ impl TargetColumn {
                 _ if column.makes_its_own() => OWN_VALUE,
                 _ => BOTH_CHANGED,
             },
+            makes_its_own: column.makes_its_own(),
             always_identity: column.identity == "a",
             vacant: column.vacant(&piece.salvage.table),
         })

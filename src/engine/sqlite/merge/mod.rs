@@ -9,6 +9,7 @@ mod alike;
 mod feed;
 mod proof;
 mod recycled;
+mod renumbered;
 mod rows;
 mod side;
 mod target;
@@ -106,7 +107,8 @@ fn in_one_transaction(
         for index in turn {
             let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;
             skip(&mut skipped, &pieces[index], left_out);
-            let Some(target) = target else { continue };
+            let Some(mut target) = target else { continue };
+            target.renumbered = renumbered::look(session, &target, pieces)?;
             let mut job = Job::prepare(session, target, &mut side)?;
             job.run(session, &mut side, progress)?;
             checkpoint::reached("a piece of salvage is merged");

@@ -2,6 +2,7 @@
 
 use super::super::scan::rowid_name;
 use super::super::session::Session;
+use super::renumbered::Moved;
 use super::rows::RowHand;
 use super::side::Side;
 use super::values::ValueHand;
@@ -32,6 +33,8 @@ pub(super) struct Target<'p> {
     pub deferred: bool,
     /// Which keys may be of other rows now.
     pub recycled: Recycled,
+    /// In which columns rows got what others had: such a row is put back as a whole or not at all.
+    pub renumbered: Vec<Moved>,
     /// Whether the database stores text as UTF-16.
     pub wide: bool,
     /// In which round the rows were refused that still are.
@@ -46,6 +49,8 @@ pub(super) struct TargetColumn {
     pub base: Known,
     /// Why theirs is left, where it is neither ours nor what the way back left.
     pub changed: &'static str,
+    /// Whether each row gets a value of its own where nobody names one.
+    pub makes_its_own: bool,
     /// Whether the live column has another type than the salvaged one had, so that it may turn a value into another.
     pub retyped: bool,
 }
@@ -82,6 +87,14 @@ impl Known {
             }
             Self::Constant(_) | Self::Unknown(_) => return None,
         })
+    }
+
+    /// Returns what stood there at the end of the way there and back, where theirs is there now.
+    pub(super) fn left<'v>(&'v self, theirs: Value<'v>, row: &[Value<'v>]) -> Value<'v> {
+        match self {
+            Self::Unknown(_) => theirs,
+            known => known.value(row),
+        }
     }
 
     pub(super) fn value<'v>(&'v self, row: &[Value<'v>]) -> Value<'v> {
@@ -183,6 +196,7 @@ impl<'p> Target<'p> {
                     name: wanted.clone(),
                     place,
                     base: known(session, piece, column)?,
+                    makes_its_own: column.makes_its_own(&table, EngineKind::Sqlite),
                     changed: match column.makes_its_own(&table, EngineKind::Sqlite) {
                         true => OWN_VALUE,
                         false => BOTH_CHANGED,
@@ -230,6 +244,7 @@ impl<'p> Target<'p> {
             rowid: rowid_name(&table),
             deferred: has_deferred_keys(&table),
             recycled: recycled::look(session, piece, &table)?,
+            renumbered: Vec::new(),
             wide: session.is_wide()?,
             round: 0,
         };
