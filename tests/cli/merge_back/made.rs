@@ -213,9 +213,9 @@ fn what_the_downgrade_computed_from_what_users_wrote_is_not_overwritten() {
         format!(
             "CREATE TABLE again (email TEXT PRIMARY KEY, made UUID DEFAULT gen_random_uuid(), name TEXT); INSERT INTO again SELECT c.email, o.made, c.name FROM cust c JOIN other o USING (email); DROP TABLE cust; ALTER TABLE again RENAME TO cust; ALTER INDEX again_pkey RENAME TO cust_pkey; {drops}"
         ),
-        // So is the column.
+        // So is the column, which the transaction has described before it makes one.
         format!(
-            "ALTER TABLE cust ADD COLUMN extra UUID DEFAULT gen_random_uuid(); ALTER TABLE cust RENAME COLUMN kept TO made; ALTER TABLE cust ALTER made SET DEFAULT gen_random_uuid(); ALTER TABLE cust DROP COLUMN extra; {drops}"
+            "ALTER TABLE cust RENAME COLUMN kept TO made; ALTER TABLE cust ALTER made SET DEFAULT gen_random_uuid(); ALTER TABLE cust ADD COLUMN extra UUID DEFAULT gen_random_uuid(); ALTER TABLE cust DROP COLUMN extra; {drops}"
         ),
     ] {
         let db = TestDatabase::postgres();
