@@ -4,7 +4,10 @@
 //! place, *theirs* what is live now. Nothing is ever guessed: what is neither ours nor base is a conflict, which stays as
 //! it is and is written down.
 
+mod total;
+
 pub use crate::ledger::{Conflict, Merged, MergedBack};
+pub use total::{in_all, skip};
 
 use super::{Error, ShapeColumn, Value};
 use crate::base::hash::Hashed;
@@ -71,6 +74,8 @@ pub struct Piece {
     /// The columns that the way back has made just now, with a value of its own for each row. Where an engine can tell
     /// that nobody has written to a row since, what stands there is what the way back left.
     pub made: BTreeSet<String>,
+    /// Another file of the same backup, found by the same columns: rows that it has as well are merged by that one.
+    pub beyond: Option<Arc<Piece>>,
 }
 
 /// The names of then of a table and of columns that were renamed since.
@@ -162,6 +167,8 @@ impl Piece {
         let left = std::mem::take(returned).into_iter();
         returned.extend(left.map(|(name, value)| (columns.get(&name).cloned().unwrap_or(name), value)));
         let back = columns.iter().map(|(then, now)| (now.clone(), then.clone()));
+        self.beyond =
+            self.beyond.map(|other| Arc::new(other.as_ref().clone().renamed(table.clone(), columns)));
         let then = std::mem::replace(&mut self.salvage.table, table);
         self.former = Some(Former { table: then, columns: back.collect() });
         self
@@ -317,7 +324,7 @@ pub fn side_table_name(operation: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     struct Nothing;
@@ -340,7 +347,7 @@ mod tests {
         }
     }
 
-    fn piece(table: &str, what: SalvageKind) -> Piece {
+    pub(in crate::engine) fn piece(table: &str, what: SalvageKind) -> Piece {
         let salvage = Salvage {
             what,
             table: TableName::plain(table),
@@ -360,6 +367,7 @@ mod tests {
             snapshot: None,
             former: None,
             made: BTreeSet::new(),
+            beyond: None,
         }
     }
 

@@ -59,6 +59,9 @@ pub struct Recycled {
     pub up_to: Option<i64>,
     /// Whether no column tells for sure.
     pub untold: bool,
+    /// Whether it is known that the way there and back gave no row the key of another one: what was kept tells most rows
+    /// apart, or the key is no number.
+    pub apart: bool,
 }
 
 impl Recycled {
@@ -97,6 +100,11 @@ impl Watch {
         self.telling.differ
     }
 
+    /// Tells whether what was kept tells most rows apart.
+    pub fn tells_apart(&self) -> bool {
+        self.telling.apart
+    }
+
     /// Looks at one row; returns whether the next one has to be looked at.
     pub fn see(&mut self, key: i64, then: &[Option<Mark>], now: &[Option<Mark>]) -> bool {
         let known = self.telling.recognises(then, now);
@@ -112,7 +120,8 @@ impl Watch {
     /// Says what came of it.
     pub fn end(self) -> Recycled {
         let Self { telling, last, among, .. } = self;
-        Recycled { above: Some(last.unwrap_or(i64::MIN)), among, up_to: None, untold: !telling.sure }
+        let (above, untold) = (Some(last.unwrap_or(i64::MIN)), !telling.sure);
+        Recycled { above, among, up_to: None, untold, apart: telling.apart }
     }
 }
 
@@ -135,6 +144,8 @@ struct Telling {
     differ: bool,
     /// Whether what is the same is no accident.
     sure: bool,
+    /// Whether most rows were different from each other.
+    apart: bool,
 }
 
 impl Telling {
@@ -170,6 +181,7 @@ impl Telling {
             alone,
             few,
             others,
+            apart: then.len() > 1 && most(then, &all),
             differ: !all.is_empty() && (then.len() == 1 || distinct(then, &all) > 1),
             all,
         }

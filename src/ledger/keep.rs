@@ -4,86 +4,12 @@
 //! keeping more than is lost costs room, keeping less costs data.
 
 use super::fates::Look;
+use super::kept::{Keep, Kept};
 use super::pairs::{self, key_pairs, keys_match, same};
 use super::{Answers, Fate, ROWID, RowChanges, SalvageKind, Seen, TableEntry};
 use crate::catalog::{Table, TableKind, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What is to be kept of one table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keep {
-    pub what: SalvageKind,
-    /// By its name before.
-    pub table: TableName,
-    /// The table that its rows are compared with, in the database as it is now. `None`: with nothing, and then all rows
-    /// are kept, of [`SalvageKind::Values`] with a key those in which a value is not NULL.
-    pub now: Option<TableName>,
-    /// The columns that identify a row, before and now; empty when nothing does.
-    pub key: Vec<(String, String)>,
-    /// Without a key: the columns, of the same name before and now, by which rows are told apart.
-    pub identity: Vec<String>,
-    /// Of whole rows without a key: the columns in which a row of now may be one of these, changed; empty for all.
-    pub alike: Vec<String>,
-    /// The columns to keep, in the order of the table.
-    pub columns: Vec<Kept>,
-    /// Generated columns, which nothing could load.
-    pub left_out: Vec<String>,
-    /// The types of all columns that can be kept, by name.
-    pub types: BTreeMap<String, String>,
-    /// Whether the database is now at the end of a way back: only then is what stands there a base for merging.
-    pub returned: bool,
-}
-
-/// One column to keep.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    pub name: String,
-    /// Whether it is there now and its values are compared; otherwise those that are not NULL count as lost.
-    pub compared: bool,
-    /// Whether what is there now was made by the way back, for each row anew: then all that are not NULL count as lost,
-    /// whatever comparing says.
-    pub made_anew: bool,
-}
-
-impl Kept {
-    fn new(name: String, compared: bool) -> Self {
-        Self { name, compared, made_anew: false }
-    }
-
-    /// Tells whether a value that is not NULL is lost without being compared.
-    pub fn is_lost(&self) -> bool {
-        self.made_anew || !self.compared
-    }
-}
-
-impl Keep {
-    /// Returns the name of the export: the table and what of it.
-    pub fn name(&self) -> String {
-        format!("{}.{}", self.table, self.what.word())
-    }
-
-    /// Returns what to keep when nothing is known of the present state: all of it.
-    pub fn uncompared(mut self) -> Self {
-        self.now = None;
-        self.returned = false;
-        self.columns.iter_mut().for_each(|column| column.compared = false);
-        self
-    }
-
-    /// Returns the same where the key is one on one side only: its columns tell rows apart as any others would that stayed
-    /// the same, and by the time of a merge they may do so no longer.
-    fn without_key(self) -> Self {
-        let told: Vec<String> = self.key.iter().map(|(old, _)| old.clone()).collect();
-        let alike = if self.what == SalvageKind::Rows { told.clone() } else { Vec::new() };
-        Self { key: Vec::new(), identity: told, alike, ..self }
-    }
-
-    /// Returns the type of a column; empty where there is none.
-    pub fn type_of(&self, column: &str) -> String {
-        self.types.get(column).cloned().unwrap_or_default()
-    }
-}
 
 /// Returns what must be kept of a migration: what differs between the beginning and the end of there and back, or,
 /// without a way back, what is gone or overwritten at the end of the way there.
@@ -108,6 +34,8 @@ struct Of<'a> {
     stored: Vec<String>,
     left_out: Vec<String>,
     types: BTreeMap<String, String>,
+    /// The columns that can be NULL and have a default, with which whoever makes one again fills its rows.
+    filled: BTreeSet<String>,
 }
 
 impl<'a> Of<'a> {
@@ -120,7 +48,10 @@ impl<'a> Of<'a> {
             return None;
         }
         let (stored, left_out, types) = columns(table, old);
-        Some(Self { name, old, stored, left_out, types })
+        let columns = table.into_iter().flat_map(|table| &table.columns);
+        let filled = columns.filter(|column| column.default.is_some() && !column.not_null);
+        let filled = filled.map(|column| column.name.clone()).collect();
+        Some(Self { name, old, stored, left_out, types, filled })
     }
 
     /// Returns the key as far as it can be exported and is the same in both.
@@ -259,7 +190,7 @@ impl Pair<'_> {
 
     fn kept(&self, name: String) -> Kept {
         let (compared, made_anew) = (self.is_there(&name), self.made.contains(&name));
-        Kept { name, compared, made_anew }
+        Kept { made_anew, ..Kept::new(name, compared) }
     }
 
     /// Tells whether a column that is not there now held something.
@@ -401,7 +332,7 @@ fn of_fate(
     };
     let mut keeps = Vec::new();
     let is_lost = |column: &String| match entry.columns.get(column) {
-        Some(Fate::Lost { count }) => *count != Some(0),
+        Some(Fate::Lost { count }) => *count != Some(0) || of.filled.contains(column),
         Some(Fate::Transformed { held_in, .. }) => held_in.is_none(),
         _ => false,
     };
@@ -410,8 +341,15 @@ fn of_fate(
     let plain = of.keep(SalvageKind::Values);
     let key = of.usable(plain.key.clone(), is_kept);
     if !lost.is_empty() {
-        let columns = plain.columns.iter().filter(|column| lost.contains(&column.name));
-        let columns: Vec<Kept> = columns.cloned().collect();
+        // What wrote over a value wrote over NULL, too.
+        let is_overwritten =
+            |name: &String| matches!(entry.columns.get(name), Some(Fate::Transformed { .. }));
+        let columns = plain.columns.iter().filter(|column| lost.contains(&column.name)).cloned();
+        let with_nulls = |column: Kept| Kept {
+            nulls: is_overwritten(&column.name) || of.filled.contains(&column.name),
+            ..column
+        };
+        let columns: Vec<Kept> = columns.map(with_nulls).collect();
         let same = |column: &&String| matches!(entry.columns.get(*column), Some(Fate::Kept));
         let identity = match key.is_empty() {
             true => of.stored.iter().filter(same).cloned().collect(),
@@ -451,7 +389,7 @@ fn virtual_tables(before: &Inventory, now: &Inventory) -> Vec<Keep> {
     let nothing = TableFingerprint::default();
     let keep = |(name, table): (&TableName, &Table)| {
         let (stored, left_out, types) = columns(Some(table), &nothing);
-        Of { name, old: &nothing, stored, left_out, types }.keep(SalvageKind::Rows)
+        Of { name, old: &nothing, stored, left_out, types, filled: BTreeSet::new() }.keep(SalvageKind::Rows)
     };
     gone.map(keep).collect()
 }

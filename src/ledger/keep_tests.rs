@@ -2,7 +2,7 @@
 
 use super::tests::{Values, inventory, rows, seen, table};
 use super::{
-    Answers, Fate, Keep, Ledger, LossKind, RowChanges, SalvageKind, Seen, draw_up, keeps, questions,
+    Answers, Fate, Keep, Kept, Ledger, LossKind, RowChanges, SalvageKind, Seen, draw_up, keeps, questions,
 };
 use crate::catalog::{Column, Table, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint, TableHasher};
@@ -213,6 +213,37 @@ fn without_a_way_back_what_is_gone_or_overwritten_is_kept_and_what_moved_is_not(
     let expected = [("t.values", "a"), ("u.rows", "a b id")];
     assert_eq!(whole, expected.map(|(name, columns)| (name.to_string(), columns.to_string())));
     assert!(found.iter().all(|keep| !keep.returned));
+}
+
+#[test]
+fn null_is_kept_where_something_else_may_stand_in_its_place() {
+    let of = |compared, made_anew, nulls| {
+        let kept = Kept { name: "c".to_string(), compared, made_anew, nulls };
+        kept.condition("held".to_string(), || "differs".to_string(), "all")
+    };
+    assert_eq!([of(false, false, false), of(false, false, true)], ["held", "all"]);
+    assert_eq!([of(true, false, false), of(true, true, false)], ["differs", "(held OR differs)"]);
+}
+
+#[test]
+fn without_a_way_back_null_is_kept_where_it_was_written_over_or_a_default_would_fill_it() {
+    for (default, not_null, filled) in
+        [(Some("7"), false, true), (Some("7"), true, false), (None, false, false)]
+    {
+        let mut before = typed(&rows(), "integer");
+        let columns = &mut before.catalog.tables.get_mut(&TableName::plain("t")).expect("there").columns;
+        let b = columns.last_mut().expect("there");
+        (b.default, b.not_null) = (default.map(str::to_string), not_null);
+        let changed: Values = rows().into_iter().map(|(id, a, b)| (id, a + 100, b)).collect();
+        let mut there = table(["a", "b"], &changed);
+        there.columns.remove("b");
+        let there = inventory(&[("t", there)]);
+        let answers = answers(&before, &there, &rows(), &changed, ["a", "b"]);
+        let found = keeps(&before, (&there, &answers), None);
+        let [keep] = found.as_slice() else { panic!("{found:?}") };
+        let told: Vec<_> = keep.columns.iter().map(|column| (column.name.as_str(), column.nulls)).collect();
+        assert_eq!(told, [("a", true), ("b", filled)], "{default:?}");
+    }
 }
 
 /// A table `t` of these rows whose column `b` has this type.

@@ -49,6 +49,14 @@ impl Merged {
         if self.without_key { "deleted or changed since" } else { "deleted since" }
     }
 
+    /// Adds what became of other rows.
+    pub fn add(&mut self, other: &Self) {
+        self.merged += other.merged;
+        self.already += other.already;
+        self.deleted += other.deleted;
+        self.conflicts += other.conflicts;
+    }
+
     pub fn skipped(salvage: &Salvage, column: Option<&str>, why: &str) -> Self {
         Self { skipped: Some(why.to_string()), ..Self::new(salvage, column) }
     }

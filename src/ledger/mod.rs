@@ -8,6 +8,7 @@ mod appeared;
 mod fates;
 mod folded;
 mod keep;
+mod kept;
 mod merged;
 mod pairs;
 mod questions;
@@ -24,7 +25,8 @@ mod tests;
 
 pub use appeared::{Appeared, End};
 pub use folded::folded;
-pub use keep::{Keep, Kept, keeps};
+pub use keep::keeps;
+pub use kept::{Keep, Kept};
 pub use merged::{Conflict, Followed, Merged, MergedBack};
 pub use pairs::tables as places;
 pub use questions::{Answers, Question, RowChanges, questions};

@@ -11,9 +11,12 @@ mod kept;
 mod left;
 mod made;
 mod named;
+mod once;
 mod ready;
 mod recovery;
 mod renew;
+#[cfg(test)]
+mod sample;
 mod share;
 mod sources;
 mod unexplained;

@@ -107,6 +107,16 @@ pub fn accepting(sandbox: &Sandbox, arguments: &[&str]) -> Run {
     sandbox.run("sh", &["-c", &format!("exec '{}' {flags}", ripcord_binary().display())])
 }
 
+/// Puts the database back to where a project begins.
+pub fn forget(db: &TestDatabase) {
+    match db.backend() {
+        Backend::Sqlite => std::fs::remove_file(db.file()).expect("removed"),
+        Backend::Postgres => {
+            db.execute("DROP OWNED BY CURRENT_USER CASCADE; CREATE SCHEMA IF NOT EXISTS public;")
+        }
+    }
+}
+
 /// Runs a command that was printed as advice.
 #[track_caller]
 pub fn follow(sandbox: &Sandbox, words: &[String]) -> Run {

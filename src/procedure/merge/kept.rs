@@ -1,5 +1,6 @@
 //! Which salvage of a backup counts, and whether it is all there.
 
+use super::once::once;
 use crate::base::hash::{self, Hashed};
 use crate::engine::Piece;
 use crate::procedure::salvage::NOT_TAKEN;
@@ -66,18 +67,18 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
     if let Some(why) = not_taken(backup).filter(|_| rehearsed || renewed.is_none()) {
         return Err(tabular::Error::NotTaken { why });
     }
-    match renewed {
-        None => found.extend(salvage_in(backup, EXPORTS, &vouched, &|_| true)?),
-        Some(renewed) => {
-            // What the real run lost beyond its rehearsal is missing whatever the way back does; where there was none, all
-            // that went was kept.
-            let is_later = |file: &str| {
-                let path = format!("{EXPORTS}/{file}");
-                rehearsed && backup.manifest.artifacts.iter().all(|artifact| artifact.path != path)
-            };
-            found.extend(salvage_in(backup, EXPORTS, &vouched, &is_later)?);
-            found.extend(salvage_in(backup, &renewed.folder, &vouched, &|_| true)?);
-        }
+    // What the real run lost beyond its rehearsal is missing whatever the way back does; where there was none, all that went
+    // was kept.
+    let is_later = |file: &str| {
+        let path = format!("{EXPORTS}/{file}");
+        backup.manifest.artifacts.iter().all(|artifact| artifact.path != path)
+    };
+    match &renewed {
+        None => found.extend(salvage_in(backup, EXPORTS, &vouched, &|file| !is_later(file))?),
+        Some(renewed) => found.extend(salvage_in(backup, &renewed.folder, &vouched, &|_| true)?),
+    }
+    if rehearsed || renewed.is_none() {
+        found.extend(salvage_in(backup, EXPORTS, &vouched, &is_later)?);
     }
     let before = snapshot::read_inventory(backup, "before.json");
     let (sequences, catalog) =
@@ -89,7 +90,7 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
         snapshot: Some(backup.snapshot()),
         ..piece
     };
-    Ok(found.into_iter().map(of_backup).collect())
+    Ok(once(found.into_iter().map(of_backup).collect()))
 }
 
 /// Tells whether an upgrade was rehearsed on its data, so that its salvage is what its way back leaves missing.

@@ -213,9 +213,9 @@ fn what_the_downgrade_computed_from_what_users_wrote_is_not_overwritten() {
         format!(
             "CREATE TABLE again (email TEXT PRIMARY KEY, made UUID DEFAULT gen_random_uuid(), name TEXT); INSERT INTO again SELECT c.email, o.made, c.name FROM cust c JOIN other o USING (email); DROP TABLE cust; ALTER TABLE again RENAME TO cust; ALTER INDEX again_pkey RENAME TO cust_pkey; {drops}"
         ),
-        // So is the column.
+        // So is the column, which the transaction has described before it makes one.
         format!(
-            "ALTER TABLE cust ADD COLUMN extra UUID DEFAULT gen_random_uuid(); ALTER TABLE cust RENAME COLUMN kept TO made; ALTER TABLE cust ALTER made SET DEFAULT gen_random_uuid(); ALTER TABLE cust DROP COLUMN extra; {drops}"
+            "ALTER TABLE cust RENAME COLUMN kept TO made; ALTER TABLE cust ALTER made SET DEFAULT gen_random_uuid(); ALTER TABLE cust ADD COLUMN extra UUID DEFAULT gen_random_uuid(); ALTER TABLE cust DROP COLUMN extra; {drops}"
         ),
     ] {
         let db = TestDatabase::postgres();
@@ -237,6 +237,26 @@ fn what_the_downgrade_computed_from_what_users_wrote_is_not_overwritten() {
         let now = db.query("SELECT made FROM cust WHERE email < '3' ORDER BY email;");
         assert_eq!(now, format!("{ours}\n{theirs}"), "{down}\n{run}");
     }
+}
+
+#[test]
+fn what_a_column_that_was_generated_at_first_was_computed_from_is_not_overwritten() {
+    let db = TestDatabase::postgres();
+    let column = "UUID DEFAULT gen_random_uuid()";
+    // No statement of the downgrade writes rows: the expression does, when the column is made.
+    let up = format!("UPDATE cust SET name = {}; {DROPS}", uuid(9));
+    let down = "ALTER TABLE cust ADD COLUMN made UUID GENERATED ALWAYS AS (name::uuid) STORED; ALTER TABLE cust ALTER made DROP EXPRESSION; ALTER TABLE cust ALTER made SET DEFAULT gen_random_uuid();";
+    let sandbox = project(&db, &cust(column), &uuids(), &up, down);
+    upgrade(&sandbox);
+    let theirs = "22222222-2222-4222-8222-222222222222";
+    db.execute(&format!("UPDATE cust SET name = '{theirs}' WHERE email = '2@x';"));
+    let result = downgrade(&sandbox);
+    assert_eq!(counts(&result, &db, "cust", Some("made")), [3, 0, 0, 1], "{result:#}");
+    let ours = uuid(1).replace('\'', "");
+    assert_eq!(
+        db.query("SELECT made FROM cust WHERE email < '3' ORDER BY email;"),
+        format!("{ours}\n{theirs}")
+    );
 }
 
 #[test]

@@ -98,13 +98,3 @@ both_engines! {
         }
     }
 }
-
-/// Puts the database back to where `losing` begins.
-fn forget(db: &TestDatabase) {
-    match db.backend() {
-        Backend::Sqlite => std::fs::remove_file(db.file()).expect("removed"),
-        Backend::Postgres => {
-            db.execute("DROP OWNED BY CURRENT_USER CASCADE; CREATE SCHEMA IF NOT EXISTS public;")
-        }
-    }
-}

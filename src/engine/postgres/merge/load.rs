@@ -6,6 +6,8 @@ use super::super::session::Session;
 use super::DOING;
 use super::fit::{self, Fitted, Texts};
 use super::live::LiveColumn;
+use super::target::shown;
+use super::unkeyed::row_text;
 use crate::catalog::TableName;
 use crate::engine::{Base, Error, Piece};
 use crate::report::Progress;
@@ -45,6 +47,30 @@ pub(super) async fn load(
     let done = fitted(session, piece, live, loaded, all_texts).await?;
     session.run(DOING, &format!("ANALYZE pg_temp.{loaded}")).await?;
     Ok(Loaded { rows, ..done })
+}
+
+/// Takes out the rows that the other file of the backup has as well, which are merged by that one; returns how many.
+pub(super) async fn leave_out(
+    session: &mut Session,
+    piece: &Piece,
+    (table, live): (&TableName, &[LiveColumn]),
+    (loaded, misfits): (&str, &BTreeSet<usize>),
+) -> Result<u64, Error> {
+    let Some(other) = &piece.beyond else { return Ok(0) };
+    let told = format!("{loaded}_told");
+    let theirs = load(session, other, table, live, &told, &Progress::silent()).await?.misfits;
+    let found_by = |piece: &Piece, misfits: &BTreeSet<usize>| {
+        let places = piece.matched_by().iter().filter_map(|name| piece.place_of(name));
+        row_text(&places.map(|place| shown(place, misfits)).collect::<Vec<_>>())
+    };
+    let sql = format!(
+        "DELETE FROM pg_temp.{loaded} AS s WHERE {} IN (SELECT {} FROM pg_temp.{told} AS s)",
+        found_by(piece, misfits),
+        found_by(other, &theirs)
+    );
+    let count = session.execute(&sql).await.map_err(|error| session.failed(&error, DOING))?;
+    session.run(DOING, &format!("DROP TABLE pg_temp.{told}; ANALYZE pg_temp.{loaded}")).await?;
+    Ok(count)
 }
 
 /// Makes the table, with the types of the live columns that it is told, and fills it; returns how many rows it has.

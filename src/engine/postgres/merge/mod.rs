@@ -14,7 +14,8 @@ mod live;
 mod load;
 mod parts;
 mod recycled;
-mod renumber;
+mod rekey;
+mod renumbered;
 mod rows;
 pub(super) mod sequences;
 mod side;
@@ -28,10 +29,10 @@ use super::PostgresDatabase;
 use super::session::{Purpose, Session};
 use crate::base::checkpoint;
 use crate::catalog::TableName;
-use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
+use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_all, in_order, skip};
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
-use renumber::Renumbered;
+use rekey::Rekeyed;
 use side::{Conflicts, Side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -47,7 +48,7 @@ struct Job<'p> {
     /// What was merged of it beforehand, in the order of its columns.
     beforehand: Vec<Merged>,
     /// The keys that were put back before anything else, which counts as there already, and what followed them.
-    renumbered: Option<Renumbered>,
+    rekeyed: Option<Rekeyed>,
     /// Whether rows are left that a constraint refused.
     unfinished: bool,
     /// Whether one statement wrote every loaded row and saw what it wrote.
@@ -134,7 +135,7 @@ impl PostgresDatabase {
         let own = self.own_transaction(session).await?;
         let tables = pieces.iter().map(|piece| piece.salvage.table.clone());
         let mut tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
-        tables.extend(renumber::referring(session, pieces).await?);
+        tables.extend(rekey::referring(session, pieces).await?);
         lock(session, &tables).await?;
         // A key that is checked at the commit would make all of it fail there.
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
@@ -149,12 +150,14 @@ impl PostgresDatabase {
                 let known = Known { given: &given, strangers: &strangers };
                 let (target, left_out) =
                     Target::load(session, &pieces[index], index, known, progress).await?;
-                skipped.extend(left_out);
+                skip(&mut skipped, &pieces[index], left_out);
                 let Some(mut target) = target else { continue };
-                self.look_for_recycled(session, &mut target).await?;
+                if !self.look_for_recycled(session, &mut target).await? {
+                    renumbered::look(session, &mut target, &jobs).await?;
+                }
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, &strangers, &mut side).await?;
-                if let Some(keys) = &mut job.renumbered {
+                if let Some(keys) = &mut job.rekeyed {
                     strangers.append(&mut keys.strangers);
                 }
                 job.unfinished = job.run(session).await? > 0;
@@ -183,9 +186,10 @@ impl PostgresDatabase {
             }
         }
         let Conflicts { table: side_table, first: conflicts, retaken } = side.end(session).await?;
-        let renumbered = done.iter_mut().filter_map(|job| job.renumbered.take());
-        let followed = renumbered.flat_map(|renumbered| renumbered.followed).collect();
-        let merged: Vec<Merged> = done.into_iter().flat_map(|job| job.merged).chain(skipped).collect();
+        let rekeyed = done.iter_mut().filter_map(|job| job.rekeyed.take());
+        let followed = rekeyed.flat_map(|rekeyed| rekeyed.followed).collect();
+        let merged = in_all(done.into_iter().map(|job| (job.target.piece, job.merged)));
+        let merged: Vec<Merged> = merged.into_iter().chain(skipped).collect();
         let silent = triggers::silent(&silenced, &merged);
         Ok((
             own,
@@ -303,7 +307,7 @@ impl<'p> Job<'p> {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
-        let (mut beforehand, mut renumbered) = (Vec::new(), None);
+        let (mut beforehand, mut rekeyed) = (Vec::new(), None);
         match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, SalvageKind::Values) => {
                 unkeyed::take_out_unfindable(session, &target, side, &mut merged).await?;
@@ -314,14 +318,14 @@ impl<'p> Job<'p> {
             }
             (true, SalvageKind::Values) => {
                 let (put, keys) = unkeyed::values(session, &mut target, side, &mut merged).await?;
-                (beforehand, renumbered) = (put, Some(keys));
+                (beforehand, rekeyed) = (put, Some(keys));
             }
             (true, SalvageKind::Rows) => {
                 unkeyed::rows(session, &mut target, side, &mut merged).await?;
                 strangers::take_out(session, &target, strangers, side, &mut merged[0]).await?;
             }
         }
-        Ok(Self { target, merged, beforehand, renumbered, unfinished: false, whole: false })
+        Ok(Self { target, merged, beforehand, rekeyed, unfinished: false, whole: false })
     }
 
     /// Tells whether values came to rows of which nobody can tell whether they are those of then.
@@ -357,7 +361,7 @@ impl<'p> Job<'p> {
             merged.already += more.already;
             merged.conflicts += more.conflicts;
         }
-        let put = self.renumbered.iter().flat_map(|renumbered| &renumbered.put);
+        let put = self.rekeyed.iter().flat_map(|rekeyed| &rekeyed.put);
         for (merged, put) in self.merged.iter_mut().zip(put) {
             merged.merged += put;
             merged.already = merged.already.saturating_sub(*put);

@@ -35,17 +35,18 @@ struct Ends {
 }
 
 impl PostgresDatabase {
-    /// Looks whether rows from which values were salvaged may be others now, and lets nothing be put into those.
+    /// Looks whether rows from which values were salvaged may be others now, and lets nothing be put into those. Returns
+    /// whether it is known that the way there and back gave no row the key of another one.
     pub(super) async fn look_for_recycled(
         &self,
         session: &mut Session,
         target: &mut Target<'_>,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let piece = target.piece;
         let ([key], SalvageKind::Values, Some(_)) =
             (piece.salvage.key.as_slice(), piece.salvage.what, &piece.snapshot)
         else {
-            return Ok(());
+            return Ok(true);
         };
         let live = live::columns(session, &target.table).await?;
         let is_number =
@@ -53,7 +54,8 @@ impl PostgresDatabase {
         if target.is_found_by_misfit().is_some()
             || !live.iter().filter(is_number).any(|column| column.name == *key)
         {
-            return Ok(());
+            // A key that means something is no number to be given to another row.
+            return Ok(true);
         }
         let again = sequences::set_back(session, &target.table, key, &piece.sequences).await?;
         session.run(DOING, "SAVEPOINT ripcord_recycled").await?;
@@ -69,7 +71,10 @@ impl PostgresDatabase {
                 None
             }
         };
-        target.leave_retaken(session, found.unwrap_or_else(|| Recycled::unknown(again))).await
+        let found = found.unwrap_or_else(|| Recycled::unknown(again));
+        let apart = found.apart;
+        target.leave_retaken(session, found).await?;
+        Ok(apart)
     }
 
     /// Compares with the dump; none where nothing tells.

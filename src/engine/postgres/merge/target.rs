@@ -39,6 +39,8 @@ pub(super) struct Target<'p> {
     pub retaken: Option<String>,
     /// Whether no column tells whether that is so.
     pub untold: bool,
+    /// Whether `moved` stands beside the loaded rows: such a row is put back as a whole or not at all.
+    pub renumbered: bool,
     /// The places of columns with values that their type does not take now.
     pub misfits: BTreeSet<usize>,
 }
@@ -64,6 +66,8 @@ pub(super) struct TargetColumn {
     pub changed: &'static str,
     /// Whether other rows refer to it and lose what they refer to when it changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
     pub would_take_along: bool,
+    /// Whether each row gets a value of its own where nobody names one.
+    pub makes_its_own: bool,
     /// `GENERATED ALWAYS AS IDENTITY`, which no update may set.
     pub always_identity: bool,
     /// What may stand there for a moment and no other row has, if the type has such values; `m.number` is the row's own.
@@ -133,6 +137,7 @@ impl<'p> Target<'p> {
         let loaded = format!("ripcord_piece_{index}");
         let load::Loaded { misfits, unfit, rows } =
             load::load(session, piece, &table, &live, &loaded, progress).await?;
+        let rows = rows - load::leave_out(session, piece, (&table, &live), (&loaded, &misfits)).await?;
         if let Some(name) = piece.matched_by().iter().find(|name| unfit.contains(name)) {
             return skip(&format!("column {name}, by which rows are found, has another type now"));
         }
@@ -192,6 +197,7 @@ impl<'p> Target<'p> {
             is_whole,
             retaken: None,
             untold: false,
+            renumbered: false,
             misfits,
         };
         target.note_left(session, given).await?;
@@ -249,7 +255,7 @@ pub(super) fn object(list: &str) -> String {
     format!("(SELECT row_to_json(x.*)::text FROM (SELECT {list}) AS x)")
 }
 
-fn shown(place: usize, misfits: &BTreeSet<usize>) -> String {
+pub(super) fn shown(place: usize, misfits: &BTreeSet<usize>) -> String {
     match misfits.contains(&place) {
         true => format!("coalesce(s.{}, s.v{place}::text)", fit::beside(place)),
         false => format!("s.v{place}"),
@@ -344,6 +350,7 @@ impl TargetColumn {
             },
             stranger: None,
             would_take_along: column.would_take_along,
+            makes_its_own: column.makes_its_own(),
             always_identity: column.identity == "a",
             vacant: column.vacant(&piece.salvage.table),
         })

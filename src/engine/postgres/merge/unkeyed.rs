@@ -3,7 +3,7 @@
 
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
-use super::renumber::{self, Renumbered};
+use super::rekey::{self, Rekeyed};
 use super::side::Side;
 use super::target::{Target, object};
 use super::{DOING, alike, fit};
@@ -77,11 +77,11 @@ pub(super) async fn values(
     target: &mut Target<'_>,
     side: &mut Side,
     merged: &mut [Merged],
-) -> Result<(Vec<Merged>, Renumbered), Error> {
+) -> Result<(Vec<Merged>, Rekeyed), Error> {
     take_out_unfindable(session, target, side, merged).await?;
     let loaded = target.loaded.clone();
     let groups = group(session, target).await?;
-    let renumbered = renumber::put(session, target, &groups).await?;
+    let rekeyed = rekey::put(session, target, &groups).await?;
     let paired = alike::put(session, target, &groups, side).await?;
     let Groups { table: made, ident, live } = groups;
     let due = format!("{loaded}_due");
@@ -116,7 +116,7 @@ pub(super) async fn values(
     }
     target.loaded = due;
     target.matches = format!("s.ident = {live}");
-    Ok((paired, renumbered))
+    Ok((paired, rekeyed))
 }
 
 async fn group(session: &mut Session, target: &Target<'_>) -> Result<Groups, Error> {

@@ -5,7 +5,7 @@ use super::super::session::Session;
 use super::claims::Claims;
 use super::side::Side;
 use super::target::{Target, TargetColumn};
-use super::{DOING, fit, parts};
+use super::{DOING, fit, parts, renumbered};
 use crate::engine::{Error, Merged, RETAKEN, STRANGER, TAKES_ALONG};
 
 /// What an attempt has come to.
@@ -188,7 +188,8 @@ pub(super) async fn finish(
     // written down before the next one is tried: the reasons are those of the last try.
     for (place, column) in target.columns.iter().enumerate() {
         allow_identity(session, target, true).await?;
-        let (found, _) = attempt(session, target, &[column]).await?;
+        let alone = renumbered::alone(target, column);
+        let (found, _) = attempt(session, target, &[&alone]).await?;
         merged[place].merged += found[0];
         allow_identity(session, target, false).await?;
         settle(session, target, place..place + 1, merged, unfinished, side).await?;

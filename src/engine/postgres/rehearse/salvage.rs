@@ -12,7 +12,7 @@ use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use super::rows::{AFTER, drop_after, pour_into, text};
 use crate::engine::{Error, Exported, Outlet, Salvaged, Selection, Tally, salvage_columns};
-use crate::ledger::{Keep, Returned, SalvageKind};
+use crate::ledger::{Keep, Kept, Returned, SalvageKind};
 use crate::report::Progress;
 use std::collections::BTreeMap;
 
@@ -150,9 +150,10 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     let content = keep.table.is_large_objects().then(large_objects::content);
     let list: Vec<String> = names.iter().map(|name| text_of(name)).chain(content).collect();
     let list = list.join(", ");
-    let held = |column: &crate::ledger::Kept| is_held(&text_of(&column.name));
+    let held = |column: &Kept| is_held(&text_of(&column.name));
     if keep.now.is_none() {
-        let filter: Vec<String> = keep.columns.iter().map(held).collect();
+        let lost = |column| Kept::condition(column, held(column), String::new, "true");
+        let filter: Vec<String> = keep.columns.iter().map(lost).collect();
         let filter = if keep.key.is_empty() { "true".to_string() } else { filter.join(" OR ") };
         return format!("SELECT {list} FROM {old} AS a WHERE {filter}");
     }
@@ -168,9 +169,9 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     }
     let place = |name: &str| place(keep, name);
     let left = left.iter().map(|(column, name)| format!(", b.c{} AS {}", place(column), identifier(name)));
-    let differs = keep.columns.iter().map(|column| match column.is_lost() {
-        true => held(column),
-        false => format!("{} IS DISTINCT FROM b.c{}", text(&column.name), place(&column.name)),
+    let differs = keep.columns.iter().map(|column| {
+        let differs = || format!("{} IS DISTINCT FROM b.c{}", text(&column.name), place(&column.name));
+        column.condition(held(column), differs, "true")
     });
     format!(
         "SELECT {list}{} FROM {old} AS a JOIN {AFTER} AS b ON {on} WHERE {}",

@@ -3,7 +3,8 @@
 use super::super::session::Session;
 use super::DOING;
 use super::target::Target;
-use crate::engine::{Error, Inlet, Scalar, Value};
+use super::told::Told;
+use crate::engine::{Error, Inlet, Piece, Scalar, Value};
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use std::cell::RefCell;
@@ -12,11 +13,22 @@ use std::cell::RefCell;
 #[derive(Clone)]
 pub(super) enum Feed<'p> {
     File(&'p dyn Inlet),
+    /// The same without the rows that another file has as well.
+    Rest(&'p dyn Inlet, Told),
     /// A temporary table, in the order in which it was filled.
     Table(String),
 }
 
-impl Feed<'_> {
+impl<'p> Feed<'p> {
+    /// Returns the rows of a file that this piece is to bring.
+    pub(super) fn of(session: &Session, piece: &'p Piece, index: usize) -> Result<Self, Error> {
+        let source = piece.source.as_ref();
+        Ok(match Told::of(session, piece, index)? {
+            Some(told) => Self::Rest(source, told),
+            None => Self::File(source),
+        })
+    }
+
     /// Hands over each row.
     pub(super) fn each(
         &self,
@@ -24,13 +36,12 @@ impl Feed<'_> {
         take: &mut dyn FnMut(&[Value<'_>]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         match self {
-            Self::File(source) => {
-                let cancel = session.cancel();
-                source.each(&mut |values| {
-                    if cancel.is_cancelled() {
-                        return Err(Error::Interrupted);
-                    }
-                    take(values)
+            Self::File(source) => each_of_file(session, *source, take),
+            Self::Rest(source, told) => {
+                let mut look = told.look(session)?;
+                each_of_file(session, *source, &mut |values| match look.has(values)? {
+                    true => Ok(()),
+                    false => take(values),
                 })
             }
             Self::Table(name) => {
@@ -50,6 +61,20 @@ impl Feed<'_> {
             }
         }
     }
+}
+
+fn each_of_file(
+    session: &Session,
+    source: &dyn Inlet,
+    take: &mut dyn FnMut(&[Value<'_>]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let cancel = session.cancel();
+    source.each(&mut |values| {
+        if cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        take(values)
+    })
 }
 
 /// Reads the next rows of a temporary table, and returns the rowid of the last one with them.

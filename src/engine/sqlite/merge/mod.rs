@@ -9,12 +9,14 @@ mod alike;
 mod feed;
 mod proof;
 mod recycled;
-mod renumber;
+mod rekey;
+mod renumbered;
 mod rows;
 mod side;
 mod strangers;
 mod target;
 mod together;
+mod told;
 mod unkeyed;
 mod values;
 
@@ -24,7 +26,7 @@ use super::table::count_from;
 use super::{catalog, failure, raw, text_index};
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
-use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_order};
+use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_all, in_order, skip};
 use crate::ledger::{Followed, SalvageKind};
 use crate::report::{Amount, Progress};
 use feed::Feed;
@@ -112,8 +114,9 @@ fn in_one_transaction(
         let mut jobs = Vec::new();
         for index in turn {
             let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;
-            skipped.extend(left_out);
+            skip(&mut skipped, &pieces[index], left_out);
             let Some(mut target) = target else { continue };
+            target.renumbered = renumbered::look(session, &target, pieces)?;
             strangers.extend(strangers::of_rows(session, &catalog, &target)?);
             target.guards = strangers::guards(session, &target, &strangers)?;
             let mut job = Job::prepare(session, target, &mut side)?;
@@ -134,10 +137,8 @@ fn in_one_transaction(
             named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
         }
         untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
-        for job in jobs {
-            merged.extend(job.merged);
-            followed.extend(job.followed);
-        }
+        followed.extend(jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.followed)));
+        merged.extend(in_all(jobs.into_iter().map(|job| (job.target.piece, job.merged))));
     }
     let (side_table, conflicts, retaken) = side.end();
     merged.extend(skipped);
@@ -219,7 +220,10 @@ impl<'p> Job<'p> {
         };
         let (mut beforehand, mut followed, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
-            (false, _) => (target, Feed::File(piece.source.as_ref())),
+            (false, _) => {
+                let feed = Feed::of(session, piece, target.index)?;
+                (target, feed)
+            }
             (true, SalvageKind::Values) => {
                 let found = unkeyed::values(session, target, side, &mut merged)?;
                 (beforehand, followed, strangers) = (found.beforehand, found.followed, found.strangers);

@@ -13,23 +13,30 @@ use std::path::Path;
 
 /// Looks at the rows from which values were salvaged.
 pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Recycled, Error> {
+    let named = Recycled { apart: true, ..Recycled::default() };
     let (Some(folder), [key]) = (&piece.snapshot, piece.salvage.key.as_slice()) else {
-        return Ok(Recycled::default());
+        return Ok(named);
     };
     if piece.salvage.what == SalvageKind::Rows || !is_numbered(live, key) {
-        return Ok(Recycled::default());
+        return Ok(named);
     }
     let again = match is_counted(live) {
         true => set_back(session, piece)?,
         false => None,
     };
-    if is_counted(live) && again.is_none() {
-        return Ok(Recycled::default());
-    }
     let ends = Ends { session, piece, live, key, again };
-    match ends.by_snapshot(folder) {
+    let found = match is_counted(live) && again.is_none() {
+        // No number was given out twice, unless by the way there and back.
+        true => ends.watch(folder).map(|watch| {
+            let apart = watch.is_some_and(|(_, _, watch)| watch.tells_apart());
+            Recycled { apart, ..Recycled::default() }
+        }),
+        false => ends.by_snapshot(folder),
+    };
+    match found {
         Err(Error::Interrupted) => Err(Error::Interrupted),
         // A snapshot that cannot be read is no reason not to merge what was salvaged out of it.
+        Err(_) if is_counted(live) && again.is_none() => Ok(Recycled::default()),
         Err(_) => Ok(Recycled::unknown(again)),
         told => told,
     }
@@ -87,22 +94,27 @@ struct Ends<'a> {
 
 impl Ends<'_> {
     fn by_snapshot(&self, folder: &Path) -> Result<Recycled, Error> {
+        match self.watch(folder)? {
+            Some((then, kept, mut watch)) if watch.tells() => {
+                self.compare(&then, &kept, &mut watch)?;
+                Ok(watch.end())
+            }
+            _ => Ok(Recycled::unknown(self.again)),
+        }
+    }
+
+    /// Opens the snapshot, and looks at both ends for what tells rows apart; none where the table is not in it.
+    fn watch(&self, folder: &Path) -> Result<Option<(Session, Vec<String>, Watch)>, Error> {
         let then = open_frozen(&file_in(folder), &self.session.cancel())?;
         let catalog = super::catalog::read(&then)?;
-        let Some(table) = catalog.tables.get(self.piece.table_then()) else {
-            return Ok(Recycled::unknown(self.again));
-        };
+        let Some(table) = catalog.tables.get(self.piece.table_then()) else { return Ok(None) };
         let kept = kept(self.piece, table, self.live);
         let old = self.sample(&then, &self.select_then(&kept), kept.len())?;
         let now = self.select(&self.piece.salvage.table, self.key, &kept);
         let new: Vec<Marks> =
             self.sample(self.session, &now, kept.len())?.into_iter().map(|(_, marks)| marks).collect();
-        let mut watch = Watch::new(&old, &new, self.again);
-        if !watch.tells() {
-            return Ok(Recycled::unknown(self.again));
-        }
-        self.compare(&then, &kept, &mut watch)?;
-        Ok(watch.end())
+        let watch = Watch::new(&old, &new, self.again);
+        Ok(Some((then, kept, watch)))
     }
 
     /// Returns rows of the end, with their keys.

@@ -6,7 +6,7 @@
 use super::super::session::Session;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
-use super::renumber::references;
+use super::rekey::references;
 use super::target::Target;
 use super::together::keys;
 use super::unkeyed::same_row;

@@ -2,11 +2,12 @@
 
 use super::super::scan::rowid_name;
 use super::super::session::Session;
+use super::renumbered::Moved;
 use super::rows::RowHand;
 use super::side::Side;
 use super::strangers::Guard;
 use super::values::ValueHand;
-use super::{DOING, Written, recycled, renumber};
+use super::{DOING, Written, recycled, rekey};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
 use crate::engine::{
     BOTH_CHANGED, Base, Error, Merged, NOTHING_TELLS, OWN_VALUE, Piece, Recycled, Scalar, Value,
@@ -35,6 +36,8 @@ pub(super) struct Target<'p> {
     pub recycled: Recycled,
     /// What must not be put back because it would refer to rows that are others now.
     pub guards: Vec<Guard>,
+    /// In which columns rows got what others had: such a row is put back as a whole or not at all.
+    pub renumbered: Vec<Moved>,
     /// Whether the database stores text as UTF-16.
     pub wide: bool,
     /// In which round the rows were refused that still are.
@@ -51,6 +54,8 @@ pub(super) struct TargetColumn {
     pub changed: &'static str,
     /// Whether other rows refer to it and lose what they refer to when it changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
     pub would_take_along: bool,
+    /// Whether each row gets a value of its own where nobody names one.
+    pub makes_its_own: bool,
     /// Whether the live column has another type than the salvaged one had, so that it may turn a value into another.
     pub retyped: bool,
 }
@@ -87,6 +92,14 @@ impl Known {
             }
             Self::Constant(_) | Self::Unknown(_) => return None,
         })
+    }
+
+    /// Returns what stood there at the end of the way there and back, where theirs is there now.
+    pub(super) fn left<'v>(&'v self, theirs: Value<'v>, row: &[Value<'v>]) -> Value<'v> {
+        match self {
+            Self::Unknown(_) => theirs,
+            known => known.value(row),
+        }
     }
 
     pub(super) fn value<'v>(&'v self, row: &[Value<'v>]) -> Value<'v> {
@@ -169,7 +182,7 @@ impl<'p> Target<'p> {
         } else if let Some(gone) = piece.salvage.columns.iter().find(lacks) {
             return skip(&format!("column {gone}, by which rows are compared, is not there now"));
         }
-        let refer = renumber::references(session, catalog, name)?;
+        let refer = rekey::references(session, catalog, name)?;
         let mut skipped = Vec::new();
         let mut columns = Vec::new();
         for wanted in &piece.salvage.columns {
@@ -189,6 +202,7 @@ impl<'p> Target<'p> {
                     name: wanted.clone(),
                     place,
                     base: known(session, piece, column)?,
+                    makes_its_own: column.makes_its_own(&table, EngineKind::Sqlite),
                     changed: match column.makes_its_own(&table, EngineKind::Sqlite) {
                         true => OWN_VALUE,
                         false => BOTH_CHANGED,
@@ -238,6 +252,7 @@ impl<'p> Target<'p> {
             deferred: has_deferred_keys(&table),
             recycled: recycled::look(session, piece, &table)?,
             guards: Vec::new(),
+            renumbered: Vec::new(),
             wide: session.is_wide()?,
             round: 0,
         };

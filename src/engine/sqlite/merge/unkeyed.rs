@@ -8,7 +8,7 @@ use super::feed::{Bound, Feed, fill, value};
 use super::side::{self, Side};
 use super::strangers::{self, Strangers};
 use super::target::{Known, Target, TargetColumn};
-use super::{DOING, alike, renumber};
+use super::{DOING, alike, rekey};
 use crate::catalog::quote;
 use crate::engine::{
     Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
@@ -90,7 +90,7 @@ pub(super) fn values<'p>(
         ),
     )?;
     alike::pair(session, &target, &rowid, &group)?;
-    let (put, followed) = renumber::put(session, &target, &catalog, &rowid)?;
+    let (put, followed) = rekey::put(session, &target, &catalog, &rowid)?;
     let strangers = strangers::of_keys(session, &catalog, &target)?;
     // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it the group whose
     // rows go together.
@@ -294,7 +294,7 @@ fn load(
     }
     let mut insert = fill(session, &names.0, target.width)?;
     let failed = |error| session.failed(DOING, error);
-    target.piece.source.each(&mut |values: &[Value<'_>]| {
+    Feed::of(session, target.piece, target.index)?.each(session, &mut |values: &[Value<'_>]| {
         if values.iter().any(|value| target.is_half(*value)) {
             return give_up(target, values, HALF, &[], side, merged);
         }

@@ -2,6 +2,7 @@
 
 use super::super::session::Session;
 use super::feed::{Bound, value};
+use super::renumbered::Had;
 use super::side::{self, Side};
 use super::target::{Hand, Target};
 use super::together::apart;
@@ -22,6 +23,12 @@ pub(super) struct ValueHand<'s> {
     /// By which of the columns are set.
     updates: BTreeMap<Vec<bool>, Statement<'s>>,
     set: Vec<bool>,
+    /// Looks up whether another row had a value, for each column in which that is asked.
+    then: Vec<Had<'s>>,
+    /// Of the row that was looked at last: whether it may hold what another one had.
+    moved: bool,
+    /// Whether it was written to as well, so that nothing is put into it.
+    torn: bool,
 }
 
 /// The live values of a row.
@@ -42,7 +49,9 @@ impl<'s> ValueHand<'s> {
         );
         let select = session.prepare(&sql).map_err(|error| session.failed(DOING, error))?;
         let set = vec![false; target.columns.len()];
-        Ok(Self { session, target, select, updates: BTreeMap::new(), set })
+        let then = target.renumbered.iter().map(|moved| moved.look(session)).collect::<Result<_, _>>()?;
+        let updates = BTreeMap::new();
+        Ok(Self { session, target, select, updates, set, then, moved: false, torn: false })
     }
 
     /// Looks at the live row and decides for each column; counts what needs no writing.
@@ -56,13 +65,22 @@ impl<'s> ValueHand<'s> {
         let retaken = self.target.is_retaken(values);
         let strangers = strangers(self.session, self.target, values)?;
         let mut decisions = Vec::with_capacity(self.target.columns.len());
+        self.moved = false;
         for (index, column) in self.target.columns.iter().enumerate() {
             let theirs = value(row.get_ref(index).map_err(failed)?);
             let is_base = !retaken && column.base.matches(theirs, values);
             let ours = values[column.place];
+            let left = column.base.left(theirs, values);
+            for (moved, then) in self.target.renumbered.iter().zip(&mut self.then) {
+                self.moved |= moved.index == index && !left.is_same(ours) && then.has(left)?;
+            }
             let is_away = column.would_take_along || strangers.contains(&column.name);
             let may_be_put = is_base && !is_away && !self.target.is_half(ours);
             decisions.push(decide(may_be_put, ours, theirs));
+        }
+        self.torn = self.moved && decisions.contains(&Decision::Conflict);
+        for decision in decisions.iter_mut().filter(|decision| self.torn && **decision == Decision::Put) {
+            *decision = Decision::Conflict;
         }
         match rows.next().map_err(failed)? {
             None => Ok(Live::One(decisions)),
@@ -140,7 +158,7 @@ impl<'s> ValueHand<'s> {
         let mut known = [values[column.place], column.base.value(values)].into_iter();
         Ok(match known.any(|value| self.target.is_half(value)) {
             true => HALF,
-            false if self.target.is_retaken(values) => RETAKEN,
+            false if self.torn || self.target.is_retaken(values) => RETAKEN,
             false if column.would_take_along => TAKES_ALONG,
             false => column.changed,
         })
@@ -292,7 +310,7 @@ impl Hand for ValueHand<'_> {
     fn give_up(
         &mut self,
         values: &[Value<'_>],
-        _: &str,
+        why: &str,
         merged: &mut [Merged],
         side: &mut Side<'_>,
     ) -> Result<(), Error> {
@@ -308,6 +326,7 @@ impl Hand for ValueHand<'_> {
                     continue;
                 }
                 Decision::Conflict => self.why(values, index)?.to_string(),
+                Decision::Put if self.moved => why.to_string(),
                 // Each by itself, so that one column does not keep the others from getting what is theirs.
                 Decision::Put => {
                     self.set.iter_mut().enumerate().for_each(|(at, set)| *set = at == index);

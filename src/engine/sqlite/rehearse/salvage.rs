@@ -17,7 +17,7 @@ use crate::engine::{
     Error, Exported, MOST_WORKERS, Outlet, Salvaged, Selection, Shape, ShapeColumn, Tally, Value,
     salvage_columns,
 };
-use crate::ledger::{Keep, ROWID, Returned, SalvageKind};
+use crate::ledger::{Keep, Kept, ROWID, Returned, SalvageKind};
 use crate::report::Progress;
 use rusqlite::OpenFlags;
 use std::collections::BTreeMap;
@@ -129,9 +129,10 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     let old = format!("{BEFORE}.{}", quote(&keep.table.name));
     let list = names.iter().map(|name| format!("a.{0} AS {0}", quote(name))).collect::<Vec<_>>().join(", ");
     let Some(now) = &keep.now else {
-        let held = keep.columns.iter().map(|column| format!("a.{} IS NOT NULL", quote(&column.name)));
-        let held = joined(&held.collect::<Vec<_>>(), "OR", "0");
-        let filter = if keep.key.is_empty() { "1".to_string() } else { held };
+        let held = |column: &Kept| format!("a.{} IS NOT NULL", quote(&column.name));
+        let lost = keep.columns.iter().map(|column| column.condition(held(column), String::new, "1"));
+        let lost = joined(&lost.collect::<Vec<_>>(), "OR", "0");
+        let filter = if keep.key.is_empty() { "1".to_string() } else { lost };
         return format!("SELECT {list} FROM {old} AS a WHERE {filter}");
     };
     let now = format!("main.{}", now.sql());
@@ -148,12 +149,9 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
             let differs = keep.columns.iter().map(|column| {
                 let (one, other) =
                     (format!("a.{}", quote(&column.name)), format!("b.{}", quote(&column.name)));
-                match column.is_lost() {
-                    true => format!("{one} IS NOT NULL"),
-                    false => {
-                        format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))")
-                    }
-                }
+                let differs =
+                    || format!("(+{one} COLLATE BINARY IS NOT +{other} OR typeof({one}) <> typeof({other}))");
+                column.condition(format!("{one} IS NOT NULL"), differs, "1")
             });
             format!(
                 "SELECT {list}{} FROM {old} AS a JOIN {now} AS b ON {on} WHERE {}",

@@ -84,6 +84,7 @@ pub(super) fn piece(
         snapshot: None,
         former: None,
         made: BTreeSet::new(),
+        beyond: None,
     })
 }
 

@@ -92,11 +92,11 @@ pub(super) fn put(
             continue;
         };
         let moves = Moves { session, target, column, refer: &refer, rowid };
-        session.run(DOING, "PRAGMA defer_foreign_keys = ON; SAVEPOINT ripcord_renumber")?;
+        session.run(DOING, "PRAGMA defer_foreign_keys = ON; SAVEPOINT ripcord_rekey")?;
         let moved = moves.make(&base)?;
         // The rest of the merge tries each by itself, and says what forbids it.
-        let end = if moved.is_some() { "" } else { "ROLLBACK TO ripcord_renumber; " };
-        session.run(DOING, &format!("{end}RELEASE ripcord_renumber; PRAGMA defer_foreign_keys = OFF"))?;
+        let end = if moved.is_some() { "" } else { "ROLLBACK TO ripcord_rekey; " };
+        session.run(DOING, &format!("{end}RELEASE ripcord_rekey; PRAGMA defer_foreign_keys = OFF"))?;
         if let Some((count, more)) = moved {
             put[place] = count;
             followed.extend(more);

@@ -25,7 +25,7 @@ struct Reference {
 }
 
 /// What was put beforehand.
-pub(super) struct Renumbered {
+pub(super) struct Rekeyed {
     /// How many keys, by the place of the column among those that are put back.
     pub put: Vec<u64>,
     pub followed: Vec<Followed>,
@@ -55,26 +55,26 @@ pub(super) async fn put(
     session: &mut Session,
     target: &Target<'_>,
     groups: &Groups,
-) -> Result<Renumbered, Error> {
+) -> Result<Rekeyed, Error> {
     let mut done =
-        Renumbered { put: vec![0; target.columns.len()], followed: Vec::new(), strangers: Vec::new() };
+        Rekeyed { put: vec![0; target.columns.len()], followed: Vec::new(), strangers: Vec::new() };
     for (place, column) in target.columns.iter().enumerate() {
         let refer = references(session, &target.table, &column.name).await?;
         if refer.is_empty() {
             continue;
         }
         values::allow_identity(session, target, true).await?;
-        session.run(DOING, "SAVEPOINT ripcord_renumber").await?;
+        session.run(DOING, "SAVEPOINT ripcord_rekey").await?;
         let moved = Moves { target, column, refer }.make(session, groups).await;
         match moved {
             Ok(Some((count, followed))) => {
-                session.run(DOING, "RELEASE ripcord_renumber").await?;
+                session.run(DOING, "RELEASE ripcord_rekey").await?;
                 done.put[place] = count;
                 done.followed.extend(followed);
             }
             // The rest of the merge tries each by itself, and says what forbids it.
             Ok(None) => {
-                session.run(DOING, "ROLLBACK TO ripcord_renumber; RELEASE ripcord_renumber").await?;
+                session.run(DOING, "ROLLBACK TO ripcord_rekey; RELEASE ripcord_rekey").await?;
             }
             Err(error) => return Err(error),
         }

@@ -1,0 +1,136 @@
+//! Rows that the way there and back gave the key of another one: an upgrade numbered them anew and its way back did not undo
+//! that. As long as nobody has written to such a row, all of it becomes what the row of its key was. Where somebody has, what is
+//! left of the one in it would stand beside what comes back of the other: it is put back as a whole or not at all.
+
+use super::super::session::Session;
+use super::DOING;
+use super::feed::{Bound, Feed, value};
+use super::target::{Known, Target};
+use super::told::{Look, Told};
+use crate::catalog::quote;
+use crate::engine::{Error, Mark, Piece, SAMPLE, Value};
+use crate::ledger::SalvageKind;
+use std::collections::HashMap;
+
+/// A column in which rows got what others had.
+pub(super) struct Moved {
+    /// Its place among those of the target.
+    pub index: usize,
+    /// What all rows had; none where nobody knows what was left, because what somebody has written since hides it.
+    then: Option<Told>,
+}
+
+/// Looks up whether another row had a value.
+pub(super) struct Had<'s>(Option<Look<'s>>);
+
+impl Moved {
+    pub(super) fn look<'s>(&'s self, session: &'s Session) -> Result<Had<'s>, Error> {
+        Ok(Had(self.then.as_ref().map(|then| then.look(session)).transpose()?))
+    }
+}
+
+impl Had<'_> {
+    /// Tells whether another row may have had the value that was left in one that had another value.
+    pub(super) fn has(&mut self, left: Value<'_>) -> Result<bool, Error> {
+        self.0.as_mut().map_or(Ok(true), |then| then.has(&[left]))
+    }
+}
+
+/// Rows in which something else stood in one column after the way there and back than before.
+struct Changed {
+    /// The place of the column among those of the target.
+    index: usize,
+    rows: usize,
+    /// By what stood there: the keys of these rows.
+    keys: HashMap<Mark, Vec<Mark>>,
+    /// By the same: how many rows had that before, and the key of one.
+    then: HashMap<Mark, (usize, Mark)>,
+}
+
+/// Returns the columns in which most rows got what just one other row had. Values that many rows have say nothing.
+pub(super) fn look(session: &Session, target: &Target<'_>, pieces: &[Piece]) -> Result<Vec<Moved>, Error> {
+    let piece = target.piece;
+    let ([key], SalvageKind::Values) = (piece.salvage.key.as_slice(), piece.salvage.what) else {
+        return Ok(Vec::new());
+    };
+    if target.columns.len() < 2 || target.recycled.apart {
+        return Ok(Vec::new());
+    }
+    let mut changed = sample(session, target)?;
+    // Those whose keys are gone are in a file of their own.
+    let gone = pieces.iter().filter(|other| {
+        let (own, other) = (&piece.salvage, &other.salvage);
+        other.table == own.table && other.what == SalvageKind::Rows && other.key == own.key
+    });
+    let files: Vec<&Piece> = std::iter::once(piece).chain(gone).collect();
+    for piece in &files {
+        let Some(key) = piece.place_of(key) else { continue };
+        let places = changed.iter().map(|one| piece.place_of(&target.columns[one.index].name));
+        let places: Vec<Option<usize>> = places.collect();
+        Feed::File(piece.source.as_ref()).each(session, &mut |values| {
+            for (one, place) in changed.iter_mut().zip(&places) {
+                let Some(had) = place.and_then(|place| Mark::of(values[place])) else { continue };
+                if let (true, Some(key)) = (one.keys.contains_key(&had), Mark::of(values[key])) {
+                    one.then.entry(had).or_insert((0, key)).0 += 1;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    let found = changed.iter().filter(|one| one.is_of_others()).map(|one| one.index);
+    found.map(|index| moved(session, target, index, &files)).collect()
+}
+
+fn moved(session: &Session, target: &Target<'_>, index: usize, files: &[&Piece]) -> Result<Moved, Error> {
+    let column = &target.columns[index];
+    if !matches!(column.base, Known::Column(_)) {
+        return Ok(Moved { index, then: None });
+    }
+    let own = files.iter().filter_map(|file| Some((*file, vec![file.place_of(&column.name)?])));
+    let table = format!("ripcord_then_{}_{index}", target.index);
+    let then = Told::read(session, table, &own.collect::<Vec<_>>(), vec![0])?;
+    Ok(Moved { index, then: Some(then) })
+}
+
+/// Reads the first rows of that kind.
+fn sample(session: &Session, target: &Target<'_>) -> Result<Vec<Changed>, Error> {
+    let failed = |error| session.failed(DOING, error);
+    // Numbers that the way back gives out anew are none of those that rows had.
+    let can_differ = |index: &usize| {
+        let column = &target.columns[*index];
+        !matches!(column.base, Known::Constant(_)) && !column.makes_its_own
+    };
+    let fresh = |index| Changed { index, rows: 0, keys: HashMap::new(), then: HashMap::new() };
+    let mut changed: Vec<Changed> = (0..target.columns.len()).filter(can_differ).map(fresh).collect();
+    let names: Vec<String> = target.columns.iter().map(|column| quote(&column.name)).collect();
+    let sql =
+        format!("SELECT {} FROM main.{} WHERE {}", names.join(", "), target.table.sql(), target.condition);
+    let mut select = session.prepare(&sql).map_err(failed)?;
+    Feed::File(target.piece.source.as_ref()).each(session, &mut |values| {
+        let key = target.found(values).next().and_then(Mark::of);
+        let (Some(key), true) = (key, changed.iter().any(|one| one.rows < SAMPLE)) else { return Ok(()) };
+        let found = rusqlite::params_from_iter(target.found(values).map(Bound));
+        let mut rows = select.query(found).map_err(failed)?;
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(()) };
+        for one in changed.iter_mut().filter(|one| one.rows < SAMPLE) {
+            let column = &target.columns[one.index];
+            let theirs = value(row.get_ref(one.index).map_err(failed)?);
+            let left = column.base.left(theirs, values);
+            if let (Some(mark), false) = (Mark::of(left), left.is_same(values[column.place])) {
+                one.keys.entry(mark).or_default().push(key.clone());
+                one.rows += 1;
+            }
+        }
+        Ok(())
+    })?;
+    Ok(changed)
+}
+
+impl Changed {
+    fn is_of_others(&self) -> bool {
+        let others = self.then.iter().filter(|(_, (count, _))| *count == 1).map(|(had, (_, key))| {
+            self.keys.get(had).into_iter().flatten().filter(|own| *own != key).count()
+        });
+        others.sum::<usize>() * 2 > self.rows
+    }
+}

@@ -1,0 +1,39 @@
+//! A real run that went further than its rehearsal: what both have kept is merged once.
+
+use super::*;
+
+/// Something that is true in the real database alone: a copy has another name, and lies elsewhere.
+fn is_real(db: &TestDatabase) -> String {
+    match db.backend() {
+        Backend::Sqlite => {
+            let file = db.file().display().to_string();
+            format!("EXISTS (SELECT 1 FROM pragma_database_list WHERE file = '{file}')")
+        }
+        Backend::Postgres => format!("current_database() = '{}'", db.query("SELECT current_database();")),
+    }
+}
+
+both_engines! {
+    fn a_conflict_of_what_was_kept_twice_is_counted_and_listed_once(db: &TestDatabase) {
+        for key in ["PRIMARY KEY NOT NULL", ""] {
+            let made = PEOPLE.replace("PRIMARY KEY", key);
+            let up = format!("UPDATE person SET phone = NULL WHERE id <= CASE WHEN {} THEN 3 ELSE 2 END;", is_real(db));
+            let sandbox = project(db, &made, FIVE, &up, "SELECT 1;");
+            // Verification may refuse what ended otherwise than on the copy.
+            accepting(&sandbox, &["upgrade", "--on-failure", "stop"]);
+            let exports = sandbox.backups().pop().expect("a backup").join("exports");
+            let files = ["values", "values.later"].map(|what| exports.join(format!("{}.{what}.csv.gz", named(db, "person"))));
+            assert_eq!(files.each_ref().map(|file| file.exists()), [true, true], "{key}");
+            db.execute("UPDATE person SET phone = '99' WHERE id = 1; UPDATE person SET phone = '88' WHERE id = 3; DELETE FROM person WHERE id = 5;");
+            let result = downgrade(&sandbox);
+            assert_eq!(counts(&result, db, "person", Some("phone")), [1, 1, 1, 2], "{key} {result:#}");
+            let merge = &result["merge"];
+            assert_eq!((merge["merged"].as_array().map(Vec::len), &merge["conflict_count"]), (Some(1), &json!(2)), "{merge:#}");
+            assert_eq!(merge["conflicts"].as_array().map(Vec::len), Some(2), "{merge:#}");
+            let kept = format!("SELECT ours, theirs FROM {} ORDER BY ours;", side_table(&result));
+            assert_eq!(db.query(&kept), "11|99\n33|88", "{key}");
+            assert_eq!(db.query("SELECT id, phone FROM person ORDER BY id;"), "1|99\n2|22\n3|88\n4|");
+            forget(db);
+        }
+    }
+}
