@@ -247,7 +247,8 @@ async fn checked(
         Ok(done) => Ok(done.what),
         Err(failure) => {
             // First what differs now from what there was before the merge.
-            let next = vec!["ripcord verify".to_string(), format!("ripcord restore {}", saved.backup.manifest.id)];
+            let next =
+                vec!["ripcord verify".to_string(), format!("ripcord restore {}", saved.backup.manifest.id)];
             Err(Failure { check: held_against, next, ..failure })
         }
     }

@@ -252,7 +252,12 @@ async fn verified(
         let check = super::judge(&saved.inventory, &after, &around);
         let bytes = serde_json::to_vec_pretty(&after).unwrap_or_default();
         ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(verify::Verified { after, check, others: unknown_others, mark })
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(verify::Verified {
+            after,
+            check,
+            others: unknown_others,
+            mark,
+        })
     };
     // What was not looked at is not verified: the operation stays open, and the next recovery looks again.
     let not_looked =

@@ -85,7 +85,9 @@ async fn where_others_wrote_before_the_look_at_a_downgrade_a_new_mark_is_set_for
 async fn a_merge_that_is_not_explained_says_what_it_did_what_is_wrong_and_what_comes_next() {
     let bench = with_salvage().await;
     // Nothing shows any more whose rows they are: both values are in conflict.
-    bench.execute("UPDATE customer SET name = 'ADA' WHERE id = 1; UPDATE customer SET name = 'GRACE' WHERE id = 2;");
+    bench.execute(
+        "UPDATE customer SET name = 'ADA' WHERE id = 1; UPDATE customer SET name = 'GRACE' WHERE id = 2;",
+    );
     bench.told.says_that_nobody_wrote().meanwhile("inventory after", at_look(&bench, &[1]));
     let failure = bench.downgrade_to("bbbb").await.expect_err("nobody explains the row");
     assert_eq!((failure.step, failure.aftermath), (Some(Step::Verify), Aftermath::Changed));
