@@ -16,6 +16,7 @@ mod recycled;
 mod renamed;
 mod rows;
 mod tables;
+mod spelled;
 mod types;
 mod unique;
 
