@@ -247,7 +247,7 @@ impl Piece {
 /// Tells whether a conflict for this reason leaves open what is there, where it names nothing: several rows could be meant, or the
 /// row cannot be looked for.
 pub fn leaves_theirs_open(reason: &str) -> bool {
-    [AMBIGUOUS, NOT_AS_MANY, ONE_WAS_WRITTEN, SEVERAL_VALUES, HALF].contains(&reason)
+    [AMBIGUOUS, NOT_AS_MANY, ONE_WAS_WRITTEN, SEVERAL_VALUES, NOTHING_TELLS, HALF].contains(&reason)
 }
 
 /// Whether a merge is to last.

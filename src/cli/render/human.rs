@@ -287,3 +287,67 @@ pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> Str
     }
     visible_lines(&lines.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::TableName;
+    use crate::cli::args::Cli;
+    use crate::ledger::{Conflict, Merged, Salvage, SalvageKind};
+    use crate::report::{MergeFacts, Wrong};
+    use clap::Parser;
+
+    #[test]
+    fn what_a_merge_did_stands_before_what_is_wrong_with_it() {
+        let salvage = Salvage {
+            what: SalvageKind::Values,
+            table: TableName::plain("person"),
+            key: vec!["id".to_string()],
+            identity: Vec::new(),
+            columns: vec!["phone".to_string()],
+            returned: std::collections::BTreeMap::new(),
+        };
+        let merged = Merged { merged: 2, conflicts: 1, ..Merged::new(&salvage, Some("phone")) };
+        let conflict = Conflict {
+            table: TableName::plain("person"),
+            key: r#"{"id":3}"#.to_string(),
+            column: Some("phone".to_string()),
+            base: None,
+            ours: Some("33".to_string()),
+            theirs: Some("99\n".to_string()),
+            reason: "changed since, and salvaged".to_string(),
+        };
+        let merge = MergeFacts {
+            from: vec!["B".to_string()],
+            merged: vec![merged],
+            conflict_count: 1,
+            conflicts: vec![conflict],
+            side_table: Some(TableName::plain("ripcord_conflicts_x")),
+            files: Vec::new(),
+        };
+        let wrong = Wrong {
+            code: "merge-changed-more".to_string(),
+            subject: "log".to_string(),
+            detail: "it has 2 rows, expected 1".to_string(),
+        };
+        let told = Failure {
+            aftermath: Aftermath::Changed,
+            merge: Some(Box::new(merge)),
+            check: Some(Box::new(Check { wrong: vec![wrong], ..Check::default() })),
+            next: vec!["ripcord verify".to_string()],
+            ..Failure::refused("it is not explained")
+        };
+        let output = Output::new(&Cli::parse_from(["ripcord", "current"]).common);
+        assert_eq!(
+            failure(&told, ExitCode::NeedsPerson, &output),
+            r#"merged     person.phone: 2 put back, 1 in conflict
+conflicts  1, left as they are:
+  person.phone of {"id":3}: 33 was salvaged, 99\n is there (changed since, and salvaged)
+  all of them: table ripcord_conflicts_x; drop it when they are settled
+error: it is not explained
+  log: it has 2 rows, expected 1
+state: the database was changed, and the change stands
+next: ripcord verify"#
+        );
+    }
+}

@@ -20,6 +20,7 @@ mod rekeyed;
 mod renamed;
 mod renumbered;
 mod rows;
+mod spelled;
 mod strangers;
 mod tables;
 mod types;

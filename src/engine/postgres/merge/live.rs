@@ -16,7 +16,8 @@ pub(super) struct LiveColumn {
     /// Whether other rows refer to it and lose what they refer to when it changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
     pub would_take_along: bool,
     /// How values are compared: `=` (by the type's own equality, which is that of the bytes), `C` (text), `float4` and
-    /// `float8` (by their bits), or by the text that the type prints.
+    /// `float8` (by their bits), or by the text that the type prints (`citext`, whose keys are the same in either case of their
+    /// letters, among them).
     how: String,
 }
 
@@ -48,6 +49,8 @@ impl LiveColumn {
     pub(super) fn equals(&self, one: &str, other: &str) -> String {
         match self.how.as_str() {
             "=" | "C" => format!("{one} = {other}"),
+            // As its own equality says, and a unique index over it: whatever the case of the letters.
+            "citext" => format!("pg_catalog.lower({one}::text) = pg_catalog.lower({other}::text)"),
             _ => format!("{one}::text COLLATE \"C\" = {other}::text COLLATE \"C\""),
         }
     }
@@ -100,7 +103,8 @@ pub(super) async fn columns(session: &mut Session, table: &TableName) -> Result<
     let sql = format!(
         "SELECT a.attname, format_type(a.atttypid, a.atttypmod), a.attgenerated <> '', a.attidentity, \
          CASE WHEN a.attgenerated = '' THEN pg_get_expr(d.adbin, d.adrelid) END, a.attnotnull, \
-         CASE WHEN t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype <> 'b' THEN '' \
+         CASE WHEN t.typname = 'citext' AND t.typtype = 'b' THEN 'citext' \
+         WHEN t.typnamespace <> 'pg_catalog'::regnamespace OR t.typtype <> 'b' THEN '' \
          WHEN t.typname IN ('int2', 'int4', 'int8', 'bool', 'uuid', 'date', 'timestamp', 'timestamptz', 'bytea', 'oid') \
          THEN '=' WHEN t.typname IN ('text', 'varchar') THEN 'C' \
          WHEN t.typname IN ('float4', 'float8') THEN t.typname::text ELSE '' END, \

@@ -8,7 +8,7 @@ use super::strangers::{self, Strangers};
 use super::{DOING, fit, load};
 use crate::base::counted;
 use crate::catalog::TableName;
-use crate::engine::{BOTH_CHANGED, Base, Error, Merged, NOTHING_TELLS, OWN_VALUE, Piece};
+use crate::engine::{BOTH_CHANGED, Base, Error, Merged, OWN_VALUE, Piece};
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
 use std::collections::BTreeSet;
@@ -107,9 +107,6 @@ impl<'p> Target<'p> {
                 ),
                 false => "there is no such table now".to_string(),
             });
-        }
-        if piece.is_lost_for_rows() && !piece.is_base_known() {
-            return skip(NOTHING_TELLS);
         }
         let find = |wanted: &str| live.iter().find(|column| column.name == wanted);
         if let Some(gone) = piece.matched_by().iter().find(|wanted| find(wanted).is_none()) {
@@ -214,10 +211,14 @@ impl<'p> Target<'p> {
         self.keys.iter().any(|key| key.follows)
     }
 
-    /// Returns what identifies a loaded row, as an expression.
+    /// Returns what identifies a loaded row, as an expression; where nothing does, what was salvaged of it.
     pub(super) fn key(&self) -> String {
-        let part = |(name, place): &(String, usize)| format!("{} AS {}", self.ours(*place), identifier(name));
-        object(&self.found_by.iter().map(part).collect::<Vec<_>>().join(", "))
+        let part = |(name, place): (&String, usize)| format!("{} AS {}", self.ours(place), identifier(name));
+        let by: Vec<String> = match self.found_by.is_empty() {
+            true => self.columns.iter().map(|column| part((&column.name, column.place))).collect(),
+            false => self.found_by.iter().map(|(name, place)| part((name, *place))).collect(),
+        };
+        object(&by.join(", "))
     }
 
     /// Returns where these columns stand, if all of them are put back.

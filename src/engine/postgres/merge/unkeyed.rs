@@ -79,6 +79,10 @@ pub(super) async fn values(
     merged: &mut [Merged],
 ) -> Result<(Vec<Merged>, Rekeyed), Error> {
     take_out_unfindable(session, target, side, merged).await?;
+    let is_lost = target.piece.is_lost_for_rows();
+    if is_lost && !target.piece.is_base_known() {
+        take_out(session, target, side, merged, "true", NOTHING_TELLS).await?;
+    }
     let loaded = target.loaded.clone();
     let groups = group(session, target).await?;
     let rekeyed = rekey::put(session, target, &groups).await?;
@@ -96,21 +100,22 @@ pub(super) async fn values(
     let other = "live > 0 AND NOT paired AND NOT (uniform AND n = live)";
     let others: u64 =
         number(session, &format!("SELECT coalesce(sum(n), 0) FROM pg_temp.{made} WHERE {other}")).await?;
-    if others > 0 && target.piece.is_lost_for_rows() {
-        merged.iter_mut().for_each(|merged| merged.skipped = Some(NOTHING_TELLS.to_string()));
-    } else if others > 0 {
+    if others > 0 {
         side.open(session).await?;
         let found = theirs(session, target, (&made, &live), other).await?;
         let from = format!(
             "pg_temp.{loaded} AS s JOIN pg_temp.{made} AS g ON g.ident = {ident} JOIN pg_temp.{found} AS l \
              ON l.ident = g.ident WHERE {other}"
         );
-        let reason = format!(
-            "CASE WHEN g.n <> g.live THEN {} WHEN g.one_value THEN {} ELSE {} END",
-            literal(NOT_AS_MANY),
-            literal(ONE_WAS_WRITTEN),
-            literal(SEVERAL_VALUES)
-        );
+        let reason = match is_lost {
+            true => literal(NOTHING_TELLS),
+            false => format!(
+                "CASE WHEN g.n <> g.live THEN {} WHEN g.one_value THEN {} ELSE {} END",
+                literal(NOT_AS_MANY),
+                literal(ONE_WAS_WRITTEN),
+                literal(SEVERAL_VALUES)
+            ),
+        };
         each_column(session, target, side, &from, &reason, true).await?;
         merged.iter_mut().for_each(|merged| merged.conflicts += others);
     }

@@ -86,9 +86,13 @@ pub(super) fn object<'v>(columns: impl Iterator<Item = (&'v str, Value<'v>)>) ->
     serde_json::Value::Object(object).to_string()
 }
 
-/// Returns what identifies a row of a piece.
+/// Returns what identifies a row of a piece; where nothing does, what was salvaged of it.
 pub(super) fn key(piece: &Piece, values: &[Value<'_>]) -> String {
-    let found = piece.matched_by().iter().filter_map(|name| {
+    let by = match piece.matched_by() {
+        [] => piece.salvage.columns.as_slice(),
+        by => by,
+    };
+    let found = by.iter().filter_map(|name| {
         let place = piece.place_of(name)?;
         Some((name.as_str(), *values.get(place)?))
     });

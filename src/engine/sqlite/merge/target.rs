@@ -9,11 +9,10 @@ use super::strangers::Guard;
 use super::values::ValueHand;
 use super::{DOING, Written, recycled, rekey};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
-use crate::engine::{
-    BOTH_CHANGED, Base, Error, Merged, NOTHING_TELLS, OWN_VALUE, Piece, Recycled, Scalar, Value,
-};
+use crate::engine::{BOTH_CHANGED, Base, Error, Merged, OWN_VALUE, Piece, Recycled, Scalar, Value};
 use crate::ledger::{ROWID, SalvageKind};
 
+use std::collections::BTreeMap;
 /// The live table of a piece.
 pub(super) struct Target<'p> {
     pub piece: &'p Piece,
@@ -168,9 +167,6 @@ impl<'p> Target<'p> {
         if table.kind == TableKind::Shadow {
             return skip("there is no such table now");
         }
-        if piece.is_lost_for_rows() && !piece.is_base_known() {
-            return skip(NOTHING_TELLS);
-        }
         // A virtual table finds a row by `=` alone.
         let equals = if table.kind == TableKind::Ordinary { "IS" } else { "=" };
         let find = |wanted: &str| table.columns.iter().find(|column| column.name == wanted);
@@ -222,10 +218,18 @@ impl<'p> Target<'p> {
                 || matched.contains(&column.name)
         };
         let is_whole = table.columns.iter().all(is_known);
-        // By its bytes: a collation would take the key `a` for `A`. What comes first is there for an index.
-        let bytes = |at: usize, name: &str| match table.kind {
-            TableKind::Ordinary => format!(" AND {} COLLATE BINARY IS ?{at}", quote(name)),
-            _ => String::new(),
+        let collated = match piece.salvage.key.is_empty() {
+            true => BTreeMap::new(),
+            false => collations(session, name, matched)?,
+        };
+        // By its bytes: a collation would take the key `a` for `A`, unless a key of the table does so itself. What comes first
+        // is there for an index.
+        let same = |at: usize, name: &str| match (table.kind, collated.get(name), quote(name)) {
+            (TableKind::Ordinary, Some(collation), name) => format!("{name} COLLATE {collation} IS ?{at}"),
+            (TableKind::Ordinary, None, name) => {
+                format!("{name} {equals} ?{at} AND {name} COLLATE BINARY IS ?{at}")
+            }
+            (_, _, name) => format!("{name} {equals} ?{at}"),
         };
         // A number that a text would become in a column of another type is not the key that this text is.
         let spelled = |at: usize, name: &str| match find(name).filter(|column| is_retyped(piece, column)) {
@@ -235,9 +239,7 @@ impl<'p> Target<'p> {
             ),
             None => String::new(),
         };
-        let is = |(at, name): (usize, &String)| {
-            format!("{} {equals} ?{at}{}{}", quote(name), bytes(at, name), spelled(at, name))
-        };
+        let is = |(at, name): (usize, &String)| format!("{}{}", same(at, name), spelled(at, name));
         let conditions: Vec<String> = (1..).zip(matched).map(is).collect();
         let target = Self {
             piece,
@@ -296,6 +298,40 @@ impl<'p> Target<'p> {
 
 fn has_deferred_keys(table: &Table) -> bool {
     table.constraints.values().any(|text| text.to_ascii_uppercase().contains("DEFERRED"))
+}
+
+/// Returns the collations under which a key of the table lets each row be found by these columns, where these take different
+/// texts for the same; empty where no key does.
+fn collations(
+    session: &Session,
+    table: &TableName,
+    key: &[String],
+) -> Result<BTreeMap<String, String>, Error> {
+    let failed = |error| session.failed("reading the keys", error);
+    let sql =
+        "SELECT l.name, x.name, upper(x.coll) FROM pragma_index_list(?1) l, pragma_index_xinfo(l.name) x
+        WHERE l.\"unique\" AND NOT l.partial AND x.key ORDER BY l.name, x.seqno";
+    let mut statement = session.prepare(sql).map_err(failed)?;
+    let mut rows = statement.query([&table.name]).map_err(failed)?;
+    let mut indexes: BTreeMap<String, Vec<(Option<String>, String)>> = BTreeMap::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        // The name is NULL for an expression.
+        let part = (row.get(1).map_err(failed)?, row.get(2).map_err(failed)?);
+        indexes.entry(row.get(0).map_err(failed)?).or_default().push(part);
+    }
+    let is_over_key = |parts: &BTreeMap<String, String>| {
+        parts.len() == key.len() && key.iter().all(|name| parts.contains_key(name))
+    };
+    // Any other is one of a program's own, which nobody here knows.
+    let is_known = |collation: &String| ["BINARY", "NOCASE", "RTRIM"].contains(&collation.as_str());
+    let named = indexes.into_values().filter_map(|parts| {
+        parts
+            .into_iter()
+            .map(|(name, collation)| Some((name?, collation)))
+            .collect::<Option<BTreeMap<_, _>>>()
+    });
+    let mut usable = named.filter(|parts| is_over_key(parts) && parts.values().all(is_known));
+    Ok(usable.find(|parts| parts.values().any(|collation| collation != "BINARY")).unwrap_or_default())
 }
 
 fn known(session: &Session, piece: &Piece, column: &Column) -> Result<Known, Error> {

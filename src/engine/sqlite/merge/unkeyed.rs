@@ -38,16 +38,18 @@ pub(super) fn values<'p>(
     merged: &mut [Merged],
 ) -> Result<Unkeyed<'p>, Error> {
     let (piece, groups, pairs, due) = load(session, &target, side, merged)?;
+    if target.piece.is_lost_for_rows() && !target.piece.is_base_known() {
+        let all = Feed::Table(piece.clone());
+        all.each(session, &mut |values| give_up(&target, values, NOTHING_TELLS, &[], side, merged))?;
+        return none_due(session, target, &piece, due);
+    }
     let catalog = catalog::read(session)?;
     let table = catalog.tables.get(&target.table).cloned().unwrap_or_default();
     let Some(rowid) = rowid_name(&table) else {
         for merged in merged.iter_mut() {
             merged.skipped = Some("without a key and without a name for the rowid".to_string());
         }
-        session
-            .run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
-        let (feed, beforehand, followed) = (Feed::Table(due), Vec::new(), Vec::new());
-        return Ok(Unkeyed { target, feed, beforehand, followed, strangers: Vec::new() });
+        return none_due(session, target, &piece, due);
     };
     let by: Vec<String> = target.found_by.iter().map(|place| format!("v{place}")).collect();
     let group = wide::terms(&by).into_iter().map(|v| format!("{v} COLLATE BINARY, typeof({v})"));
@@ -103,26 +105,31 @@ pub(super) fn values<'p>(
         session.one(DOING, &format!("SELECT coalesce(sum(n), 0) FROM temp.{groups} WHERE live = 0"))?;
     merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
     let left_alone = "g.live > 0 AND NOT g.paired AND NOT (g.uniform AND g.n = g.live)";
-    if target.piece.is_lost_for_rows() {
-        let some = format!("SELECT EXISTS (SELECT 1 FROM temp.{groups} g WHERE {left_alone})");
-        if session.one::<i64>(DOING, &some)? == 1 {
-            merged.iter_mut().for_each(|merged| merged.skipped = Some(NOTHING_TELLS.to_string()));
-        }
-    } else {
-        let by_group = by.iter().map(|v| format!("p.{v} IS q.{v} AND typeof(p.{v}) = typeof(q.{v})"));
-        let by_group = wide::joined(&by_group.collect::<Vec<_>>(), "AND", "1");
-        let others = format!("{piece}_others");
-        let theirs = Theirs::new(session, &target, &rowid, &pairs)?;
-        session.run(
-            DOING,
-            &format!(
-                "CREATE TEMP TABLE {others} AS SELECT p.*, g.first, CASE WHEN g.n <> g.live THEN 0 WHEN g.one_value THEN 1 ELSE 2 END \
-                 FROM temp.{groups} g JOIN temp.{piece} q ON q.rowid = g.first JOIN temp.{piece} p ON {by_group} \
-                 WHERE {left_alone} ORDER BY g.first"
-            ),
-        )?;
-        write_down(session, &target, others, theirs, side, merged)?;
-    }
+    let by_group = by.iter().map(|v| format!("p.{v} IS q.{v} AND typeof(p.{v}) = typeof(q.{v})"));
+    let by_group = wide::joined(&by_group.collect::<Vec<_>>(), "AND", "1");
+    let others = format!("{piece}_others");
+    let theirs = Theirs::new(session, &target, &rowid, &pairs)?;
+    session.run(
+        DOING,
+        &format!(
+            "CREATE TEMP TABLE {others} AS SELECT p.*, g.first, CASE WHEN g.n <> g.live THEN 0 WHEN g.one_value THEN 1 ELSE 2 END \
+             FROM temp.{groups} g JOIN temp.{piece} q ON q.rowid = g.first JOIN temp.{piece} p ON {by_group} \
+             WHERE {left_alone} ORDER BY g.first"
+        ),
+    )?;
+    write_down(session, &target, others, theirs, side, merged)?;
+    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, strangers })
+}
+
+/// Returns a target into which nothing of its piece goes.
+fn none_due<'p>(
+    session: &Session,
+    target: Target<'p>,
+    piece: &str,
+    due: String,
+) -> Result<Unkeyed<'p>, Error> {
+    session.run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
+    let (beforehand, followed, strangers) = (Vec::new(), Vec::new(), Vec::new());
     Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, strangers })
 }
 
@@ -192,6 +199,7 @@ fn write_down(
     Feed::Table(others).each(session, &mut |values| {
         let [.., Value::Integer(group), Value::Integer(why)] = values else { return Ok(()) };
         let reason = match why {
+            _ if target.piece.is_lost_for_rows() => NOTHING_TELLS,
             0 => NOT_AS_MANY,
             1 => ONE_WAS_WRITTEN,
             _ => SEVERAL_VALUES,
