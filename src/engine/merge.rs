@@ -191,7 +191,7 @@ impl Piece {
     }
 
     /// Tells whether it puts keys back as values: rows are found by something else.
-    fn is_rekeying(&self) -> bool {
+    pub fn is_rekeying(&self) -> bool {
         let then = self.catalog.as_ref().and_then(|catalog| catalog.tables.get(self.table_then()));
         let is_key = |column: &String| {
             then.is_some_and(|then| then.key.iter().any(|part| part == self.column_then(column)))

@@ -15,6 +15,7 @@ mod later;
 mod made;
 mod names;
 mod nulls;
+mod parents;
 mod recycled;
 mod rekeyed;
 mod renamed;

@@ -22,6 +22,7 @@ pub(super) struct LiveColumn {
 }
 
 /// A foreign key of the live table.
+#[derive(Clone)]
 pub(super) struct ForeignKey {
     pub name: String,
     pub columns: Vec<String>,
@@ -69,6 +70,11 @@ impl LiveColumn {
             "text" => Some("'ripcord ' || m.number || ' ' || random()".to_string()),
             _ => None,
         }
+    }
+
+    /// Tells whether it holds whole numbers.
+    pub(super) fn is_number(&self) -> bool {
+        ["smallint", "integer", "bigint"].contains(&self.type_name.as_str())
     }
 
     /// Tells whether an insert must name it.

@@ -143,8 +143,11 @@ impl PostgresDatabase {
         let mut side = Side::new(session, operation, schema).await?;
         let given = given::look(session, pieces, &self.made()).await?;
         let (mut done, mut skipped, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let mut strangers = Vec::new();
+        let (mut strangers, mut turns) = (Vec::new(), 0);
         for turn in in_order(pieces, &parents(session).await?) {
+            let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
+            strangers.extend(strangers::given_again(self, session, &of_turn, turns).await?);
+            turns += 1;
             let mut jobs = Vec::new();
             for index in turn {
                 let known = Known { given: &given, strangers: &strangers };

@@ -9,17 +9,33 @@ use super::super::session::{Row, Session};
 use super::live::{self, LiveColumn};
 use super::target::Target;
 use super::{DOING, sequences};
-use crate::catalog::Table;
+use crate::catalog::{Catalog, Table, TableName};
 use crate::engine::{Error, Mark, Marks, Recycled, SAMPLE, Watch};
 use crate::ledger::SalvageKind;
+use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// So many rows of the end, and bytes of them, are looked at first.
 const END: (usize, usize) = (4096, 16 << 20);
 /// A longer value is compared by its hash.
 const LONG: usize = 64;
 const PAIRS: &str = "ripcord_pairs";
+
+/// The table that is looked at: its names of now and of then.
+pub(super) struct Subject<'a> {
+    pub now: &'a TableName,
+    pub then: &'a TableName,
+    pub key: (&'a str, &'a str),
+    /// The folder of the snapshot, what it consisted of, and how far its sequences had come.
+    pub snapshot: &'a Path,
+    pub catalog: Option<&'a Catalog>,
+    pub sequences: &'a BTreeMap<String, i64>,
+    /// Whether a column is one that the way there and back did not keep.
+    pub is_about: &'a (dyn Fn(&str) -> bool + Send + Sync),
+    /// What temporary tables are named after.
+    pub name: &'a str,
+}
 
 /// The table then and now.
 struct Ends {
@@ -30,6 +46,7 @@ struct Ends {
     width: usize,
     key: String,
     kept: Vec<String>,
+    now: TableName,
     /// The temporary table: `k`, and c0, c1 … for what was kept.
     then: String,
 }
@@ -43,23 +60,45 @@ impl PostgresDatabase {
         target: &mut Target<'_>,
     ) -> Result<bool, Error> {
         let piece = target.piece;
-        let ([key], SalvageKind::Values, Some(_)) =
+        let ([key], SalvageKind::Values, Some(snapshot)) =
             (piece.salvage.key.as_slice(), piece.salvage.what, &piece.snapshot)
         else {
             return Ok(true);
         };
-        let live = live::columns(session, &target.table).await?;
-        let is_number =
-            |column: &&LiveColumn| ["smallint", "integer", "bigint"].contains(&&*column.type_name);
-        if target.is_found_by_misfit().is_some()
-            || !live.iter().filter(is_number).any(|column| column.name == *key)
-        {
+        if target.is_found_by_misfit().is_some() {
             // A key that means something is no number to be given to another row.
             return Ok(true);
         }
-        let again = sequences::set_back(session, &target.table, key, &piece.sequences).await?;
+        let is_about = |name: &str| piece.is_about(name);
+        let subject = Subject {
+            now: &target.table,
+            then: piece.table_then(),
+            key: (key, piece.column_then(key)),
+            snapshot,
+            catalog: piece.catalog.as_deref(),
+            sequences: &piece.sequences,
+            is_about: &is_about,
+            name: &target.loaded,
+        };
+        let Some(found) = self.look_at(session, &subject).await? else { return Ok(true) };
+        let apart = found.apart;
+        target.leave_retaken(session, found).await?;
+        Ok(apart)
+    }
+
+    /// Looks which numbers of a table may be of other rows now; nothing where rows have no numbers.
+    pub(super) async fn look_at(
+        &self,
+        session: &mut Session,
+        subject: &Subject<'_>,
+    ) -> Result<Option<Recycled>, Error> {
+        let live = live::columns(session, subject.now).await?;
+        if !live.iter().filter(|column| column.is_number()).any(|column| column.name == subject.key.0) {
+            return Ok(None);
+        }
+        let again = sequences::set_back(session, subject.now, subject.key.0, subject.sequences).await?;
         session.run(DOING, "SAVEPOINT ripcord_recycled").await?;
-        let found = match self.by_dump(session, target, &live, again).await {
+        let found = match self.by_dump(session, subject, &live, again).await {
             Ok(found) => {
                 session.run(DOING, "RELEASE ripcord_recycled").await?;
                 found
@@ -71,25 +110,23 @@ impl PostgresDatabase {
                 None
             }
         };
-        let found = found.unwrap_or_else(|| Recycled::unknown(again));
-        let apart = found.apart;
-        target.leave_retaken(session, found).await?;
-        Ok(apart)
+        Ok(Some(found.unwrap_or_else(|| Recycled::unknown(again))))
     }
 
     /// Compares with the dump; none where nothing tells.
     async fn by_dump(
         &self,
         session: &mut Session,
-        target: &Target<'_>,
+        subject: &Subject<'_>,
         live: &[LiveColumn],
         again: Option<i64>,
     ) -> Result<Option<Recycled>, Error> {
-        let piece = target.piece;
-        let (Some(folder), Some(then)) = (&piece.snapshot, &piece.catalog) else { return Ok(None) };
-        let Some(then) = then.tables.get(piece.table_then()) else { return Ok(None) };
-        let key = &piece.salvage.key[0];
-        let kept: Vec<String> = kept(then, live).into_iter().filter(|name| !piece.is_about(name)).collect();
+        let Some(then) = subject.catalog.and_then(|then| then.tables.get(subject.then)) else {
+            return Ok(None);
+        };
+        let is_key = |name: &str| name == subject.key.0 || name == subject.key.1;
+        let kept: Vec<String> =
+            kept(then, live).into_iter().filter(|name| !is_key(name) && !(subject.is_about)(name)).collect();
         let dumped: Vec<&str> = then
             .columns
             .iter()
@@ -97,37 +134,31 @@ impl PostgresDatabase {
             .map(|column| column.name.as_str())
             .collect();
         let place = |name: &str| dumped.iter().position(|other| *other == name);
-        let names = std::iter::once(piece.column_then(key)).chain(kept.iter().map(String::as_str));
+        let names = std::iter::once(subject.key.1).chain(kept.iter().map(String::as_str));
         let fields: Option<Vec<usize>> = names.map(place).collect();
         let Some(fields) = fields.filter(|_| !kept.is_empty()) else { return Ok(None) };
-        let Some(file) = self.dumped_rows(folder, piece.table_then()).await? else { return Ok(None) };
+        let Some(file) = self.dumped_rows(subject.snapshot, subject.then).await? else { return Ok(None) };
         let width = dumped.len();
-        let ends =
-            Ends { file, fields, width, key: key.clone(), kept, then: format!("{}_then", target.loaded) };
+        let (key, now) = (subject.key.0.to_string(), subject.now.clone());
+        let ends = Ends { file, fields, width, key, kept, now, then: format!("{}_then", subject.name) };
         // Of what a sequence gives out again every row counts.
-        let more = self.bring(session, target, &ends, again.is_none()).await?;
-        let mut watch = ends.watch(session, target, again).await?;
+        let more = self.bring(session, &ends, again.is_none()).await?;
+        let mut watch = ends.watch(session, again).await?;
         if !watch.tells() {
             return Ok(None);
         }
-        let (goes_on, last) = ends.compare(session, target, &mut watch, i64::MAX).await?;
+        let (goes_on, last) = ends.compare(session, &mut watch, i64::MAX).await?;
         if goes_on && more {
             session.run(DOING, &format!("DROP TABLE pg_temp.{}", ends.then)).await?;
-            self.bring(session, target, &ends, false).await?;
-            ends.compare(session, target, &mut watch, last).await?;
+            self.bring(session, &ends, false).await?;
+            ends.compare(session, &mut watch, last).await?;
         }
         session.run(DOING, &format!("DROP TABLE pg_temp.{}", ends.then)).await?;
         Ok(Some(watch.end()))
     }
 
     /// Makes the table of the rows of then: of its end, or of all; returns whether there are others.
-    async fn bring(
-        &self,
-        session: &mut Session,
-        target: &Target<'_>,
-        ends: &Ends,
-        only_end: bool,
-    ) -> Result<bool, Error> {
+    async fn bring(&self, session: &mut Session, ends: &Ends, only_end: bool) -> Result<bool, Error> {
         let typed =
             ends.kept.iter().enumerate().map(|(at, name)| format!(", t.{} AS c{at}", identifier(name)));
         let create = format!(
@@ -135,7 +166,7 @@ impl PostgresDatabase {
             ends.then,
             identifier(&ends.key),
             typed.collect::<String>(),
-            target.table.sql()
+            ends.now.sql()
         );
         session.run(DOING, &create).await?;
         let rows = DumpedRows::open(&ends.file, ends.fields.clone(), ends.width, self.options.cancel.clone());
@@ -193,12 +224,7 @@ impl Ends {
     }
 
     /// Looks at both ends for what tells rows apart.
-    async fn watch(
-        &self,
-        session: &mut Session,
-        target: &Target<'_>,
-        again: Option<i64>,
-    ) -> Result<Watch, Error> {
+    async fn watch(&self, session: &mut Session, again: Option<i64>) -> Result<Watch, Error> {
         let then = format!(
             "SELECT s.k{} FROM pg_temp.{} AS s ORDER BY s.k DESC LIMIT {SAMPLE}",
             self.marks_then(),
@@ -208,7 +234,7 @@ impl Ends {
         let now = format!(
             "SELECT t.{key}{} FROM ONLY {} AS t WHERE t.{key} IS NOT NULL ORDER BY t.{key} DESC LIMIT {SAMPLE}",
             self.marks_now(),
-            target.table.sql()
+            self.now.sql()
         );
         let keyed = |row: &Row| (row.number(0), self.read(row, 1));
         let then: Vec<(i64, Marks)> = session.rows(DOING, &then).await?.iter().map(keyed).collect();
@@ -226,7 +252,6 @@ impl Ends {
     async fn compare(
         &self,
         session: &mut Session,
-        target: &Target<'_>,
         watch: &mut Watch,
         below: i64,
     ) -> Result<(bool, i64), Error> {
@@ -236,7 +261,7 @@ impl Ends {
             self.marks_then(),
             self.marks_now(),
             self.then,
-            target.table.sql(),
+            self.now.sql(),
             identifier(&self.key)
         );
         session.run(DOING, &open).await?;
@@ -259,31 +284,39 @@ impl Ends {
     }
 }
 
+/// Returns the condition that a number may be of another row; none when no number is. The numbers that are listed one by
+/// one go into the temporary table.
+pub(super) async fn holds(
+    session: &mut Session,
+    recycled: &Recycled,
+    key: &str,
+    table: &str,
+) -> Result<Option<String>, Error> {
+    let mut ways = Vec::new();
+    ways.extend(recycled.above.map(|last| format!("{key} > '{last}'::bigint")));
+    ways.extend(recycled.up_to.map(|last| format!("{key} <= '{last}'::bigint")));
+    if !recycled.among.is_empty() {
+        let make = format!("CREATE TEMPORARY TABLE {table} (key bigint PRIMARY KEY) ON COMMIT DROP");
+        session.run(DOING, &make).await?;
+        let keys: Vec<i64> = recycled.among.iter().copied().collect();
+        for keys in keys.chunks(1000) {
+            let rows: Vec<String> = keys.iter().map(|key| format!("({key})")).collect();
+            let fill = format!("INSERT INTO pg_temp.{table} VALUES {}", rows.join(", "));
+            session.run(DOING, &fill).await?;
+        }
+        ways.push(format!("EXISTS (SELECT FROM pg_temp.{table} AS r WHERE r.key = {key})"));
+    }
+    Ok((!ways.is_empty()).then(|| format!("({})", ways.join(" OR "))))
+}
+
 impl Target<'_> {
     /// Lets nothing be put into rows that may be others.
     async fn leave_retaken(&mut self, session: &mut Session, recycled: Recycled) -> Result<(), Error> {
         self.untold = recycled.untold;
         let Some((_, place)) = self.found_by.first() else { return Ok(()) };
-        let key = format!("s.v{place}");
-        let mut ways = Vec::new();
-        ways.extend(recycled.above.map(|last| format!("{key} > '{last}'::bigint")));
-        ways.extend(recycled.up_to.map(|last| format!("{key} <= '{last}'::bigint")));
-        if !recycled.among.is_empty() {
-            let table = format!("{}_retaken", self.loaded);
-            let make = format!("CREATE TEMPORARY TABLE {table} (key bigint PRIMARY KEY) ON COMMIT DROP");
-            session.run(DOING, &make).await?;
-            let keys: Vec<i64> = recycled.among.into_iter().collect();
-            for keys in keys.chunks(1000) {
-                let rows: Vec<String> = keys.iter().map(|key| format!("({key})")).collect();
-                let fill = format!("INSERT INTO pg_temp.{table} VALUES {}", rows.join(", "));
-                session.run(DOING, &fill).await?;
-            }
-            ways.push(format!("EXISTS (SELECT FROM pg_temp.{table} AS r WHERE r.key = {key})"));
-        }
-        if ways.is_empty() {
-            return Ok(());
-        }
-        let retaken = format!("({})", ways.join(" OR "));
+        let name = format!("{}_retaken", self.loaded);
+        let holds = holds(session, &recycled, &format!("s.v{place}"), &name).await?;
+        let Some(retaken) = holds else { return Ok(()) };
         let any = format!("SELECT EXISTS (SELECT FROM pg_temp.{} AS s WHERE {retaken})", self.loaded);
         if session.value(DOING, &any).await?.as_deref() != Some("t") {
             return Ok(());

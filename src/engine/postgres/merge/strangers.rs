@@ -1,18 +1,22 @@
 //! Keys that are of other rows now. What refers to the rows of then is not put back where it would hang on these.
 //!
 //! A row that comes back whole may find another one under its key, and one whose key was made anew may not get its own back:
-//! each is a conflict, and so is whatever refers to it.
+//! each is a conflict, and so is whatever refers to it. So is what refers to a row that nothing was lost of, whose number was
+//! given out again since ([`recycled`]).
 
+use super::super::PostgresDatabase;
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
-use super::live::ForeignKey;
+use super::live::{self, ForeignKey};
+use super::recycled::{self, Subject};
 use super::side::Side;
 use super::target::{Target, object};
 use super::unkeyed::Groups;
 use super::{DOING, rows};
 use crate::catalog::TableName;
-use crate::engine::{Error, Merged, STRANGER};
+use crate::engine::{Error, Merged, Piece, STRANGER};
 use crate::ledger::SalvageKind;
+use std::collections::BTreeSet;
 
 /// Values of columns of one table that a foreign key refers to, in a temporary table with the same columns.
 pub(super) struct Strangers {
@@ -24,6 +28,56 @@ pub(super) struct Strangers {
 /// The columns that a foreign key refers to, with their places in a piece.
 type Referred = Vec<(String, usize)>;
 
+/// Looks which rows of tables that pieces of one turn refer to have a number that was given out again since, while nothing of
+/// the turn has been put back: what comes back would vouch for all numbers below its own.
+pub(super) async fn given_again(
+    database: &PostgresDatabase,
+    session: &mut Session,
+    pieces: &[&Piece],
+    turn: usize,
+) -> Result<Vec<Strangers>, Error> {
+    let (mut asked, mut found) = (BTreeSet::new(), Vec::new());
+    for piece in pieces {
+        let Some(snapshot) = &piece.snapshot else { continue };
+        for key in live::foreign_keys(session, &piece.salvage.table).await? {
+            let puts = key.columns.iter().any(|name| piece.salvage.columns.contains(name));
+            let of_parent = || pieces.iter().filter(|other| other.salvage.table == key.parent);
+            let [referred] = key.referred.as_slice() else { continue };
+            // Where keys are put back it is known which of them are not.
+            if !puts || of_parent().any(|other| other.is_rekeying()) {
+                continue;
+            }
+            if !asked.insert((key.parent.clone(), referred.clone())) {
+                continue;
+            }
+            let name = format!("ripcord_parent_{turn}_{}", asked.len());
+            let subject = Subject {
+                now: &key.parent,
+                then: &key.parent,
+                key: (referred, referred),
+                snapshot,
+                catalog: piece.catalog.as_deref(),
+                sequences: &piece.sequences,
+                is_about: &|name| of_parent().any(|other| other.is_about(name)),
+                name: &name,
+            };
+            let Some(recycled) = database.look_at(session, &subject).await? else { continue };
+            let column = format!("t.{}", identifier(referred));
+            let among = format!("{name}_among");
+            let Some(holds) = recycled::holds(session, &recycled, &column, &among).await? else { continue };
+            let keys = format!("{name}_strangers");
+            let make = format!(
+                "CREATE TEMPORARY TABLE {keys} ON COMMIT DROP AS SELECT {column} FROM ONLY {} AS t WHERE {holds}",
+                key.parent.sql()
+            );
+            session.run(DOING, &make).await?;
+            session.run(DOING, &format!("ANALYZE pg_temp.{keys}")).await?;
+            found.push(Strangers { of: key.parent.clone(), keys, columns: vec![referred.clone()] });
+        }
+    }
+    Ok(found)
+}
+
 /// Looks which whole rows find another one that has what foreign keys refer to; none of them has been put back yet.
 pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Result<Vec<Strangers>, Error> {
     if target.piece.salvage.what != SalvageKind::Rows {
@@ -31,8 +85,14 @@ pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Resul
     }
     let same: Vec<&str> = target.columns.iter().map(|column| column.same.as_str()).collect();
     let same = same.join(" AND ");
+    let live = live::columns(session, &target.table).await?;
+    let is_number = |name: &String| live.iter().any(|column| column.name == *name && column.is_number());
     let mut found = Vec::new();
     for referred in referred(session, target).await? {
+        // A key that means something names its row, whoever inserted it last.
+        if !referred.iter().any(|(name, _)| is_number(name)) {
+            continue;
+        }
         let from = format!(
             "pg_temp.{} AS s JOIN ONLY {} AS t ON {} WHERE NOT ({same})",
             target.loaded,

@@ -108,9 +108,12 @@ fn in_one_transaction(
     let catalog = catalog::read(session)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
-    let mut strangers = Vec::new();
+    let (mut strangers, mut turns) = (Vec::new(), 0);
     let (mut merged, mut followed, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
     for turn in in_order(pieces, &parents(session, &catalog)?) {
+        let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
+        strangers.extend(strangers::given_again(session, &catalog, &of_turn, turns)?);
+        turns += 1;
         let mut jobs = Vec::new();
         for index in turn {
             let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;

@@ -9,7 +9,20 @@ use crate::catalog::{Table, TableKind, TableName, quote};
 use crate::engine::{Error, Mark, Marks, Piece, Recycled, SAMPLE, Watch};
 use crate::ledger::SalvageKind;
 use rusqlite::{OptionalExtension, Row};
+use std::collections::BTreeMap;
 use std::path::Path;
+
+/// The table that is looked at: its names of now and of then.
+pub(super) struct Subject<'a> {
+    pub now: &'a TableName,
+    pub then: &'a TableName,
+    pub key: (&'a str, &'a str),
+    pub live: &'a Table,
+    /// How far the counters of then had come.
+    pub sequences: &'a BTreeMap<String, i64>,
+    /// Whether a column is one that the way there and back did not keep.
+    pub is_about: &'a dyn Fn(&str) -> bool,
+}
 
 /// Looks at the rows from which values were salvaged.
 pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Recycled, Error> {
@@ -17,14 +30,31 @@ pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Rec
     let (Some(folder), [key]) = (&piece.snapshot, piece.salvage.key.as_slice()) else {
         return Ok(named);
     };
-    if piece.salvage.what == SalvageKind::Rows || !is_numbered(live, key) {
+    if piece.salvage.what == SalvageKind::Rows {
         return Ok(named);
     }
+    let subject = Subject {
+        now: &piece.salvage.table,
+        then: piece.table_then(),
+        key: (key, piece.column_then(key)),
+        live,
+        sequences: &piece.sequences,
+        is_about: &|name| piece.is_about(name),
+    };
+    look_at(session, folder, &subject)
+}
+
+/// Looks at the rows of a table, with the snapshot that has those of then.
+pub(super) fn look_at(session: &Session, folder: &Path, subject: &Subject<'_>) -> Result<Recycled, Error> {
+    let live = subject.live;
+    if !is_numbered(live, subject.key.0) {
+        return Ok(Recycled { apart: true, ..Recycled::default() });
+    }
     let again = match is_counted(live) {
-        true => set_back(session, piece)?,
+        true => set_back(session, subject)?,
         false => None,
     };
-    let ends = Ends { session, piece, live, key, again };
+    let ends = Ends { session, subject, again };
     let found = match is_counted(live) && again.is_none() {
         // No number was given out twice, unless by the way there and back.
         true => ends.watch(folder).map(|watch| {
@@ -43,7 +73,7 @@ pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Rec
 }
 
 /// Tells whether rows get a number as their key.
-fn is_numbered(table: &Table, key: &str) -> bool {
+pub(super) fn is_numbered(table: &Table, key: &str) -> bool {
     let mut columns = table.columns.iter().filter(|column| column.name == key);
     table.kind == TableKind::Virtual
         || columns.any(|column| column.type_name.to_ascii_uppercase().contains("INT"))
@@ -55,9 +85,9 @@ fn is_counted(table: &Table) -> bool {
 }
 
 /// Returns how far the counter of a table has come, if it was further then.
-fn set_back(session: &Session, piece: &Piece) -> Result<Option<i64>, Error> {
-    let (table, before) = (&piece.salvage.table.name, &piece.table_then().name);
-    let then = piece.sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(before));
+fn set_back(session: &Session, subject: &Subject<'_>) -> Result<Option<i64>, Error> {
+    let (table, before) = (&subject.now.name, &subject.then.name);
+    let then = subject.sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(before));
     let Some(then) = then.map(|(_, then)| *then).max() else { return Ok(None) };
     if !session.has_table("sqlite_sequence")? {
         return Ok(None);
@@ -69,7 +99,8 @@ fn set_back(session: &Session, piece: &Piece) -> Result<Option<i64>, Error> {
 }
 
 /// Returns the columns that are there now as they were then, without the key and what was salvaged.
-fn kept(piece: &Piece, then: &Table, live: &Table) -> Vec<String> {
+fn kept(subject: &Subject<'_>, then: &Table) -> Vec<String> {
+    let live = subject.live;
     let is_stored = |table: &Table, wanted: &crate::catalog::Column| {
         let mut columns = table.columns.iter();
         columns.any(|column| {
@@ -79,15 +110,15 @@ fn kept(piece: &Piece, then: &Table, live: &Table) -> Vec<String> {
         })
     };
     let kept = then.columns.iter().filter(|column| is_stored(then, column) && is_stored(live, column));
-    kept.map(|column| column.name.clone()).filter(|name| !piece.is_about(name)).collect()
+    let is_key = |name: &String| name == subject.key.0 || name == subject.key.1;
+    let names = kept.map(|column| column.name.clone());
+    names.filter(|name| !is_key(name) && !(subject.is_about)(name)).collect()
 }
 
 /// The table then and now.
 struct Ends<'a> {
     session: &'a Session,
-    piece: &'a Piece,
-    live: &'a Table,
-    key: &'a str,
+    subject: &'a Subject<'a>,
     /// How far the counter has come that was further then.
     again: Option<i64>,
 }
@@ -107,10 +138,10 @@ impl Ends<'_> {
     fn watch(&self, folder: &Path) -> Result<Option<(Session, Vec<String>, Watch)>, Error> {
         let then = open_frozen(&file_in(folder), &self.session.cancel())?;
         let catalog = super::catalog::read(&then)?;
-        let Some(table) = catalog.tables.get(self.piece.table_then()) else { return Ok(None) };
-        let kept = kept(self.piece, table, self.live);
+        let Some(table) = catalog.tables.get(self.subject.then) else { return Ok(None) };
+        let kept = kept(self.subject, table);
         let old = self.sample(&then, &self.select_then(&kept), kept.len())?;
-        let now = self.select(&self.piece.salvage.table, self.key, &kept);
+        let now = self.select(self.subject.now, self.subject.key.0, &kept);
         let new: Vec<Marks> =
             self.sample(self.session, &now, kept.len())?.into_iter().map(|(_, marks)| marks).collect();
         let watch = Watch::new(&old, &new, self.again);
@@ -130,7 +161,7 @@ impl Ends<'_> {
 
     /// Returns the statement that reads the table of then from its last row on.
     fn select_then(&self, columns: &[String]) -> String {
-        self.select(self.piece.table_then(), self.piece.column_then(self.key), columns)
+        self.select(self.subject.then, self.subject.key.1, columns)
     }
 
     /// Returns the statement that reads a table from its last row on.
@@ -148,8 +179,8 @@ impl Ends<'_> {
         let sql = format!(
             "SELECT {} FROM main.{} WHERE {} = ?1",
             list.join(", "),
-            self.piece.salvage.table.sql(),
-            quote(self.key)
+            self.subject.now.sql(),
+            quote(self.subject.key.0)
         );
         let mut new = self.session.prepare(&sql).map_err(failed)?;
         let mut rows = old.query([]).map_err(failed)?;

@@ -1,17 +1,19 @@
 //! Keys that are of other rows now. What refers to the rows of then is not put back where it would hang on these.
 //!
 //! A row that comes back whole may find another one under its key, and one whose key was made anew may not get its own back:
-//! each is a conflict, and so is whatever refers to it.
+//! each is a conflict, and so is whatever refers to it. So is what refers to a row that nothing was lost of, whose number was
+//! given out again since ([`recycled`]).
 
 use super::super::session::Session;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
+use super::recycled::{self, Subject};
 use super::rekey::references;
 use super::target::Target;
 use super::together::keys;
 use super::unkeyed::same_row;
 use crate::catalog::{Catalog, TableName, quote};
-use crate::engine::{Error, Value};
+use crate::engine::{Error, Piece, Recycled, Value};
 use crate::ledger::SalvageKind;
 use std::collections::BTreeSet;
 
@@ -43,6 +45,66 @@ impl Guard {
     }
 }
 
+/// Looks which rows of tables that pieces of one turn refer to have a number that was given out again since, while nothing of
+/// the turn has been put back: what comes back would vouch for all numbers below its own.
+pub(super) fn given_again(
+    session: &Session,
+    catalog: &Catalog,
+    pieces: &[&Piece],
+    turn: usize,
+) -> Result<Vec<Strangers>, Error> {
+    let (mut asked, mut found) = (BTreeSet::new(), Vec::new());
+    for piece in pieces {
+        let Some(folder) = &piece.snapshot else { continue };
+        for (parent, pairs) in keys(session, &piece.salvage.table)? {
+            let [(own, other)] = pairs.as_slice() else { continue };
+            let named = catalog.tables.iter().find(|(name, _)| name.name.eq_ignore_ascii_case(&parent));
+            let Some((parent, table)) = named else { continue };
+            let puts = piece.salvage.columns.iter().any(|name| name.eq_ignore_ascii_case(own));
+            let of_parent = || pieces.iter().filter(|other| other.salvage.table == *parent);
+            let column = table.columns.iter().find(|column| column.name.eq_ignore_ascii_case(other));
+            // Where keys are put back it is known which of them are not.
+            let Some(column) = column.filter(|_| puts && !of_parent().any(|other| other.is_rekeying()))
+            else {
+                continue;
+            };
+            if !asked.insert((parent.clone(), column.name.clone())) {
+                continue;
+            }
+            let subject = Subject {
+                now: parent,
+                then: parent,
+                key: (&column.name, &column.name),
+                live: table,
+                sequences: &piece.sequences,
+                is_about: &|name| of_parent().any(|other| other.is_about(name)),
+            };
+            let recycled = recycled::look_at(session, folder, &subject)?;
+            let one = Strangers {
+                of: parent.clone(),
+                keys: format!("ripcord_parent_{turn}_{}", asked.len()),
+                columns: vec![column.name.to_ascii_lowercase()],
+            };
+            if one.fill_with(session, table_sql(parent), &column.name, &recycled)? {
+                found.push(one);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn table_sql(table: &TableName) -> String {
+    format!("main.{}", table.sql())
+}
+
+/// The least number has no literal of its own: with its sign it would be a real number.
+fn literal(number: i64) -> String {
+    match number {
+        i64::MIN => format!("({} - 1)", i64::MIN + 1),
+        number => format!("({number})"),
+    }
+}
+
 /// Looks which whole rows find another one that has what foreign keys refer to; none of them has been put back yet.
 pub(super) fn of_rows(
     session: &Session,
@@ -55,7 +117,13 @@ pub(super) fn of_rows(
     }
     let failed = |error| session.failed(DOING, error);
     let columns: Vec<String> = target.columns.iter().map(|column| quote(&column.name)).collect();
+    let table = catalog.tables.get(&target.table);
+    let is_number = |name: &String| table.is_some_and(|table| recycled::is_numbered(table, name));
     for referred in referred(session, catalog, target)? {
+        // A key that means something names its row, whoever inserted it last.
+        if !referred.iter().any(|(name, _)| is_number(name)) {
+            continue;
+        }
         let one = Strangers::new(target, &referred, found.len());
         let on: Vec<String> =
             (1..).zip(&referred).map(|(at, (name, _))| format!("{} = ?{at}", quote(name))).collect();
@@ -124,6 +192,36 @@ pub(super) fn of_keys(
 }
 
 impl Strangers {
+    /// Takes the numbers that were given out again; tells whether there are any.
+    fn fill_with(
+        &self,
+        session: &Session,
+        table: String,
+        key: &str,
+        recycled: &Recycled,
+    ) -> Result<bool, Error> {
+        let column = quote(key);
+        let mut ways: Vec<String> = Vec::new();
+        ways.extend(recycled.above.map(|last| format!("{column} > {}", literal(last))));
+        ways.extend(recycled.up_to.map(|last| format!("{column} <= {}", literal(last))));
+        let mut insert = fill(session, &self.keys, 1)?;
+        for key in &recycled.among {
+            let key = rusqlite::params_from_iter([Bound(Value::Integer(*key))]);
+            insert.execute(key).map_err(|error| session.failed(DOING, error))?;
+        }
+        drop(insert);
+        if !ways.is_empty() {
+            let all = format!(
+                "INSERT INTO temp.{} SELECT {column} FROM {table} WHERE typeof({column}) = 'integer' AND ({})",
+                self.keys,
+                ways.join(" OR ")
+            );
+            session.run(DOING, &all)?;
+        }
+        let any = format!("SELECT EXISTS (SELECT 1 FROM temp.{})", self.keys);
+        Ok(session.one::<i64>(DOING, &any)? == 1)
+    }
+
     fn new(target: &Target<'_>, referred: &Referred, number: usize) -> Self {
         let columns = referred.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
         let keys = format!("ripcord_strangers_{}_{number}", target.index);
