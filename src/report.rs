@@ -390,6 +390,8 @@ pub struct Failure {
     pub otherwise: Option<String>,
     /// What verification saw, when it was verification that failed.
     pub check: Option<Box<Check>>,
+    /// What a merge did that stands all the same.
+    pub merge: Option<Box<MergeFacts>>,
     /// Where the version rows are, when the data is not simply as it was; `None` where they cannot be read either.
     pub rows: Option<Box<RowsThen>>,
     /// What an earlier operation left in the middle, where that can be why.
@@ -416,6 +418,7 @@ impl Failure {
             next: Vec::new(),
             otherwise: None,
             check: None,
+            merge: None,
             rows: None,
             half_way: None,
         }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::base::counted;
 use crate::catalog::Severity;
-use crate::engine::{Bookkeeping, Need, OtherWrites, ProofLevel};
+use crate::engine::{Bookkeeping, Need, ProofLevel};
 use crate::history::Direction;
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
@@ -136,11 +136,9 @@ async fn guarded(
     };
 
     op.set_aftermath(Aftermath::Changed);
-    let others = ports.database.others_wrote_since(&mark).await;
-    let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
     let mut held_against = None;
     let checked = op.step(Step::Verify, async {
-        let verified = verify::after(ports, plan, &saved, &applied, &others).await?;
+        let verified = verify::after(ports, plan, &saved, &applied, &mark).await?;
         match verified.check.wrong.len() {
             0 => Ok(verified),
             count => {
@@ -151,14 +149,16 @@ async fn guarded(
     });
     match checked.await {
         Ok(verified) => {
-            let ran = salvage::Ran { plan, after: &verified.after, applied: &applied, others: &others };
+            let (after, others) = (&verified.after, &verified.others);
+            let ran = salvage::Ran { plan, after, applied: &applied, others };
             let mut backup = saved.facts();
             // Before salvage of others comes back: what is missing now is what the migration took away.
             let late = salvage::after_the_fact(ports, op, &saved, &ran).await;
             let note = late.map(|files| backup.salvage.extend(files)).err();
-            let verify::Verified { after, check } = verified;
+            let verify::Verified { after, check, mark, .. } = verified;
+            let before = merge::Before { inventory: after, mark };
             let ended =
-                merge::after_downgrade(ports, op, plan, &saved, after, (request.merge, &applied)).await?;
+                merge::after_downgrade(ports, op, plan, &saved, before, (request.merge, &applied)).await?;
             let check = ended.found(&saved, check);
             let kept = doomed::told(plan.direction, &applied, &ended.inventory);
             let mut report = finish(ports, op, request, plan, (backup, &saved), (ended, check)).await?;

@@ -14,16 +14,17 @@ mod recovery;
 mod renew;
 mod share;
 mod sources;
+mod unexplained;
 mod verify;
 pub(super) mod waiting;
 
 use super::change::{Wants, preflight};
 use super::facts::Done;
 use super::snapshot::{self, Purpose, Saved};
-use super::{Ports, Refusal, SnapshotPolicy, refused, settle, whose};
+use super::{Ports, Refusal, SnapshotPolicy, look, refused, settle, whose};
 use crate::base::counted;
 use crate::catalog::TableName;
-use crate::engine::{self, MergeMode, OtherWrites, Piece};
+use crate::engine::{self, MergeMode, Piece, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
@@ -32,7 +33,7 @@ use crate::report::{Aftermath, Failure, Kind, MergeFacts, Report, Step};
 use crate::store::Backup;
 use crate::tabular::{self, EXPORTS};
 use conflicts::keep;
-pub(super) use downgrade::{After, after_downgrade};
+pub(super) use downgrade::{After, Before, after_downgrade};
 use left::left_undone;
 use named::{Chosen, chosen};
 pub(super) use recovery::{again, recover};
@@ -153,10 +154,14 @@ async fn by_hand(
         with_backup(Failure { aftermath, ..failure })
     })?;
     op.set_aftermath(Aftermath::Changed);
-    let others = ports.database.others_wrote_since(&mark).await;
-    let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
-    let (after, check) =
-        checked(ports, op, &saved, &saved.inventory, &merged, &others).await.map_err(with_backup)?;
+    let from = std::slice::from_ref(&backup.manifest.id);
+    let (after, check) = match checked(ports, op, &saved, (&saved.inventory, &mark), &merged).await {
+        Ok(looked) => looked,
+        Err(failure) => {
+            let merged = chosen.with_skipped(merged);
+            return Err(with_backup(unexplained::told(ports, op, &saved, (from, merged), failure).await));
+        }
+    };
     let notes = check
         .unsure
         .iter()
@@ -169,7 +174,7 @@ async fn by_hand(
     let files = kept.map_err(with_backup)?.what;
     let rows = saved.backup.manifest.from.clone();
     let merged = chosen.with_skipped(merged);
-    let merge = facts(std::slice::from_ref(&backup.manifest.id), merged, files);
+    let merge = facts(from, merged, files);
     let changed = merge.count() > 0 || merge.side_table.is_some();
     let aftermath = if changed { Aftermath::Changed } else { Aftermath::Unchanged };
     let id = Some(op.id().to_string());
@@ -214,20 +219,19 @@ fn sentence(merged: &MergedBack) -> String {
     )
 }
 
-/// Looks at the database after a merge: nothing but what was merged may have changed since `before`.
+/// Looks at the database after a merge: nothing but what was merged may have changed since `before`, which was seen after
+/// the mark was set.
 async fn checked(
     ports: &Ports<'_>,
     op: &mut Operation,
     saved: &Saved,
-    before: &Inventory,
+    (before, mark): (&Inventory, &WriteMark),
     merged: &MergedBack,
-    others: &OtherWrites,
 ) -> Result<(Inventory, crate::report::Check), Failure> {
     let mut held_against = None;
     let work = async {
-        let (folder, progress) = (saved.backup.snapshot(), ports.progress(Step::Verify));
-        let after = ports.database.inventory_after(&saved.inventory, &folder, &progress).await?;
-        let check = verify::only_merged(before, &after, merged, others);
+        let look::Looked { inventory: after, others } = look::after(ports, Step::Verify, saved, mark).await?;
+        let check = verify::only_merged(before, &after, merged, &others);
         match check.wrong.len() {
             0 => {
                 let facts = format!("{} as expected", counted(check.comparison.tables.len() as u64, "table"));
@@ -235,14 +239,15 @@ async fn checked(
             }
             count => {
                 held_against = Some(Box::new(check));
-                Err(Cause::from(Refusal::Verification { count }))
+                Err(Cause::from(Refusal::MergeVerification { count }))
             }
         }
     };
     match op.step(Step::Verify, work).await {
         Ok(done) => Ok(done.what),
         Err(failure) => {
-            let next = vec![format!("ripcord restore {}", saved.backup.manifest.id)];
+            // First what differs now from what there was before the merge.
+            let next = vec!["ripcord verify".to_string(), format!("ripcord restore {}", saved.backup.manifest.id)];
             Err(Failure { check: held_against, next, ..failure })
         }
     }

@@ -16,6 +16,7 @@ mod facts;
 mod half_way;
 mod instead;
 mod judge;
+mod look;
 pub mod merge;
 pub mod recover;
 pub mod rehearse;
@@ -183,6 +184,8 @@ pub enum Refusal {
     NotAtHeads { rows: Vec<RevisionId>, heads: Vec<RevisionId> },
     #[error("verification found {} that the migration does not explain", counted(*count as u64, "difference"))]
     Verification { count: usize },
+    #[error("the salvage is merged, and verification found {} that the merge does not explain", counted(*count as u64, "difference"))]
+    MergeVerification { count: usize },
     #[error(
         "the migrations that are left lead to {found}, the interrupted operation was on its way to {expected}"
     )]

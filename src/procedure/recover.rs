@@ -236,6 +236,8 @@ async fn verified(
     let ledger = snapshot::read_ledger(&saved.backup).map_err(|error| unknown(state, saved, error))?;
     let work = async {
         let progress = ports.progress(Step::Verify);
+        // Before the look: it is the one that a merge is going to be compared with.
+        let mark = ports.database.mark().await?;
         let after =
             ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await?;
         let rows: Vec<RevisionId> = ports.database.version_rows().await?;
@@ -250,7 +252,7 @@ async fn verified(
         let check = super::judge(&saved.inventory, &after, &around);
         let bytes = serde_json::to_vec_pretty(&after).unwrap_or_default();
         ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(verify::Verified { after, check })
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(verify::Verified { after, check, others: unknown_others, mark })
     };
     // What was not looked at is not verified: the operation stays open, and the next recovery looks again.
     let not_looked =
@@ -270,8 +272,8 @@ async fn verified(
     let mut notes = Vec::new();
     let rehearsed = ledger.as_ref().is_some_and(|ledger| ledger.rows_seen);
     if !rehearsed && !state.finished.contains(&Step::Salvage) && !state.started.contains(&Step::MergeBack) {
-        let (after, applied) = (&verified.after, &Applied::default());
-        let ran = salvage::Ran { plan: &plan, after, applied, others: &unknown_others };
+        let (after, others, applied) = (&verified.after, &verified.others, &Applied::default());
+        let ran = salvage::Ran { plan: &plan, after, applied, others };
         match salvage::after_the_fact(ports, op, saved, &ran).await {
             Ok(files) => backup.salvage.extend(files),
             Err(note) => notes.push(note),
@@ -279,9 +281,9 @@ async fn verified(
     }
     // Merging is one transaction, and doing it twice is doing it once.
     let wanted = !state.facts.contains_key(merge::LEFT);
+    let before = merge::Before { inventory: verified.after, mark: verified.mark };
     let ended =
-        merge::after_downgrade(ports, op, &plan, saved, verified.after, (wanted, &Applied::default()))
-            .await?;
+        merge::after_downgrade(ports, op, &plan, saved, before, (wanted, &Applied::default())).await?;
     let bytes = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
     let kept = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
     kept.map_err(|error| Failure { aftermath: Aftermath::Changed, ..unknown(state, saved, error) })?;

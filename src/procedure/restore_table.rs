@@ -7,10 +7,10 @@ use super::facts::Done;
 use super::merge::names;
 use super::recover::took_place;
 use super::snapshot::{self, Purpose, Saved, read_inventory};
-use super::{Ports, Refusal, SnapshotPolicy, refused, restore, settle, verify, whose};
+use super::{Ports, Refusal, SnapshotPolicy, look, refused, restore, settle, verify, whose};
 use crate::base::counted;
 use crate::catalog::{TableKind, TableName, diff};
-use crate::engine::{self, OtherWrites, RestoredTable};
+use crate::engine::{self, OtherWrites, RestoredTable, WriteMark};
 use crate::fingerprint::{Inventory, compare};
 use crate::journal::{Entry, Operation, OperationState};
 use crate::report::{Aftermath, Check, Failure, Kind, Report, Step, Wrong};
@@ -126,10 +126,8 @@ async fn put_back(
         with_backup(Failure { aftermath, ..failure })
     })?;
     op.set_aftermath(Aftermath::Changed);
-    let others = ports.database.others_wrote_since(&mark).await;
-    let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
     let (after, check) =
-        checked(ports, op, &saved, expected, &done.what, &others).await.map_err(with_backup)?;
+        checked(ports, op, &saved, expected, &done.what, &mark).await.map_err(with_backup)?;
     let keep = async {
         let bytes = serde_json::to_vec_pretty(&after).unwrap_or_default();
         ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await
@@ -161,13 +159,12 @@ async fn checked(
     saved: &Saved,
     expected: &Inventory,
     done: &[RestoredTable],
-    others: &OtherWrites,
+    mark: &WriteMark,
 ) -> Result<(Inventory, Check), Failure> {
     let mut held_against = None;
     let work = async {
-        let (folder, progress) = (saved.backup.snapshot(), ports.progress(Step::Verify));
-        let after = ports.database.inventory_after(&saved.inventory, &folder, &progress).await?;
-        let check = judge(&saved.inventory, expected, &after, done, others);
+        let look::Looked { inventory: after, others } = look::after(ports, Step::Verify, saved, mark).await?;
+        let check = judge(&saved.inventory, expected, &after, done, &others);
         match check.wrong.len() {
             0 => {
                 let facts = format!("{} as expected", counted(check.comparison.tables.len() as u64, "table"));

@@ -5,7 +5,7 @@ use super::facts::Done;
 use super::restore::{self, Cause};
 use super::salvage::{self, Ran};
 use super::snapshot::Saved;
-use super::{Ports, Refusal, rows_text, verify};
+use super::{Ports, Refusal, look, rows_text, verify};
 use crate::base::{counted, one_or_more};
 use crate::engine::{self, Applied, OtherWrites, WriteMark};
 use crate::fingerprint::Inventory;
@@ -180,13 +180,10 @@ async fn keep_what_went(
     if cause.aftermath != Aftermath::Changed {
         return cause;
     }
-    let progress = ports.progress(Step::Salvage);
-    let after = ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await;
-    let others = ports.database.others_wrote_since(mark).await;
-    let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
-    let kept = match &after {
-        Ok(after) => {
-            salvage::after_the_fact(ports, op, saved, &Ran { plan, after, applied, others: &others }).await
+    let kept = match look::after(ports, Step::Salvage, saved, mark).await {
+        Ok(look::Looked { inventory: after, others }) => {
+            let ran = Ran { plan, after: &after, applied, others: &others };
+            salvage::after_the_fact(ports, op, saved, &ran).await
         }
         Err(error) => Err(format!("what the migration took away could not be looked for: {error}")),
     };

@@ -4,11 +4,12 @@ mod present_names;
 
 use super::rehearse::Rehearsal;
 use super::snapshot::{Saved, read_inventory};
-use super::{Circumstances, Ports, judge, refused, restore};
+use super::{Circumstances, Ports, judge, look, refused, restore};
 use crate::base::counted;
 use crate::catalog::{TableName, diff};
-use crate::engine::{Applied, OtherWrites};
+use crate::engine::{Applied, OtherWrites, WriteMark};
 use crate::fingerprint::{Inventory, TableVerdict, compare};
+use crate::history::Direction;
 use crate::journal::Facts;
 use crate::plan::Plan;
 use crate::report::{Check, Failure, Step, Wrong};
@@ -19,6 +20,10 @@ use std::borrow::Cow;
 pub(super) struct Verified {
     pub after: Inventory,
     pub check: Check,
+    /// Whether others wrote since the snapshot.
+    pub others: OtherWrites,
+    /// A mark from before the look, for what is done and looked at next.
+    pub mark: WriteMark,
 }
 
 impl Facts for Verified {
@@ -30,27 +35,31 @@ impl Facts for Verified {
     }
 }
 
-/// Verifies a migration that has just run.
+/// Verifies a migration that has just run; `mark` is from before the snapshot.
 pub(super) async fn after(
     ports: &Ports<'_>,
     plan: &Plan,
     saved: &Saved,
     applied: &Applied,
-    others: &OtherWrites,
+    mark: &WriteMark,
 ) -> Result<Verified, crate::engine::Error> {
-    let progress = ports.progress(Step::Verify);
-    let after = ports.database.inventory_after(&saved.inventory, &saved.backup.snapshot(), &progress).await?;
+    let next = match plan.direction {
+        // Nothing is written after it.
+        Direction::Up => mark.clone(),
+        Direction::Down => look::mark_before(ports, mark).await?,
+    };
+    let look::Looked { inventory: after, others } = look::after(ports, Step::Verify, saved, mark).await?;
     let rows = ports.database.version_rows().await?;
     let around = Circumstances {
         touches: &plan.touches(),
         applied,
-        others,
+        others: &others,
         rows_expected: &plan.to,
         rows_found: &rows,
         rehearsed: saved.rehearsal.as_ref().map(Rehearsal::as_rehearsed),
     };
     let check = judge(&saved.inventory, &after, &around);
-    Ok(Verified { after, check })
+    Ok(Verified { after, check, others, mark: next })
 }
 
 /// With what a database is compared.

@@ -252,7 +252,10 @@ pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> Str
         Some(Step::Rehearse | Step::RehearseBack | Step::RehearseAgain) => "in the rehearsal, on a copy: ",
         _ => "",
     };
-    let mut lines = vec![format!("{} {on_the_copy}{}", output.paint("31", "error:"), failure.source)];
+    // What is done comes before what is wrong with it.
+    let merged = failure.merge.iter().flat_map(|merge| super::merge::lines(merge, output));
+    let mut lines: Vec<String> = merged.map(|line| visible_lines(&line).replace('\n', "\\n")).collect();
+    lines.push(format!("{} {on_the_copy}{}", output.paint("31", "error:"), failure.source));
     if let Some(second) = &failure.during_put_back {
         lines.push(format!("error: putting the snapshot back failed as well: {second}"));
     }

@@ -35,6 +35,7 @@ pub(super) fn failure(command: &str, exit: ExitCode, failure: &Failure, output: 
             "version_rows": failure.rows,
             "backup": failure.backup,
             "check": failure.check,
+            "merge": failure.merge,
             "half_way": failure.half_way,
             "hazards": hazards::refused(failure),
             "next": next,

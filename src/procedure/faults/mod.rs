@@ -1,6 +1,7 @@
 //! The order of steps, and the failures that no real engine can be made to have.
 
 mod change;
+mod meanwhile;
 mod recover;
 mod restore;
 mod told;
@@ -84,15 +85,19 @@ impl Bench {
     async fn fill(&self) {
         fs::create_private_dir(&self.folder.path().join("migrations/versions")).expect("a folder");
         for (id, parent, up, down) in REVISIONS {
-            let text = format!(
-                "-- Make {id}\n--\n-- ripcord:revision {id}\n-- ripcord:revises {parent}\n-- ripcord:upgrade\n{up}\n-- ripcord:downgrade\n{down}\n"
-            );
-            let place = self.folder.path().join(format!("migrations/versions/{id}.sql"));
-            fs::write_durable(&place, text.as_bytes()).expect("written");
+            self.revision(id, parent, up, down);
         }
         self.upgrade_to("aaaa", OnFailure::Stop).await.expect("upgraded");
         self.execute("INSERT INTO customer VALUES (1, 'ada'), (2, 'grace')");
         self.told.forget();
+    }
+
+    fn revision(&self, id: &str, parent: &str, up: &str, down: &str) {
+        let text = format!(
+            "-- Make {id}\n--\n-- ripcord:revision {id}\n-- ripcord:revises {parent}\n-- ripcord:upgrade\n{up}\n-- ripcord:downgrade\n{down}\n"
+        );
+        let place = self.folder.path().join(format!("migrations/versions/{id}.sql"));
+        fs::write_durable(&place, text.as_bytes()).expect("written");
     }
 
     fn ports(&self) -> Ports<'_> {
@@ -113,7 +118,20 @@ impl Bench {
     }
 
     async fn upgrade_to(&self, target: &str, on_failure: OnFailure) -> Result<Report, Failure> {
-        let (direction, policy) = (Direction::Up, SnapshotPolicy::default());
+        self.change(Direction::Up, target, on_failure).await
+    }
+
+    async fn downgrade_to(&self, target: &str) -> Result<Report, Failure> {
+        self.change(Direction::Down, target, OnFailure::Restore).await
+    }
+
+    async fn change(
+        &self,
+        direction: Direction,
+        target: &str,
+        on_failure: OnFailure,
+    ) -> Result<Report, Failure> {
+        let policy = SnapshotPolicy::default();
         let consent = Consent {
             accept: vec![Hazard::Opaque],
             person: Arc::new(Nobody),

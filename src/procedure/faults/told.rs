@@ -33,6 +33,10 @@ enum Rule {
     FailsAfterwards,
     /// Something else happens first.
     Meanwhile(Deed),
+    /// Something else happens right after it.
+    Afterwards(Deed),
+    /// Says that nobody wrote, whoever did: the merge itself is then the only one who can have.
+    Nobody,
 }
 
 impl Told {
@@ -54,6 +58,14 @@ impl Told {
 
     pub(super) fn meanwhile(&self, what: &'static str, deed: impl Fn() + Send + Sync + 'static) -> &Self {
         self.set(what, Rule::Meanwhile(Arc::new(deed)))
+    }
+
+    pub(super) fn afterwards(&self, what: &'static str, deed: impl Fn() + Send + Sync + 'static) -> &Self {
+        self.set(what, Rule::Afterwards(Arc::new(deed)))
+    }
+
+    pub(super) fn says_that_nobody_wrote(&self) -> &Self {
+        self.set("others wrote", Rule::Nobody)
     }
 
     fn set(&self, what: &'static str, rule: Rule) -> &Self {
@@ -99,6 +111,10 @@ impl Told {
     fn after<T>(&self, what: &'static str, done: T) -> Result<T, engine::Error> {
         match self.rule(what) {
             Some(Rule::FailsAfterwards) => Err(as_told(what)),
+            Some(Rule::Afterwards(deed)) => {
+                deed();
+                Ok(done)
+            }
             _ => Ok(done),
         }
     }
@@ -228,7 +244,9 @@ impl Database for ToldDatabase {
     }
 
     async fn others_wrote_since(&self, mark: &WriteMark) -> Result<OtherWrites, Error> {
-        told!(self, "others wrote", self.inner.others_wrote_since(mark))
+        let wrote = told!(self, "others wrote", self.inner.others_wrote_since(mark))?;
+        let denied = matches!(self.told.rule("others wrote"), Some(Rule::Nobody));
+        Ok(if denied { OtherWrites::Nobody } else { wrote })
     }
 
     async fn stage(

@@ -25,18 +25,27 @@ pub(super) async fn keep(
 ) -> Result<Done<Vec<String>>, Cause> {
     let backup = &saved.backup.manifest.id;
     ports.store.add(backup, "after.json", &serde_json::to_vec_pretty(after)?).await?;
-    let mut files = Vec::new();
-    if let Some(side) = &merged.side_table {
-        // A draft is private, and removed by `recover` after a crash.
-        let draft = ports.store.draft(&format!("{id}-{CONFLICTS}")).await?;
-        let written = write_conflicts(ports, side, &draft.folder, backup).await;
-        let discarded = ports.store.discard(draft).await;
-        files = written?;
-        discarded?;
-    }
+    let files = keep_conflicts(ports, &id, saved, merged).await?;
     let facts =
         if files.is_empty() { String::new() } else { format!("conflicts are in {}", files.join(" and ")) };
     Ok(Done { what: files, facts })
+}
+
+/// Keeps the conflicts as files in the backup of the operation; returns their names.
+pub(super) async fn keep_conflicts(
+    ports: &Ports<'_>,
+    id: &str,
+    saved: &Saved,
+    merged: &MergedBack,
+) -> Result<Vec<String>, Cause> {
+    let Some(side) = &merged.side_table else { return Ok(Vec::new()) };
+    // A draft is private, and removed by `recover` after a crash.
+    let draft = ports.store.draft(&format!("{id}-{CONFLICTS}")).await?;
+    let written = write_conflicts(ports, side, &draft.folder, &saved.backup.manifest.id).await;
+    let discarded = ports.store.discard(draft).await;
+    let files = written?;
+    discarded?;
+    Ok(files)
 }
 
 async fn write_conflicts(

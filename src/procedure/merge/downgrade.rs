@@ -2,8 +2,8 @@
 
 use super::made::leave_own_values;
 use super::sources::{SALVAGE, sources};
-use super::{checked, facts, keep, left_undone, moved, op_id, waiting, write};
-use crate::engine::{Applied, OtherWrites};
+use super::{checked, facts, keep, left_undone, moved, op_id, unexplained, waiting, write};
+use crate::engine::{Applied, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Entry, Operation};
@@ -11,6 +11,13 @@ use crate::plan::Plan;
 use crate::procedure::snapshot::Saved;
 use crate::procedure::{Ports, new_findings, refused, settle};
 use crate::report::{Aftermath, Check, Failure, MergeFacts};
+
+/// The database as a downgrade left it.
+pub(in crate::procedure) struct Before {
+    pub inventory: Inventory,
+    /// From before that was seen: whoever writes later is told apart from the merge.
+    pub mark: WriteMark,
+}
 
 /// What came of merging after a downgrade.
 pub(in crate::procedure) struct After {
@@ -41,7 +48,7 @@ pub(in crate::procedure) async fn after_downgrade(
     op: &mut Operation,
     plan: &Plan,
     saved: &Saved,
-    before: Inventory,
+    Before { inventory: before, mark }: Before,
     (wanted, applied): (bool, &Applied),
 ) -> Result<After, Failure> {
     let nothing = |inventory, notes| Ok(After { inventory, merge: None, notes });
@@ -72,25 +79,33 @@ pub(in crate::procedure) async fn after_downgrade(
     }
     leave_own_values(&mut found.pieces, &saved.inventory, &before);
     op.set_aftermath(Aftermath::Changed);
-    let mark = ports.database.mark().await.map_err(|error| named(refused(error)))?;
     let merged = match write(ports, op, &found.pieces).await {
         Ok(merged) => merged,
         Err(failure) => {
-            // The downgrade stands and was verified: this is its end, for a later `verify`.
-            let bytes = serde_json::to_vec_pretty(&before).unwrap_or_default();
-            let _ = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
+            keep_end(ports, saved, &before).await;
             let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Changed };
             let next = found.backups.iter().map(by_hand).collect();
             return Err(named(Failure { aftermath, next, ..failure }));
         }
     };
-    let others = ports.database.others_wrote_since(&mark).await;
-    let others = others.unwrap_or_else(|error| OtherWrites::Unknown(error.to_string()));
-    let (inventory, check) = checked(ports, op, saved, &before, &merged, &others).await.map_err(named)?;
+    let (inventory, check) = match checked(ports, op, saved, (&before, &mark), &merged).await {
+        Ok(looked) => looked,
+        Err(failure) => {
+            keep_end(ports, saved, &before).await;
+            return Err(named(unexplained::told(ports, op, saved, (&found.backups, merged), failure).await));
+        }
+    };
     let kept = keep(ports, op_id(op), saved, &inventory, &merged).await;
     let files =
         kept.map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?.what;
     let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
     let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();
     Ok(After { inventory, merge: Some(facts(&found.backups, merged, files)), notes })
+}
+
+/// Keeps how the downgrade ended, for a later `verify`, where the merge after it did not come to its end: it stands, and
+/// was verified.
+async fn keep_end(ports: &Ports<'_>, saved: &Saved, end: &Inventory) {
+    let bytes = serde_json::to_vec_pretty(end).unwrap_or_default();
+    let _ = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
 }
