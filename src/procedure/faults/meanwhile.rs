@@ -4,7 +4,7 @@ use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A third revision, which loses a column; the database is at it, with rows. Nothing names `log`.
-async fn with_salvage() -> Bench {
+pub(super) async fn with_salvage() -> Bench {
     let bench = Bench::new().await;
     bench.execute("CREATE TABLE log (id INTEGER PRIMARY KEY)");
     bench.upgrade_to("bbbb", OnFailure::Stop).await.expect("upgraded");
@@ -85,7 +85,9 @@ async fn where_others_wrote_before_the_look_at_a_downgrade_a_new_mark_is_set_for
 async fn a_merge_that_is_not_explained_says_what_it_did_what_is_wrong_and_what_comes_next() {
     let bench = with_salvage().await;
     // Nothing shows any more whose rows they are: both values are in conflict.
-    bench.execute("UPDATE customer SET name = 'ADA' WHERE id = 1; UPDATE customer SET name = 'GRACE' WHERE id = 2;");
+    bench.execute(
+        "UPDATE customer SET name = 'ADA' WHERE id = 1; UPDATE customer SET name = 'GRACE' WHERE id = 2;",
+    );
     bench.told.says_that_nobody_wrote().meanwhile("inventory after", at_look(&bench, &[1]));
     let failure = bench.downgrade_to("bbbb").await.expect_err("nobody explains the row");
     assert_eq!((failure.step, failure.aftermath), (Some(Step::Verify), Aftermath::Changed));
