@@ -4,22 +4,25 @@
 //! or waits for it (async code) where stopping is safe, and says what state it left behind.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::watch;
 
 /// A flag that can be raised once and observed from many places, by polling or by awaiting.
 #[derive(Clone, Debug)]
 pub struct Cancel {
     sender: Arc<watch::Sender<bool>>,
+    wishes: Arc<AtomicU32>,
 }
 
 impl Cancel {
     /// Returns a flag that is not raised.
     pub fn new() -> Self {
-        Self { sender: Arc::new(watch::Sender::new(false)) }
+        Self { sender: Arc::new(watch::Sender::new(false)), wishes: Arc::default() }
     }
 
-    /// Raises the flag. Raising it twice changes nothing.
+    /// Raises the flag. Raising it twice changes nothing but how often somebody wished to stop.
     pub fn cancel(&self) {
+        self.wishes.fetch_add(1, Ordering::SeqCst);
         self.sender.send_replace(true);
     }
 
@@ -27,6 +30,11 @@ impl Cancel {
     /// signal raises it once more.
     pub fn heard(&self) {
         self.sender.send_replace(false);
+    }
+
+    /// Returns how often somebody wished to stop, heard or not.
+    pub fn wishes(&self) -> u32 {
+        self.wishes.load(Ordering::SeqCst)
     }
 
     /// Tells whether the flag is raised. Cheap enough for a row loop that asks every few thousand rows.

@@ -5,32 +5,33 @@
 //! With `RIPCORD_DIE_AT_CHECKPOINT=N` in the environment the process aborts at the Nth checkpoint, with a text instead of
 //! a number at the first one whose name contains it; without it a checkpoint costs one relaxed load.
 //!
-//! `RIPCORD_STOP_AT_CHECKPOINT=INT:text` (or `TERM:text`) sends the process that signal at the first checkpoint whose name
-//! contains the text, and goes on when it was heard: Ctrl-C in a step of which no test could hit the moment.
+//! `RIPCORD_STOP_AT_CHECKPOINT=INT:text` (or `TERM:text`, or a number instead of the text) sends the process that signal there,
+//! and goes on when it was heard: Ctrl-C in a step of which no test could hit the moment. With several signals
+//! (`INT,TERM:text`) each one after the first is sent at the next checkpoint that is reached.
 #![expect(clippy::disallowed_methods, reason = "the crash switch is read from the environment, once")]
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
 
 static PASSED: AtomicU64 = AtomicU64::new(0);
-static DIE_AT: OnceLock<Option<DieAt>> = OnceLock::new();
+static DIE_AT: OnceLock<Option<Place>> = OnceLock::new();
 
-static STOP_AT: OnceLock<Option<(Signal, String)>> = OnceLock::new();
-static STOPPED: AtomicBool = AtomicBool::new(false);
-static HEARD: AtomicBool = AtomicBool::new(false);
+static STOP_AT: OnceLock<Option<(Vec<Signal>, Place)>> = OnceLock::new();
+static SENT: AtomicUsize = AtomicUsize::new(0);
+static HEARD: AtomicUsize = AtomicUsize::new(0);
 
 /// Longer than a signal takes to be heard on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-enum DieAt {
+enum Place {
     Number(u64),
     Name(String),
 }
 
-impl DieAt {
+impl Place {
     fn parse(text: String) -> Self {
         text.parse().map_or(Self::Name(text), Self::Number)
     }
@@ -45,36 +46,52 @@ impl DieAt {
 
 /// Marks a place where a crash leaves a state worth testing. `name` appears on stderr when the process dies here.
 pub fn reached(name: &str) {
-    stop(name);
-    let die_at = DIE_AT.get_or_init(|| std::env::var("RIPCORD_DIE_AT_CHECKPOINT").ok().map(DieAt::parse));
-    let Some(die_at) = die_at else { return };
+    let die_at = DIE_AT.get_or_init(|| std::env::var("RIPCORD_DIE_AT_CHECKPOINT").ok().map(Place::parse));
+    let stop_at = STOP_AT.get_or_init(stop_at);
+    if die_at.is_none() && stop_at.is_none() {
+        return;
+    }
     let passed = PASSED.fetch_add(1, Ordering::SeqCst) + 1;
+    if let Some((signals, place)) = stop_at {
+        stop(signals, place, passed, name);
+    }
+    let Some(die_at) = die_at else { return };
     if die_at.is(passed, name) {
-        use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "ripcord died at checkpoint {passed}: {name}");
+        say(&format!("ripcord died at checkpoint {passed}: {name}"));
         // Abort, not exit: no destructor may tidy up what a real crash would leave behind.
         std::process::abort();
     }
 }
 
-/// Says that a signal was heard.
-pub fn heard() {
-    HEARD.store(true, Ordering::SeqCst);
+fn say(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-fn stop(name: &str) {
-    let stop_at = STOP_AT.get_or_init(|| {
-        let text = std::env::var("RIPCORD_STOP_AT_CHECKPOINT").ok()?;
-        let (signal, name) = text.split_once(':')?;
-        Some((if signal == "TERM" { Signal::TERM } else { Signal::INT }, name.to_string()))
-    });
-    let Some((signal, part)) = stop_at else { return };
-    if !name.contains(part.as_str()) || STOPPED.swap(true, Ordering::SeqCst) {
+/// Says that a signal was heard.
+pub fn heard() {
+    HEARD.fetch_add(1, Ordering::SeqCst);
+}
+
+fn stop_at() -> Option<(Vec<Signal>, Place)> {
+    let text = std::env::var("RIPCORD_STOP_AT_CHECKPOINT").ok()?;
+    let (signals, place) = text.split_once(':')?;
+    let signal = |name: &str| if name == "TERM" { Signal::TERM } else { Signal::INT };
+    Some((signals.split(',').map(signal).collect(), Place::parse(place.to_string())))
+}
+
+/// Sends the first signal where it is meant to be sent, and the others wherever the process comes next.
+fn stop(signals: &[Signal], place: &Place, passed: u64, name: &str) {
+    let sent = SENT.load(Ordering::SeqCst);
+    let Some(signal) = signals.get(sent).filter(|_| sent > 0 || place.is(passed, name)) else { return };
+    // Two threads may be here at once; one of them sends it.
+    if SENT.compare_exchange(sent, sent + 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {
         return;
     }
+    say(&format!("ripcord was sent a signal at checkpoint {passed}: {name}"));
     let begun = Instant::now();
     if kill_process(getpid(), *signal).is_ok() {
-        while !HEARD.load(Ordering::SeqCst) && begun.elapsed() < PATIENCE {
+        while HEARD.load(Ordering::SeqCst) <= sent && begun.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(1));
         }
     }

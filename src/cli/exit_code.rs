@@ -3,7 +3,7 @@
 use crate::base::editor::EditorError;
 use crate::config::ConfigError;
 use crate::journal::JournalError;
-use crate::procedure::Refusal;
+use crate::procedure::{Refusal, is_interrupted};
 use crate::report::{Aftermath, Failure};
 use crate::{engine, runner, store, tabular};
 use std::error::Error as StdError;
@@ -165,16 +165,6 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
         Refusal::NotAtHeads { .. } => ExitCode::Difference,
         _ => ExitCode::Failed,
     }
-}
-
-/// Tells whether a signal or a person is the cause.
-pub(super) fn is_interrupted(cause: &Cause) -> bool {
-    let engine = |error: &engine::Error| error.is_interrupted();
-    cause.downcast_ref::<engine::Error>().is_some_and(engine)
-        || matches!(cause.downcast_ref::<runner::Error>(), Some(runner::Error::Engine(error)) if engine(error))
-        || matches!(cause.downcast_ref::<store::Error>(), Some(store::Error::Interrupted))
-        || matches!(cause.downcast_ref::<Refusal>(), Some(Refusal::NotVerified { .. }))
-        || matches!(cause.downcast_ref::<tabular::Error>(), Some(tabular::Error::Engine(error)) if engine(error))
 }
 
 #[cfg(test)]

@@ -3,12 +3,15 @@
 use super::consent::Consent;
 use super::snapshot::Saved;
 use super::{
-    Ports, Refusal, SnapshotPolicy, doomed, facts::Done, half_way, instead, kind_of, merge, refused, salvage,
-    settle, shown, snapshot, verify, way_back, whose,
+    Ports, Refusal, SnapshotPolicy, carry, doomed,
+    facts::Done,
+    half_way, instead, kind_of,
+    look::{COMPARING, NOT_LOOKED_AT},
+    merge, refused, salvage, settle, shown, snapshot, verify, way_back, whose,
 };
 use crate::base::counted;
 use crate::catalog::Severity;
-use crate::engine::{Bookkeeping, Need, ProofLevel};
+use crate::engine::{self, Applied, Bookkeeping, Need, ProofLevel, WriteMark};
 use crate::history::Direction;
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
@@ -145,7 +148,7 @@ async fn guarded(
     op.set_aftermath(Aftermath::Changed);
     let mut held_against = None;
     let checked = op.step(Step::Verify, async {
-        let verified = verify::after(ports, plan, &saved, &applied, &mark).await?;
+        let verified = looked_at(ports, request, plan, (&saved, &applied, &mark)).await?;
         match verified.check.wrong.len() {
             0 => Ok(verified),
             count => {
@@ -175,9 +178,32 @@ async fn guarded(
         }
         Err(cause) => {
             let cause = Failure { check: held_against, ..cause };
-            Err(settle::after_verify(ports, op, request, plan, &saved, &mark, (&applied, cause)).await)
+            let applied = (&applied, cause);
+            let settled = settle::after_verify(ports, op, request, plan, &saved, &mark, applied).await;
+            Err(match settled.aftermath {
+                Aftermath::Changed => carry::stopped(settled, "the migration is done", NOT_LOOKED_AT),
+                _ => settled,
+            })
         }
     }
+}
+
+/// Verifies the migration. A wish to stop undoes it where the way back would be taken; where it would not, the migration
+/// stands, and only the second one ends the look.
+async fn looked_at(
+    ports: &Ports<'_>,
+    request: &ChangeRequest,
+    plan: &Plan,
+    (saved, applied, mark): (&Saved, &Applied, &WriteMark),
+) -> Result<verify::Verified, engine::Error> {
+    let look = async || verify::after(ports, plan, saved, applied, mark).await;
+    let looked = look().await;
+    if !looked.as_ref().is_err_and(engine::Error::is_interrupted) {
+        return looked;
+    }
+    ports.cancel.heard();
+    let stands = !settle::goes_back(ports, request, mark).await;
+    if stands && carry::hears(ports, COMPARING) { look().await } else { looked }
 }
 
 /// What an operation does besides taking a snapshot.

@@ -26,7 +26,7 @@ pub(super) mod waiting;
 use super::change::{Wants, preflight};
 use super::facts::Done;
 use super::snapshot::{self, Purpose, Saved};
-use super::{Ports, Refusal, SnapshotPolicy, look, refused, settle, whose};
+use super::{Ports, Refusal, SnapshotPolicy, carry, look, look::NOT_LOOKED_AT, refused, settle, whose};
 use crate::base::counted;
 use crate::catalog::TableName;
 use crate::engine::{self, MergeMode, Piece, WriteMark};
@@ -148,11 +148,13 @@ async fn by_hand(
     ports.go_on().map_err(|error| with_backup(refused(error)))?;
 
     op.set_aftermath(Aftermath::Unknown);
-    let merged = write(ports, op, &chosen.pieces).await.map_err(|failure| {
+    let id = op_id(op);
+    let merged = op.step(Step::MergeBack, write(ports, &id, &chosen.pieces)).await.map_err(|failure| {
         // One transaction, and what failed has undone it.
         let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Unchanged };
         with_backup(Failure { aftermath, ..failure })
     })?;
+    let merged = merged.what;
     op.set_aftermath(Aftermath::Changed);
     let from = std::slice::from_ref(&backup.manifest.id);
     let (after, check) = match checked(ports, op, &saved, (&saved.inventory, &mark), &merged).await {
@@ -171,14 +173,19 @@ async fn by_hand(
         .chain(chosen.notes())
         .chain(renewed)
         .collect();
-    let kept = op.step(Step::Finish, keep(ports, op_id(op), &saved, &after, &merged)).await;
-    let files = kept.map_err(with_backup)?.what;
+    let files = match op.step(Step::Finish, keep(ports, &id, &saved, &after, &merged)).await {
+        Ok(kept) => kept.what,
+        Err(failure) => {
+            let merged = chosen.with_skipped(merged);
+            return Err(with_backup(unexplained::not_kept(&saved, (from, merged), failure)));
+        }
+    };
     let rows = saved.backup.manifest.from.clone();
     let merged = chosen.with_skipped(merged);
     let merge = facts(from, merged, files);
     let changed = merge.count() > 0 || merge.side_table.is_some();
     let aftermath = if changed { Aftermath::Changed } else { Aftermath::Unchanged };
-    let id = Some(op.id().to_string());
+    let id = Some(id);
     Ok(Report {
         backup: Some(saved.facts()),
         check: Some(check),
@@ -198,15 +205,12 @@ fn op_id(op: &Operation) -> String {
     op.id().to_string()
 }
 
-/// The step that writes.
-async fn write(ports: &Ports<'_>, op: &mut Operation, pieces: &[Piece]) -> Result<MergedBack, Failure> {
-    let (id, progress) = (op_id(op), ports.progress(Step::MergeBack));
-    let work = async {
-        ports.go_on()?;
-        let merged = ports.database.merge_back(pieces, MergeMode::Write, &id, &progress).await?;
-        Ok::<_, engine::Error>(Done { facts: sentence(&merged), what: merged })
-    };
-    Ok(op.step(Step::MergeBack, work).await?.what)
+/// The work of the step that writes.
+async fn write(ports: &Ports<'_>, id: &str, pieces: &[Piece]) -> Result<Done<MergedBack>, engine::Error> {
+    ports.go_on()?;
+    let progress = ports.progress(Step::MergeBack);
+    let merged = ports.database.merge_back(pieces, MergeMode::Write, id, &progress).await?;
+    Ok(Done { facts: sentence(&merged), what: merged })
 }
 
 fn sentence(merged: &MergedBack) -> String {
@@ -231,7 +235,8 @@ async fn checked(
 ) -> Result<(Inventory, crate::report::Check), Failure> {
     let mut held_against = None;
     let work = async {
-        let look::Looked { inventory: after, others } = look::after(ports, Step::Verify, saved, mark).await?;
+        let looked = look::to_the_end(ports, Step::Verify, saved, mark).await?;
+        let look::Looked { inventory: after, others } = looked;
         let check = verify::only_merged(before, &after, merged, &others);
         match check.wrong.len() {
             0 => {
@@ -250,6 +255,7 @@ async fn checked(
             // First what differs now from what there was before the merge.
             let next =
                 vec!["ripcord verify".to_string(), format!("ripcord restore {}", saved.backup.manifest.id)];
+            let failure = carry::stopped(failure, "the salvage is merged", NOT_LOOKED_AT);
             Err(Failure { check: held_against, next, ..failure })
         }
     }

@@ -7,6 +7,7 @@
 //! engine, a file format or a word of output; each step is in the journal before it starts.
 
 pub mod backup;
+mod carry;
 pub mod change;
 pub mod consent;
 mod copies;
@@ -38,6 +39,7 @@ mod faults;
 #[cfg(test)]
 mod tests;
 
+pub use carry::is_interrupted;
 use judge::new_findings;
 pub use judge::{Circumstances, Rehearsed, judge};
 pub use snapshot::read_inventory;
@@ -163,6 +165,9 @@ pub enum Refusal {
     NotRestored { differences: Vec<String> },
     #[error("interrupted before what was restored was compared once more")]
     NotVerified { backup: String },
+    /// A second wish to stop after something was committed: what stands, and what is missing.
+    #[error("interrupted: {done}, {left}")]
+    Stopped { done: String, left: String },
     #[error("backup {backup} is damaged: {}", damage.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     DamagedBackup { backup: String, damage: Vec<Damage> },
     #[error("backup {backup} is of {found}, not of {expected}")]

@@ -2,9 +2,12 @@
 
 use super::change::{Wants, preflight};
 use super::snapshot::{self, Saved, read_inventory};
-use super::{Ports, Refusal, SnapshotPolicy, facts::Done, recover, refused, settle, verify, whose};
+use super::{
+    Ports, Refusal, SnapshotPolicy, carry, facts::Done, look::COMPARING, recover, refused, settle, verify,
+    whose,
+};
 use crate::base::counted;
-use crate::engine::{self, OtherWrites, Swapped, WriteMark};
+use crate::engine::{OtherWrites, Swapped, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
@@ -202,13 +205,8 @@ async fn compare(
     saved: Option<&BackupFacts>,
     mark: Option<&WriteMark>,
 ) -> Result<Done<Vec<String>>, Cause> {
-    let mut looked = as_restored(ports, Step::Verify, expected, mark).await;
-    if looked.as_ref().is_err_and(|cause| cause.downcast_ref().is_some_and(engine::Error::is_interrupted)) {
-        // There is nothing left to stop but this look, without which nobody knows that all is well: only a second signal does.
-        ports.cancel.heard();
-        looked = as_restored(ports, Step::Verify, expected, mark).await;
-    }
-    let (now, differences) = looked?;
+    let look = async || as_restored(ports, Step::Verify, expected, mark).await;
+    let (now, differences) = carry::to_the_end(ports, COMPARING, look).await?;
     if let Some(saved) = saved {
         ports.store.add(&saved.id, "after.json", &serde_json::to_vec_pretty(&now)?).await?;
     }

@@ -7,7 +7,9 @@ use super::facts::Done;
 use super::merge::names;
 use super::recover::took_place;
 use super::snapshot::{self, Purpose, Saved, read_inventory};
-use super::{Ports, Refusal, SnapshotPolicy, look, refused, restore, settle, verify, whose};
+use super::{
+    Ports, Refusal, SnapshotPolicy, carry, look, look::NOT_LOOKED_AT, refused, restore, settle, verify, whose,
+};
 use crate::base::counted;
 use crate::catalog::{TableKind, TableName, diff};
 use crate::engine::{self, OtherWrites, RestoredTable, WriteMark};
@@ -164,7 +166,8 @@ async fn checked(
 ) -> Result<(Inventory, Check), Failure> {
     let mut held_against = None;
     let work = async {
-        let look::Looked { inventory: after, others } = look::after(ports, Step::Verify, saved, mark).await?;
+        let looked = look::to_the_end(ports, Step::Verify, saved, mark).await?;
+        let look::Looked { inventory: after, others } = looked;
         let check = judge(&saved.inventory, expected, &after, done, &others);
         match check.wrong.len() {
             0 => {
@@ -180,7 +183,10 @@ async fn checked(
     match op.step(Step::Verify, work).await {
         Ok(done) => Ok(done.what),
         Err(failure) => {
-            let next = vec![format!("ripcord restore {}", saved.backup.manifest.id)];
+            // First what differs now from what there was before.
+            let next =
+                vec!["ripcord verify".to_string(), format!("ripcord restore {}", saved.backup.manifest.id)];
+            let failure = carry::stopped(failure, "the tables are put back", NOT_LOOKED_AT);
             Err(Failure { check: held_against, next, ..failure })
         }
     }

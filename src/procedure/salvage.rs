@@ -5,7 +5,7 @@
 
 use super::facts::Done;
 use super::snapshot::Saved;
-use super::{Ports, copies, judge, rows_of};
+use super::{Ports, carry, copies, judge, rows_of};
 use crate::base::counted;
 use crate::catalog::{Table, TableName};
 use crate::engine::{Applied, Beside, Earlier, OtherWrites};
@@ -115,11 +115,11 @@ pub(super) async fn after_the_fact(
         return Ok(Vec::new());
     }
     let id = op.id().to_string();
-    let done = op.step(Step::Salvage, late(ports, &id, saved, ran, &asked)).await;
+    let work = async || late(ports, &id, saved, ran, &asked).await;
+    let done = op.step(Step::Salvage, carry::to_the_end(ports, "keeping what it took away", work)).await;
     match done {
         Ok(done) => Ok(done.what.iter().filter_map(facts).collect()),
         Err(failure) => {
-            ports.cancel.heard();
             not_taken(ports, saved, &failure.to_string()).await;
             let backup = &saved.backup.manifest.id;
             Err(format!(

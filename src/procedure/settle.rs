@@ -140,7 +140,7 @@ pub(super) fn undecided(cause: &Failure) -> bool {
 
 /// Tells whether a step ended because somebody asked it to.
 pub(super) fn is_interrupted(cause: &Failure) -> bool {
-    of_engine(cause).is_some_and(engine::Error::is_interrupted)
+    super::is_interrupted(cause.source.as_ref())
 }
 
 /// Tells whether the first script refused to begin.
@@ -207,6 +207,13 @@ async fn keep_what_went(
     cause
 }
 
+/// Tells whether a change that did not pass is put back: that was asked for, and as it loses what others wrote since the
+/// snapshot, it must be proven that there is nothing to lose.
+pub(super) async fn goes_back(ports: &Ports<'_>, request: &ChangeRequest, mark: &WriteMark) -> bool {
+    request.on_failure == OnFailure::Restore
+        && matches!(ports.database.others_wrote_since(mark).await, Ok(OtherWrites::Nobody))
+}
+
 #[expect(clippy::too_many_arguments, reason = "the whole situation decides")]
 async fn put_back_or_stop(
     ports: &Ports<'_>,
@@ -218,9 +225,7 @@ async fn put_back_or_stop(
     mut cause: Failure,
     rows: &[RevisionId],
 ) -> Failure {
-    // Putting back loses what others wrote since the snapshot, so it must be proven that there is nothing to lose.
-    let nobody = matches!(ports.database.others_wrote_since(mark).await, Ok(OtherWrites::Nobody));
-    if request.on_failure == OnFailure::Restore && nobody {
+    if goes_back(ports, request, mark).await {
         op.set_aftermath(Aftermath::Unknown);
         match put_back(ports, op, saved).await {
             Ok(_) => cause.aftermath = Aftermath::PutBack,

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::procedures::{by_single_statements, filled, filled_at, moved_on_at};
-use crate::scene::Scene;
+use crate::procedures::{by_single_statements, moved_on_at};
 use crate::story::{Death, Ends, Story};
+use crate::support::scene::{Scene, filled, filled_at};
 use crate::support::*;
 
 /// Longer than anything here takes to begin, on a busy machine.
@@ -147,7 +147,7 @@ for word in "$@"; do case "$word" in *drop.sql) drops=$word;; esac; done
         drop(other);
         scene.sandbox.ripcord(&["recover"]).expect_code(0);
         assert_eq!(db.version(), UPPER_CASE_MODEL_TYPE);
-        crate::leftovers::nothing_is_left(&scene);
+        crate::support::leftovers::nothing_is_left(&scene);
     }
 }
 

@@ -14,9 +14,7 @@
 mod support;
 
 mod kills;
-mod leftovers;
 mod procedures;
 mod promises;
 mod recovery;
-mod scene;
 mod story;

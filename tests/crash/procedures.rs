@@ -1,7 +1,7 @@
 //! Every procedure, on both engines.
 
-use crate::scene::Scene;
 use crate::story::{Death, Story};
+use crate::support::scene::{Scene, filled, filled_at, lossy, lossy_revision};
 use crate::support::*;
 
 both_engines! {
@@ -167,43 +167,6 @@ mod postgres {
         scene.keep();
         Story { stride: 7, ..Story::new(scene, &["restore", "backup"]) }.dies_everywhere();
     }
-}
-
-/// The sample project at its first revision, with rows; its second one is still to come.
-pub fn filled(db: &TestDatabase) -> Scene<'_> {
-    filled_at(db, &db.url())
-}
-
-/// At a revision that has destroyed values, with the salvage in its backup; one of them was written since, so that a merge
-/// has a conflict to keep.
-fn lossy(db: &TestDatabase) -> Scene<'_> {
-    let scene = filled(db);
-    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
-    scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":16:"));
-    scene.sandbox.add(&lossy_revision("SELECT 1;"));
-    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
-    db.execute("UPDATE training_metric SET eval_loss = 9 WHERE id = 1;");
-    scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":17:"));
-    scene
-}
-
-fn lossy_revision(down: &str) -> Revision {
-    Revision::new("abcd0000ab01")
-        .revises(ADD_PROCESS_RANK)
-        .directive("accept", "overwrites-values:training_metric.eval_loss \"they are measured anew\"")
-        .directive("accept", "deletes-rows:training_metric \"they are measured anew\"")
-        .directive("accept", "opaque \"it is tried elsewhere\"")
-        .upgrade("UPDATE training_metric SET eval_loss = 0; DELETE FROM training_metric WHERE step = 2;")
-        .downgrade(down)
-}
-
-pub fn filled_at<'a>(db: &'a TestDatabase, url: &str) -> Scene<'a> {
-    let scene = Scene::new(db);
-    scene.sandbox.env("DATABASE_URL", url);
-    scene.sandbox.sample();
-    scene.sandbox.ripcord(&["upgrade", CREATE_TABLES]).expect_code(0);
-    db.fill_sample(3, 20);
-    scene
 }
 
 /// The same, with a backup by hand, after which much has changed.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::leftovers;
-use crate::scene::{Scene, masked};
 use crate::story::{Death, Ends, Story, died};
 use crate::support::Run;
+use crate::support::leftovers;
+use crate::support::scene::{Scene, masked};
 
 /// How `recover` may end: done; failed with the data as before; needs a person.
 const ENDS: [i32; 3] = [0, 4, 5];

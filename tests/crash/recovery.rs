@@ -1,8 +1,8 @@
 //! Recovery dies as well, and is run again.
 
-use crate::procedures::{by_single_statements, filled};
-use crate::scene::Scene;
+use crate::procedures::by_single_statements;
 use crate::story::{Story, died};
+use crate::support::scene::{Scene, filled};
 use crate::support::*;
 
 both_engines! {

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::promises;
-use crate::scene::Scene;
 use crate::support::Run;
+use crate::support::scene::Scene;
 
 /// A procedure that is going to die.
 pub struct Story<'a> {

@@ -22,11 +22,13 @@
 mod database;
 mod engines;
 mod fake_tool;
+pub mod leftovers;
 mod postgres;
 mod project;
 mod revisions;
 mod run;
 mod sandbox;
+pub mod scene;
 mod session;
 mod tools;
 

@@ -4,7 +4,7 @@ use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A third revision, which loses a column; the database is at it, with rows. Nothing names `log`.
-async fn with_salvage() -> Bench {
+pub(super) async fn with_salvage() -> Bench {
     let bench = Bench::new().await;
     bench.execute("CREATE TABLE log (id INTEGER PRIMARY KEY)");
     bench.upgrade_to("bbbb", OnFailure::Stop).await.expect("upgraded");

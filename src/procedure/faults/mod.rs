@@ -4,6 +4,7 @@ mod change;
 mod meanwhile;
 mod recover;
 mod restore;
+mod stopped;
 mod told;
 
 use super::change::{ChangeRequest, OnFailure, change};

@@ -7,7 +7,7 @@ use crate::fingerprint::Inventory;
 use crate::ledger::MergedBack;
 use crate::procedure::facts::Done;
 use crate::procedure::snapshot::Saved;
-use crate::procedure::{Ports, Refusal};
+use crate::procedure::{Ports, Refusal, carry};
 use crate::report::Step;
 use crate::tabular::{Draft, Made};
 use std::sync::Arc;
@@ -18,14 +18,15 @@ const CONFLICTS: &str = "conflicts";
 /// Keeps how the database ended, and the conflicts as files; returns their names.
 pub(super) async fn keep(
     ports: &Ports<'_>,
-    id: String,
+    id: &str,
     saved: &Saved,
     after: &Inventory,
     merged: &MergedBack,
 ) -> Result<Done<Vec<String>>, Cause> {
     let backup = &saved.backup.manifest.id;
     ports.store.add(backup, "after.json", &serde_json::to_vec_pretty(after)?).await?;
-    let files = keep_conflicts(ports, &id, saved, merged).await?;
+    let work = async || keep_conflicts(ports, id, saved, merged).await;
+    let files = carry::to_the_end(ports, "writing down the conflicts", work).await?;
     let facts =
         if files.is_empty() { String::new() } else { format!("conflicts are in {}", files.join(" and ")) };
     Ok(Done { what: files, facts })

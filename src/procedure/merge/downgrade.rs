@@ -10,8 +10,8 @@ use crate::history::{Direction, RevisionId};
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
 use crate::procedure::snapshot::Saved;
-use crate::procedure::{Ports, new_findings, refused, settle};
-use crate::report::{Aftermath, Check, Failure, MergeFacts};
+use crate::procedure::{Ports, carry, new_findings, refused, settle};
+use crate::report::{Aftermath, Check, Failure, MergeFacts, Step};
 
 /// The database as a downgrade left it.
 pub(in crate::procedure) struct Before {
@@ -86,12 +86,22 @@ pub(in crate::procedure) async fn after_downgrade(
     }
     leave_own_values(&mut found.pieces, &saved.inventory, &before);
     op.set_aftermath(Aftermath::Changed);
-    let merged = match write(ports, op, &found.pieces).await {
-        Ok(merged) => merged,
+    let id = op_id(op);
+    // The downgrade is done: without its salvage the database would be left between two states.
+    let merge = async || write(ports, &id, &found.pieces).await;
+    let merged = match op.step(Step::MergeBack, carry::to_the_end(ports, "merging salvage back", merge)).await
+    {
+        Ok(merged) => merged.what,
         Err(failure) => {
             keep_end(ports, saved, &before).await;
             let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Changed };
-            let next = found.backups.iter().map(|id| by_hand(id)).collect();
+            let undo = format!("ripcord restore {}", saved.backup.manifest.id);
+            let next = found.backups.iter().map(|id| by_hand(id)).chain([undo]).collect();
+            let failure = carry::stopped(
+                failure,
+                "the downgrade is done and verified",
+                "its salvage is not merged back",
+            );
             return Err(named(Failure { aftermath, next, ..failure }));
         }
     };
@@ -103,9 +113,13 @@ pub(in crate::procedure) async fn after_downgrade(
             return Err(named(told));
         }
     };
-    let kept = keep(ports, op_id(op), saved, &inventory, &merged).await;
-    let files =
-        kept.map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?.what;
+    let files = match keep(ports, &id, saved, &inventory, &merged).await {
+        Ok(kept) => kept.what,
+        Err(error) => {
+            let failure = named(Failure { aftermath: Aftermath::Changed, ..refused(error) });
+            return Err(unexplained::not_kept(saved, (&found.backups, merged), failure));
+        }
+    };
     let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
     let backups = found.merged();
     let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();

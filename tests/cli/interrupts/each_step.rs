@@ -1,6 +1,6 @@
 //! On both engines: a signal that comes as a step begins, in every step that can be stopped.
 
-use super::{SIGNALS, ended_well, goes_on, stopped_in};
+use super::{SIGNALS, ended_well, goes_on, stopped_in, stopped_twice_in};
 use crate::promise::*;
 use crate::support::*;
 
@@ -76,14 +76,14 @@ both_engines! {
     }
 
     /// The downgrade stands and was verified: only its salvage waits.
-    fn a_downgrade_that_is_stopped_as_it_merges_names_the_command_that_merges_later(db: &TestDatabase) {
+    fn a_downgrade_that_is_stopped_twice_as_it_merges_names_the_command_that_merges_later(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));
         sandbox.ripcord(&["upgrade", "--accept", DROPS]).expect_code(0);
         at(&sandbox, 2);
-        let run = stopped_in(&sandbox, Signal::INT, "merge-back", &["downgrade"]);
+        let run = stopped_twice_in(&sandbox, "merge-back", &["downgrade"]);
         run.expect_code(5);
-        says_three_parts(&run, "interrupted");
+        says_three_parts(&run, "interrupted: the downgrade is done and verified, its salvage is not merged back");
         run.stderr_has(&format!("the version rows moved from {DROP_WARMUP_STEPS} to {ADD_PROCESS_RANK}"));
         assert_eq!(db.version(), ADD_PROCESS_RANK);
         sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("there is nothing to recover");
@@ -129,7 +129,7 @@ both_engines! {
     }
 }
 
-/// On PostgreSQL it is not proven that nobody else wrote, so there the change is left to a person.
+/// On PostgreSQL it is not proven that nobody else wrote, so there it is brought to its end.
 #[test]
 fn a_verification_that_is_stopped_puts_the_snapshot_back() {
     for signal in SIGNALS {

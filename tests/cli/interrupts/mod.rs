@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM are an input: in each step the work stops, the state of the data is said, and nothing is left.
 
 mod each_step;
+mod everywhere;
 mod postgres;
 mod recovery;
 mod sqlite;
@@ -14,10 +15,20 @@ pub(super) const SIGNALS: [Signal; 2] = [Signal::INT, Signal::TERM];
 
 /// Runs ripcord, which is sent a signal when the journal says that this step has begun.
 pub(super) fn stopped_in(sandbox: &Sandbox, signal: Signal, step: &str, arguments: &[&str]) -> Run {
-    let name = if signal == Signal::INT { "INT" } else { "TERM" };
+    stopped_by(sandbox, if signal == Signal::INT { "INT" } else { "TERM" }, step, arguments)
+}
+
+/// The same with a second signal, when what was changed stands and the step has begun again.
+pub(super) fn stopped_twice_in(sandbox: &Sandbox, step: &str, arguments: &[&str]) -> Run {
+    let run = stopped_by(sandbox, "INT,TERM", step, arguments);
+    run.stderr_has("a second signal stops it");
+    run
+}
+
+fn stopped_by(sandbox: &Sandbox, signals: &str, step: &str, arguments: &[&str]) -> Run {
     sandbox.env(
         "RIPCORD_STOP_AT_CHECKPOINT",
-        format!("{name}:after {{\"event\":\"started\",\"step\":\"{step}\""),
+        format!("{signals}:after {{\"event\":\"started\",\"step\":\"{step}\""),
     );
     let run = sandbox.ripcord(arguments);
     sandbox.env_remove("RIPCORD_STOP_AT_CHECKPOINT");

@@ -4,8 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::scene::Scene;
-use crate::support::Backend;
+use super::Backend;
+use super::scene::Scene;
 
 /// Longer than any session takes to end whose client has gone.
 const PATIENCE: Duration = Duration::from_secs(20);

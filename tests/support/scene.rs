@@ -6,8 +6,9 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use crate::leftovers;
-use crate::support::{Backend, Run, Running, Sandbox, TestDatabase};
+use super::{
+    ADD_PROCESS_RANK, Backend, CLOCK, CREATE_TABLES, Revision, Run, Running, Sandbox, TestDatabase, leftovers,
+};
 
 /// A project and its database, and a copy of both to begin from.
 pub struct Scene<'a> {
@@ -196,6 +197,43 @@ FROM pg_database d WHERE datname = 'app';",
     pub fn folder(&self) -> &Path {
         self.db.file().parent().expect("a file is in a folder")
     }
+}
+
+/// The sample project at its first revision, with rows; its second one is still to come.
+pub fn filled(db: &TestDatabase) -> Scene<'_> {
+    filled_at(db, &db.url())
+}
+
+/// At a revision that has destroyed values, with the salvage in its backup; one of them was written since, so that a merge
+/// has a conflict to keep.
+pub fn lossy(db: &TestDatabase) -> Scene<'_> {
+    let scene = filled(db);
+    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+    scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":16:"));
+    scene.sandbox.add(&lossy_revision("SELECT 1;"));
+    scene.sandbox.ripcord(&["upgrade"]).expect_code(0);
+    db.execute("UPDATE training_metric SET eval_loss = 9 WHERE id = 1;");
+    scene.sandbox.env("RIPCORD_CLOCK", CLOCK.replace(":15:", ":17:"));
+    scene
+}
+
+pub fn lossy_revision(down: &str) -> Revision {
+    Revision::new("abcd0000ab01")
+        .revises(ADD_PROCESS_RANK)
+        .directive("accept", "overwrites-values:training_metric.eval_loss \"they are measured anew\"")
+        .directive("accept", "deletes-rows:training_metric \"they are measured anew\"")
+        .directive("accept", "opaque \"it is tried elsewhere\"")
+        .upgrade("UPDATE training_metric SET eval_loss = 0; DELETE FROM training_metric WHERE step = 2;")
+        .downgrade(down)
+}
+
+pub fn filled_at<'a>(db: &'a TestDatabase, url: &str) -> Scene<'a> {
+    let scene = Scene::new(db);
+    scene.sandbox.env("DATABASE_URL", url);
+    scene.sandbox.sample();
+    scene.sandbox.ripcord(&["upgrade", CREATE_TABLES]).expect_code(0);
+    db.fill_sample(3, 20);
+    scene
 }
 
 /// Replaces what is random, or another one in every run: names of operations and the numbers of processes.
