@@ -44,7 +44,7 @@ fn salvage(folder: &Path, url: &str) -> (PathBuf, Vec<Piece>) {
         .collect();
     backups.retain(|path| path.to_string_lossy().contains("-upgrade-"));
     let exports = backups.pop().expect("a backup").join("exports");
-    let found = ripcord::tabular::salvaged(&exports).expect("salvage");
+    let found = ripcord::tabular::salvaged(&exports, &|_| true).expect("salvage");
     let file = exports.join(&found[0].0.file);
     (file, found.into_iter().map(|(_, piece)| piece).collect())
 }

@@ -11,6 +11,7 @@ pub use file::FileError;
 use crate::base::{Clock, FixedClock, SystemClock, shell_word};
 use crate::engine::{DatabaseUrl, ProofLevel, UrlError};
 use file::File;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,8 +47,31 @@ pub struct Config {
     pub max_size: Option<u64>,
     pub clock: Arc<dyn Clock>,
     pub who: String,
-    /// The flags that commands printed as advice must carry to mean the same database.
-    pub context: String,
+    pub context: Carried,
+}
+
+/// The flags that commands printed as advice must carry to mean the same database.
+#[derive(Clone, Debug, Default)]
+pub struct Carried {
+    config: Option<PathBuf>,
+    database: Option<DatabaseUrl>,
+}
+
+impl Carried {
+    /// Returns those for another database.
+    pub fn to(&self, database: &DatabaseUrl) -> Self {
+        Self { config: self.config.clone(), database: Some(database.clone()) }
+    }
+}
+
+impl fmt::Display for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(config) = &self.config {
+            write!(f, " --config {}", shell_word(&config.display().to_string()))?;
+        }
+        let Some(url) = &self.database else { return Ok(()) };
+        write!(f, " --database-url {}", shell_word(&url.without_password()))
+    }
 }
 
 /// Why the configuration cannot be used.
@@ -153,15 +177,9 @@ fn who() -> String {
 }
 
 /// Returns the flags as a shell would take them, without any password: a pasted command finds it in `PGPASSWORD` or a passfile.
-fn context(flags: &Flags) -> String {
-    let mut text = String::new();
-    if let Some(config) = &flags.config {
-        text.push_str(&format!(" --config {}", shell_word(&config.display().to_string())));
-    }
-    if let Some(url) = flags.database_url.as_deref().and_then(|url| DatabaseUrl::parse(url).ok()) {
-        text.push_str(&format!(" --database-url {}", shell_word(&url.without_password())));
-    }
-    text
+fn context(flags: &Flags) -> Carried {
+    let url = flags.database_url.as_deref().and_then(|url| DatabaseUrl::parse(url).ok());
+    Carried { config: flags.config.clone(), database: url }
 }
 
 /// Tells whether colours may be used on a terminal (<https://no-color.org>).

@@ -2,9 +2,12 @@
 
 use super::Cancel;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::fs::Metadata;
 use std::io::{self, Read};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 /// Returns the SHA-256 of `bytes` as 64 hexadecimal digits.
 pub fn sha256_hex(bytes: impl AsRef<[u8]>) -> String {
@@ -60,9 +63,55 @@ pub fn file_sha256_told(
     }
 }
 
+/// Files that were hashed: one that is asked for again is not read again, unless something was written to it since or
+/// another one is in its place.
+#[derive(Debug, Default)]
+pub struct Hashed(BTreeMap<PathBuf, (Stamp, (u64, String))>);
+
+/// What changes whenever a file is written to or replaced: device, inode, size, and the times of its content and of itself.
+type Stamp = [i64; 7];
+
+impl Hashed {
+    /// Returns the size and the SHA-256 of a file, as [`file_sha256`] does.
+    pub fn file_sha256(&mut self, path: &Path) -> io::Result<(u64, String)> {
+        // Before it is read: what is written meanwhile counts as written since.
+        let now = stamp(&path.metadata()?);
+        if let Some((then, known)) = self.0.get(path)
+            && *then == now
+        {
+            return Ok(known.clone());
+        }
+        let found = file_sha256(path)?;
+        self.0.insert(path.to_path_buf(), (now, found.clone()));
+        Ok(found)
+    }
+}
+
+fn stamp(found: &Metadata) -> Stamp {
+    let (content, own) = ([found.mtime(), found.mtime_nsec()], [found.ctime(), found.ctime_nsec()]);
+    let file = [found.dev().cast_signed(), found.ino().cast_signed(), found.size().cast_signed()];
+    [file[0], file[1], file[2], content[0], content[1], own[0], own[1]]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_is_read_again_only_where_it_is_another_or_was_written_to() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        let write = |text: &[u8]| crate::base::fs::write_durable(&path, text).expect("written");
+        let mut hashed = Hashed::default();
+        write(b"abc");
+        assert_eq!(hashed.file_sha256(&path).expect("read"), (3, sha256_hex("abc")));
+        // Only what is known can say this of a file that holds something else.
+        hashed.0.values_mut().for_each(|(_, found)| found.1 = "known".to_string());
+        assert_eq!(hashed.file_sha256(&path).expect("known"), (3, "known".to_string()));
+        // Of the same length, under the same name.
+        write(b"abd");
+        assert_eq!(hashed.file_sha256(&path).expect("read"), (3, sha256_hex("abd")));
+    }
 
     #[test]
     fn a_digest_is_what_sha256sum_prints() {

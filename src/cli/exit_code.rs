@@ -150,6 +150,7 @@ fn of_refusal(refusal: &Refusal) -> ExitCode {
     match refusal {
         Refusal::Preflight { .. }
         | Refusal::DamagedBackup { .. }
+        | Refusal::DamagedSalvage { .. }
         | Refusal::AnotherDatabase { .. }
         | Refusal::AnotherEngine { .. }
         | Refusal::Unreadable { .. }

@@ -7,6 +7,7 @@
 pub use crate::ledger::{Conflict, Merged, MergedBack};
 
 use super::{Error, ShapeColumn, Value};
+use crate::base::hash::Hashed;
 use crate::catalog::{Catalog, TableName};
 use crate::ledger::{Returned, Salvage, SalvageKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,9 @@ pub struct Former {
 
 /// Hands out the rows of a file, as often as it is asked.
 pub trait Inlet: Send + Sync {
+    /// Fails where the file is not there, or is not as it was written.
+    fn check(&self, hashed: &mut Hashed) -> Result<(), Error>;
+
     /// Opens it as CSV in PostgreSQL's dialect, header first.
     fn open(&self) -> Result<Box<dyn Read + Send>, Error>;
 
@@ -306,6 +310,10 @@ mod tests {
     struct Nothing;
 
     impl Inlet for Nothing {
+        fn check(&self, _: &mut Hashed) -> Result<(), Error> {
+            Ok(())
+        }
+
         fn open(&self) -> Result<Box<dyn Read + Send>, Error> {
             Ok(Box::new(std::io::empty()))
         }

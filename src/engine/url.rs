@@ -3,6 +3,7 @@
 mod parameters;
 
 use crate::base::Secret;
+use crate::catalog::{DatabaseId, EngineKind};
 use parameters::{OF_OTHER_PROGRAMS, POSTGRES_PARAMETERS, SQLITE_PARAMETERS, pairs, unknown};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::collections::BTreeMap;
@@ -75,6 +76,12 @@ impl DatabaseUrl {
 }
 
 impl DatabaseUrl {
+    /// Returns the address of a database of which nothing is known but which one it is; `None` where that does not say who
+    /// connects to it.
+    pub fn of(id: &DatabaseId) -> Option<Self> {
+        (id.engine == EngineKind::Sqlite).then(|| Self::Sqlite(PathBuf::from(&id.place)))
+    }
+
     /// Returns the address as it can be typed again, all of it but the password: that comes from `PGPASSWORD` or a passfile.
     pub fn without_password(&self) -> String {
         let Self::Postgres(url) = self else { return self.to_string() };

@@ -71,19 +71,24 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     preflight(ports, &request.policy, Wants { writes: true, rehearsal, ..Wants::default() }).await?;
     ports.observer.event(&Event::Planned { plan: plan.clone() });
     let left = half_way::told(ports);
+    // Now: the way back takes the proof with it.
+    let moved = if request.direction == Direction::Down { whose::moved(ports).await } else { Vec::new() };
+    // Before anything is begun: a way back that cannot be followed by its merge is to be known while nothing is gone.
+    let mut ready = match request.merge {
+        true => merge::ready(ports, &plan, &moved, rehearses(request)).await?,
+        false => merge::Ready::default(),
+    };
 
     let mut op = ports.begin(&id, kind, Some(&plan), (&plan.from, &plan.to)).map_err(refused)?;
     if request.direction == Direction::Down && !request.merge {
         let left = Entry::Fact { name: merge::LEFT.to_string(), value: "yes".to_string() };
         op.write(left).map_err(refused)?;
     }
-    // Now: the way back takes the proof with it.
-    let moved = if request.direction == Direction::Down { whose::moved(ports).await } else { Vec::new() };
     if !moved.is_empty() {
         let says = Entry::Fact { name: whose::MOVED.to_string(), value: moved.join("\n") };
         op.write(says).map_err(refused)?;
     }
-    let changed = guarded(ports, request, &plan, &mut op).await;
+    let changed = guarded(ports, request, &plan, &mut op, &mut ready).await;
     let changed = match changed {
         Err(failure) => {
             let failure = half_way::explained(left, merge::waiting::named(ports, &plan, failure).await);
@@ -94,11 +99,17 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     settle::end(ports, &op, changed).await
 }
 
+/// Tells whether a way back may be tried on the data of a backup.
+fn rehearses(request: &ChangeRequest) -> bool {
+    request.rehearse && request.policy.proof == ProofLevel::Full
+}
+
 async fn guarded(
     ports: &Ports<'_>,
     request: &ChangeRequest,
     plan: &Plan,
     op: &mut Operation,
+    ready: &mut merge::Ready,
 ) -> Result<Report, Failure> {
     // The mark comes before the snapshot: what is written between the two counts as written since.
     let mark = ports.database.mark().await.map_err(refused)?;
@@ -112,11 +123,7 @@ async fn guarded(
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
 
     // Before the way back runs: between it and the merge nobody should have to wait.
-    let rehearses = request.rehearse && request.policy.proof == ProofLevel::Full;
-    let renewed = match request.merge {
-        true => merge::renew(ports, op, plan, &saved, rehearses).await?,
-        false => Vec::new(),
-    };
+    let renewed = merge::renew(ports, op, ready, &saved, rehearses(request)).await?;
     ports.go_on().map_err(|error| Failure { backup: Some(saved.facts()), ..refused(error) })?;
     op.set_aftermath(Aftermath::Unknown);
     let (id, log) = (op.id().to_string(), op.script_log());
@@ -157,8 +164,8 @@ async fn guarded(
             let late = salvage::after_the_fact(ports, op, &saved, &ran).await;
             let note = late.map(|files| backup.salvage.extend(files)).err();
             let verify::Verified { after, check } = verified;
-            let ended =
-                merge::after_downgrade(ports, op, plan, &saved, after, (request.merge, &applied)).await?;
+            let how = (request.merge, &applied, &mut ready.hashed);
+            let ended = merge::after_downgrade(ports, op, plan, &saved, after, how).await?;
             let check = ended.found(&saved, check);
             let kept = doomed::told(plan.direction, &applied, &ended.inventory);
             let mut report = finish(ports, op, request, plan, (backup, &saved), (ended, check)).await?;

@@ -1,6 +1,7 @@
 //! How the definitions of tables differ from those that a backup has. Pure.
 
 use crate::catalog::{Catalog, Change, ChangeKind, TableName, diff};
+use crate::fingerprint::Inventory;
 
 /// Returns, for each of these tables that differs, what is gone, new or another of it, and in which publications it is no more.
 pub(super) fn differing(then: &Catalog, now: &Catalog, tables: &[TableName]) -> Vec<(TableName, String)> {
@@ -25,4 +26,18 @@ fn told((then, now): (&Catalog, &Catalog), table: &TableName, changes: &[Change]
 /// Tells whether a change is of this table's own definition.
 pub(super) fn is_of(change: &Change, table: &TableName) -> bool {
     change.table.as_deref().and_then(TableName::parse).as_ref() == Some(table)
+}
+
+/// Says which views still show what was there before rows were put back by this.
+pub(super) fn stale_views(inventory: &Inventory, what: &str) -> Option<String> {
+    let filled = inventory.catalog.objects.iter().filter(|(_, object)| {
+        object.kind == "materialized view" && !object.options.contains_key("populated")
+    });
+    let names: Vec<&str> = filled.filter_map(|(key, _)| key.strip_prefix("materialized view ")).collect();
+    (!names.is_empty()).then(|| {
+        format!(
+            "{what} refreshes no materialized view; where one shows what was put back: REFRESH MATERIALIZED VIEW {}",
+            names.join("; REFRESH MATERIALIZED VIEW ")
+        )
+    })
 }

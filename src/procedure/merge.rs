@@ -7,9 +7,11 @@
 mod conflicts;
 mod downgrade;
 mod end;
+mod kept;
 mod left;
 mod made;
 mod named;
+mod ready;
 mod recovery;
 mod renew;
 mod share;
@@ -28,17 +30,18 @@ use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation};
 use crate::ledger::MergedBack;
+use crate::plan::Plan;
 use crate::report::{Aftermath, Failure, Kind, MergeFacts, Report, Step};
 use crate::store::Backup;
-use crate::tabular::{self, EXPORTS};
 use conflicts::keep;
 pub(super) use downgrade::{After, after_downgrade};
+use kept::pieces;
 use left::left_undone;
 use named::{Chosen, chosen};
+pub(super) use ready::{Ready, ready};
 pub(super) use recovery::{again, recover};
-use renew::Renewed;
 pub(super) use renew::renew;
-use std::sync::Arc;
+use sources::Answered;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -67,15 +70,19 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     let backup = ports.store.open(&request.backup).await.map_err(refused)?;
     whose::refuse_another(ports, &backup, request.of_database.as_deref()).await?;
     // Before anything is begun: salvage that is not as it was written must be known before a table is touched.
-    if pieces(&backup).map_err(refused)?.is_empty() {
+    let damaged = ready::by_hand(ports, &backup, request).await?;
+    if damaged.is_none() && pieces(&backup).map_err(refused)?.is_empty() {
         return Err(refused(Refusal::NoSalvage { backup: backup.manifest.id.clone(), table: None }));
     }
     let id = ports.journal.new_id(Kind::MergeBack);
     ports.refuse_missing().await?;
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
-    let chosen = chosen(ports, &backup, &request.tables).await?;
-    if request.look {
+    let found = match damaged {
+        None => Found::Chosen(chosen(ports, &backup, &request.tables).await?),
+        Some((upgrade, back)) => Found::Damaged(Box::new(upgrade), back),
+    };
+    if let (true, Found::Chosen(chosen)) = (request.look, &found) {
         let progress = ports.progress(Step::MergeBack);
         let merged = ports.database.merge_back(&chosen.pieces, MergeMode::Look, &id, &progress).await;
         // Its work is undone: what a report names can be looked at.
@@ -93,32 +100,8 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     for (name, value) in says {
         op.write(Entry::Fact { name: name.to_string(), value }).map_err(refused)?;
     }
-    let outcome = by_hand(ports, &mut op, request, &backup, &chosen).await;
+    let outcome = by_hand(ports, &mut op, request, &backup, found).await;
     settle::end(ports, &op, outcome).await
-}
-
-fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
-    let mut found = tabular::salvaged(&backup.folder.join(EXPORTS))?;
-    if let Some(renewed) = Renewed::of(backup)? {
-        // What the real run lost beyond its rehearsal is missing whatever the way back does.
-        let of_rehearsal = |file: &str| {
-            let path = format!("{EXPORTS}/{file}");
-            backup.manifest.artifacts.iter().any(|artifact| artifact.path == path)
-        };
-        found.retain(|(sidecar, _)| !of_rehearsal(&sidecar.file));
-        found.extend(tabular::salvaged(&renewed.folder(backup))?);
-    }
-    let before = snapshot::read_inventory(backup, "before.json");
-    let (sequences, catalog) =
-        before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();
-    let (sequences, catalog) = (Arc::new(sequences.unwrap_or_default()), catalog.map(Arc::new));
-    let of_backup = |piece| Piece {
-        sequences: sequences.clone(),
-        catalog: catalog.clone(),
-        snapshot: Some(backup.snapshot()),
-        ..piece
-    };
-    Ok(found.into_iter().map(|(_, piece)| of_backup(piece)).collect())
 }
 
 /// Tells whether a table was meant, with its schema or without.
@@ -127,13 +110,27 @@ pub(super) fn names(asked: &str, table: &TableName) -> bool {
     meant(TableName::plain(asked)) || TableName::parse(asked).is_some_and(meant)
 }
 
+/// What is there to merge by hand.
+enum Found {
+    Chosen(Chosen),
+    /// It is to be taken out of the snapshot of this upgrade again, by this way back.
+    Damaged(Box<Answered>, Plan),
+}
+
 async fn by_hand(
     ports: &Ports<'_>,
     op: &mut Operation,
     request: &MergeRequest,
     backup: &Backup,
-    chosen: &Chosen,
+    found: Found,
 ) -> Result<Report, Failure> {
+    let (chosen, renewed) = match found {
+        Found::Chosen(chosen) => (chosen, None),
+        Found::Damaged(upgrade, back) => {
+            let said = renew::again(ports, op, (Kind::MergeBack, &upgrade), Ok(back)).await?;
+            (chosen(ports, backup, &request.tables).await?, Some(said))
+        }
+    };
     let mark = ports.database.mark().await.map_err(refused)?;
     let purpose = Purpose {
         id: op.id().to_string(),
@@ -164,6 +161,7 @@ async fn by_hand(
         .chain(left_undone(&merged))
         .chain(waiting::stale_views(&after, &merged))
         .chain(chosen.notes())
+        .chain(renewed)
         .collect();
     let kept = op.step(Step::Finish, keep(ports, op_id(op), &saved, &after, &merged)).await;
     let files = kept.map_err(with_backup)?.what;

@@ -9,6 +9,7 @@
 pub mod backup;
 pub mod change;
 pub mod consent;
+mod copies;
 mod definitions;
 mod doomed;
 pub mod export;
@@ -49,7 +50,7 @@ use crate::plan::hazard::Held;
 use crate::plan::{Hazard, Plan};
 use crate::report::{Event, Failure, Kind, Observer, Progress, Step};
 use crate::runner::MigrationRunner;
-use crate::store::{BackupStore, Damage};
+use crate::store::{self, Backup, BackupStore, Damage, Listed};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -169,6 +170,11 @@ pub enum Refusal {
     AnotherEngine { backup: String, found: EngineKind, wanted: EngineKind },
     #[error("backup {backup} holds no salvage{}", table.as_ref().map(|table| format!(" of table {table}")).unwrap_or_default())]
     NoSalvage { backup: String, table: Option<String> },
+    #[error(
+        "the salvage in backup {backup} is not as it was written ({detail}), and cannot be taken out of its snapshot again: \
+         {why}"
+    )]
+    DamagedSalvage { backup: String, detail: String, why: String },
     #[error("nothing of the salvage in backup {backup} can be merged: {}", told.join("; "))]
     Untraced { backup: String, told: Vec<String> },
     #[error("table {table} of backup {backup} cannot be put back: {detail}")]
@@ -211,6 +217,23 @@ pub enum Refusal {
     TooLargeToProve { what: String, bytes: u64 },
     #[error("{} could not be {doing}: {source}", place.display())]
     Io { place: PathBuf, doing: &'static str, source: std::io::Error },
+}
+
+/// Opens a backup of the list, whatever of it but its manifest is damaged; else returns its id, and what is wrong with it.
+async fn opened(ports: &Ports<'_>, listed: Listed) -> Result<Backup, (String, String)> {
+    match listed {
+        Listed::Whole { backup } => Ok(*backup),
+        Listed::Damaged { id, reason } => ports.store.open(&id).await.map_err(|_| (id, reason)),
+    }
+}
+
+/// Returns the backups that can be opened so, oldest first.
+async fn readable(ports: &Ports<'_>) -> Result<Vec<Backup>, store::Error> {
+    let mut found = Vec::new();
+    for listed in ports.store.list().await? {
+        found.extend(opened(ports, listed).await.ok());
+    }
+    Ok(found)
 }
 
 /// Returns a number of rows in words: `1 row`, `2 rows`.

@@ -15,6 +15,7 @@ use super::snapshot::{self, Saved, read_inventory, read_plan};
 use super::{
     Ports, Refusal, SnapshotPolicy, merge, refused, restore_table, rows_text, salvage, settle, verify,
 };
+use crate::base::hash::Hashed;
 use crate::engine::{Applied, Bookkeeping, OtherWrites};
 use crate::history::RevisionId;
 use crate::journal::{Operation, OperationState};
@@ -279,9 +280,9 @@ async fn verified(
     }
     // Merging is one transaction, and doing it twice is doing it once.
     let wanted = !state.facts.contains_key(merge::LEFT);
-    let ended =
-        merge::after_downgrade(ports, op, &plan, saved, verified.after, (wanted, &Applied::default()))
-            .await?;
+    let (applied, mut hashed) = (Applied::default(), Hashed::default());
+    let how = (wanted, &applied, &mut hashed);
+    let ended = merge::after_downgrade(ports, op, &plan, saved, verified.after, how).await?;
     let bytes = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
     let kept = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
     kept.map_err(|error| Failure { aftermath: Aftermath::Changed, ..unknown(state, saved, error) })?;

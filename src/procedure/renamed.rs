@@ -8,13 +8,13 @@
 
 mod change;
 
-use super::Ports;
 use super::snapshot::read_inventory;
+use super::{Ports, readable};
 use crate::catalog::{Catalog, Column, TableName};
 use crate::history::RevisionId;
 use crate::journal::{self, OperationState};
 use crate::report::{Aftermath, Kind};
-use crate::store::{Backup, Listed};
+use crate::store::Backup;
 use std::collections::{BTreeMap, BTreeSet};
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -57,7 +57,7 @@ struct Leg {
     /// The backup that it put back.
     restores: Option<String>,
     /// The backup that was taken before it.
-    backup: Option<Box<Backup>>,
+    backup: Option<Backup>,
 }
 
 impl Now {
@@ -81,8 +81,8 @@ impl Trail {
             return Ok(Self { home, legs: Vec::new(), known: None });
         }
         let names = [ports.identity(), &backup.manifest.database];
-        let mut listed: BTreeMap<String, Box<Backup>> = BTreeMap::new();
-        for found in ports.store.list().await?.into_iter().filter_map(Listed::whole) {
+        let mut listed: BTreeMap<String, Backup> = BTreeMap::new();
+        for found in readable(ports).await? {
             listed.insert(found.manifest.id.clone(), found);
         }
         let mut legs = Vec::new();
@@ -151,8 +151,8 @@ impl Trail {
             known = match &leg.restores {
                 Some(restored) => before
                     .get(restored.as_str())
-                    .and_then(|then| Some((then.backup.as_deref()?, "before.json"))),
-                None => leg.backup.as_deref().map(|backup| (backup, "after.json")),
+                    .and_then(|then| Some((then.backup.as_ref()?, "before.json"))),
+                None => leg.backup.as_ref().map(|backup| (backup, "after.json")),
             };
         }
         let (backup, name) = known?;
@@ -161,7 +161,7 @@ impl Trail {
 }
 
 impl Leg {
-    fn of(state: &OperationState, backup: Option<Box<Backup>>) -> Self {
+    fn of(state: &OperationState, backup: Option<Backup>) -> Self {
         let restores = state.facts.get("restores").filter(|_| state.kind == Kind::Restore);
         Self {
             id: state.operation.clone(),
@@ -173,7 +173,7 @@ impl Leg {
         }
     }
 
-    fn of_backup(backup: Box<Backup>) -> Self {
+    fn of_backup(backup: Backup) -> Self {
         match journal::state_in(&backup.folder.join("journal.jsonl")) {
             Some(state) => Self::of(&state, Some(backup)),
             None => Self {

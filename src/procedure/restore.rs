@@ -59,13 +59,18 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
     settle::end(ports, &op, outcome).await
 }
 
-/// Opens a backup and checks every artifact of it. A damaged copy of the journal is said, and keeps nothing from its use.
+/// Opens a backup and checks every artifact of it. What is damaged of its salvage or of its copy of the journal is said, and
+/// keeps nothing from its use: the snapshot is what is restored.
 pub(super) async fn whole(ports: &Ports<'_>, id: &str) -> Result<Backup, Failure> {
     let backup = ports.store.open(id).await.map_err(refused)?;
     let progress = ports.progress(Step::Verify);
     let mut damage = ports.store.verify(&backup, &progress).await.map_err(refused)?;
     for copy in damage.extract_if(.., |damage| damage.is_of_journal_copy()) {
         progress.note(format!("backup {id}: {copy}; it is a copy, the journal itself is in .operations"));
+    }
+    for salvage in damage.extract_if(.., |damage| damage.of_salvage().is_some()) {
+        progress
+            .note(format!("backup {id}: {salvage}; it is salvage, and the snapshot is restored without it"));
     }
     if damage.is_empty() {
         return Ok(backup);
@@ -122,7 +127,7 @@ async fn put_in_place(
             if !settle::is_interrupted(&failure) {
                 return Failure { next: back.chain(failure.next).collect(), ..failure };
             }
-            not_verified(&backup.manifest.id, request.into_new, back, failure)
+            not_verified(&backup.manifest.id, back, failure)
         })?;
     Ok(Report {
         operation: Some(id),
@@ -144,16 +149,8 @@ async fn put_in_place(
 
 /// The swap is done, and what it put there had been compared before: only the last look was stopped, which can be taken at
 /// any time. The way back, which undoes all that was asked for, is the second one.
-fn not_verified(
-    restored: &str,
-    into_new: bool,
-    back: impl Iterator<Item = String>,
-    failure: Failure,
-) -> Failure {
-    let look = match into_new {
-        true => format!("ripcord verify {restored} --database-url URL, with that of the new database"),
-        false => format!("ripcord verify {restored}"),
-    };
+fn not_verified(restored: &str, back: impl Iterator<Item = String>, failure: Failure) -> Failure {
+    let look = format!("ripcord verify {restored}");
     let refusal = Refusal::NotVerified { backup: restored.to_string() };
     let next = [look].into_iter().chain(back).collect();
     Failure { aftermath: Aftermath::PutBack, source: refusal.into(), next, ..failure }

@@ -123,7 +123,8 @@ async fn put_back(
     let done = op.step(Step::RestoreTables, work).await.map_err(|failure| {
         // One transaction, and what failed has undone it.
         let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Unchanged };
-        with_backup(Failure { aftermath, ..failure })
+        let next = told::instead(&failure, &backup.manifest.id, tables);
+        with_backup(Failure { aftermath, next, ..failure })
     })?;
     op.set_aftermath(Aftermath::Changed);
     let others = ports.database.others_wrote_since(&mark).await;

@@ -5,7 +5,7 @@
 
 use super::facts::Done;
 use super::snapshot::Saved;
-use super::{Ports, judge, rows_of};
+use super::{Ports, copies, judge, rows_of};
 use crate::base::counted;
 use crate::catalog::{Table, TableName};
 use crate::engine::{Applied, Beside, Earlier, OtherWrites};
@@ -164,11 +164,7 @@ async fn late(
     let progress = ports.progress(Step::Salvage);
     let earlier = ports.database.earlier(&saved.backup.snapshot(), &tables, operation, &progress).await?;
     let outcome = compare(ports, operation, saved, ran, asked, earlier.as_ref()).await;
-    // Whatever happened: it may hold all data and must not stay.
-    let closed = earlier.close().await;
-    let done = outcome?;
-    closed?;
-    Ok(done)
+    copies::removed(outcome, earlier.close(), Cause::from).await
 }
 
 async fn compare(

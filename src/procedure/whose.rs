@@ -4,12 +4,12 @@
 //! same one: it holds the operation of the backup in `ripcord_revision`, and nothing lies at the old place, so that it is no
 //! copy beside it. Everything else a person has to say, naming the database as the backup does.
 
-use super::{Ports, Refusal, refused};
+use super::{Ports, Refusal, readable, refused};
 use crate::catalog::{DatabaseId, EngineKind};
 use crate::engine::AppliedFile;
 use crate::journal::may_have_moved;
 use crate::report::{Failure, Kind};
-use crate::store::{Backup, Listed};
+use crate::store::Backup;
 
 /// The fact in a journal that says which backups bear another name and are of this database all the same.
 pub(super) const MOVED: &str = "moved";
@@ -39,10 +39,10 @@ pub(super) async fn moved(ports: &Ports<'_>) -> Vec<String> {
     if ports.identity().engine != EngineKind::Sqlite {
         return Vec::new();
     }
-    let (Ok(listed), Ok(applied)) = (ports.store.list().await, ports.database.applied_files().await) else {
+    let (Ok(listed), Ok(applied)) = (readable(ports).await, ports.database.applied_files().await) else {
         return Vec::new();
     };
-    let each = listed.into_iter().filter_map(Listed::whole).map(|backup| backup.manifest);
+    let each = listed.into_iter().map(|backup| backup.manifest);
     let upgrades = each.filter(|manifest| manifest.kind == Kind::Upgrade);
     let mine =
         upgrades.filter(|manifest| is_moved(ports.identity(), &manifest.database, &manifest.id, &applied));

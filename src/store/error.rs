@@ -67,4 +67,17 @@ impl Damage {
             _ => false,
         }
     }
+
+    /// Returns the file of salvage that it concerns, if it concerns nothing else: no snapshot is restored from one.
+    pub fn of_salvage(&self) -> Option<&str> {
+        match self {
+            Self::Missing { path }
+            | Self::Size { path, .. }
+            | Self::Digest { path }
+            | Self::Unreadable { path, .. } => {
+                Some(path.as_str()).filter(|path| super::folder::is_salvage(path))
+            }
+            _ => None,
+        }
+    }
 }

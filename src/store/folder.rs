@@ -16,15 +16,8 @@ pub(super) const SUMS: &str = "SHA256SUMS";
 pub(super) const JOURNAL: &str = "journal.jsonl";
 
 /// The files that come after the manifest is written, and so are not in it: `SHA256SUMS` alone vouches for them.
-pub(super) const LATER: [&str; 7] = [
-    JOURNAL,
-    "after.json",
-    "outcome.json",
-    "report.html",
-    "conflicts.csv.gz",
-    "conflicts.json",
-    "renewed.json",
-];
+pub(super) const LATER: [&str; 7] =
+    [JOURNAL, "after.json", "outcome.json", "report.html", "conflicts.csv.gz", "conflicts.json", RENEWED];
 
 /// Tells whether a file may come after the manifest is written: those above, what is salvaged after the fact, and what is
 /// salvaged anew.
@@ -36,6 +29,15 @@ pub(super) fn may_come_later(path: &str) -> bool {
 
 /// The folder of exports.
 const EXPORTS: &str = "exports";
+
+/// Says which salvage counts.
+const RENEWED: &str = "renewed.json";
+
+/// Tells whether a file is salvage, or says which of it counts.
+pub(super) fn is_salvage(path: &str) -> bool {
+    let folder = path.split_once('/').map(|(folder, _)| folder);
+    path == RENEWED || folder.is_some_and(|folder| folder == EXPORTS || is_renewed(folder))
+}
 
 fn is_renewed(folder: &str) -> bool {
     folder.starts_with("renewed-") && stays_inside(folder)

@@ -113,6 +113,15 @@ impl Backup {
         self.folder.join("snapshot")
     }
 
+    /// Returns the files that somebody vouches for, by path, with their SHA-256: the manifest, and where `SHA256SUMS` can be
+    /// read, that one for what came later. No file is looked at.
+    pub fn vouched(&self) -> BTreeMap<String, String> {
+        let later = check::read_sums(&self.folder).unwrap_or_default();
+        let listed = self.manifest.artifacts.iter();
+        let listed = listed.map(|artifact| (artifact.path.clone(), artifact.sha256.clone()));
+        later.into_iter().filter(|(path, _)| folder::may_come_later(path)).chain(listed).collect()
+    }
+
     /// Returns the size of all artifacts in bytes.
     pub fn bytes(&self) -> u64 {
         self.manifest.artifacts.iter().map(|artifact| artifact.size).sum()

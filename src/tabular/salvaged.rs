@@ -3,7 +3,7 @@
 use super::csv::{Cell, CsvError, Field, Reader};
 use super::sidecar::FORMAT;
 use super::{Error, Sidecar};
-use crate::base::hash;
+use crate::base::hash::Hashed;
 use crate::engine::{self, Inlet, Piece, Scalar, ShapeColumn, Value};
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeSet;
@@ -15,11 +15,14 @@ use std::sync::Arc;
 /// How much is read of a file at once.
 const BLOCK: usize = 128 << 10;
 
-/// Returns the salvage in a folder, by the names of its files. Other exports are passed over; nothing when there is no such
-/// folder. Fails when a file is not as the JSON beside it says.
-pub fn salvaged(folder: &Path) -> Result<Vec<(Sidecar, Piece)>, Error> {
+/// Returns the salvage in a folder, by the names of its files, of those that `counts` tells. Other exports are passed over;
+/// nothing when there is no such folder. Only the JSON is read: whether a CSV is as it says, [`Inlet::check`] tells.
+pub fn salvaged(folder: &Path, counts: &dyn Fn(&str) -> bool) -> Result<Vec<(Sidecar, Piece)>, Error> {
     let mut found = Vec::new();
     for place in sidecars(folder)? {
+        if !place.file_name().and_then(|name| name.to_str()).is_some_and(counts) {
+            continue;
+        }
         let bytes = std::fs::read(&place).map_err(|source| io_error(&place, "read", source))?;
         let sidecar: Sidecar = serde_json::from_slice(&bytes)
             .map_err(|error| Error::NotAsWritten { place: place.clone(), detail: error.to_string() })?;
@@ -31,16 +34,14 @@ pub fn salvaged(folder: &Path) -> Result<Vec<(Sidecar, Piece)>, Error> {
         if Path::new(&sidecar.file).components().count() != 1 || sidecar.file.starts_with('.') {
             return Err(not_as_written("it names a file outside its folder".to_string()));
         }
-        let csv = folder.join(&sidecar.file);
-        let (size, sha256) = hash::file_sha256(&csv).map_err(|source| io_error(&csv, "read", source))?;
-        if (size, &sha256) != (sidecar.size, &sidecar.sha256) {
-            let detail = "its bytes are not those that were written".to_string();
-            return Err(Error::NotAsWritten { place: csv, detail });
-        }
         let columns = sidecar.columns.iter();
         let columns = columns
             .map(|column| ShapeColumn { name: column.name.clone(), type_name: column.type_name.clone() });
-        let source = csv_gz(&csv, sidecar.columns.len());
+        let source = Arc::new(CsvGz {
+            place: folder.join(&sidecar.file),
+            width: sidecar.columns.len(),
+            written: Some((sidecar.size, sidecar.sha256.clone())),
+        });
         let piece = Piece {
             salvage,
             columns: columns.collect(),
@@ -64,7 +65,7 @@ pub fn salvaged(folder: &Path) -> Result<Vec<(Sidecar, Piece)>, Error> {
 
 /// Hands out the rows of one exported file, which has this many columns; nothing is checked beforehand.
 pub fn csv_gz(place: &Path, width: usize) -> Arc<dyn Inlet> {
-    Arc::new(CsvGz { place: place.to_path_buf(), width })
+    Arc::new(CsvGz { place: place.to_path_buf(), width, written: None })
 }
 
 fn sidecars(folder: &Path) -> Result<Vec<PathBuf>, Error> {
@@ -87,6 +88,8 @@ fn sidecars(folder: &Path) -> Result<Vec<PathBuf>, Error> {
 struct CsvGz {
     place: PathBuf,
     width: usize,
+    /// Its size and its SHA-256, where somebody wrote them down.
+    written: Option<(u64, String)>,
 }
 
 impl CsvGz {
@@ -101,6 +104,14 @@ impl CsvGz {
 }
 
 impl Inlet for CsvGz {
+    fn check(&self, hashed: &mut Hashed) -> Result<(), engine::Error> {
+        let found = hashed.file_sha256(&self.place).map_err(|source| self.unreadable(source))?;
+        match self.written.as_ref().is_none_or(|written| *written == found) {
+            true => Ok(()),
+            false => Err(self.malformed("its bytes are not those that were written")),
+        }
+    }
+
     fn open(&self) -> Result<Box<dyn Read + Send>, engine::Error> {
         let file = File::open(&self.place).map_err(|source| self.unreadable(source))?;
         Ok(Box::new(MultiGzDecoder::new(BufReader::with_capacity(BLOCK, file))))

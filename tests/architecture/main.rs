@@ -6,6 +6,7 @@
 
 mod layers;
 mod paths;
+mod placeholders;
 mod scan;
 
 use std::path::Path;
@@ -21,6 +22,16 @@ fn every_module_knows_only_what_its_layer_may_know() {
     let count = sources.iter().map(|source| paths::named(source, &sources).len()).sum::<usize>();
     assert!(count > 0, "no path was found in {} files: the scanner is broken", sources.len());
     assert_none(&layers::violations(&sources));
+}
+
+#[test]
+fn a_command_that_is_printed_leaves_open_only_what_nobody_knows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let texts = read_folder("src").into_iter().map(|source| {
+        let text = std::fs::read_to_string(root.join(&source.file)).expect("source is UTF-8");
+        (source.file, text)
+    });
+    assert_none(&texts.flat_map(|(file, text)| placeholders::violations(&file, &text)).collect::<Vec<_>>());
 }
 
 #[test]

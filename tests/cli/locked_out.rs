@@ -17,14 +17,18 @@ const LOOKS: &[&[&str]] = &[
     &["restore", "latest"],
 ];
 
+/// Holds a table, under this name of an application; returns its session and the server's process.
+fn somebody_holds(db: &TestDatabase, table: &str, application: &str) -> (Session, String) {
+    let mut session = db.session();
+    let pid = session.execute(&format!(
+        "SET application_name = '{application}'; BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE; SELECT pg_backend_pid();"
+    ));
+    (session, pid)
+}
+
 /// Holds the version table, as a migration of another program does while it runs.
 fn somebody_migrates(db: &TestDatabase) -> (Session, String) {
-    let mut session = db.session();
-    let pid = session.execute(
-        "SET application_name = 'nightly job'; BEGIN; LOCK TABLE alembic_version IN ACCESS EXCLUSIVE MODE;
-SELECT pg_backend_pid();",
-    );
-    (session, pid)
+    somebody_holds(db, "alembic_version", "nightly job")
 }
 
 #[test]
@@ -64,12 +68,7 @@ fn a_look_ends_by_itself_where_nothing_is_configured() {
 
 /// Holds a table, as a long maintenance does.
 fn somebody_holds_a_table(db: &TestDatabase) -> (Session, String) {
-    let mut session = db.session();
-    let pid = session.execute(
-        "SET application_name = 'vacuum full'; BEGIN; LOCK TABLE training_config IN ACCESS EXCLUSIVE MODE;
-SELECT pg_backend_pid();",
-    );
-    (session, pid)
+    somebody_holds(db, "training_config", "vacuum full")
 }
 
 #[test]

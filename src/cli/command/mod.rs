@@ -29,7 +29,7 @@ pub(super) async fn run(cli: &Cli, output: &Output, cancel: &Cancel) -> Result<E
     }
     let flags = Flags { database_url: cli.common.database_url.clone(), config: cli.common.config.clone() };
     let config = Config::load(&flags).map_err(Failure::refused)?;
-    output.set_context(&config.context);
+    output.set_context(&config.context.to_string());
     let context = Context { config, output, cancel, yes: cli.common.yes };
     match &cli.command {
         Command::Init(args) => revisions::init::run(&context, args),

@@ -1,8 +1,10 @@
 //! `recover`.
 
 use super::Context;
+use crate::base::shell_word;
 use crate::cli::args::Recover;
 use crate::cli::render::Ending;
+use crate::engine::DatabaseUrl;
 use crate::procedure::Ports;
 use crate::procedure::recover::{RecoverRequest, recover};
 use crate::report::Failure;
@@ -27,8 +29,12 @@ fn nothing(ports: &Ports<'_>) -> Result<Ending, Failure> {
     let here = if elsewhere.is_empty() { "" } else { " in this database" };
     let mut text = format!("there is nothing to recover{here}");
     for state in &elsewhere {
+        let url = match DatabaseUrl::of(&state.database) {
+            Some(url) => shell_word(&url.to_string()),
+            None => "URL, with the URL of that one".to_string(),
+        };
         text.push_str(&format!(
-            "\n{} was interrupted in {}: ripcord recover --database-url URL, with the URL of that one",
+            "\n{} was interrupted in {}: ripcord recover --database-url {url}",
             state.operation, state.database
         ));
     }

@@ -25,6 +25,8 @@ pub(super) async fn run(context: &Context<'_>, args: &Restore) -> Result<Ending,
         Some(text) => {
             let url = DatabaseUrl::parse(text)
                 .map_err(|source| Failure::refused(ConfigError::Url { from: "--to".to_string(), source }))?;
+            // From here on the new database is what is spoken of, also after an interruption.
+            context.output.set_context(&context.config.context.to(&url).to_string());
             Assembled::at(&context.config, &url, context.output.observer(), context.cancel, true).await?
         }
     };

@@ -89,10 +89,6 @@ fn engine_hint(error: &engine::Error) -> Option<String> {
         Error::Malformed { .. } => {
             "put a backup in its place: ripcord restore latest; the damaged file is kept beside it"
         }
-        Error::TableDiffers { .. } => {
-            "restore the backup beside and take from there what fits: ripcord restore BACKUP --to URL"
-        }
-        Error::ReferredTo { .. } => "put that table back together with it: one --table for each",
         Error::WroteMeanwhile { .. } => {
             "run the same command again, which saves the new state first, or stop the application before"
         }
@@ -271,24 +267,31 @@ fn config_hint(error: &ConfigError) -> Option<String> {
 }
 
 fn refusal_hint(refusal: &Refusal) -> Option<String> {
-    if let Refusal::AnotherDatabase { found, .. } = refusal {
-        return Some(format!(
-            "restore it beside: ripcord restore BACKUP --to URL; if it is this database, which was moved or renamed since: \
-             add --of-database {}",
-            shell_word(&found.to_string())
-        ));
-    }
     let text = match refusal {
+        Refusal::AnotherDatabase { backup, found, .. } => {
+            return Some(format!(
+                "restore it beside: ripcord restore {backup} --to URL; if it is this database, which was moved or renamed \
+                 since: add --of-database {}",
+                shell_word(&found.to_string())
+            ));
+        }
+        Refusal::NoTable { backup, .. } => {
+            return Some(format!("see its tables with \"ripcord backup show {backup}\""));
+        }
+        Refusal::NoSalvage { backup, table: Some(_) } => {
+            return Some(format!("see what it holds with \"ripcord backup show {backup}\""));
+        }
+        Refusal::Untraced { backup, .. } => {
+            return Some(format!(
+                "find out which table has its rows now, and load the file by hand under that name, as RUNBOOK.md in the \
+                 folder of backup {backup} says"
+            ));
+        }
         Refusal::DamagedBackup { .. } | Refusal::Unreadable { .. } => {
             "choose another one from \"ripcord backup list\"; the runbook is runbooks/damaged-backup.md"
         }
         Refusal::Preflight { .. } => "mend what is named, and run the same command again",
-        Refusal::NoTable { .. } => "see its tables with \"ripcord backup show BACKUP\"",
-        Refusal::NoSalvage { .. } => "see what each backup holds with \"ripcord backup show BACKUP\"",
-        Refusal::Untraced { .. } => {
-            "find out which table has its rows now, and load the file by hand under that name, as RUNBOOK.md in the folder of \
-             the backup says"
-        }
+        Refusal::NoSalvage { table: None, .. } => "see the others with \"ripcord backup list\"",
         Refusal::AnotherEngine { .. } => {
             "restore it into a database of its own kind: sqlite:///new.db or postgresql://…"
         }

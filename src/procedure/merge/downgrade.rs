@@ -3,6 +3,7 @@
 use super::made::leave_own_values;
 use super::sources::{SALVAGE, sources};
 use super::{checked, facts, keep, left_undone, moved, op_id, waiting, write};
+use crate::base::hash::Hashed;
 use crate::engine::{Applied, OtherWrites};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
@@ -35,29 +36,35 @@ impl After {
 }
 
 /// Merges what the undone revisions had destroyed, after a downgrade that passed its verification and ended as
-/// `before`. With `wanted` false it only says how to do it later. `applied` is what the downgrade did, as far as it is known.
+/// `before`. With `wanted` false it only says how to do it later. `applied` is what the downgrade did, as far as it is known, and
+/// `hashed` what was read of the salvage before it.
 pub(in crate::procedure) async fn after_downgrade(
     ports: &Ports<'_>,
     op: &mut Operation,
     plan: &Plan,
     saved: &Saved,
     before: Inventory,
-    (wanted, applied): (bool, &Applied),
+    (wanted, applied, hashed): (bool, &Applied, &mut Hashed),
 ) -> Result<After, Failure> {
     let nothing = |inventory, notes| Ok(After { inventory, merge: None, notes });
     if plan.direction == Direction::Up {
         return nothing(before, Vec::new());
     }
+    let by_hand = |id: &str| format!("ripcord backup merge-back {id}");
     let named = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
     let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
     let mut found = sources(ports, &undone, &plan.to, &moved(ports, op), &applied.made)
         .await
         .map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
+    if wanted {
+        found.look_through(hashed);
+    }
+    found.notes.extend(found.left());
     found.notes.extend(found.missing(ports, &saved.inventory.catalog, &before.catalog));
     found.notes.extend(found.made_otherwise(&saved.inventory.catalog, &before.catalog));
-    let by_hand = |id: &String| format!("ripcord backup merge-back {id}");
-    if !found.backups.is_empty() {
-        let says = Entry::Fact { name: SALVAGE.to_string(), value: found.backups.join("\n") };
+    let ids = found.waiting();
+    if !ids.is_empty() {
+        let says = Entry::Fact { name: SALVAGE.to_string(), value: ids.join("\n") };
         op.write(says).map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
     }
     if !wanted {
@@ -80,7 +87,7 @@ pub(in crate::procedure) async fn after_downgrade(
             let bytes = serde_json::to_vec_pretty(&before).unwrap_or_default();
             let _ = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
             let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Changed };
-            let next = found.backups.iter().map(by_hand).collect();
+            let next = found.backups.iter().map(|id| by_hand(id)).collect();
             return Err(named(Failure { aftermath, next, ..failure }));
         }
     };
@@ -91,6 +98,7 @@ pub(in crate::procedure) async fn after_downgrade(
     let files =
         kept.map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?.what;
     let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
+    let backups = found.merged();
     let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();
-    Ok(After { inventory, merge: Some(facts(&found.backups, merged, files)), notes })
+    Ok(After { inventory, merge: Some(facts(&backups, merged, files)), notes })
 }

@@ -1,7 +1,8 @@
 //! Salvage under the names of now: a table that was renamed since is followed, and another one that has its name now gets
 //! nothing.
 
-use super::{Cause, names, pieces};
+use super::kept::pieces;
+use super::{Cause, names};
 use crate::catalog::{Catalog, TableName};
 use crate::engine::Piece;
 use crate::ledger::{Merged, MergedBack};

@@ -1,107 +1,116 @@
-//! Salvage for a way back that its upgrade did not know.
+//! Salvage taken out of the snapshot of an upgrade once more: for a way back that it did not know, or because what was
+//! salvaged then is damaged.
 //!
 //! What an upgrade salvages is what was missing after the way back of then, beside what that one left in its place. Where it
 //! failed on the copy and was mended, or was edited for another reason, neither is true of the one that runs now. So before
 //! it runs it is tried on the snapshot of the upgrade, and what is missing then is kept in the same backup: the salvage of
 //! then stays, and counts no more.
 
-use super::sources::{Answered, sources};
-use super::{Cause, moved};
+use super::Cause;
+use super::kept::{RENEWED, Renewed};
+use super::ready::{Hindrance, NOT_REHEARSED, Ready, cannot};
+use super::sources::Answered;
 use crate::base::fs;
 use crate::engine::Snapshot;
-use crate::history::{Direction, RevisionId};
 use crate::journal::Operation;
 use crate::plan::Plan;
 use crate::procedure::facts::Done;
 use crate::procedure::rehearse::{Anew, salvage_anew};
 use crate::procedure::snapshot::{Saved, read_inventory, read_ledger};
 use crate::procedure::{Ports, Refusal, salvage, settle};
-use crate::report::{Event, Failure, Step};
+use crate::report::{Event, Failure, Kind, Step};
 use crate::runner::Reverse;
 use crate::store::{Backup, Draft};
-use crate::tabular::{self, EXPORTS};
-use serde::{Deserialize, Serialize};
+use crate::tabular::EXPORTS;
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
-use std::path::PathBuf;
 
-/// Says in a backup's folder which of its salvage counts.
-const RENEWED: &str = "renewed.json";
-
-/// What that file says.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Renewed {
-    /// The folder with the salvage, in that of the backup; absent where that way back leaves nothing missing.
-    folder: String,
-    /// [`Reverse::sha256`] of the way back that it is for.
-    way_back: String,
-}
-
-impl Renewed {
-    /// Returns what a backup says; `None` where the salvage of its upgrade counts.
-    pub(super) fn of(backup: &Backup) -> Result<Option<Self>, tabular::Error> {
-        let place = backup.folder.join(RENEWED);
-        let bytes = match std::fs::read(&place) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(tabular::Error::Io { place, doing: "read", source }),
-            Ok(bytes) => bytes,
-        };
-        let not_as_written = |detail: String| tabular::Error::NotAsWritten { place: place.clone(), detail };
-        let read: Self = serde_json::from_slice(&bytes).map_err(|error| not_as_written(error.to_string()))?;
-        // The name comes from a disk: it must not lead out of the folder.
-        match read.folder.starts_with("renewed-") && !read.folder.contains('/') {
-            true => Ok(Some(read)),
-            false => Err(not_as_written("it names a folder outside that of its backup".to_string())),
-        }
-    }
-
-    pub(super) fn folder(&self, backup: &Backup) -> PathBuf {
-        backup.folder.join(&self.folder)
-    }
-}
-
-/// Renews the salvage of the upgrades that a downgrade is about to undo, as far as their ways back are not those of then.
-/// Returns what is to be said at the end. Fails only when it is interrupted: the salvage of then is still there.
+/// Renews the salvage of the upgrades that a downgrade is about to undo, as far as their ways back are not those of then or
+/// it is damaged. Returns what is to be said at the end. Fails when it is interrupted, and where salvage that is damaged
+/// cannot be renewed; otherwise the salvage of then is still there.
 pub(in crate::procedure) async fn renew(
     ports: &Ports<'_>,
     op: &mut Operation,
-    plan: &Plan,
+    ready: &Ready,
     saved: &Saved,
     rehearses: bool,
 ) -> Result<Vec<String>, Failure> {
-    if plan.direction == Direction::Up {
-        return Ok(Vec::new());
-    }
-    let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
-    // Whoever merges in the end looks again, and says why it cannot.
-    let Ok(found) = sources(ports, &undone, &plan.to, &moved(ports, op), &[]).await else {
-        return Ok(Vec::new());
-    };
     let mut notes = Vec::new();
-    for answered in &found.upgrades {
-        let Some(back) = edited(ports, answered) else { continue };
+    for answered in &ready.upgrades {
         let id = &answered.backup.manifest.id;
-        if !rehearses {
-            notes.push(not_renewed(id, "nothing was to be rehearsed"));
+        if answered.damage.is_some() {
+            let back = way_back(ports, &answered.plan);
+            notes.push(
+                again(ports, op, (Kind::Downgrade, answered), back)
+                    .await
+                    .map_err(|failure| with(saved, failure))?,
+            );
             continue;
         }
-        ports.observer.event(&Event::Note {
-            text: format!(
+        let Some(back) = edited(ports, answered) else { continue };
+        if !rehearses {
+            notes.push(not_renewed(id, NOT_REHEARSED));
+            continue;
+        }
+        note(
+            ports,
+            format!(
                 "the way back is another than when backup {id} was taken: it is tried on that backup first, to know what \
                  it leaves missing"
             ),
-        });
-        let operation = op.id().to_string();
-        let renewed = op.step(Step::Renew, renewed(ports, &operation, answered, &back)).await;
-        match renewed {
-            Ok(_) => {}
-            Err(failure) if settle::is_interrupted(&failure) => {
-                return Err(Failure { backup: Some(saved.facts()), ..failure });
-            }
+        );
+        match step(ports, op, answered, &back).await {
+            Ok(()) => {}
+            Err(failure) if settle::is_interrupted(&failure) => return Err(with(saved, failure)),
             Err(failure) => notes.push(not_renewed(id, &failure.to_string())),
         }
     }
     Ok(notes)
+}
+
+fn with(saved: &Saved, failure: Failure) -> Failure {
+    Failure { backup: Some(saved.facts()), ..failure }
+}
+
+fn note(ports: &Ports<'_>, text: String) {
+    ports.observer.event(&Event::Note { text });
+}
+
+/// Takes damaged salvage out of its snapshot again, as this way back leaves it missing; returns what is to be said at the end.
+pub(super) async fn again(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    (kind, answered): (Kind, &Answered),
+    back: Result<Plan, String>,
+) -> Result<String, Failure> {
+    let (id, why) = (&answered.backup.manifest.id, answered.damage.as_deref().unwrap_or_default());
+    let back = back.map_err(|why| cannot(kind, answered, &Hindrance::Other(why)))?;
+    note(
+        ports,
+        format!(
+            "the salvage in backup {id} is not as it was written ({why}): it is taken out of its snapshot again"
+        ),
+    );
+    match step(ports, op, answered, &back).await {
+        Ok(()) => Ok(format!(
+            "the salvage in backup {id} was not as it was written ({why}); what was merged is out of the snapshot of that \
+             backup, in which nothing was missing"
+        )),
+        Err(failure) if settle::is_interrupted(&failure) => Err(failure),
+        Err(failure) => {
+            let refused = cannot(kind, answered, &Hindrance::Other(failure.to_string()));
+            Err(Failure { source: refused.source, next: refused.next, ..failure })
+        }
+    }
+}
+
+async fn step(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    answered: &Answered,
+    back: &Plan,
+) -> Result<(), Failure> {
+    let operation = op.id().to_string();
+    op.step(Step::Renew, renewed(ports, &operation, answered, back)).await.map(drop)
 }
 
 fn not_renewed(id: &str, why: &str) -> String {
@@ -111,9 +120,40 @@ fn not_renewed(id: &str, why: &str) -> String {
     )
 }
 
+/// Returns the way back of an upgrade as it is now, or why there is none.
+pub(super) fn way_back(ports: &Ports<'_>, plan: &Plan) -> Result<Plan, String> {
+    match ports.runner.reverse(plan) {
+        Ok(reverse) => only_plan(reverse),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn only_plan(reverse: Reverse) -> Result<Plan, String> {
+    match reverse {
+        Reverse::Plan(back) => Ok(back),
+        Reverse::Irreversible(revisions) => {
+            let names: Vec<String> =
+                revisions.iter().map(|irreversible| irreversible.revision.to_string()).collect();
+            Err(format!("there is no way back of {}", names.join(", ")))
+        }
+    }
+}
+
+/// Returns the way back that the salvage of an upgrade is for, or why nobody has it.
+pub(super) fn way_back_of_then(ports: &Ports<'_>, backup: &Backup, plan: &Plan) -> Result<Plan, String> {
+    let kept = ports.runner.reverse_as_kept(plan, &backup.folder.join("migrations"));
+    let known = match Renewed::of(backup).map_err(|error| error.to_string())? {
+        None => return only_plan(kept.map_err(|error| error.to_string())?),
+        Some(renewed) => renewed.way_back,
+    };
+    let mut all = kept.into_iter().chain(ports.runner.reverse(plan));
+    let found = all.find(|reverse| reverse.sha256() == known);
+    only_plan(found.ok_or("the way back that it was renewed for is in no revision file any more")?)
+}
+
 /// Returns the way back of an upgrade, where it is another one than its salvage is for and can be tried.
 fn edited(ports: &Ports<'_>, answered: &Answered) -> Option<Plan> {
-    let Answered { backup, plan } = answered;
+    let Answered { backup, plan, .. } = answered;
     // Without a rehearsal nothing was known of any way back, as was asked for.
     read_ledger(backup).ok().flatten().filter(|ledger| ledger.rows_seen)?;
     let now = ports.runner.reverse(plan).ok()?;
@@ -144,7 +184,7 @@ async fn renewed(
 async fn in_draft(
     ports: &Ports<'_>,
     operation: &str,
-    (Answered { backup, plan }, back): (&Answered, &Plan),
+    (Answered { backup, plan, .. }, back): (&Answered, &Plan),
     draft: &Draft,
 ) -> Result<Done<()>, Cause> {
     let (from, place, kept) = (backup.snapshot(), draft.snapshot(), draft.folder.join(EXPORTS));

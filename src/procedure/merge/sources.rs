@@ -1,20 +1,22 @@
 //! Which salvage a downgrade brings back: that of the upgrades it has just undone, as their backups and journals tell.
 
 use super::end::End;
+use super::kept::{look_through, pieces};
 use super::made::by_its_way_back;
 use super::share::share;
-use super::{Cause, MERGES, pieces};
+use super::{Cause, MERGES};
+use crate::base::hash::Hashed;
 use crate::base::shell_word;
 use crate::catalog::{Catalog, Change, ChangeKind, TableName, diff};
 use crate::engine::{MadeColumn, Piece};
 use crate::history::{Direction, RevisionId};
 use crate::journal::OperationState;
 use crate::plan::Plan;
-use crate::procedure::Ports;
 use crate::procedure::definitions::differing;
 use crate::procedure::snapshot::{read_inventory, read_plan};
-use crate::report::{Kind, Step};
-use crate::store::{Backup, Listed};
+use crate::procedure::{Ports, opened};
+use crate::report::{Aftermath, Kind, Step};
+use crate::store::Backup;
 use std::collections::BTreeSet;
 
 /// The fact in a downgrade's journal that says which backups have its salvage.
@@ -27,6 +29,8 @@ pub(super) struct Sources {
     pub notes: Vec<String>,
     /// The upgrades that answer for what is undone, with salvage or without.
     pub upgrades: Vec<Answered>,
+    /// Backups of upgrades to what is undone that do not tell what was done, by id, and why.
+    pub unreadable: Vec<(String, String)>,
     /// The revisions of whose upgrade there is no backup.
     open: BTreeSet<RevisionId>,
     /// The backup of the first of the upgrades, unless it had done more: what a downgrade leads back to.
@@ -37,9 +41,56 @@ pub(super) struct Sources {
 pub(super) struct Answered {
     pub backup: Backup,
     pub plan: Plan,
+    /// Why its salvage cannot be merged: it is not as it was written.
+    pub damage: Option<String>,
 }
 
 impl Sources {
+    /// Reads the files of what is to be merged, and leaves out the backups in which one is not as it was written.
+    pub(super) fn look_through(&mut self, hashed: &mut Hashed) {
+        for (turn, id) in self.backups.iter().enumerate() {
+            let its = self.pieces.iter().filter(|piece| piece.turn == turn);
+            let Err(error) = look_through(its, hashed) else { continue };
+            let answered = self.upgrades.iter_mut().find(|one| one.backup.manifest.id == *id);
+            answered.into_iter().for_each(|one| one.damage = Some(error.to_string()));
+            self.pieces.retain(|piece| piece.turn != turn);
+        }
+    }
+
+    /// Returns the backups whose salvage is for this downgrade, whether it is as it was written or not.
+    pub(super) fn waiting(&self) -> Vec<String> {
+        let more = self.damaged().map(|(id, _)| id).filter(|id| self.backups.iter().all(|other| other != id));
+        self.backups.iter().map(String::as_str).chain(more).map(str::to_string).collect()
+    }
+
+    /// Returns the backups whose salvage is merged.
+    pub(super) fn merged(&self) -> Vec<String> {
+        let is_left = |id: &&String| self.damaged().all(|(damaged, _)| *id != damaged);
+        self.backups.iter().filter(is_left).cloned().collect()
+    }
+
+    /// Returns the backups whose salvage is for this downgrade and cannot be merged, and why.
+    fn damaged(&self) -> impl Iterator<Item = (&str, &str)> {
+        let damaged = self.upgrades.iter().filter_map(|one| Some((&one.backup, one.damage.as_deref()?)));
+        damaged.map(|(backup, why)| (backup.manifest.id.as_str(), why))
+    }
+
+    /// Says of each of them how its salvage is come by later.
+    pub(super) fn left(&self) -> Vec<String> {
+        let damaged = self.damaged().map(|(id, why)| {
+            format!(
+                "the salvage in backup {id} was not merged, because it is not as it was written ({why}); to take it out of the \
+                 snapshot of that backup again: ripcord backup merge-back {id}"
+            )
+        });
+        let unreadable = self.unreadable.iter().map(|(id, why)| {
+            format!(
+                "nothing was merged out of backup {id}, which does not tell what its upgrade did ({why}): ripcord backup verify {id}"
+            )
+        });
+        damaged.chain(unreadable).collect()
+    }
+
     /// Says that a downgrade made something again whose values may be in a backup that was not found.
     pub(super) fn missing(&self, ports: &Ports<'_>, before: &Catalog, after: &Catalog) -> Option<String> {
         let is_made = |change: &Change| {
@@ -84,6 +135,8 @@ impl Sources {
 /// upgrade counts: what an earlier one salvaged was merged back before the later one ran. Of one of which a revision is still
 /// applied, tables wait that this one may have touched, because what its way back leaves is not there yet. `moved` are the
 /// backups that bear another name of this database, a line each; `made` are the columns that the downgrade has made.
+///
+/// The files of salvage are not read: [`Sources::look_through`] does.
 pub(super) async fn sources(
     ports: &Ports<'_>,
     undone: &[RevisionId],
@@ -105,20 +158,35 @@ pub(super) async fn sources(
             pieces: Vec::new(),
             notes: Vec::new(),
             upgrades: Vec::new(),
+            unreadable: Vec::new(),
             open: open.clone(),
             first: None,
         },
     };
     let mut others = Vec::new();
-    for backup in ports.store.list().await?.into_iter().rev().filter_map(Listed::whole) {
+    for listed in ports.store.list().await?.into_iter().rev() {
+        let backup = match opened(ports, listed).await {
+            Ok(backup) => backup,
+            Err((id, why)) => {
+                let state = operations.iter().find(|state| state.operation == id);
+                let mine = state.filter(|state| state.database.is_same(ports.identity()));
+                mine.into_iter().for_each(|state| search.pass_over_operation(state, &why));
+                continue;
+            }
+        };
         if backup.manifest.kind != Kind::Upgrade {
             continue;
         }
         let is_moved = moved.lines().any(|id| id == backup.manifest.id);
         if !backup.manifest.database.is_same(ports.identity()) && !is_moved {
             others.push(backup);
-        } else if let Ok(plan) = read_plan(&backup) {
-            search.look_at(&backup, &plan, End::of(ports, &backup));
+        } else {
+            let end = End::of(ports, &backup);
+            match read_plan(&backup) {
+                Ok(plan) => search.look_at(&backup, &plan, end),
+                Err(_) if end == End::Undone => {}
+                Err(error) => search.pass_over(&backup.manifest.id, &backup.manifest.to, &error.to_string()),
+            }
         }
     }
     let mut found = search.found;
@@ -137,6 +205,22 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
+    /// Keeps in mind an upgrade to what is undone that nobody can see through. An older one does not answer for it.
+    fn pass_over(&mut self, id: &str, to: &[RevisionId], why: &str) {
+        if to.iter().any(|revision| self.found.open.contains(revision)) {
+            self.found.open.retain(|revision| !to.contains(revision));
+            self.found.unreadable.push((id.to_string(), why.to_string()));
+        }
+    }
+
+    /// The same of one of which only the journal is left that can be read.
+    fn pass_over_operation(&mut self, state: &OperationState, why: &str) {
+        let is_undone = matches!(state.ended, Some(Aftermath::Unchanged | Aftermath::PutBack));
+        if state.kind == Kind::Upgrade && !is_undone {
+            self.pass_over(&state.operation, &state.to, why);
+        }
+    }
+
     /// Takes what an upgrade salvaged, as far as it is for this downgrade.
     fn look_at(&mut self, backup: &Backup, plan: &Plan, end: End) {
         let id = &backup.manifest.id;
@@ -164,15 +248,16 @@ impl Search<'_> {
         }
         let open = self.found.open.clone();
         self.found.open.retain(|revision| !its().any(|its| its == revision));
-        self.found.upgrades.push(Answered { backup: backup.clone(), plan: plan.clone() });
-        match pieces(backup) {
-            Ok(pieces) if pieces.is_empty() => {}
-            Ok(pieces) => self.divide(backup, plan, pieces, &open),
-            Err(error) => self.found.notes.push(format!(
-                "the salvage in backup {id} was not merged, because it is not as it was written ({error}): \
-                 ripcord backup verify {id}"
-            )),
-        }
+        let damage = match pieces(backup) {
+            Ok(pieces) => {
+                if !pieces.is_empty() {
+                    self.divide(backup, plan, pieces, &open);
+                }
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        self.found.upgrades.push(Answered { backup: backup.clone(), plan: plan.clone(), damage });
         self.found.first =
             its().all(|revision| self.undone.contains(revision)).then(|| Box::new(backup.clone()));
     }

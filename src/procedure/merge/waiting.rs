@@ -4,11 +4,13 @@ use super::sources::sources;
 use crate::engine;
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
+use crate::journal::OperationState;
 use crate::ledger::MergedBack;
 use crate::plan::Plan;
-use crate::procedure::Ports;
+use crate::procedure::{Ports, definitions, whose};
 use crate::report::Failure;
 use crate::runner;
+use std::collections::BTreeSet;
 
 /// A way back that makes a required column again fails wherever there are rows: its values come only with the merge that
 /// follows it. Names the backup that holds them, and what to mend.
@@ -30,6 +32,20 @@ pub(in crate::procedure) async fn named(ports: &Ports<'_>, plan: &Plan, mut fail
     failure
 }
 
+/// Returns the backups whose salvage a downgrade of which only the journal is left would have merged, the first to be merged
+/// first; none where that cannot be told.
+pub(in crate::procedure) async fn of_downgrade(ports: &Ports<'_>, state: &OperationState) -> Vec<String> {
+    let Ok(history) = ports.runner.history() else { return Vec::new() };
+    let applied = |rows: &[RevisionId]| -> BTreeSet<RevisionId> {
+        let applied = history.applied(rows).unwrap_or_default();
+        applied.into_iter().map(|revision| revision.id.clone()).collect()
+    };
+    let undone: Vec<RevisionId> = applied(&state.from).difference(&applied(&state.to)).cloned().collect();
+    let moved = state.facts.get(whose::MOVED).cloned().unwrap_or_default();
+    let found = sources(ports, &undone, &state.to, &moved, &[]).await;
+    found.map(|found| found.waiting()).unwrap_or_default()
+}
+
 /// Tells whether a statement failed because rows had no value for a column that needs one.
 fn lacks_value(failure: &Failure) -> bool {
     let of_runner = failure.source.downcast_ref::<runner::Error>().and_then(|error| match error {
@@ -47,17 +63,5 @@ fn lacks_value(failure: &Failure) -> bool {
 
 /// Says which views still show what was there before a merge.
 pub(super) fn stale_views(inventory: &Inventory, merged: &MergedBack) -> Option<String> {
-    let filled = inventory.catalog.objects.iter().filter(|(_, object)| {
-        object.kind == "materialized view" && !object.options.contains_key("populated")
-    });
-    let names: Vec<&str> = filled
-        .filter_map(|(key, _)| key.strip_prefix("materialized view "))
-        .filter(|_| merged.count() > 0)
-        .collect();
-    (!names.is_empty()).then(|| {
-        format!(
-            "a merge refreshes no materialized view; where one shows what was put back: REFRESH MATERIALIZED VIEW {}",
-            names.join("; REFRESH MATERIALIZED VIEW ")
-        )
-    })
+    definitions::stale_views(inventory, "a merge").filter(|_| merged.count() > 0)
 }

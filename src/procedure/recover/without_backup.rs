@@ -6,7 +6,7 @@ use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{ACCEPTED, Entry, Operation, OperationState};
 use crate::procedure::snapshot::read_inventory;
-use crate::procedure::{Ports, Refusal, refused, rows_text, settle, verify};
+use crate::procedure::{Ports, Refusal, merge, refused, rows_text, settle, verify};
 use crate::report::{Aftermath, Failure, Kind, Report, Step};
 use crate::store::{self, Listed};
 
@@ -50,10 +50,18 @@ pub(super) async fn look(
     if (state.kind, aftermath) == (Kind::Downgrade, Aftermath::Changed)
         && !state.finished.contains(&Step::MergeBack)
     {
-        notes.push(
-            "salvage was not merged back; find the backup of the upgrade that was undone with \"ripcord backup list\", \
-             then: ripcord backup merge-back BACKUP"
-                .to_string(),
+        let waits = merge::waiting::of_downgrade(ports, state).await;
+        if waits.is_empty() {
+            notes.push(
+                "salvage was not merged back; find the backup of the upgrade that was undone with \"ripcord backup list\", \
+                 then: ripcord backup merge-back BACKUP"
+                    .to_string(),
+            );
+        }
+        notes.extend(
+            waits
+                .iter()
+                .map(|id| format!("salvage was not merged back; later: ripcord backup merge-back {id}")),
         );
     }
     Ok(Report { aftermath, to: at, notes, ..report(ports, state) })

@@ -4,7 +4,7 @@
 //! is gone when it ends, however it ends.
 
 use super::super::facts::Done;
-use super::super::{Circumstances, Ports, Refusal, Rehearsed, consent, judge, refused, salvage, settle};
+use super::super::{Circumstances, Ports, Rehearsed, consent, copies, judge, refused, salvage, settle};
 use crate::base::counted;
 use crate::catalog::Catalog;
 use crate::engine::{Applied, Bookkeeping, OtherWrites, Proof, RehearsalCopy, Snapshot};
@@ -62,14 +62,11 @@ pub(in crate::procedure) async fn prove_and_rehearse(
     let copy = op.step(Step::Prove, open(ports, place, taken, &id)).await?.what;
     let outcome = there_and_back(ports, op, plan, (place, taken), copy.as_ref(), draft).await;
     let proof = copy.proof().clone();
-    // Whatever happened: the copy holds all data and must not stay.
-    let removed = copy.remove().await;
-    let rehearsal = match outcome {
-        Err(failure) => Err(Beyond::of(failure)?),
-        Ok(rehearsal) => Ok(rehearsal),
+    let outcome = match outcome {
+        Err(failure) => Beyond::of(failure).map(Err),
+        Ok(rehearsal) => Ok(Ok(rehearsal)),
     };
-    removed.map_err(refused)?;
-    Ok((proof, rehearsal))
+    Ok((proof, copies::removed(outcome, copy.remove(), refused).await?))
 }
 
 /// Why a plan cannot be rehearsed: it would change what lies beside the copy.
@@ -96,14 +93,8 @@ async fn open(
     taken: &Snapshot,
     operation: &str,
 ) -> Result<Done<Box<dyn RehearsalCopy>>, Cause> {
-    ports.go_on()?;
-    let copy = ports.database.rehearsal(place, taken, operation, &ports.progress(Step::Prove)).await?;
+    let copy = copies::restored(ports, (place, taken), operation, Step::Prove).await?;
     let proof = copy.proof();
-    if !proof.differences.is_empty() {
-        let differences = proof.differences.clone();
-        copy.remove().await?;
-        return Err(Refusal::NotProven { differences }.into());
-    }
     let facts = format!("{}: {}", proof.method, super::super::tables_and_rows(proof.tables, proof.rows));
     Ok(Done { what: copy, facts })
 }

@@ -4,7 +4,7 @@
 //! then: only there, where nobody has written since, can be seen what its way back leaves.
 
 use super::super::facts::Done;
-use super::super::{Ports, Refusal, salvage};
+use super::super::{Ports, copies, salvage};
 use super::legs::{Cause, Stage, beginning};
 use crate::engine::{RehearsalCopy, Snapshot};
 use crate::ledger;
@@ -25,21 +25,15 @@ pub(in crate::procedure) struct Anew<'a> {
 }
 
 /// Restores the snapshot, migrates it there and back, and writes what is missing then into a folder. Fails like the
-/// scripts do, and with [`Refusal::NotProven`] where the snapshot does not come back whole.
+/// scripts do, and as [`copies::restored`] does where the snapshot does not come back whole.
 pub(in crate::procedure) async fn salvage_anew(
     ports: &Ports<'_>,
     anew: &Anew<'_>,
     folder: &Path,
 ) -> Result<Done<Vec<Sidecar>>, Cause> {
-    ports.go_on()?;
-    let progress = ports.progress(Step::Renew);
-    let copy = ports.database.rehearsal(anew.place, anew.taken, anew.operation, &progress).await?;
+    let copy = copies::restored(ports, (anew.place, anew.taken), anew.operation, Step::Renew).await?;
     let outcome = there_and_back(ports, anew, copy.as_ref(), folder).await;
-    // Whatever happened: the copy holds all data and must not stay.
-    let removed = copy.remove().await;
-    let kept = outcome?;
-    removed?;
-    Ok(kept)
+    copies::removed(outcome, copy.remove(), Cause::from).await
 }
 
 async fn there_and_back(
@@ -48,10 +42,6 @@ async fn there_and_back(
     copy: &dyn RehearsalCopy,
     folder: &Path,
 ) -> Result<Done<Vec<Sidecar>>, Cause> {
-    let differences = copy.proof().differences.clone();
-    if !differences.is_empty() {
-        return Err(Refusal::NotProven { differences }.into());
-    }
     let runner = ports.runner.on(copy.database());
     let before = beginning(ports, anew.taken, copy, true).await?;
     let stage = Stage {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// Follows a table through one operation.
 pub(super) fn follow(leg: &Leg, now: Now) -> Result<Now, Unsure> {
-    let Some(backup) = leg.backup.as_deref() else { return Err(leg.unsure(None)) };
+    let Some(backup) = leg.backup.as_ref() else { return Err(leg.unsure(None)) };
     let columns: Vec<&String> = now.columns.values().collect();
     let said = read_plan(backup).ok().map(|plan| plan.renamed(&now.table, &columns));
     let after = read_inventory(backup, "after.json").ok();

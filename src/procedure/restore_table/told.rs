@@ -1,8 +1,28 @@
-//! What is said of the definitions of tables whose rows were put back. Pure.
+//! What is said of the definitions of tables whose rows were put back, and of those that cannot be put back alone. Pure.
 
+use crate::base::shell_word;
 use crate::catalog::{Change, ChangeKind, TableName, diff, quote};
+use crate::engine::Error;
 use crate::fingerprint::Inventory;
-use crate::procedure::definitions::{differing, is_of};
+use crate::procedure::definitions::{differing, is_of, stale_views};
+use crate::procedure::settle;
+use crate::report::Failure;
+
+/// Returns what can be done where tables of a backup could not be put back as they were asked for.
+pub(super) fn instead(failure: &Failure, backup: &str, tables: &[TableName]) -> Vec<String> {
+    match settle::of_engine(failure) {
+        // Of the server: what a table needs besides itself is not there, or is another.
+        Some(Error::TableDiffers { .. } | Error::Driver { .. }) => vec![format!(
+            "restore the backup beside and take from there what fits: ripcord restore {backup} --to URL"
+        )],
+        Some(Error::ReferredTo { by, .. }) => {
+            let flags =
+                tables.iter().chain([by]).map(|table| format!(" --table {}", shell_word(&table.to_string())));
+            vec![format!("put both back together: ripcord restore {backup}{}", flags.collect::<String>())]
+        }
+        _ => Vec::new(),
+    }
+}
 
 /// Says of tables how their definitions differ from those of the backup: putting rows back changes none. Of one that was
 /// not there before and was made again, what had spoken of it and is gone is named as well.
@@ -24,7 +44,7 @@ pub(super) fn notes(
             format!("{table} was made again, but not what used it in the backup and is gone: {gone}")
         })
     });
-    own.chain(left).collect()
+    own.chain(left).chain(stale_views(after, "putting rows back")).collect()
 }
 
 /// Tells whether something is gone that had this table's name in its definition: a view, the key of another table.

@@ -141,6 +141,32 @@ CREATE TABLE c (id INTEGER GENERATED ALWAYS AS IDENTITY (INCREMENT -1 START -1 M
 }
 
 #[test]
+fn an_insert_after_a_merge_gets_a_free_number_whatever_gives_it() {
+    let db = TestDatabase::postgres();
+    let made = "CREATE SEQUENCE shared; CREATE SEQUENCE bounded MAXVALUE 10; CREATE DOMAIN num AS INTEGER;
+CREATE TABLE a (id BIGINT PRIMARY KEY DEFAULT nextval('shared'), n INTEGER); CREATE TABLE b (id NUMERIC PRIMARY KEY DEFAULT nextval('shared'), n INTEGER);
+CREATE TABLE c (id num PRIMARY KEY DEFAULT nextval('bounded'), n INTEGER);
+CREATE SEQUENCE invoices; CREATE TABLE d (id TEXT PRIMARY KEY DEFAULT 'INV-' || nextval('invoices'), n INTEGER);
+CREATE TABLE e (id BIGSERIAL, d INTEGER, n INTEGER, PRIMARY KEY (id, d)) PARTITION BY LIST (d);
+CREATE TABLE e1 PARTITION OF e FOR VALUES IN (1); CREATE TABLE e2 PARTITION OF e FOR VALUES IN (2);";
+    // Beside what the sequences gave out there is what they cannot give: beyond their bounds, and between two numbers.
+    let filled = "INSERT INTO a (n) VALUES (1), (2); INSERT INTO b (n) VALUES (1), (2); INSERT INTO b VALUES (1e40, 1), (2.5, 1);
+INSERT INTO c (n) VALUES (1), (2); INSERT INTO c VALUES (300, 1); INSERT INTO d (n) VALUES (1), (2);
+INSERT INTO e (d, n) VALUES (1, 1), (2, 1), (1, 1);";
+    let up = "DROP TABLE a, b, c, d, e; DROP SEQUENCE shared, bounded, invoices; DROP DOMAIN num;";
+    let sandbox = project(&db, made, filled, up, made);
+    upgrade(&sandbox);
+    downgrade(&sandbox);
+    let next = |table: &str| {
+        let given = db.query(&format!("INSERT INTO {table} (n) VALUES (9) RETURNING id;"));
+        given.lines().next().expect("a number").to_owned()
+    };
+    assert_eq!(["a", "b", "c", "d"].map(next), ["5", "6", "3", "INV-3"]);
+    let given = db.query("INSERT INTO e (d, n) VALUES (1, 9) RETURNING id;");
+    assert_eq!(given.lines().next(), Some("4"));
+}
+
+#[test]
 fn a_materialized_view_is_named_that_a_merge_does_not_refresh() {
     let db = TestDatabase::postgres();
     let sandbox = project(

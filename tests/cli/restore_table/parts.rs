@@ -146,3 +146,45 @@ fn what_used_a_table_and_went_with_it_is_named() {
     run.stdout_has("public.customer was made again, but not what used it in the backup and is gone: ");
     run.stdout_has("constraint public.purchase.purchase_customer_id_fkey").stdout_has("view public.names");
 }
+
+#[test]
+fn rows_come_back_under_views_policies_triggers_and_keys_that_stay_as_they_are() {
+    let db = TestDatabase::postgres();
+    db.server().psql("app", "ALTER ROLE app BYPASSRLS;");
+    let sandbox = backed_up(
+        &db,
+        "CREATE TABLE parent (id INTEGER PRIMARY KEY); INSERT INTO parent VALUES (1), (2);
+CREATE TABLE t (id INTEGER GENERATED ALWAYS AS IDENTITY PRIMARY KEY, parent_id INTEGER REFERENCES parent, n TEXT);
+INSERT INTO t (parent_id, n) VALUES (1, 'a'), (2, 'b'), (1, 'c');
+CREATE TABLE child (id INTEGER PRIMARY KEY, t_id INTEGER REFERENCES t ON DELETE CASCADE); INSERT INTO child VALUES (1, 1), (2, 2);
+CREATE TABLE heard (what TEXT); CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.heard VALUES (TG_OP); RETURN NEW; END $$;
+CREATE TRIGGER told AFTER INSERT OR UPDATE OR DELETE ON t FOR EACH ROW EXECUTE FUNCTION tell();
+CREATE VIEW seen AS SELECT * FROM t; CREATE MATERIALIZED VIEW counted AS SELECT count(*) FROM t; GRANT SELECT ON t, seen TO PUBLIC;
+ALTER TABLE t ENABLE ROW LEVEL SECURITY; ALTER TABLE t FORCE ROW LEVEL SECURITY; CREATE POLICY mine ON t USING (id > 0);",
+    );
+    let (schema, rows, children) =
+        (db.schema(), db.query("SELECT * FROM t ORDER BY id;"), db.query("SELECT * FROM child;"));
+    db.execute("DELETE FROM t WHERE id = 3; UPDATE t SET n = 'z' WHERE id = 1; INSERT INTO t (parent_id, n) VALUES (2, 'new');
+REFRESH MATERIALIZED VIEW counted; DELETE FROM heard;");
+    let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "t"]);
+    run.expect_code(0).stdout_has("putting rows back refreshes no materialized view");
+    run.stdout_has("REFRESH MATERIALIZED VIEW public.counted");
+    assert_eq!(
+        (db.schema(), db.query("SELECT * FROM t ORDER BY id;"), db.query("SELECT * FROM child;")),
+        (schema, rows, children)
+    );
+    assert_eq!(db.query("SELECT count(*) FROM heard;"), "0");
+    assert_eq!(db.query("INSERT INTO t (n) VALUES ('next') RETURNING id;").lines().next(), Some("5"));
+}
+
+#[test]
+fn a_table_that_needs_what_is_gone_is_refused_and_the_backup_beside_is_named() {
+    let db = TestDatabase::postgres();
+    let sandbox = backed_up(
+        &db,
+        "CREATE SEQUENCE shared; CREATE TABLE t (id BIGINT DEFAULT nextval('shared')); INSERT INTO t DEFAULT VALUES;",
+    );
+    db.execute("DROP TABLE t; DROP SEQUENCE shared;");
+    let run = refuses(&sandbox, &db, &["restore", &backup(&sandbox), "--table", "t"], 1, "public.shared");
+    run.stderr_has(&format!(": ripcord restore {} --to URL\n", backup(&sandbox)));
+}

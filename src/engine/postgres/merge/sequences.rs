@@ -32,12 +32,22 @@ pub(in super::super) async fn follow(
         let of = then.iter().filter(|then| then.columns.is_none_or(|columns| columns.contains(&column_name)));
         let given = of.filter_map(|then| given(then.sequences, &name, row.is(2)));
         let given: String = given.map(|value| format!(" UNION ALL SELECT ({value})::bigint")).collect();
+        // Beyond its bounds a sequence gives out nothing, and takes nothing. A column that only has a number in it
+        // ('INV-' || nextval(…)) says nothing of how far it was.
+        let bound = |place: usize| format!("{}::bigint", literal(row.text(place)));
+        let (least, most) = (bound(5), bound(6));
+        let held = match row.is(7) {
+            true => format!(
+                "SELECT trunc({end}({column})::numeric)::bigint FROM ONLY {} WHERE {column} BETWEEN {least} AND {most}",
+                table.sql()
+            ),
+            false => "SELECT NULL::bigint".to_string(),
+        };
         let set = format!(
             "SELECT setval({}, x.value) FROM (SELECT {end}(y.value) AS value FROM \
-             (SELECT {end}({column})::bigint FROM ONLY {}{given}) AS y (value)) x, {sequence} q \
+             ({held}{given}) AS y (value) WHERE y.value BETWEEN {least} AND {most}) x, {sequence} q \
              WHERE x.value {beyond} q.last_value OR (x.value = q.last_value AND NOT q.is_called)",
-            literal(sequence),
-            table.sql()
+            literal(sequence)
         );
         session.rows(doing, &set).await?;
     }
@@ -61,12 +71,13 @@ pub(super) async fn set_back(
     Ok(least)
 }
 
-/// Returns the sequences behind the columns of a table: the column, the sequence as SQL, whether it counts up, and its
-/// schema and name.
+/// Returns the sequences behind the columns of a table: the column, the sequence as SQL, whether it counts up, its schema and
+/// name, its bounds, and whether the column holds numbers.
 async fn behind(session: &mut Session, table: &TableName) -> Result<Vec<Row>, Error> {
     let number = literal(&table.sql());
     let sql = format!(
-        "SELECT DISTINCT a.attname, format('%I.%I', n.nspname, c.relname), s.seqincrement > 0, n.nspname, c.relname \
+        "SELECT DISTINCT a.attname, format('%I.%I', n.nspname, c.relname), s.seqincrement > 0, n.nspname, c.relname, \
+         s.seqmin, s.seqmax, t.typcategory = 'N' AND t.oid NOT IN ('money'::regtype, 'oid'::regtype) \
          FROM (SELECT d.refobjsubid AS column, d.objid AS sequence FROM pg_depend d \
          WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass \
          AND d.refobjid = to_regclass({number}) AND d.deptype IN ('a', 'i') \
@@ -74,7 +85,8 @@ async fn behind(session: &mut Session, table: &TableName) -> Result<Vec<Row>, Er
          AND d.objid = ad.oid AND d.refclassid = 'pg_class'::regclass WHERE ad.adrelid = to_regclass({number})) x \
          JOIN pg_sequence s ON s.seqrelid = x.sequence JOIN pg_class c ON c.oid = x.sequence \
          JOIN pg_namespace n ON n.oid = c.relnamespace \
-         JOIN pg_attribute a ON a.attrelid = to_regclass({number}) AND a.attnum = x.column"
+         JOIN pg_attribute a ON a.attrelid = to_regclass({number}) AND a.attnum = x.column \
+         JOIN pg_type t ON t.oid = a.atttypid"
     );
     session.rows("reading the sequences", &sql).await
 }
