@@ -67,11 +67,14 @@ pub(in crate::procedure) async fn after_downgrade(
         let says = Entry::Fact { name: SALVAGE.to_string(), value: ids.join("\n") };
         op.write(says).map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
     }
+    found
+        .hold_back(ports, plan)
+        .await
+        .map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
+    let from = found.merged_from();
     if !wanted {
-        let left = found
-            .backups
-            .iter()
-            .map(|id| format!("salvage was not merged back, as asked; later: {}", by_hand(id)));
+        let left =
+            from.iter().map(|id| format!("salvage was not merged back, as asked; later: {}", by_hand(id)));
         return nothing(before, left.chain(found.notes.clone()).collect());
     }
     if found.pieces.is_empty() {
@@ -87,7 +90,7 @@ pub(in crate::procedure) async fn after_downgrade(
             let bytes = serde_json::to_vec_pretty(&before).unwrap_or_default();
             let _ = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
             let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Changed };
-            let next = found.backups.iter().map(|id| by_hand(id)).collect();
+            let next = from.iter().map(|id| by_hand(id)).collect();
             return Err(named(Failure { aftermath, next, ..failure }));
         }
     };
@@ -98,7 +101,6 @@ pub(in crate::procedure) async fn after_downgrade(
     let files =
         kept.map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?.what;
     let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
-    let backups = found.merged();
     let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();
-    Ok(After { inventory, merge: Some(facts(&backups, merged, files)), notes })
+    Ok(After { inventory, merge: Some(facts(&from, merged, files)), notes })
 }

@@ -152,7 +152,7 @@ pub(super) fn way_back_of_then(ports: &Ports<'_>, backup: &Backup, plan: &Plan) 
 }
 
 /// Returns the way back of an upgrade, where it is another one than its salvage is for and can be tried.
-fn edited(ports: &Ports<'_>, answered: &Answered) -> Option<Plan> {
+pub(super) fn edited(ports: &Ports<'_>, answered: &Answered) -> Option<Plan> {
     let Answered { backup, plan, .. } = answered;
     // Without a rehearsal nothing was known of any way back, as was asked for.
     read_ledger(backup).ok().flatten().filter(|ledger| ledger.rows_seen)?;

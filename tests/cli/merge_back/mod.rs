@@ -11,6 +11,7 @@ mod failed;
 mod half_characters;
 mod hard;
 mod keyless;
+mod legs;
 mod made;
 mod names;
 mod recycled;
