@@ -115,6 +115,10 @@ pub enum Event {
     Planned {
         plan: Plan,
     },
+    /// The plan runs in several legs, each a guarded operation of its own.
+    Legs {
+        legs: Vec<Leg>,
+    },
     StepStarted {
         step: Step,
     },
@@ -147,6 +151,49 @@ pub enum Event {
     Note {
         text: String,
     },
+}
+
+/// One leg of a way down that runs in several, because salvage has to come back before the next one begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Leg {
+    /// What it leads to, as a target of the command line.
+    pub target: String,
+    /// The version rows at its end.
+    pub to: Vec<RevisionId>,
+    /// What it undoes, in order.
+    pub revisions: Vec<RevisionId>,
+    /// The backups whose salvage has to be back at its end.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub brings_back: Vec<String>,
+    /// The revision that may not be undone before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<RevisionId>,
+}
+
+/// One leg that came to its end.
+#[derive(Clone, Debug, Serialize)]
+pub struct LegDone {
+    pub operation: String,
+    pub from: Vec<RevisionId>,
+    pub to: Vec<RevisionId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merge: Option<MergeFacts>,
+}
+
+/// How far a way down came of which one leg failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LegsThen {
+    /// The operations of the legs that stand.
+    pub stand: Vec<String>,
+    /// How many there were to be.
+    pub of: usize,
+    /// What is true of the leg that failed.
+    pub failed: Aftermath,
+    /// The command that runs what is left.
+    pub go_on: String,
+    /// The command that leads back to before the first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
 }
 
 /// How much of something: either figure may be unknown to the one who reports.
@@ -245,6 +292,9 @@ pub struct Report {
     /// What was merged back, if anything was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeFacts>,
+    /// The legs, where there were several: the rest speaks of all of them together.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<LegDone>,
     /// The tables whose rows were put back.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub restored: Vec<RestoredTable>,
@@ -396,6 +446,8 @@ pub struct Failure {
     pub rows: Option<Box<RowsThen>>,
     /// What an earlier operation left in the middle, where that can be why.
     pub half_way: Option<Box<HalfWay>>,
+    /// Which legs of a way down stand, where there were several.
+    pub legs: Option<Box<LegsThen>>,
 }
 
 /// The version rows before an operation, and after it went wrong.
@@ -421,6 +473,7 @@ impl Failure {
             merge: None,
             rows: None,
             half_way: None,
+            legs: None,
         }
     }
 }

@@ -16,7 +16,14 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
     let rows = ports.database.version_rows().await.map_err(refused)?;
 
     let mut op = ports.begin(&id, Kind::Backup, None, (&rows, &rows)).map_err(refused)?;
-    let purpose = Purpose { id: id.clone(), kind: Kind::Backup, plan: None, rehearse: false, consent: None };
+    let purpose = Purpose {
+        id: id.clone(),
+        kind: Kind::Backup,
+        plan: None,
+        rehearse: false,
+        consent: None,
+        ahead: None,
+    };
     let outcome = snapshot::keep(ports, &mut op, &purpose, policy).await.map(|saved| Report {
         operation: Some(id),
         kind: Kind::Backup,
@@ -29,6 +36,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
         check: None,
         merge: None,
         ledger: None,
+        legs: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

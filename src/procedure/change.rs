@@ -5,7 +5,7 @@ use super::snapshot::Saved;
 use super::{
     Ports, Refusal, SnapshotPolicy, carry, doomed,
     facts::Done,
-    half_way, instead, kind_of,
+    half_way, instead, kind_of, legs,
     look::{COMPARING, NOT_LOOKED_AT},
     merge, refused, salvage, settle, shown, snapshot, verify, way_back, whose,
 };
@@ -15,7 +15,7 @@ use crate::engine::{self, Applied, Bookkeeping, Need, ProofLevel, WriteMark};
 use crate::history::Direction;
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
-use crate::report::{Aftermath, BackupFacts, Check, Event, Failure, Report, Step};
+use crate::report::{Aftermath, BackupFacts, Check, Event, Failure, Leg, Report, Step};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -44,8 +44,15 @@ pub enum OnFailure {
     Stop,
 }
 
-/// Returns the plan of a change and runs nothing (`--dry-run`).
-pub async fn plan(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Plan, Failure> {
+/// Returns the plan of a change and the legs that it runs in, none where it runs as one, and runs nothing (`--dry-run`).
+pub async fn look_ahead(ports: &Ports<'_>, request: &ChangeRequest) -> Result<(Plan, Vec<Leg>), Failure> {
+    let plan = plan(ports, request).await?;
+    let legs = legs::of(ports, request, &plan).await?;
+    Ok((plan, legs))
+}
+
+/// Returns the plan of a change.
+pub(super) async fn plan(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Plan, Failure> {
     match &request.shown {
         Some(shown) => shown::planned_again(ports, shown).await,
         None => ports.plan(request.direction, &request.target).await,
@@ -70,19 +77,43 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
     if plan.is_empty() {
         return Ok(nothing_to_do(ports, &plan));
     }
-    let rehearsal = request.rehearse && request.policy.proof != ProofLevel::None;
-    preflight(ports, &request.policy, Wants { writes: true, rehearsal, ..Wants::default() }).await?;
+    let legs = legs::of(ports, request, &plan).await?;
+    look_before(ports, request).await?;
     ports.observer.event(&Event::Planned { plan: plan.clone() });
+    if !legs.is_empty() {
+        return legs::run(ports, request, &plan, &legs, &id).await;
+    }
+    operation(ports, request, &plan, &id, None).await
+}
+
+/// Refuses what an operation of this kind must not begin with.
+pub(super) async fn look_before(ports: &Ports<'_>, request: &ChangeRequest) -> Result<(), Failure> {
+    let rehearsal = request.rehearse && request.policy.proof != ProofLevel::None;
+    preflight(ports, &request.policy, Wants { writes: true, rehearsal, ..Wants::default() }).await
+}
+
+/// Runs a plan as one operation. `ahead` is what is known of the legs of which this is one.
+pub(super) async fn operation(
+    ports: &Ports<'_>,
+    request: &ChangeRequest,
+    plan: &Plan,
+    id: &str,
+    ahead: Option<&legs::Ahead<'_>>,
+) -> Result<Report, Failure> {
+    let kind = kind_of(request.direction);
     let left = half_way::told(ports);
     // Now: the way back takes the proof with it.
     let moved = if request.direction == Direction::Down { whose::moved(ports).await } else { Vec::new() };
     // Before anything is begun: a way back that cannot be followed by its merge is to be known while nothing is gone.
     let mut ready = match request.merge {
-        true => merge::ready(ports, &plan, &moved, rehearses(request)).await?,
+        true => merge::ready(ports, plan, &moved, rehearses(request)).await?,
         false => merge::Ready::default(),
     };
 
-    let mut op = ports.begin(&id, kind, Some(&plan), (&plan.from, &plan.to)).map_err(refused)?;
+    let mut op = ports.begin(id, kind, Some(plan), (&plan.from, &plan.to)).map_err(refused)?;
+    for (name, value) in ahead.into_iter().flat_map(legs::Ahead::says) {
+        op.write(Entry::Fact { name: name.to_string(), value }).map_err(refused)?;
+    }
     if request.direction == Direction::Down && !request.merge {
         let left = Entry::Fact { name: merge::LEFT.to_string(), value: "yes".to_string() };
         op.write(left).map_err(refused)?;
@@ -91,11 +122,11 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
         let says = Entry::Fact { name: whose::MOVED.to_string(), value: moved.join("\n") };
         op.write(says).map_err(refused)?;
     }
-    let changed = guarded(ports, request, &plan, &mut op, &mut ready).await;
+    let changed = guarded(ports, request, plan, &mut op, &mut ready, ahead).await;
     let changed = match changed {
         Err(failure) => {
-            let failure = half_way::explained(left, merge::waiting::named(ports, &plan, failure).await);
-            Err(instead::offered(ports, &plan, failure).await)
+            let failure = half_way::explained(left, merge::waiting::named(ports, plan, failure).await);
+            Err(instead::offered(ports, plan, failure).await)
         }
         done => done,
     };
@@ -103,7 +134,7 @@ pub async fn change(ports: &Ports<'_>, request: &ChangeRequest) -> Result<Report
 }
 
 /// Tells whether a way back may be tried on the data of a backup.
-fn rehearses(request: &ChangeRequest) -> bool {
+pub(super) fn rehearses(request: &ChangeRequest) -> bool {
     request.rehearse && request.policy.proof == ProofLevel::Full
 }
 
@@ -113,6 +144,7 @@ async fn guarded(
     plan: &Plan,
     op: &mut Operation,
     ready: &mut merge::Ready,
+    ahead: Option<&legs::Ahead<'_>>,
 ) -> Result<Report, Failure> {
     // The mark comes before the snapshot: what is written between the two counts as written since.
     let mark = ports.database.mark().await.map_err(refused)?;
@@ -122,6 +154,7 @@ async fn guarded(
         plan: Some(plan),
         rehearse: request.rehearse,
         consent: Some(&request.consent),
+        ahead,
     };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
 
@@ -278,12 +311,13 @@ async fn finish(
         backup: Some(backup),
         check: Some(check),
         merge: ended.merge,
+        legs: Vec::new(),
         restored: Vec::new(),
         accepted: saved.given.accepted.clone(),
     })
 }
 
-fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
+pub(super) fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
     Report {
         operation: None,
         kind: kind_of(plan.direction),
@@ -295,6 +329,7 @@ fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
         check: None,
         merge: None,
         ledger: None,
+        legs: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

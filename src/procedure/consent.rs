@@ -25,6 +25,8 @@ pub struct Consent {
     pub person: Arc<dyn Person>,
     /// The command as it was typed, without its accepts: a refusal names it again, with all that are needed.
     pub command: String,
+    /// Its flags, for the same command with another target: each with a space before it.
+    pub flags: String,
 }
 
 /// Somebody who may be there to answer.

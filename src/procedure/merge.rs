@@ -11,6 +11,7 @@ mod kept;
 mod left;
 mod made;
 mod named;
+mod older;
 mod once;
 mod ready;
 mod recovery;
@@ -42,10 +43,19 @@ pub(super) use downgrade::{After, Before, after_downgrade};
 use kept::pieces;
 use left::left_undone;
 use named::{Chosen, chosen};
+pub(super) use older::Claim;
 pub(super) use ready::{Ready, ready};
 pub(super) use recovery::{again, recover};
 pub(super) use renew::renew;
 use sources::Answered;
+
+/// Returns what each upgrade that a downgrade is about to undo has to bring back, the newest first.
+pub(super) async fn claims(ports: &Ports<'_>, plan: &Plan) -> Result<Vec<Claim>, Failure> {
+    let undone: Vec<RevisionId> = plan.scripts.iter().map(|script| script.revision.clone()).collect();
+    let moved = whose::moved(ports).await.join("\n");
+    let found = sources::sources(ports, &undone, &plan.to, &moved, &[]).await.map_err(refused)?;
+    Ok(older::claims(ports, plan, &found))
+}
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -142,6 +152,7 @@ async fn by_hand(
         plan: None,
         rehearse: false,
         consent: None,
+        ahead: None,
     };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
     let with_backup = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
@@ -291,6 +302,7 @@ fn report(
         accepted: Vec::new(),
         merge,
         ledger: None,
+        legs: Vec::new(),
         restored: Vec::new(),
         undo: None,
         notes: Vec::new(),

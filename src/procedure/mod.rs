@@ -1,6 +1,6 @@
 //! The stories: what ripcord does, one linear function each.
 //!
-//! [`change`] guards an upgrade or a downgrade ([`consent`] is part of it), [`rehearse`] tries one on a copy, [`backup`] takes a backup by hand, [`mod@export`] writes
+//! [`change`] guards an upgrade or a downgrade ([`consent`] is part of it; a way down may run in several legs), [`rehearse`] tries one on a copy, [`backup`] takes a backup by hand, [`mod@export`] writes
 //! tables and queries into files, [`restore`] puts one back, [`restore_table`] single tables of it,
 //! [`merge`] puts salvage into the live tables,
 //! [`recover`] finishes or undoes what a crash interrupted, [`stamp`] sets version rows, [`verify`] compares at any time. They know traits, never an
@@ -18,6 +18,7 @@ mod facts;
 mod half_way;
 mod instead;
 mod judge;
+mod legs;
 mod look;
 pub mod merge;
 pub mod recover;

@@ -13,7 +13,7 @@ use undo::{is_back, keep_end, put_back_before, undo, was_put_back};
 use super::consent::Given;
 use super::snapshot::{self, Saved, read_inventory, read_plan};
 use super::{
-    Ports, Refusal, SnapshotPolicy, merge, refused, restore_table, rows_text, salvage, settle, verify,
+    Ports, Refusal, SnapshotPolicy, legs, merge, refused, restore_table, rows_text, salvage, settle, verify,
 };
 use crate::base::hash::Hashed;
 use crate::engine::{Applied, Bookkeeping, OtherWrites};
@@ -87,7 +87,7 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
         outcome => outcome,
     };
     let outcome = outcome.map_err(cannot_look).map(|mut report| {
-        report.notes.extend(tidied);
+        report.notes.extend(tidied.into_iter().chain(legs::told(&state)));
         report
     });
     settle::end(ports, &op, outcome).await.map(Some)
@@ -342,6 +342,7 @@ fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
         check: None,
         merge: None,
         ledger: None,
+        legs: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

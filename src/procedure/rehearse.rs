@@ -18,7 +18,7 @@ use crate::journal::Operation;
 use crate::ledger::Ledger;
 use crate::plan::hazard::{self, Held};
 use crate::plan::{Hazard, Plan};
-use crate::report::{Aftermath, Event, Failure, Kind, Report, Step};
+use crate::report::{Aftermath, Event, Failure, HalfWay, Kind, Report, Step};
 use serde::Serialize;
 use std::path::Path;
 
@@ -75,18 +75,29 @@ pub async fn rehearse(ports: &Ports<'_>, request: &RehearseRequest) -> Result<Re
     ports.observer.event(&Event::Planned { plan: plan.clone() });
     let left = half_way::told(ports);
 
-    let mut op = ports.begin(&id, Kind::Rehearse, Some(&plan), (&plan.from, &plan.from)).map_err(refused)?;
-    let outcome = on_a_draft(ports, &mut op, &plan, request.policy.proof).await;
-    let (outcome, rehearsal) = match outcome {
-        Ok(rehearsal) => (Ok(report(ports, Some(id), &plan)), Some(rehearsal)),
-        Err(failure) => (Err(half_way::explained(left, failure)), None),
-    };
-    let report = settle::end(ports, &op, outcome).await?;
+    let (report, rehearsal) = operation(ports, &id, &plan, request.policy.proof, left).await?;
     let (ledger, found) = rehearsal.map(|rehearsal| (rehearsal.ledger, rehearsal.hazards)).unzip();
     let weighed = hazard::weigh(found.unwrap_or_default(), &plan.scripts, &[]);
     let (hazards, report) = (weighed.open, Report { accepted: weighed.accepted, ..report });
     let command = run(request, &hazards);
     Ok(Rehearsed { report, ledger, hazards, command })
+}
+
+/// Rehearses a plan as an operation of its own. The caller holds the lock.
+pub(super) async fn operation(
+    ports: &Ports<'_>,
+    id: &str,
+    plan: &Plan,
+    level: ProofLevel,
+    left: Option<HalfWay>,
+) -> Result<(Report, Option<Rehearsal>), Failure> {
+    let mut op = ports.begin(id, Kind::Rehearse, Some(plan), (&plan.from, &plan.from)).map_err(refused)?;
+    let outcome = on_a_draft(ports, &mut op, plan, level).await;
+    let (outcome, rehearsal) = match outcome {
+        Ok(rehearsal) => (Ok(report(ports, Some(id.to_string()), plan)), Some(rehearsal)),
+        Err(failure) => (Err(half_way::explained(left, failure)), None),
+    };
+    Ok((settle::end(ports, &op, outcome).await?, rehearsal))
 }
 
 fn run(request: &RehearseRequest, hazards: &[Held]) -> String {
@@ -139,6 +150,7 @@ fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
         check: None,
         merge: None,
         ledger: None,
+        legs: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

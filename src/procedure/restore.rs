@@ -144,6 +144,7 @@ async fn put_in_place(
         check: None,
         merge: None,
         ledger: None,
+        legs: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         notes: notes(&swapped, &written.what),

@@ -110,6 +110,7 @@ async fn put_back(
         plan: None,
         rehearse: false,
         consent: None,
+        ahead: None,
     };
     let saved = snapshot::keep(ports, op, &purpose, &request.policy).await?;
     let with_backup = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
@@ -326,6 +327,7 @@ fn report(ports: &Ports<'_>, operation: &str, rows: &[crate::history::RevisionId
         accepted: Vec::new(),
         merge: None,
         ledger: None,
+        legs: Vec::new(),
         restored: Vec::new(),
         undo: None,
         notes: Vec::new(),

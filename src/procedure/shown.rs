@@ -4,7 +4,7 @@
 //! shown.
 
 use super::{Ports, Refusal, refused, rows_text, settle};
-use crate::plan::Plan;
+use crate::plan::{Plan, Script};
 use crate::report::Failure;
 use crate::runner;
 
@@ -28,6 +28,28 @@ pub(super) async fn planned_again(ports: &Ports<'_>, shown: &Plan) -> Result<Pla
     }
 }
 
+/// Refuses a plan for a part of the way that was shown, where it is not that part any more.
+pub(super) fn refuse_another(shown: &[Script], plan: &Plan) -> Result<(), Failure> {
+    let revisions = |scripts: &[Script]| {
+        scripts.iter().map(|script| script.revision.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    let (before, now) = (revisions(shown), revisions(&plan.scripts));
+    if before != now {
+        return Err(differs(format!("it runs {before}, and {} leads by {now} now", plan.target)));
+    }
+    match edited(shown, &plan.scripts) {
+        Some(detail) => Err(differs(detail)),
+        None => Ok(()),
+    }
+}
+
+fn edited(shown: &[Script], now: &[Script]) -> Option<String> {
+    let mut pairs = shown.iter().zip(now);
+    let edited =
+        pairs.find(|(before, now)| before.sha256 != now.sha256 || before.statements != now.statements);
+    edited.map(|(_, now)| format!("{} is not the file that it was made from", now.place))
+}
+
 fn differs(detail: String) -> Failure {
     refused(Refusal::PlanDiffers { detail })
 }
@@ -41,11 +63,8 @@ fn difference(shown: &Plan, plan: &Plan) -> Option<String> {
     if before != now || shown.to != plan.to {
         return Some(format!("it runs {before}, and {} leads by {now} now", shown.target));
     }
-    let mut pairs = shown.scripts.iter().zip(&plan.scripts);
-    let edited =
-        pairs.find(|(before, now)| before.sha256 != now.sha256 || before.statements != now.statements);
-    if let Some((_, now)) = edited {
-        return Some(format!("{} is not the file that it was made from", now.place));
+    if let Some(detail) = edited(&shown.scripts, &plan.scripts) {
+        return Some(detail);
     }
     // Without the hash nobody can tell what schema it was made for.
     let is_of_schema = plan.is_empty() || (shown.schema.is_some() && shown.schema == plan.schema);

@@ -2,7 +2,7 @@
 
 use super::consent::{self, Consent, Given};
 use super::rehearse::{Rehearsal, prove_and_rehearse};
-use super::{Ports, Refusal, SnapshotPolicy, facts::Done, rows_text, salvage, settle};
+use super::{Ports, Refusal, SnapshotPolicy, facts::Done, legs, rows_text, salvage, settle};
 use crate::base::fs;
 use crate::catalog::Severity;
 use crate::engine::{Proof, ProofLevel, Snapshot};
@@ -57,6 +57,8 @@ pub(super) struct Purpose<'a> {
     pub rehearse: bool,
     /// Who consents to what the plan loses.
     pub consent: Option<&'a Consent>,
+    /// What is known of the legs of which the plan is one: what they lose is asked for with the first of them.
+    pub ahead: Option<&'a legs::Ahead<'a>>,
 }
 
 impl<'a> Purpose<'a> {
@@ -139,12 +141,14 @@ async fn agreed(
         let check = Some(Box::new(foreseen.clone()));
         return Err(Failure { check, ..failed(op, Step::Rehearse, refusal) });
     }
+    let seen = ledger::folded(&taken.inventory);
     let found = match rehearsal {
         Some(rehearsal) => rehearsal.hazards.clone(),
-        None => {
-            let seen = ledger::folded(&taken.inventory);
-            consent::opaque(plan, &seen, Unseen::Everything).into_iter().collect()
-        }
+        None => consent::opaque(plan, &seen, Unseen::Everything).into_iter().collect(),
+    };
+    let (plan, found) = match purpose.ahead {
+        Some(ahead) => (ahead.whole(), ahead.with_all(found, &seen)),
+        None => (plan, found),
     };
     consent::obtain(ports, op, plan, consent, (found, beyond.is_none())).await
 }
@@ -209,7 +213,8 @@ pub(super) async fn keep_present(
     policy: &SnapshotPolicy,
 ) -> Result<Option<Saved>, Failure> {
     let note = |text: String| ports.observer.event(&Event::Note { text });
-    let purpose = Purpose { id, kind: Kind::Restore, plan: None, rehearse: false, consent: None };
+    let purpose =
+        Purpose { id, kind: Kind::Restore, plan: None, rehearse: false, consent: None, ahead: None };
     match keep(ports, op, &purpose, policy).await {
         Ok(saved) => {
             if let Some(worst) =

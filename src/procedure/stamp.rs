@@ -227,6 +227,7 @@ fn report(ports: &Ports<'_>, wanted: &Rewrite, aftermath: Aftermath, operation: 
         check: None,
         merge: None,
         ledger: None,
+        legs: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

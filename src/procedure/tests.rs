@@ -67,6 +67,7 @@ impl Bench {
                 accept: Vec::new(),
                 person: Arc::new(Nobody),
                 command: "ripcord upgrade".to_string(),
+                flags: String::new(),
             },
         };
         let parts = Parts::new(self);

@@ -1,9 +1,10 @@
 //! Commands that are printed as advice: what is known in them is said, not left to the reader.
 
 /// What only the reader knows, in the file that leaves it open. Everything else has a name where it is printed.
-const OPEN: [(&str, &str); 6] = [
+const OPEN: [(&str, &str); 7] = [
     // A database that is still to be made.
     ("src/cli/render/advice.rs", "URL"),
+    ("src/procedure/merge/older.rs", "URL"),
     ("src/procedure/merge/ready.rs", "URL"),
     ("src/procedure/restore_table/told.rs", "URL"),
     // Where the database stands, which no file says.

@@ -50,14 +50,20 @@ async fn run(
             accept: guarding.accept.clone(),
             person: Arc::new(context.output.clone()),
             command: command(direction, target, guarding, merge),
+            flags: flags(direction, guarding, merge),
         },
     };
     let assembled = context.assemble_with(direction == Direction::Up).await?;
     if guarding.dry_run {
-        let plan = change::plan(&assembled.ports(), &request).await?;
+        let (plan, legs) = change::look_ahead(&assembled.ports(), &request).await?;
         let mut human = crate::cli::render::plan_text(&plan, true);
+        let mut json = serde_json::json!({ "plan": plan });
+        if !legs.is_empty() {
+            human.push_str(&format!("\n{}", crate::cli::render::legs_text(&legs)));
+            json["legs"] = serde_json::json!(legs);
+        }
         human.push_str("\nnothing was run: this is the plan only");
-        return Ok(Ending::said(human, serde_json::json!({ "plan": plan })));
+        return Ok(Ending::said(human, json));
     }
     let report = change::change(&assembled.ports(), &request).await?;
     Ok(Ending::report(&report, context.output))
@@ -70,6 +76,12 @@ fn command(direction: Direction, target: &str, guarding: &Guarding, merge: bool)
         Some(file) => words.extend(["--plan".to_string(), shell_word(&file.display().to_string())]),
         None => words.push(shell_word(target)),
     }
+    format!("{}{}", words.join(" "), flags(direction, guarding, merge))
+}
+
+/// Returns the flags of the command that bear on the change, each with a space before it.
+fn flags(direction: Direction, guarding: &Guarding, merge: bool) -> String {
+    let mut words = Vec::new();
     let value = |value: Option<clap::builder::PossibleValue>| value.map(|value| value.get_name().to_string());
     if let Some(proof) = guarding.proof.and_then(|proof| value(proof.to_possible_value())) {
         words.extend(["--proof".to_string(), proof]);
@@ -83,7 +95,7 @@ fn command(direction: Direction, target: &str, guarding: &Guarding, merge: bool)
     if direction == Direction::Down && !merge {
         words.push("--no-merge".to_string());
     }
-    words.join(" ")
+    words.iter().map(|word| format!(" {word}")).collect()
 }
 
 /// Reads the plan that was shown: the report of a dry run, with or without the events before it, or the plan alone.

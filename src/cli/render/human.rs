@@ -8,7 +8,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::fingerprint::{ColumnVerdict, TableVerdict};
 use crate::plan::{Plan, TransactionMode};
 use crate::procedure::rows_text;
-use crate::report::{Aftermath, Check, Event, Failure, Kind, Observer, Report, Step};
+use crate::report::{Aftermath, Check, Event, Failure, Kind, Leg, Observer, Report, Step};
 
 /// Tells the story of an operation while it happens.
 pub(super) struct Story {
@@ -37,6 +37,7 @@ impl Observer for Story {
             }
             Event::Begun { operation, .. } => self.line(&format!("operation  {operation}")),
             Event::Planned { plan } => self.line(&plan_text(plan, self.output.verbose)),
+            Event::Legs { legs } => self.line(&legs_text(legs)),
             // A question is asked there: nothing may be painted over it.
             Event::StepStarted { step: Step::Consent } => {}
             Event::StepStarted { step } => self.bars.start(words::step(*step)),
@@ -111,6 +112,20 @@ pub fn plan_text(plan: &Plan, verbose: bool) -> String {
     text
 }
 
+/// Says in which legs a plan runs, and why.
+pub fn legs_text(legs: &[Leg]) -> String {
+    let ends: Vec<String> = legs.iter().map(|leg| rows_text(&leg.to)).collect();
+    let why = legs.iter().filter_map(|leg| Some((leg.brings_back.join(" and of "), leg.before.as_ref()?)));
+    let why: Vec<String> =
+        why.map(|(backups, before)| format!("of {backups} comes back before {before} is undone")).collect();
+    format!(
+        "  in {}: to {}, so that salvage {}",
+        words::count(legs.len(), "step"),
+        ends.join(", then to "),
+        why.join(", and that ")
+    )
+}
+
 /// Returns the end state, what changed, and the undo command.
 pub(super) fn report(report: &Report, output: &Output) -> String {
     let mut lines = Vec::new();
@@ -126,7 +141,9 @@ pub(super) fn report(report: &Report, output: &Output) -> String {
             counted(table.rows, "row")
         ));
     }
-    if let Some(merge) = &report.merge {
+    // Each leg has a side table of its own.
+    let of_legs = report.legs.iter().filter_map(|leg| leg.merge.as_ref());
+    for merge in report.merge.iter().filter(|_| report.legs.is_empty()).chain(of_legs) {
         lines.extend(super::merge::lines(merge, output));
     }
     // What the rehearsal saw of the way back decides how the change is undone.

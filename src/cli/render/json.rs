@@ -22,7 +22,7 @@ pub(super) fn report(command: &str, exit: ExitCode, body: Value) -> String {
 /// Returns the last line of a command that failed.
 pub(super) fn failure(command: &str, exit: ExitCode, failure: &Failure, output: &Output) -> String {
     let next: Vec<String> = next(failure).iter().map(|command| output.command(command)).collect();
-    json!({
+    let mut line = json!({
         "event": "report",
         "command": command,
         "exit": exit as u8,
@@ -40,8 +40,11 @@ pub(super) fn failure(command: &str, exit: ExitCode, failure: &Failure, output: 
             "hazards": hazards::refused(failure),
             "next": next,
         },
-    })
-    .to_string()
+    });
+    if let Some(legs) = &failure.legs {
+        line["error"]["legs"] = json!(legs);
+    }
+    line.to_string()
 }
 
 /// The commands to run next: those that the procedure knows, else the hint for the cause. Before them the one that ends
@@ -57,5 +60,14 @@ pub(super) fn next(failure: &Failure) -> Vec<String> {
         next.insert(0, back);
     }
     next.extend(failure.otherwise.clone());
+    if let Some(legs) = &failure.legs {
+        // With a relative target the same command would go further than was meant.
+        let again = |text: &String| text.replace("run the same command again", "go on as said below");
+        next = next.iter().map(again).collect();
+        if !next.iter().any(|command| command.starts_with(&legs.go_on)) {
+            next.push(format!("to go on with what is left: {}", legs.go_on));
+        }
+        next.extend(legs.undo.iter().map(|undo| format!("or undo the steps that stand: {undo}")));
+    }
     next
 }

@@ -11,7 +11,7 @@ mod progress;
 pub mod revisions;
 mod words;
 
-pub use human::plan_text;
+pub use human::{legs_text, plan_text};
 pub use lists::{backups, exports, log_lines, log_of, show_backup};
 
 use super::args::{Cli, Common, Format};

@@ -78,11 +78,21 @@ pub(super) fn true_now(failure: &Failure) -> Aftermath {
 
 /// Says what is true of the data after a failure.
 pub(super) fn state(failure: &Failure) -> String {
+    let Some(legs) = failure.legs.as_deref() else { return state_of(failure, failure.aftermath) };
+    let number = legs.stand.len() + 1;
+    let stand = match legs.stand.len() {
+        0 => String::new(),
+        1 => format!("step 1 of {} stands; ", legs.of),
+        last => format!("steps 1 to {last} of {} stand; ", legs.of),
+    };
+    format!("{stand}of step {number}: {}", state_of(failure, legs.failed))
+}
+
+fn state_of(failure: &Failure, of_it: Aftermath) -> String {
     if let Some(Refusal::NotVerified { backup }) = failure.source.downcast_ref() {
         return format!("the database holds the snapshot of {backup}, which was not compared once more");
     }
-    match (failure.source.downcast_ref::<JournalError>(), failure.step, failure.aftermath, &failure.half_way)
-    {
+    match (failure.source.downcast_ref::<JournalError>(), failure.step, of_it, &failure.half_way) {
         (
             Some(JournalError::Unfinished { operation, may_have_changed: true }),
             _,

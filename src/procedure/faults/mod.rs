@@ -137,6 +137,7 @@ impl Bench {
             accept: vec![Hazard::Opaque],
             person: Arc::new(Nobody),
             command: "ripcord upgrade".to_string(),
+            flags: String::new(),
         };
         let target = target.to_string();
         let request = ChangeRequest {

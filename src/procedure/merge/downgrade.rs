@@ -74,11 +74,14 @@ pub(in crate::procedure) async fn after_downgrade(
         let says = Entry::Fact { name: SALVAGE.to_string(), value: ids.join("\n") };
         op.write(says).map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
     }
+    found
+        .hold_back(ports, plan)
+        .await
+        .map_err(|error| named(Failure { aftermath: Aftermath::Changed, ..refused(error) }))?;
+    let from = found.merged_from();
     if !wanted {
-        let left = found
-            .backups
-            .iter()
-            .map(|id| format!("salvage was not merged back, as asked; later: {}", by_hand(id)));
+        let left =
+            from.iter().map(|id| format!("salvage was not merged back, as asked; later: {}", by_hand(id)));
         return nothing(before, left.chain(found.notes.clone()).collect());
     }
     if found.pieces.is_empty() {
@@ -96,7 +99,7 @@ pub(in crate::procedure) async fn after_downgrade(
             keep_end(ports, saved, &before).await;
             let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Changed };
             let undo = format!("ripcord restore {}", saved.backup.manifest.id);
-            let next = found.backups.iter().map(|id| by_hand(id)).chain([undo]).collect();
+            let next = from.iter().map(|id| by_hand(id)).chain([undo]).collect();
             let failure = carry::stopped(
                 failure,
                 "the downgrade is done and verified",
@@ -109,7 +112,7 @@ pub(in crate::procedure) async fn after_downgrade(
         Ok(looked) => looked,
         Err(failure) => {
             keep_end(ports, saved, &before).await;
-            let told = unexplained::told(ports, op, saved, (&found.merged(), merged), failure).await;
+            let told = unexplained::told(ports, op, saved, (&from, merged), failure).await;
             return Err(named(told));
         }
     };
@@ -117,13 +120,12 @@ pub(in crate::procedure) async fn after_downgrade(
         Ok(kept) => kept.what,
         Err(error) => {
             let failure = named(Failure { aftermath: Aftermath::Changed, ..refused(error) });
-            return Err(unexplained::not_kept(saved, (&found.backups, merged), failure));
+            return Err(unexplained::not_kept(saved, (&from, merged), failure));
         }
     };
     let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
-    let backups = found.merged();
     let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();
-    Ok(After { inventory, merge: Some(facts(&backups, merged, files)), notes })
+    Ok(After { inventory, merge: Some(facts(&from, merged, files)), notes })
 }
 
 /// Keeps how the downgrade ended, for a later `verify`, where the merge after it did not come to its end: it stands, and

@@ -2,6 +2,7 @@
 //! nothing.
 
 use super::kept::pieces;
+use super::older::{self, Older};
 use super::{Cause, names};
 use crate::catalog::{Catalog, TableName};
 use crate::engine::Piece;
@@ -37,7 +38,7 @@ impl Chosen {
 pub(super) async fn chosen(ports: &Ports<'_>, backup: &Backup, tables: &[String]) -> Result<Chosen, Failure> {
     let id = &backup.manifest.id;
     let found = pieces(backup).map_err(refused)?;
-    let (mut found, mut skipped) = named(ports, backup, found).await.map_err(refused)?;
+    let Named { mut found, mut skipped, ways_on } = named(ports, backup, found).await.map_err(refused)?;
     let is_piece = |asked: &String, piece: &Piece| {
         names(asked, &piece.salvage.table) || names(asked, piece.table_then())
     };
@@ -52,10 +53,13 @@ pub(super) async fn chosen(ports: &Ports<'_>, backup: &Backup, tables: &[String]
     skipped.retain(|one| tables.is_empty() || tables.iter().any(|asked| names(asked, &one.table)));
     match (found.is_empty(), skipped.is_empty()) {
         (true, true) => Err(refused(Refusal::NoSalvage { backup: id.clone(), table: None })),
-        (true, false) => Err(refused(Refusal::Untraced { backup: id.clone(), told: told(&skipped) })),
+        (true, false) => {
+            let refusal = Refusal::Untraced { backup: id.clone(), told: told(&skipped) };
+            Err(Failure { next: ways_on, ..refused(refusal) })
+        }
         (false, _) => {
             let notes: BTreeSet<String> = found.iter().flat_map(went).collect();
-            Ok(Chosen { pieces: found, skipped, notes: notes.into_iter().collect() })
+            Ok(Chosen { pieces: found, skipped, notes: notes.into_iter().chain(ways_on).collect() })
         }
     }
 }
@@ -68,24 +72,37 @@ fn told(skipped: &[Merged]) -> Vec<String> {
     told.into_iter().collect()
 }
 
+/// The pieces of a backup, as far as their place of now is known.
+#[derive(Default)]
+struct Named {
+    found: Vec<Piece>,
+    skipped: Vec<Merged>,
+    /// How what an older way back may have touched is merged all the same.
+    ways_on: Vec<String>,
+}
+
 /// Gives each piece the names of now.
-async fn named(
-    ports: &Ports<'_>,
-    backup: &Backup,
-    pieces: Vec<Piece>,
-) -> Result<(Vec<Piece>, Vec<Merged>), Cause> {
+async fn named(ports: &Ports<'_>, backup: &Backup, pieces: Vec<Piece>) -> Result<Named, Cause> {
+    let mut named = Named::default();
     if pieces.is_empty() {
-        return Ok((pieces, Vec::new()));
+        return Ok(named);
     }
     let (trail, live) = (Trail::since(ports, backup).await?, ports.database.catalog().await?);
-    let (mut found, mut skipped) = (Vec::new(), Vec::new());
-    for piece in pieces {
+    let rows = ports.database.version_rows().await?;
+    let touched =
+        Older::undone(ports, backup, &[], &rows).await?.touching(&pieces.iter().collect::<Vec<_>>());
+    for (piece, older) in pieces.into_iter().zip(touched) {
+        if !older.is_empty() {
+            named.ways_on = older::ways_on(backup, &rows);
+            named.skipped.push(Merged::skipped(&piece.salvage, None, &older::why(&older)));
+            continue;
+        }
         match place(&trail, &live, &piece) {
-            Ok(now) => found.push(under(piece, now)),
-            Err(why) => skipped.push(Merged::skipped(&piece.salvage, None, &why)),
+            Ok(now) => named.found.push(under(piece, now)),
+            Err(why) => named.skipped.push(Merged::skipped(&piece.salvage, None, &why)),
         }
     }
-    Ok((found, skipped))
+    Ok(named)
 }
 
 /// Returns what a piece's table and columns are called now, or why nobody can tell.

@@ -152,7 +152,7 @@ pub(super) fn way_back_of_then(ports: &Ports<'_>, backup: &Backup, plan: &Plan) 
 
 /// Returns the way back of an upgrade, where it is another one than its salvage is for, or none was ever tried, and it can be
 /// tried now.
-fn untried(ports: &Ports<'_>, answered: &Answered) -> Option<(Plan, &'static str)> {
+pub(super) fn untried(ports: &Ports<'_>, answered: &Answered) -> Option<(Plan, &'static str)> {
     let Answered { backup, plan, .. } = answered;
     let now = ports.runner.reverse(plan).ok()?;
     let known = match Renewed::of(backup).ok()? {

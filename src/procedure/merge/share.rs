@@ -71,10 +71,30 @@ fn hands(
     table: &TableName,
 ) -> BTreeSet<RevisionId> {
     let all = || plan.scripts.iter().map(|script| script.revision.clone());
-    let Some((catalog, reach)) = known else { return all().collect() };
-    let tables = catalog.tables.iter().collect();
-    let may = reach.scripts(&|touches| judge::is_touched(touches, &tables, table));
-    let found: BTreeSet<RevisionId> = may.iter().map(|script| script.revision.clone()).collect();
+    let Some(known) = known else { return all().collect() };
+    let found = reaching(known, table);
     // Something has destroyed it, after all.
     if found.is_empty() { all().collect() } else { found }
+}
+
+fn reaching((catalog, reach): &(&Catalog, hazard::Reach<'_>), table: &TableName) -> BTreeSet<RevisionId> {
+    let tables = catalog.tables.iter().collect();
+    let may = reach.scripts(&|touches| judge::is_touched(touches, &tables, table));
+    may.iter().map(|script| script.revision.clone()).collect()
+}
+
+/// Returns for each of these pieces, which are of one backup, the revisions of another plan that may touch its table. Where
+/// nobody knows what there was, each that does something counts.
+pub(super) fn touching(plan: &Plan, pieces: &[&Piece]) -> Vec<BTreeSet<RevisionId>> {
+    let catalog = pieces.first().and_then(|piece| piece.catalog.clone());
+    let known = catalog.as_deref().map(|catalog| (catalog, hazard::Reach::of(plan, catalog)));
+    let doing = || plan.scripts.iter().filter(|script| !script.statements.is_empty());
+    let each = pieces.iter().map(|piece| match &known {
+        Some(known) => {
+            let names = BTreeSet::from([piece.table_then(), &piece.salvage.table]);
+            names.into_iter().flat_map(|table| reaching(known, table)).collect()
+        }
+        None => doing().map(|script| script.revision.clone()).collect(),
+    });
+    each.collect()
 }

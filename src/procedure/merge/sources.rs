@@ -63,12 +63,6 @@ impl Sources {
         self.backups.iter().map(String::as_str).chain(more).map(str::to_string).collect()
     }
 
-    /// Returns the backups whose salvage is merged.
-    pub(super) fn merged(&self) -> Vec<String> {
-        let is_left = |id: &&String| self.damaged().all(|(damaged, _)| *id != damaged);
-        self.backups.iter().filter(is_left).cloned().collect()
-    }
-
     /// Returns the backups whose salvage is for this downgrade and cannot be merged, and why.
     fn damaged(&self) -> impl Iterator<Item = (&str, &str)> {
         let damaged = self.upgrades.iter().filter_map(|one| Some((&one.backup, one.damage.as_deref()?)));

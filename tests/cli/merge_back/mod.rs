@@ -12,6 +12,7 @@ mod half_characters;
 mod hard;
 mod keyless;
 mod later;
+mod legs;
 mod made;
 mod names;
 mod nulls;

@@ -99,6 +99,9 @@ impl<'s> ValueHand<'s> {
     /// Sets the columns that are marked: to what was salvaged, or to values out of everybody's way.
     fn set(&mut self, values: &[Value<'_>], out_of_the_way: Option<u64>) -> Result<Written, Error> {
         let (session, target) = (self.session, self.target);
+        if !self.set.contains(&true) {
+            return Ok(Written::Done);
+        }
         if !self.updates.contains_key(&self.set) {
             let first = target.found_by.len() + 1;
             let chosen = target.columns.iter().zip(&self.set).filter(|(_, set)| **set);
@@ -279,7 +282,15 @@ impl Hand for ValueHand<'_> {
         if !self.set.contains(&true) {
             return alone();
         }
-        self.set(values, Some(place))
+        let written = self.set(values, Some(place))?;
+        let Some(now) = self.now(values)? else { return alone() };
+        // A column that has another type makes another value of what stands there for a moment, which nobody would find again.
+        let mut set = now.iter().enumerate().filter(|(index, _)| self.set[*index]);
+        let is_apart = |(index, now): (usize, &Scalar)| {
+            let ours = values[self.target.columns[index].place];
+            apart(place, ours).as_value().is_same(now.as_value())
+        };
+        if written == Written::Done && set.all(is_apart) { Ok(written) } else { alone() }
     }
 
     fn place(&mut self, values: &[Value<'_>], place: u64, merged: &mut [Merged]) -> Result<Written, Error> {
