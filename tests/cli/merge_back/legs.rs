@@ -7,7 +7,8 @@ use super::*;
 const THIRD: &str = "aaaa00000003";
 const FOURTH: &str = "aaaa00000004";
 const MADE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, x VARCHAR(20), w VARCHAR(20), n INTEGER);";
-const FILLED: &str = "INSERT INTO t VALUES (1, 'one', 'w1', 10), (2, 'two', 'w2', 20), (3, NULL, 'w3', 30);";
+const FILLED: &str =
+    "INSERT INTO t VALUES (1, 'one', 'west', 10), (2, 'two', 'wool', 20), (3, NULL, 'wind', 30);";
 const ROWS: &str = "SELECT id, x, w, n FROM t ORDER BY id;";
 const NOTHING: &str = "SELECT 1;";
 
@@ -30,7 +31,7 @@ fn one_by_one(db: &TestDatabase, second: Ways, third: Ways) -> Sandbox {
 #[track_caller]
 fn comes_back(db: &TestDatabase, second: Ways, third: Ways) {
     let sandbox = one_by_one(db, second, third);
-    let before = "1|one|w1|10\n2|two|w2|20\n3||w3|30";
+    let before = "1|one|west|10\n2|two|wool|20\n3||wind|30";
     let run = accepting(&sandbox, &["downgrade", "-2", "--format", "json"]);
     run.expect_code(0);
     assert_eq!(db.query(ROWS), before, "{run}");
@@ -96,7 +97,7 @@ ALTER TABLE t DROP COLUMN c; DROP TABLE code;";
         db.execute("INSERT INTO t (id, w, n) VALUES (9, 'new', 90); DELETE FROM t WHERE id = 2; UPDATE t SET n = 11 WHERE id = 1;");
         let run = accepting(&sandbox, &["downgrade", "-2"]);
         run.expect_code(0).stdout_has("in 2 steps: to aaaa00000002, then to aaaa00000001");
-        assert_eq!(db.query(ROWS), "1|one|w1|11\n3||w3|30\n9||new|90");
+        assert_eq!(db.query(ROWS), "1|one|west|11\n3||wind|30\n9||new|90");
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 
@@ -153,23 +154,38 @@ ALTER TABLE t DROP COLUMN c; DROP TABLE code;";
     }
 
     fn what_only_a_later_step_is_seen_to_lose_is_refused_there_and_what_stands_is_said(db: &TestDatabase) {
-        let sandbox = one_name_three_times(db);
-        let run = sandbox.ripcord(&["downgrade", "-3"]);
-        run.expect_code(5).stderr_has("drops-column:t.x");
+        // The second revision makes a column that users fill, the third drops it.
+        let sandbox = project(db, MADE, FILLED, "ALTER TABLE t ADD COLUMN v VARCHAR(20);", "ALTER TABLE t DROP COLUMN v;");
+        upgrade(&sandbox);
+        db.execute("UPDATE t SET v = 'their own';");
+        sandbox.revision(THIRD, &[SECOND], "ALTER TABLE t DROP COLUMN v;", "ALTER TABLE t ADD COLUMN v VARCHAR(20);");
+        upgrade(&sandbox);
+        let run = sandbox.ripcord(&["downgrade", "-2"]);
+        run.expect_code(5).stderr_has("drops-column:t.v");
         run.stderr_has("state: step 1 of 2 stands; of step 2: nothing was changed");
-        run.stderr_has(&format!("the version rows moved from {FOURTH} to {THIRD}"));
+        run.stderr_has(&format!("the version rows moved from {THIRD} to {SECOND}"));
         run.stderr_has("or undo the steps that stand: ripcord restore ");
-        assert_eq!(db.query("SELECT x FROM t ORDER BY id;"), "501\n502\n503");
+        assert_eq!(db.query("SELECT count(v) FROM t;"), "3");
         assert_eq!(next_of(&run)[..2], ["downgrade", FIRST], "{run}");
         follow(&sandbox, &next_of(&run)).expect_code(0);
-        assert_eq!(db.query(ROWS), "1|one|w1|10\n2|two|w2|20\n3||w3|30");
+        assert_eq!(db.query(ROWS), "1|one|west|10\n2|two|wool|20\n3||wind|30");
+    }
+
+    fn a_flag_that_only_a_later_step_needs_is_needed(db: &TestDatabase) {
+        let sandbox = project(db, MADE, FILLED, "ALTER TABLE t ADD COLUMN v VARCHAR(20);", "ALTER TABLE t DROP COLUMN v;");
+        upgrade(&sandbox);
+        db.execute("UPDATE t SET v = 'their own';");
+        sandbox.revision(THIRD, &[SECOND], "ALTER TABLE t DROP COLUMN v;", "ALTER TABLE t ADD COLUMN v VARCHAR(20);");
+        upgrade(&sandbox);
+        let run = sandbox.ripcord(&["downgrade", "-2", "--accept", "drops-column:t.v"]);
+        run.expect_code(0).stdout_lacks("was not needed").stdout_has("accepted   drops-column:t.v");
     }
 
     fn two_columns_that_had_one_name_after_each_other_get_what_is_theirs(db: &TestDatabase) {
         let sandbox = one_name_three_times(db);
-        let run = sandbox.ripcord(&["downgrade", "-3", "--accept", "drops-column:t.x"]);
-        run.expect_code(0).stdout_lacks("was not needed");
-        assert_eq!(db.query(ROWS), "1|one|w1|10\n2|two|w2|20\n3||w3|30");
+        let run = sandbox.ripcord(&["downgrade", "-3"]);
+        run.expect_code(0).stdout_has(&format!("in 2 steps: to {THIRD}, then to {FIRST}"));
+        assert_eq!(db.query(ROWS), "1|one|west|10\n2|two|wool|20\n3||wind|30");
     }
 
     fn after_a_crash_in_a_later_step_recovery_says_that_the_earlier_ones_stand(db: &TestDatabase) {
@@ -183,7 +199,7 @@ ALTER TABLE t DROP COLUMN c; DROP TABLE code;";
         run.stdout_has(&format!("to go on with it: ripcord downgrade {FIRST}"));
         assert_eq!(db.version(), SECOND);
         accepting(&sandbox, &["downgrade", FIRST]).expect_code(0);
-        assert_eq!(db.query(ROWS), "1|one|w1|10\n2|two|w2|20\n3||w3|30");
+        assert_eq!(db.query(ROWS), "1|one|west|10\n2|two|wool|20\n3||wind|30");
     }
 
     fn without_a_merge_there_are_no_steps_and_no_later_merge_puts_values_where_they_are_not_meant(db: &TestDatabase) {
@@ -201,23 +217,23 @@ ALTER TABLE t DROP COLUMN c; DROP TABLE code;";
         for command in &commands[..3] {
             accepting(&sandbox, &command[..]).expect_code(0);
         }
-        assert_eq!(db.query(ROWS), "1|one|w1|10\n2|two|w2|20\n3||w3|30");
+        assert_eq!(db.query(ROWS), "1|one|west|10\n2|two|wool|20\n3||wind|30");
     }
 
     fn branches_that_no_step_can_part_keep_what_an_older_way_back_may_have_touched(db: &TestDatabase) {
-        let sandbox = project(db, MADE, FILLED, RENAMES.0, RENAMES.1);
-        upgrade(&sandbox);
-        sandbox.revision(THIRD, &[FIRST], DROPS.0, DROPS.1);
+        let sandbox = project(db, MADE, FILLED, DROPS.0, DROPS.1);
+        sandbox.revision(THIRD, &[FIRST], RENAMES.0, RENAMES.1);
+        accepting(&sandbox, &["upgrade", THIRD]).expect_code(0);
         accepting(&sandbox, &["upgrade", "heads"]).expect_code(0);
         let backup = upgrade_backup(&sandbox);
         let run = accepting(&sandbox, &["downgrade", FIRST]);
-        run.expect_code(0).stdout_lacks("steps").stdout_has(&format!("in backup {backup} was not merged: {SECOND} is older"));
+        run.expect_code(0).stdout_lacks("steps").stdout_has(&format!("in backup {backup} was not merged: {THIRD} is older"));
         run.stdout_has(&format!("merge it there: ripcord backup merge-back {backup}"));
-        assert_eq!(db.query(ROWS), "1||w1|10\n2||w2|20\n3||w3|30");
-        accepting(&sandbox, &["upgrade", SECOND]).expect_code(0);
+        assert_eq!(db.query(ROWS), "1||west|10\n2||wool|20\n3||wind|30");
+        accepting(&sandbox, &["upgrade", THIRD]).expect_code(0);
         sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0).stdout_has("t.y: 2 put back");
         accepting(&sandbox, &["downgrade", FIRST]).expect_code(0);
-        assert_eq!(db.query(ROWS), "1|one|w1|10\n2|two|w2|20\n3||w3|30");
+        assert_eq!(db.query(ROWS), "1|one|west|10\n2|two|wool|20\n3||wind|30");
     }
 
     fn values_of_several_rows_that_their_column_does_not_take_now_are_conflicts(db: &TestDatabase) {
