@@ -5,6 +5,7 @@
 //! [`downgrade`], after a crash in [`recovery`].
 
 mod conflicts;
+mod crashed;
 mod downgrade;
 mod end;
 mod kept;
@@ -32,12 +33,13 @@ use crate::catalog::TableName;
 use crate::engine::{self, MergeMode, Piece, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
-use crate::journal::{Entry, Operation};
+use crate::journal::{Entry, Operation, ScriptLog};
 use crate::ledger::MergedBack;
 use crate::plan::Plan;
 use crate::report::{Aftermath, Failure, Kind, MergeFacts, Report, Step};
 use crate::store::Backup;
 use conflicts::keep;
+pub(super) use crashed::{Was, before_crash, untold, was_merged};
 pub(super) use downgrade::{After, Before, after_downgrade};
 use kept::pieces;
 use left::left_undone;
@@ -87,8 +89,7 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
         Some((upgrade, back)) => Found::Damaged(Box::new(upgrade), back),
     };
     if let (true, Found::Chosen(chosen)) = (request.look, &found) {
-        let progress = ports.progress(Step::MergeBack);
-        let merged = ports.database.merge_back(&chosen.pieces, MergeMode::Look, &id, &progress).await;
+        let merged = look_at(ports, &chosen.pieces, &id).await;
         // Its work is undone: what a report names can be looked at.
         let merged = MergedBack { side_table: None, ..merged.map_err(refused)? };
         let rows = ports.database.version_rows().await.map_err(refused)?;
@@ -198,15 +199,26 @@ fn op_id(op: &Operation) -> String {
     op.id().to_string()
 }
 
+/// Says what a merge would do now, and changes nothing.
+async fn look_at(ports: &Ports<'_>, pieces: &[Piece], name: &str) -> Result<MergedBack, engine::Error> {
+    let (log, progress) = (ScriptLog::unrecorded(), ports.progress(Step::MergeBack));
+    ports.database.merge_back(pieces, MergeMode::Look, name, &log, &progress).await
+}
+
 /// The step that writes.
 async fn write(ports: &Ports<'_>, op: &mut Operation, pieces: &[Piece]) -> Result<MergedBack, Failure> {
-    let (id, progress) = (op_id(op), ports.progress(Step::MergeBack));
+    let (id, log, progress) = (op_id(op), op.script_log(), ports.progress(Step::MergeBack));
+    // Before the step begins: a journal without it is of a version that did not say how far a merge got.
+    log.fact(engine::WAS_MERGED, "").map_err(refused)?;
     let work = async {
         ports.go_on()?;
-        let merged = ports.database.merge_back(pieces, MergeMode::Write, &id, &progress).await?;
+        let merged = ports.database.merge_back(pieces, MergeMode::Write, &id, &log, &progress).await?;
         Ok::<_, engine::Error>(Done { facts: sentence(&merged), what: merged })
     };
-    Ok(op.step(Step::MergeBack, work).await?.what)
+    let merged = op.step(Step::MergeBack, work).await?.what;
+    // The journal says it now. What cannot be removed is in nobody's way.
+    let _ = ports.database.forget_merge(&id).await;
+    Ok(merged)
 }
 
 fn sentence(merged: &MergedBack) -> String {
