@@ -36,7 +36,9 @@ fn forget_what_was_written_down(sandbox: &Sandbox) {
         let kept: String = sandbox
             .read(&place)
             .split_inclusive('\n')
-            .filter(|line| !line.contains("\"name\":\"merge-transaction\"") && !line.contains("\"name\":\"merged\""))
+            .filter(|line| {
+                !line.contains("\"name\":\"merge-transaction\"") && !line.contains("\"name\":\"merged\"")
+            })
             .collect();
         std::fs::write(place, kept).expect("the journal is writable");
     }
