@@ -11,6 +11,7 @@ use crate::race::{Contestant, race};
 use crate::sqlite::{runtime, sqlite3};
 use ripcord::engine::sqlite::{OpenOptions, SqliteDatabase};
 use ripcord::engine::{Database, MergeMode, Piece};
+use ripcord::journal::ScriptLog;
 use ripcord::report::Progress;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -51,7 +52,13 @@ fn salvage(folder: &Path, url: &str) -> (PathBuf, Vec<Piece>) {
 
 fn merge(runtime: &Runtime, database: &dyn Database, pieces: &[Piece], expected: u64) {
     let merged = runtime
-        .block_on(database.merge_back(pieces, MergeMode::Write, "bench", &Progress::silent()))
+        .block_on(database.merge_back(
+            pieces,
+            MergeMode::Write,
+            "bench",
+            &ScriptLog::unrecorded(),
+            &Progress::silent(),
+        ))
         .expect("merged");
     assert_eq!(merged.count(), expected);
 }

@@ -24,6 +24,8 @@ pub const BOOKKEEPING: [&str; 2] = ["alembic_version", "ripcord_revision"];
 
 /// How the tables begin in which conflicts of a merge are kept until somebody has looked at them.
 pub const SIDE_TABLES: &str = "ripcord_conflicts_";
+/// How the table begins whose presence says that a merge was committed, until the journal says so too.
+pub const MERGED_TABLES: &str = "ripcord_merged_";
 /// How the names of tables begin that keep what others wrote between a snapshot and a migration.
 pub const MEANWHILE_TABLES: &str = "ripcord_meanwhile_";
 

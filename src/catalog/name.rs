@@ -40,9 +40,10 @@ impl TableName {
     }
 
     /// Tells whether ripcord keeps rows for a person in this table, conflicts of a merge or what others wrote before a
-    /// migration: it may come and go.
+    /// migration, or says with it that a merge was committed: it may come and go.
     pub fn is_side_table(&self) -> bool {
-        self.name.starts_with(super::SIDE_TABLES) || self.is_meanwhile_table()
+        let own = [super::SIDE_TABLES, super::MEANWHILE_TABLES, super::MERGED_TABLES];
+        own.iter().any(|beginning| self.name.starts_with(beginning))
     }
 
     /// Tells whether what others wrote between a snapshot and a migration is kept in this table.

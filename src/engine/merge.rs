@@ -4,9 +4,11 @@
 //! place, *theirs* what is live now. Nothing is ever guessed: what is neither ours nor base is a conflict, which stays as
 //! it is and is written down.
 
+mod became;
 mod total;
 
 pub use crate::ledger::{Conflict, Merged, MergedBack};
+pub use became::{MergeBecame, TRANSACTION, WAS_MERGED, announce, is_kept, merged_table_name};
 pub use total::{in_all, skip};
 
 use super::{Error, ShapeColumn, Value};
@@ -316,11 +318,16 @@ pub fn in_order(pieces: &[Piece], parents: &BTreeMap<TableName, Vec<TableName>>)
     turns.into_values().collect()
 }
 
-/// Returns the name of the side table of an operation, as both engines keep it.
-pub fn side_table_name(operation: &str) -> String {
+/// Returns the name of a table of an operation, short enough for every engine.
+fn table_name(beginning: &str, operation: &str) -> String {
     let plain = |next: char| if next.is_ascii_alphanumeric() { next.to_ascii_lowercase() } else { '_' };
     let suffix: String = operation.chars().map(plain).take(40).collect();
-    format!("{}{suffix}", crate::catalog::SIDE_TABLES)
+    format!("{beginning}{suffix}")
+}
+
+/// Returns the name of the side table of an operation, as both engines keep it.
+pub fn side_table_name(operation: &str) -> String {
+    table_name(crate::catalog::SIDE_TABLES, operation)
 }
 
 #[cfg(test)]

@@ -182,13 +182,31 @@ pub trait Database: Send + Sync {
     /// Merges salvage into the live database, in one transaction: all of it or nothing, triggers of users silent and
     /// afterwards as they were. What is merged is proven before the commit. Conflicts are kept in a side table named after the
     /// operation. With [`MergeMode::Look`] nothing lasts.
+    ///
+    /// Before the commit the engine writes down through `log` what is committed ([`announce`]), and leaves what
+    /// [`Database::merge_became`] needs.
     async fn merge_back(
         &self,
         pieces: &[Piece],
         mode: MergeMode,
         operation: &str,
+        log: &ScriptLog,
         progress: &Progress,
     ) -> Result<MergedBack, Error>;
+
+    /// Tells whether the merge of an operation that died was committed, by the facts of its journal and by the database.
+    async fn merge_became(
+        &self,
+        operation: &str,
+        facts: &BTreeMap<String, String>,
+    ) -> Result<MergeBecame, Error>;
+
+    /// Removes what says in the database that the merge of an operation was committed. To be called when the journal says
+    /// it too; what is left where that fails is never taken for a difference.
+    async fn forget_merge(&self, operation: &str) -> Result<(), Error> {
+        let _ = operation;
+        Ok(())
+    }
 
     /// Puts the rows of tables back as the snapshot in `folder` has them, in one transaction, triggers of users silent; a
     /// table that is not there is made as it was. The tables are ordinary ones of the snapshot, whose catalog is

@@ -2,16 +2,16 @@
 
 use super::{Salvage, SalvageKind};
 use crate::catalog::TableName;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What became of one column of one table, or of whole rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Merged {
     pub table: TableName,
     pub what: SalvageKind,
     /// The column; none for whole rows.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// How many values (rows) were put back.
     pub merged: u64,
@@ -21,11 +21,11 @@ pub struct Merged {
     /// that was changed.
     pub deleted: u64,
     /// Whether rows were found by their values, because nothing else identifies them.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_key: bool,
     pub conflicts: u64,
     /// Why nothing of it was merged.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,
 }
 
@@ -63,7 +63,7 @@ impl Merged {
 }
 
 /// A value or row on which both sides differ; values as text.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
     pub table: TableName,
     /// The key (or what stands for it) as a JSON object.
@@ -77,7 +77,7 @@ pub struct Conflict {
 }
 
 /// Rows in which a foreign key followed a key that was put back; and that key itself, where it was written with them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Followed {
     pub table: TableName,
     pub columns: Vec<String>,
@@ -85,28 +85,28 @@ pub struct Followed {
 }
 
 /// What a merge did.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergedBack {
     pub merged: Vec<Merged>,
     /// The first of them; all are in `side_table`.
     pub conflicts: Vec<Conflict>,
     /// Where all conflicts are kept in the database; none when there are none.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub side_table: Option<TableName>,
     /// The triggers of tables into which something was put, which did not fire: what each would have done was not done.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub silent: Vec<String>,
     /// Full-text indexes of these tables that could not be built anew, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stale: Vec<(TableName, String)>,
     /// What followed keys that were put back.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub followed: Vec<Followed>,
     /// How many values were not put back in each table because other rows may have the keys now.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retaken: BTreeMap<TableName, u64>,
     /// Tables whose keys can be given out again and of which no column says whether that happened.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub untold: BTreeSet<TableName>,
 }
 

@@ -5,6 +5,7 @@
 //! [`downgrade`], after a crash in [`recovery`].
 
 mod conflicts;
+mod crashed;
 mod downgrade;
 mod end;
 mod kept;
@@ -33,12 +34,13 @@ use crate::catalog::TableName;
 use crate::engine::{self, MergeMode, Piece, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
-use crate::journal::{Entry, Operation};
+use crate::journal::{Entry, Operation, ScriptLog};
 use crate::ledger::MergedBack;
 use crate::plan::Plan;
 use crate::report::{Aftermath, Failure, Kind, MergeFacts, Report, Step};
 use crate::store::Backup;
 use conflicts::keep;
+pub(super) use crashed::{Was, before_crash, untold, was_merged};
 pub(super) use downgrade::{After, Before, after_downgrade};
 use kept::pieces;
 use left::left_undone;
@@ -97,8 +99,7 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
         Some((upgrade, back)) => Found::Damaged(Box::new(upgrade), back),
     };
     if let (true, Found::Chosen(chosen)) = (request.look, &found) {
-        let progress = ports.progress(Step::MergeBack);
-        let merged = ports.database.merge_back(&chosen.pieces, MergeMode::Look, &id, &progress).await;
+        let merged = look_at(ports, &chosen.pieces, &id).await;
         // Its work is undone: what a report names can be looked at.
         let merged = MergedBack { side_table: None, ..merged.map_err(refused)? };
         let rows = ports.database.version_rows().await.map_err(refused)?;
@@ -159,13 +160,16 @@ async fn by_hand(
     ports.go_on().map_err(|error| with_backup(refused(error)))?;
 
     op.set_aftermath(Aftermath::Unknown);
-    let id = op_id(op);
-    let merged = op.step(Step::MergeBack, write(ports, &id, &chosen.pieces)).await.map_err(|failure| {
+    let (id, log) = (op_id(op), about_to_merge(op).map_err(with_backup)?);
+    let work = write(ports, (&id, &log), &chosen.pieces);
+    let merged = op.step(Step::MergeBack, work).await.map_err(|failure| {
         // One transaction, and what failed has undone it.
         let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Unchanged };
         with_backup(Failure { aftermath, ..failure })
     })?;
     let merged = merged.what;
+    // The journal says it now. What cannot be removed is in nobody's way.
+    let _ = ports.database.forget_merge(&id).await;
     op.set_aftermath(Aftermath::Changed);
     let from = std::slice::from_ref(&backup.manifest.id);
     let (after, check) = match checked(ports, op, &saved, (&saved.inventory, &mark), &merged).await {
@@ -216,11 +220,29 @@ fn op_id(op: &Operation) -> String {
     op.id().to_string()
 }
 
+/// Says what a merge would do now, and changes nothing.
+async fn look_at(ports: &Ports<'_>, pieces: &[Piece], name: &str) -> Result<MergedBack, engine::Error> {
+    let (log, progress) = (ScriptLog::unrecorded(), ports.progress(Step::MergeBack));
+    ports.database.merge_back(pieces, MergeMode::Look, name, &log, &progress).await
+}
+
+/// Makes ready for the step that writes, before it begins: a journal without this line is of a version that did not say how far a
+/// merge got.
+fn about_to_merge(op: &Operation) -> Result<ScriptLog, Failure> {
+    let log = op.script_log();
+    log.fact(engine::WAS_MERGED, "").map_err(refused)?;
+    Ok(log)
+}
+
 /// The work of the step that writes.
-async fn write(ports: &Ports<'_>, id: &str, pieces: &[Piece]) -> Result<Done<MergedBack>, engine::Error> {
+async fn write(
+    ports: &Ports<'_>,
+    (id, log): (&str, &ScriptLog),
+    pieces: &[Piece],
+) -> Result<Done<MergedBack>, engine::Error> {
     ports.go_on()?;
     let progress = ports.progress(Step::MergeBack);
-    let merged = ports.database.merge_back(pieces, MergeMode::Write, id, &progress).await?;
+    let merged = ports.database.merge_back(pieces, MergeMode::Write, id, log, &progress).await?;
     Ok(Done { facts: sentence(&merged), what: merged })
 }
 

@@ -76,7 +76,7 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
             }
         }
         Kind::MergeBack if !request.undo && !state.started.contains(&Step::PutBack) => {
-            merge::recover(ports, &state).await
+            merge::recover(ports, &mut op, &state).await
         }
         _ => after_change(ports, &mut op, &state, request).await,
     };
@@ -285,12 +285,17 @@ async fn verified(
             Err(note) => notes.push(note),
         }
     }
-    // Merging is one transaction, and doing it twice is doing it once.
-    let wanted = !state.facts.contains_key(merge::LEFT);
-    let (applied, mut hashed) = (Applied::default(), Hashed::default());
-    let before = merge::Before { inventory: verified.after, mark: verified.mark };
-    let how = (wanted, &applied, &mut hashed);
-    let ended = merge::after_downgrade(ports, op, &plan, saved, before, how).await?;
+    let merged = merge::before_crash(ports, op, state, saved, &verified.after).await;
+    let ended = match merged.map_err(not_looked)? {
+        Some(ended) => ended,
+        None => {
+            let wanted = !state.facts.contains_key(merge::LEFT);
+            let (applied, mut hashed) = (Applied::default(), Hashed::default());
+            let before = merge::Before { inventory: verified.after, mark: verified.mark };
+            let how = (wanted, &applied, &mut hashed);
+            merge::after_downgrade(ports, op, &plan, saved, before, how).await?
+        }
+    };
     let bytes = serde_json::to_vec_pretty(&ended.inventory).unwrap_or_default();
     let kept = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
     kept.map_err(|error| Failure { aftermath: Aftermath::Changed, ..unknown(state, saved, error) })?;

@@ -62,9 +62,9 @@ mod writes;
 pub use tools::tool_folders;
 
 use super::{
-    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Earlier, Error, Exported, MergeMode,
-    MergedBack, Need, OtherWrites, Outlet, Piece, PostgresUrl, Preflight, Proof, RehearsalCopy, Selection,
-    Snapshot, Staged, Swapped, WriteMark,
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Earlier, Error, Exported, MergeBecame,
+    MergeMode, MergedBack, Need, OtherWrites, Outlet, Piece, PostgresUrl, Preflight, Proof, RehearsalCopy,
+    Selection, Snapshot, Staged, Swapped, WriteMark,
 };
 use crate::base::Cancel;
 use crate::catalog::{Catalog, DatabaseId, EngineKind, TableName};
@@ -404,9 +404,18 @@ impl Database for PostgresDatabase {
         pieces: &[Piece],
         mode: MergeMode,
         operation: &str,
+        log: &ScriptLog,
         progress: &Progress,
     ) -> Result<MergedBack, Error> {
-        self.naming_blockers(self.merge_pieces(pieces, mode, operation, progress).await).await
+        self.naming_blockers(self.merge_pieces(pieces, mode, (operation, log), progress).await).await
+    }
+
+    async fn merge_became(
+        &self,
+        _operation: &str,
+        facts: &BTreeMap<String, String>,
+    ) -> Result<MergeBecame, Error> {
+        self.merge_transaction_became(facts).await
     }
 
     fn restore_script(&self, _taken: &Snapshot) -> String {

@@ -42,9 +42,9 @@ mod tests;
 pub use session::assert_library;
 
 use super::{
-    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Earlier, Error, Exported, MergeMode,
-    MergedBack, Need, OtherWrites, Outlet, Piece, Preflight, Proof, RehearsalCopy, Selection, Snapshot,
-    Staged, Swapped, WriteMark,
+    Applied, AppliedFile, Bookkeeping, Database, DatabaseLock, Earlier, Error, Exported, MergeBecame,
+    MergeMode, MergedBack, Need, OtherWrites, Outlet, Piece, Preflight, Proof, RehearsalCopy, Selection,
+    Snapshot, Staged, Swapped, WriteMark,
 };
 use crate::base::Cancel;
 use crate::catalog::{Catalog, DatabaseId, EngineKind, TableName};
@@ -374,10 +374,26 @@ impl Database for SqliteDatabase {
         pieces: &[Piece],
         mode: MergeMode,
         operation: &str,
+        log: &ScriptLog,
         progress: &Progress,
     ) -> Result<MergedBack, Error> {
-        let (pieces, operation, progress) = (pieces.to_vec(), operation.to_string(), progress.clone());
-        self.blocking(move |site| site.merge_back(&pieces, mode, &operation, &progress)).await
+        let (pieces, operation) = (pieces.to_vec(), operation.to_string());
+        let (log, progress) = (log.clone(), progress.clone());
+        self.blocking(move |site| site.merge_back(&pieces, mode, (&operation, &log), &progress)).await
+    }
+
+    async fn merge_became(
+        &self,
+        operation: &str,
+        _facts: &BTreeMap<String, String>,
+    ) -> Result<MergeBecame, Error> {
+        let operation = operation.to_string();
+        self.blocking(move |site| site.merge_became(&operation)).await
+    }
+
+    async fn forget_merge(&self, operation: &str) -> Result<(), Error> {
+        let operation = operation.to_string();
+        self.blocking(move |site| site.forget_merge(&operation)).await
     }
 
     fn restore_script(&self, taken: &Snapshot) -> String {

@@ -284,9 +284,22 @@ impl Database for ToldDatabase {
         pieces: &[Piece],
         mode: MergeMode,
         operation: &str,
+        log: &ScriptLog,
         progress: &Progress,
     ) -> Result<MergedBack, Error> {
-        told!(self, "merge back", self.inner.merge_back(pieces, mode, operation, progress))
+        told!(self, "merge back", self.inner.merge_back(pieces, mode, operation, log, progress))
+    }
+
+    async fn merge_became(
+        &self,
+        operation: &str,
+        facts: &BTreeMap<String, String>,
+    ) -> Result<engine::MergeBecame, Error> {
+        told!(self, "merge became", self.inner.merge_became(operation, facts))
+    }
+
+    async fn forget_merge(&self, operation: &str) -> Result<(), Error> {
+        told!(self, "forget merge", self.inner.forget_merge(operation))
     }
 
     async fn export_rows(

@@ -2,7 +2,7 @@
 
 use super::made::leave_own_values;
 use super::sources::{SALVAGE, sources};
-use super::{checked, facts, keep, left_undone, moved, op_id, unexplained, waiting, write};
+use super::{about_to_merge, checked, facts, keep, left_undone, moved, op_id, unexplained, waiting, write};
 use crate::base::hash::Hashed;
 use crate::engine::{Applied, WriteMark};
 use crate::fingerprint::Inventory;
@@ -89,12 +89,17 @@ pub(in crate::procedure) async fn after_downgrade(
     }
     leave_own_values(&mut found.pieces, &saved.inventory, &before);
     op.set_aftermath(Aftermath::Changed);
-    let id = op_id(op);
+    let log = about_to_merge(op).map_err(|failure| Failure { aftermath: Aftermath::Changed, ..failure });
+    let (id, log) = (op_id(op), log.map_err(named)?);
     // The downgrade is done: without its salvage the database would be left between two states.
-    let merge = async || write(ports, &id, &found.pieces).await;
+    let merge = async || write(ports, (&id, &log), &found.pieces).await;
     let merged = match op.step(Step::MergeBack, carry::to_the_end(ports, "merging salvage back", merge)).await
     {
-        Ok(merged) => merged.what,
+        Ok(merged) => {
+            // The journal says it now. What cannot be removed is in nobody's way.
+            let _ = ports.database.forget_merge(&id).await;
+            merged.what
+        }
         Err(failure) => {
             keep_end(ports, saved, &before).await;
             let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Changed };

@@ -47,24 +47,28 @@ pub(super) async fn look(
     };
     let mut notes =
         vec![format!("nothing was compared, because {why}; the version rows and the journal tell it")];
-    if (state.kind, aftermath) == (Kind::Downgrade, Aftermath::Changed)
-        && !state.finished.contains(&Step::MergeBack)
-    {
-        let waits = merge::waiting::of_downgrade(ports, state).await;
-        if waits.is_empty() {
-            notes.push(
-                "salvage was not merged back; find the backup of the upgrade that was undone with \"ripcord backup list\", \
-                 then: ripcord backup merge-back BACKUP"
-                    .to_string(),
-            );
-        }
-        notes.extend(
-            waits
-                .iter()
-                .map(|id| format!("salvage was not merged back; later: ripcord backup merge-back {id}")),
-        );
+    if (state.kind, aftermath) == (Kind::Downgrade, Aftermath::Changed) {
+        notes.extend(of_merge(ports, state).await?);
     }
     Ok(Report { aftermath, to: at, notes, ..report(ports, state) })
+}
+
+/// Says whether a downgrade had merged salvage before the crash, and how to do it where it had not.
+async fn of_merge(ports: &Ports<'_>, state: &OperationState) -> Result<Vec<String>, Failure> {
+    let waits = merge::waiting::of_downgrade(ports, state).await;
+    Ok(match merge::was_merged(ports, state).await? {
+        merge::Was::Merged(_) => vec!["salvage had been merged back before the crash".to_string()],
+        merge::Was::Untold(why) => waits.iter().map(|id| merge::untold(&why, id)).collect(),
+        merge::Was::NotMerged if waits.is_empty() => vec![
+            "salvage was not merged back; find the backup of the upgrade that was undone with \"ripcord backup list\", \
+             then: ripcord backup merge-back BACKUP"
+                .to_string(),
+        ],
+        merge::Was::NotMerged => {
+            let later = |id| format!("salvage was not merged back; later: ripcord backup merge-back {id}");
+            waits.iter().map(later).collect()
+        }
+    })
 }
 
 /// What version rows and journal tell by themselves; `None` where they leave it open. Pure.

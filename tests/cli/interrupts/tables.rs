@@ -57,8 +57,8 @@ both_engines! {
             assert_eq!(next_of(&run), ["verify"]);
             // What it did, held against what there was before.
             sandbox.ripcord(&["verify"]).expect_code(6).stdout_has("training_metric");
-            let lines = run.stderr.lines().filter_map(|line| line.strip_prefix("next: ripcord "));
-            let words: Vec<String> = lines.last().unwrap().split(' ').map(str::to_owned).collect();
+            let mut lines = run.stderr.lines().filter_map(|line| line.strip_prefix("next: ripcord "));
+            let words: Vec<String> = lines.next_back().unwrap().split(' ').map(str::to_owned).collect();
             let back = follow(&sandbox, &words);
             back.expect_code(0);
             assert_same(&before, &db.dump(), &back);

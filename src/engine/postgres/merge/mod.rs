@@ -6,6 +6,7 @@
 //! and then written down as conflicts.
 
 mod alike;
+mod became;
 mod circle;
 mod claims;
 mod fit;
@@ -29,7 +30,8 @@ use super::PostgresDatabase;
 use super::session::{Purpose, Session};
 use crate::base::checkpoint;
 use crate::catalog::TableName;
-use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_all, in_order, skip};
+use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip};
+use crate::journal::ScriptLog;
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
 use rekey::Rekeyed;
@@ -64,13 +66,13 @@ impl PostgresDatabase {
         &self,
         pieces: &[Piece],
         mode: MergeMode,
-        operation: &str,
+        (operation, log): (&str, &ScriptLog),
         progress: &Progress,
     ) -> Result<MergedBack, Error> {
         self.move_mark().await?;
         let mut tries = self.retries();
         loop {
-            match self.try_merge(pieces, mode, operation, progress).await {
+            match self.try_merge(pieces, mode, (operation, log), progress).await {
                 Err(error @ Error::Busy { .. }) if self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
@@ -81,9 +83,13 @@ impl PostgresDatabase {
         &self,
         pieces: &[Piece],
         mode: MergeMode,
-        operation: &str,
+        (operation, log): (&str, &ScriptLog),
         progress: &Progress,
     ) -> Result<MergedBack, Error> {
+        let place = match mode {
+            MergeMode::Write => self.place_of_transactions().await?,
+            MergeMode::Look => String::new(),
+        };
         let mut session = self.server.connect(&self.id.name, Purpose::Reading, &self.application()).await?;
         self.limit_waiting(&mut session).await?;
         let schema = self.bookkeeping_schema().await?;
@@ -101,7 +107,14 @@ impl PostgresDatabase {
             self.end_backend(pid).await?;
             return Err(Error::Interrupted);
         }
-        let (own, merged) = match merged {
+        let written_down = merged.and_then(|(own, merged)| {
+            if mode == MergeMode::Write {
+                became::write_down(log, &place, own)?;
+                announce(log, &merged)?;
+            }
+            Ok((own, merged))
+        });
+        let (own, merged) = match written_down {
             Ok(merged) => merged,
             Err(error) => {
                 let _ = session.execute("ROLLBACK").await;
@@ -112,7 +125,7 @@ impl PostgresDatabase {
         checkpoint::reached("before the commit of a merge");
         // Nothing to keep is no reason to write.
         match mode {
-            MergeMode::Write if merged.count() + merged.conflicts() > 0 => {
+            MergeMode::Write if is_kept(&merged) => {
                 self.commit(&mut session, own).await?;
             }
             _ => session.run(DOING, "ROLLBACK").await?,

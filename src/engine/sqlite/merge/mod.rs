@@ -6,6 +6,7 @@
 //! tried again at the end, like one that a UNIQUE column refuses.
 
 mod alike;
+mod became;
 mod feed;
 mod proof;
 mod recycled;
@@ -26,7 +27,8 @@ use super::table::count_from;
 use super::{catalog, failure, raw, text_index};
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
-use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, in_all, in_order, skip};
+use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip};
+use crate::journal::ScriptLog;
 use crate::ledger::{Followed, SalvageKind};
 use crate::report::{Amount, Progress};
 use feed::Feed;
@@ -72,7 +74,7 @@ impl Site {
         &self,
         pieces: &[Piece],
         mode: MergeMode,
-        operation: &str,
+        (operation, log): (&str, &ScriptLog),
         progress: &Progress,
     ) -> Result<MergedBack, Error> {
         if self.options.cancel.is_cancelled() {
@@ -82,7 +84,7 @@ impl Site {
         self.with_writer(|writer| {
             let session = &writer.session;
             silence_triggers(session, true)?;
-            let outcome = in_one_transaction(session, pieces, mode, operation, progress);
+            let outcome = in_one_transaction(session, pieces, mode, (operation, log), progress);
             session.end();
             let restored = silence_triggers(session, false);
             let merged = outcome?;
@@ -101,7 +103,7 @@ fn in_one_transaction(
     session: &Session,
     pieces: &[Piece],
     mode: MergeMode,
-    operation: &str,
+    (operation, log): (&str, &ScriptLog),
     progress: &Progress,
 ) -> Result<MergedBack, Error> {
     session.run(DOING, "BEGIN IMMEDIATE")?;
@@ -150,11 +152,15 @@ fn in_one_transaction(
     let written = done.written();
     done.silent = silent(&catalog, &done.merged);
     done.stale = text_index::rebuild(session, &catalog, &written)?;
-    let end = match mode {
-        // Nothing to keep is no reason to write.
-        MergeMode::Write if done.count() + done.conflicts() > 0 => "COMMIT",
-        _ => "ROLLBACK",
-    };
+    // Nothing to keep is no reason to write.
+    let is_kept = mode == MergeMode::Write && is_kept(&done);
+    if is_kept {
+        became::leave(session, operation)?;
+    }
+    if mode == MergeMode::Write {
+        announce(log, &done)?;
+    }
+    let end = if is_kept { "COMMIT" } else { "ROLLBACK" };
     checkpoint::reached("before the commit of a merge");
     session.run("committing the merge", end)?;
     checkpoint::reached("after the commit of a merge");

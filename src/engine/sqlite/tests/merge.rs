@@ -5,6 +5,7 @@ use super::support::{Scratch, silent};
 use crate::base::hash::Hashed;
 use crate::catalog::TableName;
 use crate::engine::{Database, Inlet, MergeMode, Merged, MergedBack, Piece, Scalar, ShapeColumn, Value};
+use crate::journal::ScriptLog;
 use crate::ledger::{Returned, Salvage, SalvageKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -101,7 +102,10 @@ pub(super) fn constant(field: Option<&str>) -> Returned {
 
 pub(super) async fn merge(database: &SqliteDatabase, pieces: Vec<Making>) -> MergedBack {
     let pieces: Vec<Piece> = pieces.into_iter().map(|making| making.0).collect();
-    database.merge_back(&pieces, MergeMode::Write, "op", &silent()).await.expect("merged")
+    database
+        .merge_back(&pieces, MergeMode::Write, "op", &ScriptLog::unrecorded(), &silent())
+        .await
+        .expect("merged")
 }
 
 /// Merged, already there, deleted since, conflicts.
@@ -282,7 +286,11 @@ async fn a_look_says_what_a_merge_would_do_and_changes_nothing() {
     );
     let before = scratch.sha256();
     let pieces = [ranks(&[(1, Some(10)), (2, Some(20))]).0];
-    let looked = scratch.open().merge_back(&pieces, MergeMode::Look, "op", &silent()).await.expect("looked");
+    let looked = scratch
+        .open()
+        .merge_back(&pieces, MergeMode::Look, "op", &ScriptLog::unrecorded(), &silent())
+        .await
+        .expect("looked");
     assert_eq!(counts(&looked.merged[0]), [1, 0, 0, 1]);
     assert_eq!(scratch.sha256(), before);
 }

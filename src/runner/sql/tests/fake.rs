@@ -148,9 +148,18 @@ impl Database for Fake {
         _: &[crate::engine::Piece],
         _: crate::engine::MergeMode,
         _: &str,
+        _: &ScriptLog,
         _: &Progress,
     ) -> Result<crate::engine::MergedBack, Error> {
         unsupported("merge_back")
+    }
+
+    async fn merge_became(
+        &self,
+        _: &str,
+        _: &BTreeMap<String, String>,
+    ) -> Result<crate::engine::MergeBecame, Error> {
+        unsupported("merge_became")
     }
 
     async fn lock(&self, _: &str) -> Result<Box<dyn DatabaseLock>, Error> {
