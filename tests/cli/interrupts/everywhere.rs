@@ -158,39 +158,47 @@ fn next_lines(run: &Run) -> Vec<Vec<String>> {
     lines.map(|line| line.split(' ').map(str::to_owned).collect()).collect()
 }
 
-/// One signal leaves the state before or what was asked for; a second one may leave it before it was looked at.
-fn stops_everywhere(scene: Scene, command: &[&'static str]) {
+/// One signal leaves the state before or what was asked for; a second one may leave it before it was looked at. What a second one
+/// does is the procedures' own, and is walked through on SQLite, where a run takes a tenth of the time.
+fn stops_everywhere(db: &TestDatabase, scene: Scene, command: &[&'static str]) {
     let mut walk = Walk::new(scene, command);
     let (codes, writes) = walk.is_stopped_everywhere("TERM", 1);
     assert_eq!(codes, BTreeSet::from([0, 130]));
+    if db.backend() == Backend::Postgres {
+        return;
+    }
     let (codes, _) = walk.is_stopped_everywhere("INT,TERM", writes);
     assert_eq!(codes, BTreeSet::from([0, 5, 130]));
 }
 
 both_engines! {
     fn a_downgrade_that_merges_and_is_stopped_anywhere_is_done_or_undone_and_says_which(db: &TestDatabase) {
-        stops_everywhere(lossy(db).without_proof(), &["downgrade"]);
+        stops_everywhere(db, lossy(db).without_proof(), &["downgrade"]);
     }
 
     fn a_merge_by_hand_that_is_stopped_anywhere_is_done_or_undone_and_says_which(db: &TestDatabase) {
-        stops_everywhere(lossy(db).without_proof(), &["backup", "merge-back", "upgrade"]);
+        stops_everywhere(db, lossy(db).without_proof(), &["backup", "merge-back", "upgrade"]);
     }
+}
 
-    fn tables_whose_putting_back_is_stopped_anywhere_are_put_back_or_not_and_it_is_said_which(db: &TestDatabase) {
-        let scene = filled(db).without_proof();
-        scene.sandbox.ripcord(&["backup", "create"]).expect_code(0);
-        db.execute("DELETE FROM training_metric WHERE step > 3; UPDATE training_config SET epochs = 99;");
-        let command = ["restore", "backup", "--table", "training_config", "--table", "training_metric"];
-        stops_everywhere(scene, &command);
-    }
+#[test]
+fn tables_whose_putting_back_is_stopped_anywhere_are_put_back_or_not_and_it_is_said_which() {
+    let db = &TestDatabase::sqlite();
+    let scene = filled(db).without_proof();
+    scene.sandbox.ripcord(&["backup", "create"]).expect_code(0);
+    db.execute("DELETE FROM training_metric WHERE step > 3; UPDATE training_config SET epochs = 99;");
+    let command = ["restore", "backup", "--table", "training_config", "--table", "training_metric"];
+    stops_everywhere(db, scene, &command);
+}
 
-    fn an_upgrade_that_is_stopped_anywhere_is_done_or_undone_and_says_which(db: &TestDatabase) {
-        let scene = filled(db).without_proof();
-        scene.sandbox.ripcord(&["upgrade", "--accept", "opaque"]).expect_code(0);
-        at(&scene.sandbox, 1);
-        scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
-        // Nothing is rehearsed, so what it takes away is kept afterwards; and what was changed is not put back.
-        let command = ["upgrade", "--no-rehearsal", "--accept", "opaque", "--on-failure", "stop"];
-        stops_everywhere(scene, &command);
-    }
+#[test]
+fn an_upgrade_that_is_stopped_anywhere_is_done_or_undone_and_says_which() {
+    let db = &TestDatabase::sqlite();
+    let scene = filled(db).without_proof();
+    scene.sandbox.ripcord(&["upgrade", "--accept", "opaque"]).expect_code(0);
+    at(&scene.sandbox, 1);
+    scene.sandbox.add(&changes_data(ADD_PROCESS_RANK));
+    // Nothing is rehearsed, so what it takes away is kept afterwards; and what was changed is not put back.
+    let command = ["upgrade", "--no-rehearsal", "--accept", "opaque", "--on-failure", "stop"];
+    stops_everywhere(db, scene, &command);
 }
