@@ -156,3 +156,9 @@ pub fn leaves_nothing_behind(sandbox: &Sandbox, db: &TestDatabase) {
         assert_eq!(db.server().psql("app", locks), "0\n");
     }
 }
+
+/// Tells whether the server could have an extension.
+pub fn has_extension(db: &TestDatabase, name: &str) -> bool {
+    let sql = format!("SELECT count(*) FROM pg_available_extensions WHERE name = '{name}';");
+    db.server().psql("app", &sql).trim() == "1"
+}

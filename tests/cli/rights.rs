@@ -27,9 +27,3 @@ fn saved(db: &TestDatabase, sandbox: &Sandbox) -> (String, String) {
     at(sandbox, 2);
     (name_of(&sandbox.backups().pop().unwrap()), db.dump())
 }
-
-/// Whether the server of the tests has an extension at hand: not every version of it brings them.
-fn has_extension(db: &TestDatabase, name: &str) -> bool {
-    let sql = format!("SELECT count(*) FROM pg_available_extensions WHERE name = '{name}';");
-    db.server().psql("app", &sql).trim() == "1"
-}
