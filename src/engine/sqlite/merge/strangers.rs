@@ -85,16 +85,12 @@ pub(super) fn given_again(
                 keys: format!("ripcord_parent_{turn}_{}", asked.len()),
                 columns: vec![column.name.to_ascii_lowercase()],
             };
-            if one.fill_with(session, table_sql(parent), &column.name, &recycled)? {
+            if one.fill_with(session, &column.name, &recycled)? {
                 found.push(one);
             }
         }
     }
     Ok(found)
-}
-
-fn table_sql(table: &TableName) -> String {
-    format!("main.{}", table.sql())
 }
 
 /// The least number has no literal of its own: with its sign it would be a real number.
@@ -193,13 +189,7 @@ pub(super) fn of_keys(
 
 impl Strangers {
     /// Takes the numbers that were given out again; tells whether there are any.
-    fn fill_with(
-        &self,
-        session: &Session,
-        table: String,
-        key: &str,
-        recycled: &Recycled,
-    ) -> Result<bool, Error> {
+    fn fill_with(&self, session: &Session, key: &str, recycled: &Recycled) -> Result<bool, Error> {
         let column = quote(key);
         let mut ways: Vec<String> = Vec::new();
         ways.extend(recycled.above.map(|last| format!("{column} > {}", literal(last))));
@@ -212,8 +202,9 @@ impl Strangers {
         drop(insert);
         if !ways.is_empty() {
             let all = format!(
-                "INSERT INTO temp.{} SELECT {column} FROM {table} WHERE typeof({column}) = 'integer' AND ({})",
+                "INSERT INTO temp.{} SELECT {column} FROM main.{} WHERE typeof({column}) = 'integer' AND ({})",
                 self.keys,
+                self.of.sql(),
                 ways.join(" OR ")
             );
             session.run(DOING, &all)?;
