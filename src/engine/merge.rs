@@ -354,7 +354,8 @@ pub(super) mod tests {
         }
     }
 
-    pub(in crate::engine) fn piece(table: &str, what: SalvageKind) -> Piece {
+    /// A file without rows and columns.
+    pub(crate) fn piece(table: &str, what: SalvageKind) -> Piece {
         let salvage = Salvage {
             what,
             table: TableName::plain(table),

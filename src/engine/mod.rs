@@ -20,6 +20,8 @@ pub use error::{Blocker, Error};
 pub use export::*;
 pub use facts::*;
 pub use meanwhile::*;
+#[cfg(test)]
+pub(crate) use merge::tests::piece as empty_piece;
 pub use merge::*;
 pub use recycled::{Mark, Marks, Recycled, SAMPLE, Watch};
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
