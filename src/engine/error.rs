@@ -16,8 +16,8 @@ pub struct Blocker {
     /// When its transaction began.
     pub since: Option<String>,
     pub state: Option<String>,
-    /// The tables.
-    pub on: String,
+    /// Which lock, and on what: "a lock on public.person".
+    pub lock: String,
     /// False when it waits for the lock itself.
     pub holds: bool,
 }
@@ -35,7 +35,7 @@ impl fmt::Display for Blocker {
             write!(f, " ({})", known.join(", "))?;
         }
         let verb = if self.holds { "holds" } else { "waits for" };
-        write!(f, " {verb} the exclusive lock on {}", self.on)?;
+        write!(f, " {verb} {}", self.lock)?;
         match &self.since {
             Some(since) => write!(f, ", in a transaction since {since}"),
             None => Ok(()),

@@ -14,6 +14,7 @@ mod made;
 mod named;
 mod older;
 mod once;
+mod once_more;
 mod ready;
 mod recovery;
 mod renew;
@@ -31,7 +32,7 @@ use super::snapshot::{self, Purpose, Saved};
 use super::{Ports, Refusal, SnapshotPolicy, carry, look, look::NOT_LOOKED_AT, refused, settle, whose};
 use crate::base::counted;
 use crate::catalog::TableName;
-use crate::engine::{self, MergeMode, Piece, WriteMark};
+use crate::engine::{self, MergeMode, Piece, ProofLevel, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation, ScriptLog};
@@ -94,18 +95,25 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     ports.refuse_missing().await?;
     let _lock = ports.database.lock(&id).await.map_err(refused)?;
     ports.journal.refuse_unfinished(ports.identity()).map_err(refused)?;
-    let found = match damaged {
-        None => Found::Chosen(chosen(ports, &backup, &request.tables).await?),
-        Some((upgrade, back)) => Found::Damaged(Box::new(upgrade), back),
+    let untried = match damaged {
+        None => ready::not_tried(ports, &backup).await,
+        Some(_) => None,
     };
-    if let (true, Found::Chosen(chosen)) = (request.look, &found) {
+    let tries = !request.look && request.policy.proof == ProofLevel::Full;
+    let unknown = untried.as_ref().filter(|_| !tries).map(|(_, _, why)| not_tried(&backup, request, why));
+    let found = match (damaged, untried) {
+        (Some((upgrade, back)), _) => Found::Damaged(Box::new(upgrade), back),
+        (None, Some((upgrade, back, why))) if tries => Found::Untried(Box::new(upgrade), back, why),
+        (None, _) => Found::Chosen(chosen(ports, &backup, &request.tables).await?, unknown),
+    };
+    if let (true, Found::Chosen(chosen, unknown)) = (request.look, &found) {
         let merged = look_at(ports, &chosen.pieces, &id).await;
         // Its work is undone: what a report names can be looked at.
         let merged = MergedBack { side_table: None, ..merged.map_err(refused)? };
         let rows = ports.database.version_rows().await.map_err(refused)?;
         let merge = facts(&[backup.manifest.id], chosen.with_skipped(merged), Vec::new());
         let report = report(ports, None, Aftermath::Unchanged, rows, Some(merge));
-        return Ok(Report { notes: chosen.notes().collect(), ..report });
+        return Ok(Report { notes: chosen.notes().chain(unknown.clone()).collect(), ..report });
     }
     preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
@@ -127,9 +135,17 @@ pub(super) fn names(asked: &str, table: &TableName) -> bool {
 
 /// What is there to merge by hand.
 enum Found {
-    Chosen(Chosen),
+    /// The second says what is not known of it, if there is anything.
+    Chosen(Chosen, Option<String>),
+    /// What this way back of the upgrade leaves missing is to be found out first; the last says why.
+    Untried(Box<Answered>, Plan, &'static str),
     /// It is to be taken out of the snapshot of this upgrade again, by this way back.
     Damaged(Box<Answered>, Plan),
+}
+
+fn not_tried(backup: &Backup, request: &MergeRequest, why: &str) -> String {
+    let not = if request.look { ready::DRY_RUN } else { ready::NOT_REHEARSED };
+    renew::not_renewed(&backup.manifest.id, why, not)
 }
 
 async fn by_hand(
@@ -140,7 +156,14 @@ async fn by_hand(
     found: Found,
 ) -> Result<Report, Failure> {
     let (chosen, renewed) = match found {
-        Found::Chosen(chosen) => (chosen, None),
+        Found::Chosen(chosen, unknown) => (chosen, unknown),
+        Found::Untried(upgrade, back, why) => {
+            let said = renew::first(ports, op, &upgrade, (&back, why)).await?;
+            if said.is_none() && pieces(backup).is_ok_and(|pieces| pieces.is_empty()) {
+                return nothing_missing(ports, op, backup).await;
+            }
+            (chosen(ports, backup, &request.tables).await?, said)
+        }
         Found::Damaged(upgrade, back) => {
             let said = renew::again(ports, op, (Kind::MergeBack, &upgrade), Ok(back)).await?;
             (chosen(ports, backup, &request.tables).await?, Some(said))
@@ -208,6 +231,20 @@ async fn by_hand(
         notes,
         ..report(ports, id, aftermath, rows, Some(merge))
     })
+}
+
+/// Says that what went had come back with the way back itself.
+async fn nothing_missing(
+    ports: &Ports<'_>,
+    op: &Operation,
+    backup: &Backup,
+) -> Result<Report, Failure> {
+    let id = &backup.manifest.id;
+    let rows = ports.database.version_rows().await.map_err(refused)?;
+    let merge = facts(std::slice::from_ref(id), MergedBack::default(), Vec::new());
+    let note = format!("the way back of the upgrade of backup {id} leaves nothing missing: there is nothing to put back");
+    let report = report(ports, Some(op_id(op)), Aftermath::Unchanged, rows, Some(merge));
+    Ok(Report { notes: vec![note], ..report })
 }
 
 /// Returns the backups that bear another name of this database, a line each.

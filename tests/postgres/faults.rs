@@ -334,7 +334,7 @@ fn a_table_that_stays_locked_makes_the_snapshot_fail_after_its_tries() {
         let folder = bench.snapshot_folder("snapshot");
         let error = database.snapshot(&folder, &Progress::silent()).await.expect_err("locked");
         let Error::Blocked { by, .. } = &error else { panic!("{error}") };
-        assert_eq!((by[0].on.as_str(), by[0].holds), ("public.t", true));
+        assert_eq!((by[0].lock.as_str(), by[0].holds), ("the exclusive lock on public.t", true));
     });
 }
 

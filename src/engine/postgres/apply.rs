@@ -9,6 +9,7 @@ use super::errors::{self, code};
 use super::lock_watch::LockWatch;
 use super::made::Ended;
 use super::session::{Purpose, Session};
+use super::wait_watch::WaitWatch;
 use crate::base::checkpoint;
 use crate::catalog::TableName;
 use crate::engine::{Applied, Bookkeeping, Error, Meanwhile};
@@ -57,6 +58,7 @@ impl PostgresDatabase {
         loop {
             // A session of its own for each try: a setting that a failed try left behind must not reach the next.
             let mut session = self.migrating_session().await?;
+            let waits = WaitWatch::begin(self, &mut session).await?;
             let tried = self.try_whole(&mut session, script, book).await;
             match tried {
                 Ok(applied) => {
@@ -68,10 +70,13 @@ impl PostgresDatabase {
                     let _ = session.execute("ROLLBACK").await;
                     session.close().await;
                     match stop {
-                        Stop::Locked(error) if self.try_again(&mut tries, &error).await? => {}
-                        Stop::Locked(error) | Stop::NotInside(error) | Stop::Failed(error) => {
-                            return Err(error);
+                        Stop::Locked(error) => {
+                            let error = waits.named(self, error).await;
+                            if !self.try_again(&mut tries, &error).await? {
+                                return Err(error);
+                            }
                         }
+                        Stop::NotInside(error) | Stop::Failed(error) => return Err(error),
                     }
                 }
             }
@@ -237,7 +242,7 @@ impl PostgresDatabase {
                 statement.line,
                 "what lies on another server".to_string(),
             ))),
-            Err(error) => Err(stopped(script, statement, &error)),
+            Err(error) => Err(self.stopped(script, statement, &error)),
         }
     }
 
@@ -260,6 +265,27 @@ impl PostgresDatabase {
         other.close().await;
         Ok(())
     }
+
+    fn stopped(&self, script: &Script, statement: &Statement, error: &sqlx::Error) -> Stop {
+        let (line, detail) = match errors::server_error(error) {
+            Some(server) => {
+                (statement.line + errors::lines_into(server, &statement.text), errors::said(server))
+            }
+            None => (statement.line, error.to_string()),
+        };
+        let place = script.place.clone();
+        match errors::server_error(error).map(|error| error.code()) {
+            // Of two that wait for each other the server ends one; all of it is undone, and the other has gone on.
+            Some(code::LOCK_NOT_AVAILABLE | code::DEADLOCK_DETECTED) => Stop::Locked(Error::Busy {
+                place: self.id.to_string(),
+                detail: format!("{place}, line {line}: {detail}"),
+            }),
+            Some(code::ACTIVE_TRANSACTION | code::INVALID_TERMINATION) => {
+                Stop::NotInside(failed(place, line, statement, detail))
+            }
+            _ => Stop::Failed(failed(place, line, statement, detail)),
+        }
+    }
 }
 
 impl From<Error> for Stop {
@@ -272,19 +298,8 @@ impl From<Error> for Stop {
     }
 }
 
-fn stopped(script: &Script, statement: &Statement, error: &sqlx::Error) -> Stop {
-    let (line, detail) = match errors::server_error(error) {
-        Some(server) => (statement.line + errors::lines_into(server, &statement.text), errors::said(server)),
-        None => (statement.line, error.to_string()),
-    };
-    let failed =
-        Error::Statement { place: script.place.clone(), line, statement: statement.text.clone(), detail };
-    match errors::server_error(error).map(|error| error.code()) {
-        // Of two that wait for each other the server ends one; all of it is undone, and the other has gone on.
-        Some(code::LOCK_NOT_AVAILABLE | code::DEADLOCK_DETECTED) => Stop::Locked(failed),
-        Some(code::ACTIVE_TRANSACTION | code::INVALID_TERMINATION) => Stop::NotInside(failed),
-        _ => Stop::Failed(failed),
-    }
+fn failed(place: String, line: usize, statement: &Statement, detail: String) -> Error {
+    Error::Statement { place, line, statement: statement.text.clone(), detail }
 }
 
 /// A table as the server's catalog describes it.

@@ -69,7 +69,7 @@ fn blocker(row: &Row) -> Blocker {
         user: row.filled(2),
         since: row.filled(3),
         state: row.filled(4),
-        on: row.text(5).to_string(),
+        lock: format!("the exclusive lock on {}", row.text(5)),
         holds: row.is(6),
     }
 }

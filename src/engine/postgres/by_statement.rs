@@ -10,6 +10,7 @@ use super::bookkeeping::Tables;
 use super::effects::{self, Held};
 use super::lock_watch::LockWatch;
 use super::session::Session;
+use super::wait_watch::WaitWatch;
 use crate::engine::{Applied, Bookkeeping, Error};
 use crate::journal::ScriptLog;
 use crate::plan::{Script, Statement};
@@ -64,6 +65,7 @@ impl PostgresDatabase {
             true => (LockWatch::begin(self, &mut session).await?, Some(definitions(&mut session).await?)),
             false => (LockWatch::none(), None),
         };
+        let waits = WaitWatch::begin(self, &mut session).await?;
         let mut on_copy = OnCopy::default();
         for (index, statement) in script.statements.iter().enumerate() {
             log.statement_started(&script.revision, index, &statement.sha256)?;
@@ -76,6 +78,7 @@ impl PostgresDatabase {
                 match ran {
                     Ok(()) => break,
                     Err(Stop::Locked(error)) => {
+                        let error = waits.named(self, error).await;
                         // An index that CONCURRENTLY could not finish stays behind, invalid: not clean to try again.
                         if leaves_traces(&statement.text) || !self.try_again(&mut tries, &error).await? {
                             return Err(error);

@@ -57,6 +57,7 @@ mod table;
 mod tidy;
 mod tools;
 mod verdict;
+mod wait_watch;
 mod writes;
 
 pub use tools::tool_folders;

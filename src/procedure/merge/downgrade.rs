@@ -2,7 +2,9 @@
 
 use super::made::leave_own_values;
 use super::sources::{SALVAGE, sources};
-use super::{about_to_merge, checked, facts, keep, left_undone, moved, op_id, unexplained, waiting, write};
+use super::{
+    about_to_merge, checked, facts, keep, left_undone, moved, once_more, op_id, unexplained, waiting, write,
+};
 use crate::base::hash::Hashed;
 use crate::engine::{Applied, WriteMark};
 use crate::fingerprint::Inventory;
@@ -55,7 +57,7 @@ pub(in crate::procedure) async fn after_downgrade(
 ) -> Result<After, Failure> {
     let nothing = |inventory, notes| Ok(After { inventory, merge: None, notes });
     if plan.direction == Direction::Up {
-        return nothing(before, Vec::new());
+        return nothing(before, once_more::taken_before(ports, plan).await);
     }
     let by_hand = |id: &str| format!("ripcord backup merge-back {id}");
     let named = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };

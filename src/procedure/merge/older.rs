@@ -111,6 +111,26 @@ async fn since(ports: &Ports<'_>, backup: &Backup) -> Result<(Vec<Script>, BTree
     Ok((back, up))
 }
 
+/// Tells whether the last that happened to these revisions since a backup was taken is that this way back of them ran.
+pub(super) async fn has_run(ports: &Ports<'_>, backup: &Backup, back: &Plan) -> bool {
+    let Ok(found) = readable(ports).await else { return false };
+    let is_since = |found: &&Backup| {
+        (found.manifest.created, &found.manifest.id) > (backup.manifest.created, &backup.manifest.id)
+            && found.manifest.database.is_same(ports.identity())
+            && End::of(ports, found) != End::Undone
+    };
+    let since: Vec<Plan> =
+        found.iter().filter(is_since).filter_map(|found| read_plan(found).ok()).collect();
+    let statements = |script: &Script| -> Vec<String> {
+        script.statements.iter().map(|statement| statement.text.clone()).collect()
+    };
+    back.scripts.iter().all(|script| {
+        let mut ran = since.iter().rev().flat_map(|plan| plan.scripts.iter().rev());
+        let last = ran.find(|ran| ran.revision == script.revision);
+        last.is_some_and(|last| last.direction == script.direction && statements(last) == statements(script))
+    })
+}
+
 /// Says why nothing is put back.
 pub(super) fn why(older: &BTreeSet<RevisionId>) -> String {
     let count = older.len() as u64;

@@ -3,7 +3,8 @@
 
 use super::MergeRequest;
 use super::kept::{is_rehearsed, look_through, not_taken, pieces};
-use super::renew::{way_back, way_back_of_then};
+use super::older::has_run;
+use super::renew::{untried, way_back, way_back_of_then};
 use super::sources::{Answered, sources};
 use crate::base::hash::Hashed;
 use crate::base::shell_word;
@@ -81,6 +82,17 @@ pub(super) async fn by_hand(
     let plan = read_plan(backup).map_err(|error| refuse(Hindrance::Other(error.to_string())))?;
     let back = way_back_of_then(ports, backup, &plan).map_err(|why| refuse(Hindrance::Other(why)))?;
     Ok(Some((Answered { backup: backup.clone(), plan, damage: Some(damage.clone()) }, back)))
+}
+
+/// Returns the upgrade of a backup whose way back was never tried, or was another one, and has run since as it is now: what it
+/// brought back by itself is not to be merged by hand.
+pub(super) async fn not_tried(ports: &Ports<'_>, backup: &Backup) -> Option<(Answered, Plan, &'static str)> {
+    if backup.manifest.kind != Kind::Upgrade {
+        return None;
+    }
+    let answered = Answered { backup: backup.clone(), plan: read_plan(backup).ok()?, damage: None };
+    let (back, why) = untried(ports, &answered)?;
+    has_run(ports, backup, &back).await.then_some((answered, back, why))
 }
 
 /// Why salvage cannot be taken out of its snapshot again.
@@ -163,7 +175,7 @@ fn without(
         (Hindrance::Other(_), _) => vec![beside, by_table()],
     };
     let why = match hindrance {
-        Hindrance::DryRun => "a dry run writes nothing".to_string(),
+        Hindrance::DryRun => DRY_RUN.to_string(),
         Hindrance::NotRehearsed => NOT_REHEARSED.to_string(),
         Hindrance::Damage(why) | Hindrance::Other(why) => why.clone(),
     };
@@ -174,6 +186,7 @@ fn without(
 }
 
 /// Why nothing is tried on a copy.
+pub(super) const DRY_RUN: &str = "a dry run writes nothing";
 pub(super) const NOT_REHEARSED: &str = "nothing was to be rehearsed";
 
 /// Returns the tables of which a backup has salvage, for a command line, as far as its files say.

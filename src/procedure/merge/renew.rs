@@ -51,19 +51,31 @@ pub(in crate::procedure) async fn renew(
             notes.push(not_renewed(id, why, NOT_REHEARSED));
             continue;
         }
-        note(
-            ports,
-            format!(
-                "{why} backup {id} was taken: it is tried on that backup first, to know what it leaves missing"
-            ),
-        );
-        match step(ports, op, answered, &back).await {
-            Ok(()) => {}
-            Err(failure) if settle::is_interrupted(&failure) => return Err(with(saved, failure)),
-            Err(failure) => notes.push(not_renewed(id, why, &failure.to_string())),
-        }
+        notes.extend(first(ports, op, answered, (&back, why)).await.map_err(|failure| with(saved, failure))?);
     }
     Ok(notes)
+}
+
+/// Tries a way back on the backup of its upgrade; `why` says what is not known of it. Returns what is to be said at the end
+/// where that failed: the salvage of then is still there.
+pub(super) async fn first(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    answered: &Answered,
+    (back, why): (&Plan, &str),
+) -> Result<Option<String>, Failure> {
+    let id = &answered.backup.manifest.id;
+    note(
+        ports,
+        format!(
+            "{why} backup {id} was taken: it is tried on that backup first, to know what it leaves missing"
+        ),
+    );
+    match step(ports, op, answered, back).await {
+        Ok(()) => Ok(None),
+        Err(failure) if settle::is_interrupted(&failure) => Err(failure),
+        Err(failure) => Ok(Some(not_renewed(id, why, &failure.to_string()))),
+    }
 }
 
 fn with(saved: &Saved, failure: Failure) -> Failure {
@@ -112,7 +124,8 @@ async fn step(
     op.step(Step::Renew, renewed(ports, &operation, answered, back)).await.map(drop)
 }
 
-fn not_renewed(id: &str, how: &str, why: &str) -> String {
+/// Says that a way back was not tried, or that it failed.
+pub(super) fn not_renewed(id: &str, how: &str, why: &str) -> String {
     format!(
         "{how} backup {id} was taken, and what it leaves could not be found out ({why}): values \
          that it left may be told from those written since only by what is in {EXPORTS}/ of that backup"

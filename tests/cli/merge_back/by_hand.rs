@@ -128,3 +128,19 @@ both_engines! {
         run.stderr_has(&format!("next: see what it holds with \"ripcord backup show {backup}\"\n"));
     }
 }
+
+#[test]
+fn a_session_that_a_merge_waited_for_is_named() {
+    let db = TestDatabase::postgres();
+    let sandbox = project(&db, TWO, ROWS, EMPTIED, "SELECT 1;");
+    upgrade(&sandbox);
+    let backup = upgrade_backup(&sandbox);
+    sandbox.write("ripcord.toml", "[database]\nlock_timeout = \"400ms\"\nretries = 0\n");
+    let mut session = db.session();
+    session.execute("BEGIN; UPDATE one SET a = 7;");
+    let run = sandbox.ripcord(&["backup", "merge-back", &backup]);
+    run.expect_code(4).stderr_has("idle in transaction) holds a lock on public.one, in a transaction since");
+    run.stderr_has("state: nothing was changed").stderr_has("next: end that transaction, or its session: SELECT pg_terminate_backend(");
+    session.execute("ROLLBACK;");
+    sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0).stdout_has("one.a: 1 put back");
+}

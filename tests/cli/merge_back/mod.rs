@@ -17,6 +17,7 @@ mod legs;
 mod made;
 mod names;
 mod nulls;
+mod once_more;
 mod parents;
 mod recycled;
 mod rekeyed;

@@ -60,3 +60,19 @@ both_engines! {
         run.stdout_has("no way back was tried when backup ").stdout_has("nothing was to be rehearsed");
     }
 }
+
+both_engines! {
+    fn by_hand_too_what_the_way_back_brings_back_by_itself_is_not_put_back_again(db: &TestDatabase) {
+        let sandbox = upgraded(db, &["--no-rehearsal"]);
+        let backup = by_hand::upgrade_backup(&sandbox);
+        at(&sandbox, 1);
+        accepting(&sandbox, &["downgrade", "--no-merge"]).expect_code(0);
+        db.execute("DELETE FROM t WHERE id = 8; UPDATE p SET x = NULL WHERE id = 2;");
+        let looked = sandbox.ripcord(&["backup", "merge-back", &backup, "--dry-run"]);
+        looked.expect_code(0).stdout_has("no way back was tried when backup ").stdout_has("a dry run writes nothing");
+        at(&sandbox, 2);
+        let run = sandbox.ripcord(&["backup", "merge-back", &backup]);
+        run.expect_code(0).stdout_has("leaves nothing missing: there is nothing to put back");
+        assert_eq!(db.query(BOTH), "1|one\n7|seven\n1|secret 1\n2|-", "{run}");
+    }
+}

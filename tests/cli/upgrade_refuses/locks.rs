@@ -145,4 +145,51 @@ mod postgres {
         running.wait().expect_code(0);
         assert_eq!(db.version(), "eeee00000001");
     }
+
+    /// Waits long enough to be seen several times, and not again.
+    const ONCE: &str = "[database]\nlock_timeout = \"400ms\"\nretries = 0\n";
+
+    /// The process behind a session of a test, as a message names it.
+    fn process(db: &TestDatabase, query: &str) -> String {
+        let sql = format!(
+            "SELECT pid FROM pg_stat_activity WHERE query LIKE '%{query}%' AND pid <> pg_backend_pid();"
+        );
+        db.query(&sql).trim().to_string()
+    }
+
+    fn names_the_session(run: &Run, process: &str, lock: &str) {
+        run.expect_code(4).stderr_has(&format!("process {process} ("));
+        run.stderr_has("idle in transaction").stderr_has(lock).stderr_has("state: nothing was changed");
+        run.stderr_has(&format!("next: end that transaction, or its session: SELECT pg_terminate_backend({process});"));
+        run.stderr_lacks("mend the revision file").stderr_lacks("ripcord restore");
+    }
+
+    #[test]
+    fn a_session_that_a_migration_waited_for_is_named() {
+        let db = TestDatabase::postgres();
+        let sandbox = filled_sample_of(&db);
+        sandbox.write("ripcord.toml", ONCE);
+        let mut session = db.session();
+        session.execute("BEGIN; SELECT count(*) FROM training_metric AS somebody;");
+        let process = process(&db, "AS somebody");
+        let run = sandbox.ripcord(&["downgrade"]);
+        names_the_session(&run, &process, "holds a lock on public.training_metric, in a transaction since");
+        session.execute("ROLLBACK;");
+        sandbox.ripcord(&["downgrade"]).expect_code(0);
+    }
+
+    #[test]
+    fn a_session_that_holds_a_row_is_named() {
+        let db = TestDatabase::postgres();
+        let sandbox = filled_sample_of(&db);
+        sandbox.write("ripcord.toml", ONCE);
+        let revision = Revision::new("eeee00000001").revises(ADD_PROCESS_RANK).directive("transaction", "none");
+        sandbox.add(&revision.upgrade("UPDATE training_metric SET step = step + 1;"));
+        let mut session = db.session();
+        session.execute("BEGIN; UPDATE training_metric AS somebody SET step = step;");
+        let process = process(&db, "AS somebody");
+        let run = sandbox.ripcord(&["upgrade"]);
+        names_the_session(&run, &process, "holds a lock on public.training_metric");
+        session.execute("ROLLBACK;");
+    }
 }

@@ -28,6 +28,7 @@ mod values;
 
 use super::PostgresDatabase;
 use super::session::{Purpose, Session};
+use super::wait_watch::WaitWatch;
 use crate::base::checkpoint;
 use crate::catalog::TableName;
 use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip};
@@ -73,7 +74,7 @@ impl PostgresDatabase {
         let mut tries = self.retries();
         loop {
             match self.try_merge(pieces, mode, (operation, log), progress).await {
-                Err(error @ Error::Busy { .. }) if self.try_again(&mut tries, &error).await? => {}
+                Err(error @ (Error::Busy { .. } | Error::Blocked { .. })) if self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }
@@ -94,6 +95,7 @@ impl PostgresDatabase {
         self.limit_waiting(&mut session).await?;
         let schema = self.bookkeeping_schema().await?;
         let pid = session.pid().await?;
+        let waits = WaitWatch::begin(self, &mut session).await?;
         let merged = {
             let work = self.in_transaction(&mut session, pieces, mode, (operation, &schema), progress);
             let mut work = std::pin::pin!(work);
@@ -119,7 +121,7 @@ impl PostgresDatabase {
             Err(error) => {
                 let _ = session.execute("ROLLBACK").await;
                 session.close().await;
-                return Err(error);
+                return Err(waits.named(self, error).await);
             }
         };
         checkpoint::reached("before the commit of a merge");

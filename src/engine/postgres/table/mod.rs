@@ -14,11 +14,12 @@ use super::merge::{DOING, sequences, triggers};
 use super::names::{self, identifier, literal};
 use super::restore::Build;
 use super::session::{Purpose, Session};
+use super::wait_watch::WaitWatch;
 use super::writes::Present;
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
 use crate::engine::{Error, RestoredTable};
-use crate::report::{Amount, Progress};
+use crate::report::{Amount, Event, Progress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -93,8 +94,10 @@ impl PostgresDatabase {
         if !matches!(outcome, Err(Error::Exists { .. })) {
             // It holds rows, and must not stay; `tidy` looks for what could not be dropped now.
             let dropped = self.drop_built(server, &name).await;
-            if outcome.is_ok() {
-                dropped?;
+            if let (Ok(_), Err(error)) = (&outcome, dropped) {
+                // The tables are put back and committed: no reason to say that they are not.
+                let text = format!("the database {name}, a copy with their rows, could not be dropped: {error}");
+                self.options.observer.event(&Event::Note { text });
             }
         }
         outcome
@@ -112,6 +115,7 @@ impl PostgresDatabase {
             let mut session = self.server.open(&self.id.name, Purpose::Reading, &self.application()).await?;
             self.limit_waiting(&mut session).await?;
             let pid = session.pid().await?;
+            let waits = WaitWatch::begin(self, &mut session).await?;
             let outcome = {
                 let work = self.in_one_transaction(build, &mut scratch, &mut session, task, progress);
                 let mut work = std::pin::pin!(work);
@@ -132,14 +136,14 @@ impl PostgresDatabase {
                 }
                 Err(error) => {
                     let _ = session.execute("ROLLBACK").await;
-                    Err(error)
+                    Err(waits.named(self, error).await)
                 }
             };
             checkpoint::reached("after the commit of tables");
             scratch.close().await;
             session.close().await;
             match outcome {
-                Err(error @ Error::Busy { .. }) if self.try_again(&mut tries, &error).await? => {}
+                Err(error @ (Error::Busy { .. } | Error::Blocked { .. })) if self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }
