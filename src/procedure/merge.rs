@@ -234,15 +234,13 @@ async fn by_hand(
 }
 
 /// Says that what went had come back with the way back itself.
-async fn nothing_missing(
-    ports: &Ports<'_>,
-    op: &Operation,
-    backup: &Backup,
-) -> Result<Report, Failure> {
+async fn nothing_missing(ports: &Ports<'_>, op: &Operation, backup: &Backup) -> Result<Report, Failure> {
     let id = &backup.manifest.id;
     let rows = ports.database.version_rows().await.map_err(refused)?;
     let merge = facts(std::slice::from_ref(id), MergedBack::default(), Vec::new());
-    let note = format!("the way back of the upgrade of backup {id} leaves nothing missing: there is nothing to put back");
+    let note = format!(
+        "the way back of the upgrade of backup {id} leaves nothing missing: there is nothing to put back"
+    );
     let report = report(ports, Some(op_id(op)), Aftermath::Unchanged, rows, Some(merge));
     Ok(Report { notes: vec![note], ..report })
 }

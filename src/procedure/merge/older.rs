@@ -119,8 +119,7 @@ pub(super) async fn has_run(ports: &Ports<'_>, backup: &Backup, back: &Plan) -> 
             && found.manifest.database.is_same(ports.identity())
             && End::of(ports, found) != End::Undone
     };
-    let since: Vec<Plan> =
-        found.iter().filter(is_since).filter_map(|found| read_plan(found).ok()).collect();
+    let since: Vec<Plan> = found.iter().filter(is_since).filter_map(|found| read_plan(found).ok()).collect();
     let statements = |script: &Script| -> Vec<String> {
         script.statements.iter().map(|statement| statement.text.clone()).collect()
     };

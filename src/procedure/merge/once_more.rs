@@ -1,8 +1,8 @@
 //! What a downgrade had taken, when its revisions are applied once more: what they make is empty, nothing merges by itself
 //! what was in it before, and whoever goes up again may not know that it is kept.
 
-use super::kept::pieces;
 use super::end::End;
+use super::kept::pieces;
 use super::{MERGES, TABLES};
 use crate::engine::Piece;
 use crate::history::RevisionId;

@@ -140,7 +140,8 @@ fn a_session_that_a_merge_waited_for_is_named() {
     session.execute("BEGIN; UPDATE one SET a = 7;");
     let run = sandbox.ripcord(&["backup", "merge-back", &backup]);
     run.expect_code(4).stderr_has("idle in transaction) holds a lock on public.one, in a transaction since");
-    run.stderr_has("state: nothing was changed").stderr_has("next: end that transaction, or its session: SELECT pg_terminate_backend(");
+    run.stderr_has("state: nothing was changed")
+        .stderr_has("next: end that transaction, or its session: SELECT pg_terminate_backend(");
     session.execute("ROLLBACK;");
     sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0).stdout_has("one.a: 1 put back");
 }

@@ -35,7 +35,7 @@ both_engines! {
         let merge = format!("ripcord backup merge-back {backup}");
         again.stdout_has(&merge);
         at(&sandbox, 3);
-        follow(&sandbox, &merge).expect_code(0);
+        sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0);
         assert_eq!(db.query(ALL), written);
         // It is merged: a later upgrade speaks of the newest downgrade alone.
         db.execute("DELETE FROM visit; UPDATE person SET email = NULL;");

@@ -160,7 +160,9 @@ mod postgres {
     fn names_the_session(run: &Run, process: &str, lock: &str) {
         run.expect_code(4).stderr_has(&format!("process {process} ("));
         run.stderr_has("idle in transaction").stderr_has(lock).stderr_has("state: nothing was changed");
-        run.stderr_has(&format!("next: end that transaction, or its session: SELECT pg_terminate_backend({process});"));
+        run.stderr_has(&format!(
+            "next: end that transaction, or its session: SELECT pg_terminate_backend({process});"
+        ));
         run.stderr_lacks("mend the revision file").stderr_lacks("ripcord restore");
     }
 
@@ -183,12 +185,13 @@ mod postgres {
         let db = TestDatabase::postgres();
         let sandbox = filled_sample_of(&db);
         sandbox.write("ripcord.toml", ONCE);
-        let revision = Revision::new("eeee00000001").revises(ADD_PROCESS_RANK).directive("transaction", "none");
+        let revision =
+            Revision::new("eeee00000001").revises(ADD_PROCESS_RANK).directive("transaction", "none");
         sandbox.add(&revision.upgrade("UPDATE training_metric SET step = step + 1;"));
         let mut session = db.session();
         session.execute("BEGIN; UPDATE training_metric AS somebody SET step = step;");
         let process = process(&db, "AS somebody");
-        let run = sandbox.ripcord(&["upgrade"]);
+        let run = accepting(&sandbox, &["upgrade"]);
         names_the_session(&run, &process, "holds a lock on public.training_metric");
         session.execute("ROLLBACK;");
     }

@@ -74,7 +74,8 @@ impl PostgresDatabase {
         let mut tries = self.retries();
         loop {
             match self.try_merge(pieces, mode, (operation, log), progress).await {
-                Err(error @ (Error::Busy { .. } | Error::Blocked { .. })) if self.try_again(&mut tries, &error).await? => {}
+                Err(error @ (Error::Busy { .. } | Error::Blocked { .. }))
+                    if self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }

@@ -96,7 +96,8 @@ impl PostgresDatabase {
             let dropped = self.drop_built(server, &name).await;
             if let (Ok(_), Err(error)) = (&outcome, dropped) {
                 // The tables are put back and committed: no reason to say that they are not.
-                let text = format!("the database {name}, a copy with their rows, could not be dropped: {error}");
+                let text =
+                    format!("the database {name}, a copy with their rows, could not be dropped: {error}");
                 self.options.observer.event(&Event::Note { text });
             }
         }
@@ -143,7 +144,8 @@ impl PostgresDatabase {
             scratch.close().await;
             session.close().await;
             match outcome {
-                Err(error @ (Error::Busy { .. } | Error::Blocked { .. })) if self.try_again(&mut tries, &error).await? => {}
+                Err(error @ (Error::Busy { .. } | Error::Blocked { .. }))
+                    if self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }
