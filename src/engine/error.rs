@@ -177,6 +177,11 @@ impl Error {
         }
     }
 
+    /// Tells whether another program's lock was in the way: worth another try.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Busy { .. } | Self::Blocked { .. })
+    }
+
     /// Tells whether a person or a signal stopped it.
     pub fn is_interrupted(&self) -> bool {
         match self {

@@ -6,6 +6,7 @@
 use crate::catalog::{MEANWHILE_TABLES, TableName};
 use crate::plan::Touches;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What has to be looked at once more before a script takes something away.
@@ -19,21 +20,27 @@ pub struct Guarded {
     pub doomed: Vec<TableName>,
     /// What earlier scripts of the plan have named: it need not be as the snapshot has it.
     pub named: Touches,
+    /// The rows that the snapshot has of each doomed table of which rows go; none once an earlier script of the plan has run,
+    /// which may have taken some itself.
+    pub rows: BTreeMap<TableName, u64>,
 }
 
 impl Guarded {
     /// Returns the same for the script after one that names `named`.
     pub fn after(self, named: &Touches) -> Self {
-        Self { schema: None, named: self.named.and(named), ..self }
+        Self { schema: None, named: self.named.and(named), rows: BTreeMap::new(), ..self }
     }
 }
 
-/// Rows of one table that others wrote after the snapshot, and where they are kept.
+/// What others did to the rows of one table after the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meanwhile {
     pub table: TableName,
-    pub side_table: TableName,
+    /// Where the rows are kept that they wrote, and how many there are.
+    pub side_table: Option<TableName>,
     pub rows: u64,
+    /// The rows that the snapshot has and that were not there any more, or not as they were.
+    pub gone: u64,
 }
 
 /// Returns the name of a side table of an operation, by the number of those that were made before it.

@@ -76,6 +76,30 @@ both_engines! {
         assert!(of_side[0].contains("training_config") && of_side[0].contains("put back what you need"), "{run}");
     }
 
+    fn rows_that_others_delete_just_before_a_migration_deletes_them_are_told(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.write("ripcord.toml", PATIENCE);
+        sandbox.revision("abcd00000001", &[ADD_PROCESS_RANK], "DELETE FROM training_metric WHERE id > 10;", "SELECT 1;");
+        let then: u64 = db.query("SELECT count(*) FROM training_metric;").trim().parse().expect("a number");
+        let mut app = db.session();
+        app.execute(&format!("{} DELETE FROM training_metric WHERE id IN (11, 12, 3);", begin(db)));
+        let accept = ["--format", "json", "upgrade", "--accept", "deletes-rows:training_metric"];
+        let mut upgrade = sandbox.spawn(&accept);
+        upgrade.wait_for_line("publish");
+        app.execute("COMMIT;");
+        drop(app);
+        let run = upgrade.wait();
+        run.expect_code(0);
+        let notes = report(&run)["result"]["notes"].to_string();
+        assert!(notes.contains("others deleted or changed 3 rows of "), "{run}");
+        assert!(notes.contains("also rows that they deleted") && !notes.contains("ripcord_meanwhile_"), "{run}");
+        at(&sandbox, 2);
+        sandbox.ripcord(&["downgrade"]).expect_code(0);
+        // The migration had deleted none of the rows up to 10: the third stays deleted.
+        let now: u64 = db.query("SELECT count(*) FROM training_metric;").trim().parse().expect("a number");
+        assert_eq!(now, then - 1);
+    }
+
     fn nothing_is_kept_where_nobody_wrote(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.add(&drops_a_column(ADD_PROCESS_RANK));

@@ -11,7 +11,7 @@ use super::effects::{self, Held};
 use super::lock_watch::LockWatch;
 use super::session::Session;
 use super::wait_watch::WaitWatch;
-use crate::engine::{Applied, Bookkeeping, Error};
+use crate::engine::{Applied, Bookkeeping, Error, Meanwhile};
 use crate::journal::ScriptLog;
 use crate::plan::{Script, Statement};
 use std::slice;
@@ -53,19 +53,12 @@ impl PostgresDatabase {
         self.remember_made(None);
         let mut session = self.migrating_session().await?;
         let tables = Tables::find(&mut session).await?;
-        let mut meanwhile = Vec::new();
-        if book.guarded.is_some() {
-            // What is written between this commit and the statement that takes it away, no transaction can hold.
-            session.run(DOING, "BEGIN").await?;
-            let own = self.own_transaction(&mut session).await?;
-            meanwhile = self.kept_meanwhile(&mut session, &tables, book).await?;
-            self.commit(&mut session, own).await?;
-        }
+        let waits = WaitWatch::begin(self, &mut session).await?;
+        let meanwhile = self.keep_beforehand(&mut session, &waits, &tables, book).await?;
         let (watch, before) = match self.is_copy {
             true => (LockWatch::begin(self, &mut session).await?, Some(definitions(&mut session).await?)),
             false => (LockWatch::none(), None),
         };
-        let waits = WaitWatch::begin(self, &mut session).await?;
         let mut on_copy = OnCopy::default();
         for (index, statement) in script.statements.iter().enumerate() {
             log.statement_started(&script.revision, index, &statement.sha256)?;
@@ -102,6 +95,38 @@ impl PostgresDatabase {
         self.commit(&mut session, own).await?;
         session.close().await;
         Ok(applied)
+    }
+
+    /// Keeps what others wrote since the snapshot, tried again when another session's lock was in the way: nothing has run yet.
+    /// What is written between this commit and the statement that takes it away, no transaction can hold.
+    async fn keep_beforehand(
+        &self,
+        session: &mut Session,
+        waits: &WaitWatch,
+        tables: &Tables,
+        book: &Bookkeeping<'_>,
+    ) -> Result<Vec<Meanwhile>, Error> {
+        if book.guarded.is_none() {
+            return Ok(Vec::new());
+        }
+        let mut tries = self.retries();
+        loop {
+            session.run(DOING, "BEGIN").await?;
+            let own = self.own_transaction(session).await?;
+            match self.kept_meanwhile(session, tables, book).await {
+                Ok(kept) => {
+                    self.commit(session, own).await?;
+                    return Ok(kept);
+                }
+                Err(error) => {
+                    session.run(DOING, "ROLLBACK").await?;
+                    let error = waits.named(self, error).await;
+                    if !error.is_locked() || !self.try_again(&mut tries, &error).await? {
+                        return Err(error);
+                    }
+                }
+            }
+        }
     }
 
     async fn run_on_copy(

@@ -57,14 +57,24 @@ impl PostgresDatabase {
                 continue;
             }
             let rows = format!("FROM ONLY {} WHERE {newer}", table.sql());
-            let count = session.value(DOING, &format!("SELECT pg_catalog.count(*) {rows}")).await?;
-            let count = count.and_then(|text| text.parse().ok()).unwrap_or(0);
-            if count == 0 {
-                continue;
+            let count = format!(
+                "SELECT pg_catalog.count(*) FILTER (WHERE {newer}), pg_catalog.count(*) FROM ONLY {}",
+                table.sql()
+            );
+            let counted = session.rows(DOING, &count).await?;
+            let (count, all): (u64, u64) =
+                counted.first().map(|row| (row.number(0), row.number(1))).unwrap_or_default();
+            let then = guarded.rows.get(&table).copied().unwrap_or_default();
+            let gone = then.saturating_sub(all.saturating_sub(count));
+            let mut side_table = None;
+            if count > 0 {
+                let side = free_name(session, operation, schema).await?;
+                session.run(DOING, &format!("CREATE TABLE {} AS SELECT * {rows}", side.sql())).await?;
+                side_table = Some(side);
             }
-            let side_table = free_name(session, operation, schema).await?;
-            session.run(DOING, &format!("CREATE TABLE {} AS SELECT * {rows}", side_table.sql())).await?;
-            kept.push(Meanwhile { table, side_table, rows: count });
+            if count > 0 || gone > 0 {
+                kept.push(Meanwhile { table, side_table, rows: count, gone });
+            }
         }
         Ok(kept)
     }

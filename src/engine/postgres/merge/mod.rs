@@ -74,8 +74,7 @@ impl PostgresDatabase {
         let mut tries = self.retries();
         loop {
             match self.try_merge(pieces, mode, (operation, log), progress).await {
-                Err(error @ (Error::Busy { .. } | Error::Blocked { .. }))
-                    if self.try_again(&mut tries, &error).await? => {}
+                Err(error) if error.is_locked() && self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }

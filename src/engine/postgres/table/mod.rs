@@ -144,8 +144,7 @@ impl PostgresDatabase {
             scratch.close().await;
             session.close().await;
             match outcome {
-                Err(error @ (Error::Busy { .. } | Error::Blocked { .. }))
-                    if self.try_again(&mut tries, &error).await? => {}
+                Err(error) if error.is_locked() && self.try_again(&mut tries, &error).await? => {}
                 other => return other,
             }
         }

@@ -43,10 +43,15 @@ pub(super) fn keep(
         // One that an earlier script has dropped is no longer there.
         let Some(definition) = catalog.tables.get(table) else { continue };
         let rows = set_aside(&reader, table, definition, guarded)?;
+        let gone = gone(&reader, table, definition, guarded);
+        let mut side_table = None;
         if rows > 0 {
             let side = free_name(session, operation)?;
             copy(&reader, session, &side)?;
-            kept.push(Meanwhile { table: table.clone(), side_table: TableName::plain(side), rows });
+            side_table = Some(TableName::plain(side));
+        }
+        if rows > 0 || gone > 0 {
+            kept.push(Meanwhile { table: table.clone(), side_table, rows, gone });
         }
         reader.run(DOING, &format!("DROP TABLE {KEPT}"))?;
     }
@@ -88,15 +93,32 @@ fn newer(
     if guarded.named.mentions(table) || !same_columns {
         return None;
     }
+    let (first, on) = by_key(definition)?;
+    let differ: Vec<String> = now.iter().map(|name| differs(name, name)).collect();
+    let differ = wide::joined(&differ, "OR", "0");
+    Some(format!("LEFT JOIN {old} AS b ON {on} WHERE b.{first} IS NULL OR {differ}"))
+}
+
+/// Returns the first column of what tells rows apart, and the condition that a row `a` and a row `b` are the same one.
+fn by_key(definition: &Table) -> Option<(String, String)> {
     let key = match rowid_name(definition) {
         Some(rowid) => vec![rowid],
         None => definition.key.iter().map(|name| quote(name)).collect(),
     };
-    let first = key.first()?;
     let on: Vec<String> = key.iter().map(|name| format!("b.{name} IS a.{name}")).collect();
-    let differ: Vec<String> = now.iter().map(|name| differs(name, name)).collect();
-    let (on, differ) = (on.join(" AND "), wide::joined(&differ, "OR", "0"));
-    Some(format!("LEFT JOIN {old} AS b ON {on} WHERE b.{first} IS NULL OR {differ}"))
+    Some((key.into_iter().next()?, on.join(" AND ")))
+}
+
+/// Returns how many rows of the snapshot are not there any more, of a table of which the migration takes rows; none where
+/// that cannot be told.
+fn gone(reader: &Session, table: &TableName, definition: &Table, guarded: &Guarded) -> u64 {
+    let Some((first, on)) = by_key(definition).filter(|_| guarded.rows.contains_key(table)) else { return 0 };
+    let name = quote(&table.name);
+    let sql = format!(
+        "SELECT count(*) FROM {BEFORE}.{name} AS b LEFT JOIN main.{name} AS a ON {on} WHERE a.{first} IS NULL"
+    );
+    let counted = reader.prepare(&sql).and_then(|mut count| count.query_row([], |row| row.get::<_, i64>(0)));
+    counted.ok().and_then(|count| count.try_into().ok()).unwrap_or_default()
 }
 
 fn columns(reader: &Session, table: &str) -> rusqlite::Result<Vec<String>> {
