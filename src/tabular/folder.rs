@@ -8,7 +8,9 @@ use crate::catalog::DatabaseId;
 use crate::engine::{self, Outlet, RowSink, Shape};
 use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use tempfile::{NamedTempFile, TempPath};
@@ -32,7 +34,7 @@ struct Open {
 }
 
 impl Draft {
-    /// Makes the folder (0700) if it is not there. Fails if a file of any of these names is.
+    /// Makes the folder (0700) if it is not there, and removes what killed processes left in it. Fails if a file of any of these names is.
     pub fn begin(folder: &Path, names: Vec<String>) -> Result<Self, Error> {
         let mut stems = BTreeSet::new();
         for name in &names {
@@ -48,6 +50,7 @@ impl Draft {
         }
         let made = !folder.exists();
         fs::create_private_dir(folder).map_err(|source| io_error(folder, "created", source))?;
+        remove_abandoned(folder);
         Ok(Self {
             folder: folder.to_path_buf(),
             made,
@@ -105,8 +108,31 @@ impl Draft {
 
     fn temporary(&self) -> Result<NamedTempFile, Error> {
         // Private (0600) by itself.
-        let made = tempfile::Builder::new().prefix(".ripcord-").tempfile_in(&self.folder);
-        made.map_err(|source| io_error(&self.folder, "written to", source))
+        let made = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder);
+        let made = made.map_err(|source| io_error(&self.folder, "written to", source))?;
+        // It says that somebody is at work. Where there are no locks the file of a killed process stays.
+        let _ = made.as_file().try_lock();
+        Ok(made)
+    }
+}
+
+/// How the name of a file begins that is being written.
+const UNFINISHED: &str = ".ripcord-export-";
+
+/// Removes what killed processes left in a folder: files that nobody has locked. One that is empty was perhaps made just
+/// now, and is about to be locked.
+fn remove_abandoned(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_unfinished = entry.file_name().as_bytes().starts_with(UNFINISHED.as_bytes());
+        let is_file = entry.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+        if !is_unfinished || !is_file {
+            continue;
+        }
+        // What cannot be opened or removed is somebody else's, and in nobody's way.
+        let file = OpenOptions::new().append(true).open(entry.path());
+        if file.is_ok_and(|file| file.try_lock().is_ok()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -209,6 +235,25 @@ mod tests {
         assert_eq!(file_stem("Größe-2"), "Größe-2");
         assert_eq!(file_stem("../etc"), "%2E.%2Fetc");
         assert_eq!(file_stem("a\nb \"c\""), "a%0Ab%20%22c%22");
+    }
+
+    #[test]
+    fn what_a_killed_export_left_goes_and_what_is_being_written_stays() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let place = |name: &str| folder.path().join(name);
+        let names = [".ripcord-export-dead", ".ripcord-export-empty", ".ripcord-export-busy", "notes.txt"];
+        names.iter().for_each(|name| std::fs::write(place(name), "half").expect("a file"));
+        std::fs::write(place(names[1]), "").expect("a file");
+        let busy = OpenOptions::new().append(true).open(place(names[2])).expect("a file");
+        busy.lock().expect("a lock");
+        let draft = Draft::begin(folder.path(), vec!["t".to_string()]).expect("a draft");
+        let own = draft.temporary().expect("a file");
+        let left: Vec<bool> = names.iter().map(|name| place(name).exists()).collect();
+        assert_eq!(left, [false, true, true, true]);
+        // A second one at work in the same folder leaves it alone.
+        std::fs::write(own.path(), "half").expect("written");
+        Draft::begin(folder.path(), vec!["u".to_string()]).expect("a draft");
+        assert!(own.path().exists());
     }
 
     proptest! {
