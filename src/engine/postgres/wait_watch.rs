@@ -4,12 +4,15 @@
 use super::PostgresDatabase;
 use super::session::{Row, Session};
 use crate::engine::{Blocker, Error};
+use crate::report::Event;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// How often it looks at least, and at most: each wait that ends in an error is to be seen several times.
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+/// After how long it is said that something is waited for: a command that does nothing for so long looks as if it hung.
+const SILENCE: Duration = Duration::from_secs(3);
 /// How many are named; where more wait behind each other, the first ones are the cause.
 const NAMED: usize = 3;
 
@@ -37,18 +40,29 @@ impl WaitWatch {
             return Ok(Self { seen, looking: None });
         }
         let pid = session.pid().await?;
-        let patience = database.options.lock_timeout;
-        let interval = (patience / 4).clamp(INTERVALS.0, INTERVALS.1);
+        // Without a limit it is waited for as long as it takes.
+        let patience = Some(database.options.lock_timeout).filter(|limit| !limit.is_zero());
+        let interval = patience.map_or(INTERVALS.1, |limit| (limit / 4).clamp(INTERVALS.0, INTERVALS.1));
         let (server, name) = (database.server.clone(), database.id.name.clone());
         let (application, told) = (database.application(), Arc::clone(&seen));
+        let observer = Arc::clone(&database.options.observer);
         let looking = tokio::spawn(async move {
             // What is done before the first look costs the server no second session.
             tokio::time::sleep(interval).await;
             // From another database: in this one a session could itself be in the way.
             let Ok(mut second) = server.open_outside(&name, &application).await else { return };
+            let (mut since, mut is_said) = (None, false);
             while let Ok(by) = in_the_way(&mut second, pid).await {
-                if !by.is_empty() {
-                    *told.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), by));
+                match by.first() {
+                    None => since = None,
+                    Some(first) => {
+                        let begun: &mut Instant = since.get_or_insert_with(Instant::now);
+                        if begun.elapsed() >= SILENCE && !is_said {
+                            is_said = true;
+                            observer.event(&Event::Note { text: waited_for(&first.blocker, patience) });
+                        }
+                        remember(&told, by);
+                    }
                 }
                 tokio::time::sleep(interval).await;
             }
@@ -75,6 +89,28 @@ impl Drop for WaitWatch {
             looking.abort();
         }
     }
+}
+
+/// Remembers who is in the way. The server is asked twice in one query, and between the two the wait may have ended: what was
+/// known of the same session's lock before is not forgotten for that.
+fn remember(seen: &Seen, by: Vec<Waiting>) {
+    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let process = |by: &[Waiting]| by.first().and_then(|one| one.blocker.process);
+    let by = match seen.take() {
+        Some((_, before)) if relation_of(&by).is_none() && process(&before) == process(&by) => before,
+        _ => by,
+    };
+    *seen = Some((Instant::now(), by));
+}
+
+/// Returns the number of the relation that is waited for: a session waits for one lock at a time.
+fn relation_of(by: &[Waiting]) -> Option<&str> {
+    by.iter().find_map(|one| one.relation.as_deref())
+}
+
+fn waited_for(blocker: &Blocker, patience: Option<Duration>) -> String {
+    let limit = patience.map(|limit| format!(", for up to {} s each time", limit.as_secs()));
+    format!("waiting for another session{}: {blocker}", limit.unwrap_or_default())
 }
 
 /// Asks the server who keeps a session waiting, and for what; nobody when it does not wait.
@@ -112,9 +148,8 @@ fn waiting(row: &Row) -> Waiting {
 impl PostgresDatabase {
     /// Adds the names of the tables that the locks are on, where they can be asked for.
     async fn on_what(&self, waiting: Vec<Waiting>) -> Vec<Blocker> {
-        let names = match waiting.iter().find_map(|one| one.relation.clone()) {
-            // A session waits for one lock at a time.
-            Some(relation) => self.table_of(&relation).await,
+        let names = match relation_of(&waiting) {
+            Some(relation) => self.table_of(relation).await,
             None => None,
         };
         let on = names.map(|name| format!("a lock on {name}"));

@@ -135,7 +135,7 @@ fn a_session_that_a_merge_waited_for_is_named() {
     let sandbox = project(&db, TWO, ROWS, EMPTIED, "SELECT 1;");
     upgrade(&sandbox);
     let backup = upgrade_backup(&sandbox);
-    sandbox.write("ripcord.toml", "[database]\nlock_timeout = \"400ms\"\nretries = 0\n");
+    sandbox.write("ripcord.toml", "[database]\nlock_timeout = \"4s\"\nretries = 0\n");
     let mut session = db.session();
     session.execute("BEGIN; UPDATE one SET a = 7;");
     let run = sandbox.ripcord(&["backup", "merge-back", &backup]);

@@ -147,7 +147,7 @@ mod postgres {
     }
 
     /// Waits long enough to be seen several times, and not again.
-    const ONCE: &str = "[database]\nlock_timeout = \"400ms\"\nretries = 0\n";
+    const ONCE: &str = "[database]\nlock_timeout = \"4s\"\nretries = 0\n";
 
     /// The process behind a session of a test, as a message names it.
     fn process(db: &TestDatabase, query: &str) -> String {
@@ -178,6 +178,21 @@ mod postgres {
         names_the_session(&run, &process, "holds a lock on public.training_metric, in a transaction since");
         session.execute("ROLLBACK;");
         sandbox.ripcord(&["downgrade"]).expect_code(0);
+    }
+
+    #[test]
+    fn a_session_that_is_waited_for_is_told_while_it_is() {
+        let db = TestDatabase::postgres();
+        let sandbox = filled_sample_of(&db);
+        sandbox.write("ripcord.toml", "[database]\nlock_timeout = \"10min\"\n");
+        let mut session = db.session();
+        session.execute("BEGIN; SELECT count(*) FROM training_metric AS somebody;");
+        let process = process(&db, "AS somebody");
+        let mut running = sandbox.spawn(&["downgrade"]);
+        let said = running.wait_for_line("waiting for another session, for up to 600 s each time");
+        assert!(said.contains(&format!("process {process} (")) && said.contains("holds a lock"), "{said}");
+        session.execute("COMMIT;");
+        running.wait().expect_code(0);
     }
 
     #[test]
