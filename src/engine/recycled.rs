@@ -128,6 +128,8 @@ impl Watch {
 /// By what a row is recognised.
 #[derive(Debug)]
 struct Telling {
+    /// Columns that repeat the key: another row with it may hold the same, but one that holds something else was written to.
+    repeats: Vec<usize>,
     /// Every column that does not follow from the key.
     all: Vec<usize>,
     /// Columns each of which tells by itself: most rows have a value of their own there, then and now.
@@ -151,7 +153,7 @@ struct Telling {
 impl Telling {
     fn of(keyed: &[(i64, Marks)], now: &[Marks]) -> Self {
         let columns = keyed.first().map_or(0, |(_, row)| row.len());
-        let all: Vec<usize> = (0..columns).filter(|at| !follows_key(keyed, *at)).collect();
+        let (repeats, all): (Vec<usize>, Vec<usize>) = (0..columns).partition(|at| follows_key(keyed, *at));
         let then: Vec<Marks> = keyed.iter().map(|(_, row)| row.clone()).collect();
         let then = then.as_slice();
         let most = |rows: &[Marks], at: &[usize]| rows.len() <= 1 || distinct(rows, at) * 2 > rows.len();
@@ -182,7 +184,8 @@ impl Telling {
             few,
             others,
             apart: then.len() > 1 && most(then, &all),
-            differ: !all.is_empty() && (then.len() == 1 || distinct(then, &all) > 1),
+            differ: !repeats.is_empty() || (!all.is_empty() && (then.len() == 1 || distinct(then, &all) > 1)),
+            repeats,
             all,
         }
     }
@@ -194,15 +197,18 @@ impl Telling {
             let long = then[*at].as_ref().filter(|mark| is_long(mark));
             long.is_some_and(|mark| !self.common.contains(&(*at, mark.clone())))
         };
-        let held = if self.alone.is_empty() { &self.all } else { &self.alone };
-        let untouched = self.all.iter().all(is_same)
-            && held.iter().any(is_held)
+        let held = [&self.alone, &self.all, &self.repeats].into_iter().find(|columns| !columns.is_empty());
+        // What was NULL then may have been filled, where something tells beside it.
+        let is_filled = |at: &usize| is_same(at) || (then[*at].is_none() && self.alone.iter().any(is_held));
+        let is_untouched = self.repeats.iter().all(is_same)
+            && self.all.iter().all(is_filled)
+            && held.is_some_and(|columns| columns.iter().any(is_held))
             && !(self.sure && self.alike[0].contains(&chosen(then, &self.all)));
-        untouched
+        is_untouched
             || (self.alone.iter().any(|at| is_same(at) && is_own(at))
                 && (!self.few || self.alone.iter().all(is_same)))
             || (self.others.iter().any(is_held)
-                && self.others.iter().all(is_same)
+                && self.others.iter().chain(&self.repeats).all(is_same)
                 && !self.alike[1].contains(&chosen(then, &self.others)))
     }
 }
@@ -294,6 +300,28 @@ mod tests {
         // A day is no number, though its digits are in it.
         let then: &[&[&str]] = &[&["2026-11-12", "red"], &["2026-11-21", "red"]];
         assert_eq!(above(&look(then, &[&["2026-11-12", "blue"], &["2026-11-21", "blue"]], None)), 2);
+    }
+
+    #[test]
+    fn a_column_that_repeats_the_key_and_holds_something_else_tells_another_row() {
+        let then: &[&[&str]] = &[&["User 1", "on"], &["User 2", "on"], &["User 3", "on"]];
+        let now: &[&[&str]] = &[&["User 1", "on"], &["User 2", "on"], &["zoe", "on"]];
+        let found = look(then, now, None);
+        assert_eq!((above(&found), found.untold), (2, true));
+        // So it does where it is the only one, and where it is still the same nothing says more.
+        let then: &[&[&str]] = &[&["User 1"], &["User 2"], &["User 3"]];
+        assert_eq!(above(&look(then, &[&["User 1"], &["User 2"], &["zoe"]], None)), 2);
+        assert_eq!(above(&look(then, then, None)), 3);
+    }
+
+    #[test]
+    fn a_row_in_which_only_what_was_not_there_was_filled_is_known() {
+        let then: &[&[&str]] = &[&["Ann", "jan", ""], &["Bo", "feb", ""], &["Cy", "mar", ""]];
+        let now: &[&[&str]] = &[&["Ann", "jan", "a@x"], &["Bo", "feb", "b@x"], &["Cy", "mar", "c@x"]];
+        assert_eq!(above(&look(then, now, None)), 3);
+        let then: &[&[&str]] = &[&["red", ""], &["red", ""], &["red", ""], &["blue", ""], &["blue", ""]];
+        let now: &[&[&str]] = &[&["red", "a"], &["red", "b"], &["red", "c"], &["blue", "d"], &["blue", "e"]];
+        assert_eq!(above(&look(then, now, None)), i64::MIN);
     }
 
     #[test]

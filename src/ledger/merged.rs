@@ -15,7 +15,7 @@ pub struct Merged {
     pub column: Option<String>,
     /// How many values (rows) were put back.
     pub merged: u64,
-    /// How many were there already.
+    /// How many were there already, or were never lost in rows that somebody wrote to since.
     pub already: u64,
     /// How many belong to rows that were deleted since, which stay deleted. Without a key nobody can tell such a row from one
     /// that was changed.

@@ -185,3 +185,40 @@ fn a_table_whose_end_is_gone_is_looked_at_to_its_beginning() {
     let result = downgrade(&sandbox);
     assert_eq!(counts(&result, db, "person", Some("ssn")), [2000, 0, 0, 7000]);
 }
+
+both_engines! {
+    fn a_new_row_under_an_old_number_gets_nothing_though_what_tells_repeats_the_number(db: &TestDatabase) {
+        let made = "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR(20) NOT NULL, email VARCHAR(20) NOT NULL UNIQUE, status VARCHAR(9) DEFAULT 'on', bio VARCHAR(20));";
+        let rows: Vec<String> = (1..41).map(|id| format!("({id}, 'User {id}', 'user{id}@x', 'on', 'secret {id}')")).collect();
+        let filled = format!("INSERT INTO users VALUES {};", rows.join(", "));
+        let sandbox = project(db, made, &filled, "ALTER TABLE users DROP COLUMN bio;", "ALTER TABLE users ADD COLUMN bio VARCHAR(20);");
+        upgrade(&sandbox);
+        db.execute("DELETE FROM users WHERE id = 40; INSERT INTO users (id, name, email) VALUES (40, 'Zoe', 'zoe@x');");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT id, coalesce(bio, '-') FROM users WHERE id > 38 ORDER BY id;"), "39|secret 39\n40|-", "{result:#}");
+        assert_eq!(counts(&result, db, "users", Some("bio")), [39, 0, 0, 1]);
+    }
+
+    fn rows_in_which_users_filled_what_was_empty_get_their_values_back(db: &TestDatabase) {
+        let made = "CREATE TABLE users (id INTEGER PRIMARY KEY, name VARCHAR(20), email VARCHAR(20) UNIQUE, created VARCHAR(20) NOT NULL, bio VARCHAR(20));";
+        let filled = "INSERT INTO users VALUES (1, 'Ann', NULL, '2024-01-01', 'b1'), (2, 'Bob', NULL, '2024-01-02', 'b2'), (3, 'Cy', NULL, '2024-01-03', 'b3'), (4, 'Di', NULL, '2024-01-04', 'b4');";
+        let sandbox = project(db, made, filled, "ALTER TABLE users DROP COLUMN bio;", "ALTER TABLE users ADD COLUMN bio VARCHAR(20);");
+        upgrade(&sandbox);
+        db.execute("UPDATE users SET email = name; DELETE FROM users WHERE id = 4; INSERT INTO users (id, name, email, created) VALUES (4, 'Eve', 'eve', '2024-02-02');");
+        downgrade(&sandbox);
+        assert_eq!(db.query("SELECT id, coalesce(bio, '-') FROM users ORDER BY id;"), "1|b1\n2|b2\n3|b3\n4|-");
+    }
+
+    fn what_users_write_where_the_migration_changed_nothing_is_no_conflict(db: &TestDatabase) {
+        let made = "CREATE TABLE t (id INTEGER PRIMARY KEY, name VARCHAR(20), a INTEGER, note VARCHAR(20));";
+        let filled = "INSERT INTO t VALUES (1, 'one', 1, 'n1'), (2, 'two', 2, 'n2'), (3, 'three', 3, 'n3');";
+        let up = "UPDATE t SET a = 0 WHERE id = 2; ALTER TABLE t DROP COLUMN note;";
+        let sandbox = project(db, made, filled, up, "ALTER TABLE t ADD COLUMN note VARCHAR(20);");
+        upgrade(&sandbox);
+        db.execute("UPDATE t SET a = 12 WHERE id = 1;");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT id, a, note FROM t ORDER BY id;"), "1|12|n1\n2|2|n2\n3|3|n3");
+        assert!(result["merge"].get("side_table").is_none(), "{result:#}");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+}

@@ -1,6 +1,7 @@
 //! Rows that the way there and back gave the key of another one: an upgrade numbered them anew and its way back did not undo
 //! that. As long as nobody has written to such a row, all of it becomes what the row of its key was. Where somebody has, what is
-//! left of the one in it would stand beside what comes back of the other: it is put back as a whole or not at all.
+//! left of the one in it would stand beside what comes back of the other: it is put back as a whole or not at all, and with it all that were numbered anew, since the
+//! rows that stand in their places would be lost.
 
 use super::super::names::{identifier, is_held};
 use super::super::session::Session;
@@ -33,6 +34,8 @@ pub(super) async fn look(
     note(session, target, &moved).await?;
     let fits: Vec<String> = target.columns.iter().map(|column| column.fits.clone()).collect();
     for column in &mut target.columns {
+        // What stands there is not theirs alone.
+        column.kept = None;
         column.is_base = format!("(NOT s.torn AND {})", column.is_base);
         column.fits = format!("(CASE WHEN s.moved THEN {} ELSE {} END)", fits.join(" AND "), column.fits);
     }
@@ -75,7 +78,17 @@ async fn note(
         target.matches,
         whole.join(" AND ")
     );
-    session.run(DOING, &torn).await
+    session.run(DOING, &torn).await?;
+    // What stands in one of them has its place in another one, and would be lost where that one is not put back.
+    let broken = format!(
+        "SELECT EXISTS (SELECT FROM pg_temp.{loaded} AS s WHERE s.moved \
+         AND (s.torn OR NOT EXISTS (SELECT FROM ONLY {table} AS t WHERE {})))",
+        target.matches
+    );
+    if session.value(DOING, &broken).await?.as_deref() == Some("t") {
+        session.run(DOING, &format!("UPDATE pg_temp.{loaded} SET torn = true WHERE moved")).await?;
+    }
+    Ok(())
 }
 
 /// Returns a column as it is to be put back by itself, where others of its row are refused.

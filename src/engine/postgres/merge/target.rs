@@ -52,6 +52,8 @@ pub(super) struct TargetColumn {
     pub place: usize,
     /// Whether theirs is ours.
     pub same: String,
+    /// Whether ours is what the way back left, so that nothing is lost, whatever was written since; none where that cannot be.
+    pub kept: Option<String>,
     /// Whether ours is not theirs, where theirs is what the way back left.
     pub differs: String,
     /// Whether theirs is what the way back left.
@@ -268,6 +270,10 @@ fn is_taken(place: usize, misfits: &BTreeSet<usize>) -> Option<String> {
     misfits.contains(&place).then(|| format!("s.{} IS NULL", fit::beside(place)))
 }
 
+fn settled(same: &str, kept: Option<&str>) -> String {
+    kept.map_or_else(|| same.to_string(), |kept| format!("({same} OR {kept})"))
+}
+
 impl TargetColumn {
     fn of(
         piece: &Piece,
@@ -331,15 +337,24 @@ impl TargetColumn {
         if let Some(taken) = &taken {
             same = format!("({taken} AND {same})");
         }
+        let kept = match piece.base(&column.name) {
+            Base::Column(base)
+                if given.is_none() && !misfits.contains(&base) && !misfits.contains(&place) =>
+            {
+                Some(column.same(&format!("s.v{base}"), &ours))
+            }
+            _ => None,
+        };
         let differs = match piece.base(&column.name) {
             // Cheaper than to compare, and the same: theirs is NULL there.
             Base::Constant(None) if given.is_none() => is_held(&ours),
-            _ => format!("NOT {same}"),
+            _ => format!("NOT {}", settled(&same, kept.as_deref())),
         };
         Some(Self {
             name: column.name.clone(),
             place,
             same,
+            kept,
             differs,
             is_base,
             base,
@@ -355,6 +370,11 @@ impl TargetColumn {
             always_identity: column.identity == "a",
             vacant: column.vacant(&piece.salvage.table),
         })
+    }
+
+    /// Returns the condition that nothing of ours is missing.
+    pub(super) fn settled(&self) -> String {
+        settled(&self.same, self.kept.as_deref())
     }
 
     /// Leaves theirs where ours would refer to a row that is another one now.

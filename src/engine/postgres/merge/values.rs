@@ -208,7 +208,7 @@ async fn settle(
 ) -> Result<(), Error> {
     let (columns, merged) = (&target.columns[which.clone()], &mut merged[which]);
     let per_column = |column: &TargetColumn| {
-        format!(", count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {})", column.same, column.put())
+        format!(", count(*) FILTER (WHERE {}), count(*) FILTER (WHERE {})", column.settled(), column.put())
     };
     let lists: String = columns.iter().map(per_column).collect();
     let sql = format!("SELECT count(*){lists} FROM {}", target.joined());
@@ -280,7 +280,7 @@ async fn write_down(
         identifier(&column.name),
         target.joined(),
         target.refused,
-        column.same
+        column.settled()
     );
     session.run("writing down a conflict", &sql).await
 }

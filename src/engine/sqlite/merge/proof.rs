@@ -2,6 +2,7 @@
 
 use super::super::session::Session;
 use super::feed::{Bound, Feed, value};
+use super::values::keeps;
 use super::{DOING, Job};
 use crate::catalog::quote;
 use crate::engine::{Error, Merged};
@@ -43,7 +44,9 @@ pub(super) fn prove(session: &Session, job: &Job<'_>) -> Result<(), Error> {
         };
         same.clear();
         for (index, column) in target.columns.iter().enumerate() {
-            same.push(values[column.place].is_same(value(row.get_ref(index).map_err(failed)?)));
+            let theirs = value(row.get_ref(index).map_err(failed)?);
+            let is_kept = !whole_rows && keeps(target, column, values);
+            same.push(values[column.place].is_same(theirs) || is_kept);
         }
         // Nothing was merged by a key that is of several rows.
         let alone = rows.next().map_err(failed)?.is_none();

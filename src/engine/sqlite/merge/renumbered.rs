@@ -1,6 +1,7 @@
 //! Rows that the way there and back gave the key of another one: an upgrade numbered them anew and its way back did not undo
 //! that. As long as nobody has written to such a row, all of it becomes what the row of its key was. Where somebody has, what is
-//! left of the one in it would stand beside what comes back of the other: it is put back as a whole or not at all.
+//! left of the one in it would stand beside what comes back of the other: it is put back as a whole or not at all, and with it all that were numbered anew, since the
+//! rows that stand in their places would be lost.
 
 use super::super::session::Session;
 use super::DOING;

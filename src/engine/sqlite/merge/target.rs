@@ -37,6 +37,8 @@ pub(super) struct Target<'p> {
     pub guards: Vec<Guard>,
     /// In which columns rows got what others had: such a row is put back as a whole or not at all.
     pub renumbered: Vec<Moved>,
+    /// Whether one of these rows cannot be, so that none is.
+    pub broken: bool,
     /// Whether the database stores text as UTF-16.
     pub wide: bool,
     /// In which round the rows were refused that still are.
@@ -77,6 +79,11 @@ impl Known {
                 matches!(theirs, Value::Null) || is_default
             }
         }
+    }
+
+    /// Tells whether ours is what the way back left: then nothing is lost, whatever was written since.
+    pub(super) fn keeps(&self, ours: Value<'_>, row: &[Value<'_>]) -> bool {
+        matches!(self, Self::Column(_)) && self.value(row).is_same(ours)
     }
 
     /// Returns it as an expression over a loaded row; none where it is not known.
@@ -255,6 +262,7 @@ impl<'p> Target<'p> {
             recycled: recycled::look(session, piece, &table)?,
             guards: Vec::new(),
             renumbered: Vec::new(),
+            broken: false,
             wide: session.is_wide()?,
             round: 0,
         };

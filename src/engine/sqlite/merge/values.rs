@@ -1,10 +1,10 @@
 //! Values of rows that are found by their key.
 
 use super::super::session::Session;
-use super::feed::{Bound, value};
+use super::feed::{Bound, Feed, value};
 use super::renumbered::Had;
 use super::side::{self, Side};
-use super::target::{Hand, Target};
+use super::target::{Hand, Target, TargetColumn};
 use super::together::apart;
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
@@ -61,11 +61,18 @@ impl<'s> ValueHand<'s> {
             .select
             .query(rusqlite::params_from_iter(self.target.found(values).map(Bound)))
             .map_err(failed)?;
-        let Some(row) = rows.next().map_err(failed)? else { return Ok(Live::Absent) };
+        self.moved = false;
+        let Some(row) = rows.next().map_err(failed)? else {
+            for (moved, then) in self.target.renumbered.iter().zip(&mut self.then) {
+                let column = &self.target.columns[moved.index];
+                let left = column.base.left(values[column.place], values);
+                self.moved |= !left.is_same(values[column.place]) && then.has(left)?;
+            }
+            return Ok(Live::Absent);
+        };
         let retaken = self.target.is_retaken(values);
         let strangers = strangers(self.session, self.target, values)?;
         let mut decisions = Vec::with_capacity(self.target.columns.len());
-        self.moved = false;
         for (index, column) in self.target.columns.iter().enumerate() {
             let theirs = value(row.get_ref(index).map_err(failed)?);
             let is_base = !retaken && column.base.matches(theirs, values);
@@ -78,14 +85,30 @@ impl<'s> ValueHand<'s> {
             let may_be_put = is_base && !is_away && !self.target.is_half(ours);
             decisions.push(decide(may_be_put, ours, theirs));
         }
-        self.torn = self.moved && decisions.contains(&Decision::Conflict);
+        self.torn = self.moved && (self.target.broken || decisions.contains(&Decision::Conflict));
         for decision in decisions.iter_mut().filter(|decision| self.torn && **decision == Decision::Put) {
             *decision = Decision::Conflict;
+        }
+        for (decision, column) in decisions.iter_mut().zip(&self.target.columns) {
+            if *decision == Decision::Conflict && keeps(self.target, column, values) {
+                *decision = Decision::Already;
+            }
         }
         match rows.next().map_err(failed)? {
             None => Ok(Live::One(decisions)),
             Some(_) => Ok(Live::Several),
         }
+    }
+
+    /// Tells whether a row that holds what another one had cannot be put back as a whole.
+    fn breaks(&mut self, values: &[Value<'_>]) -> Result<bool, Error> {
+        if self.target.is_found_by_half(values) {
+            return Ok(false);
+        }
+        Ok(match self.look(values)? {
+            Live::One(_) => self.torn,
+            Live::Absent | Live::Several => self.moved,
+        })
     }
 
     /// Sets the columns that are marked to what was salvaged.
@@ -222,6 +245,27 @@ impl<'s> ValueHand<'s> {
     }
 }
 
+/// Tells whether some row that holds what another one had cannot be put back as a whole, because it is gone or somebody has
+/// written to it. Then none of them is: what stands in one of them has its place in another one, and would be lost.
+pub(super) fn is_broken(session: &Session, target: &Target<'_>) -> Result<bool, Error> {
+    if target.renumbered.is_empty() {
+        return Ok(false);
+    }
+    let (mut hand, mut broken) = (ValueHand::new(session, target)?, false);
+    Feed::File(target.piece.source.as_ref()).each(session, &mut |values| {
+        broken = broken || hand.breaks(values)?;
+        Ok(())
+    })?;
+    Ok(broken)
+}
+
+/// Tells whether nothing of ours is lost in a column, so that theirs stays without a word. Rows that were numbered anew are
+/// another matter: what stands there is not theirs alone.
+pub(super) fn keeps(target: &Target<'_>, column: &TargetColumn, values: &[Value<'_>]) -> bool {
+    let ours = values[column.place];
+    target.renumbered.is_empty() && column.base.keeps(ours, values) && !target.is_half(ours)
+}
+
 /// Returns the columns of which the salvaged values would refer to a row that is another one now.
 fn strangers(session: &Session, target: &Target<'_>, values: &[Value<'_>]) -> Result<Vec<String>, Error> {
     let mut met = Vec::new();
@@ -302,6 +346,7 @@ impl Hand for ValueHand<'_> {
             match () {
                 () if vacated => merged[index].merged += 1,
                 () if ours(index).is_same(theirs.as_value()) => merged[index].already += 1,
+                () if keeps(self.target, &self.target.columns[index], values) => merged[index].already += 1,
                 () => merged[index].conflicts += 1,
             }
         }
@@ -311,7 +356,8 @@ impl Hand for ValueHand<'_> {
     fn differing(&mut self, values: &[Value<'_>], side: &mut Side<'_>) -> Result<(), Error> {
         let Some(now) = self.now(values)? else { return Ok(()) };
         for (index, theirs) in now.iter().enumerate() {
-            if !values[self.target.columns[index].place].is_same(theirs.as_value()) {
+            let column = &self.target.columns[index];
+            if !values[column.place].is_same(theirs.as_value()) && !keeps(self.target, column, values) {
                 self.conflict(values, index, self.why(values, index)?, side)?;
             }
         }
