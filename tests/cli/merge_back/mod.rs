@@ -3,6 +3,7 @@
 mod by_hand;
 mod chance;
 mod circles;
+mod composite;
 mod crashed;
 mod damaged;
 mod digests;

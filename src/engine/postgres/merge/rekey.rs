@@ -60,7 +60,8 @@ pub(super) async fn put(
         Rekeyed { put: vec![0; target.columns.len()], followed: Vec::new(), strangers: Vec::new() };
     for (place, column) in target.columns.iter().enumerate() {
         let refer = references(session, &target.table, &column.name).await?;
-        if refer.is_empty() {
+        // What is left is put back as a value, where nothing is lost by it.
+        if refer.is_empty() || takes_along(session, target, column).await? {
             continue;
         }
         values::allow_identity(session, target, true).await?;
@@ -247,4 +248,26 @@ async fn references(session: &mut Session, table: &TableName, column: &str) -> R
     let mut found: Vec<Reference> = rows.iter().map(reference).collect();
     found.dedup_by(|one, other| one.table == other.table && one.column == other.column);
     Ok(found)
+}
+
+/// Tells whether a foreign key of several columns would be emptied when this one changes: only what refers to it alone
+/// follows, and with it those keys that have that column in common.
+async fn takes_along(
+    session: &mut Session,
+    target: &Target<'_>,
+    column: &TargetColumn,
+) -> Result<bool, Error> {
+    if !column.would_take_along {
+        return Ok(false);
+    }
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_constraint k, unnest(k.conkey, k.confkey) AS x(own, other) \
+         JOIN pg_attribute p ON p.attnum = x.other WHERE p.attrelid = k.confrelid AND k.contype = 'f' \
+         AND k.confrelid = to_regclass({}) AND p.attname = {} AND k.confupdtype IN ('n', 'd') \
+         AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.contype = 'f' AND o.conrelid = k.conrelid \
+         AND o.confrelid = k.confrelid AND o.conkey = ARRAY[x.own] AND o.confkey = ARRAY[x.other]))",
+        literal(&target.table.sql()),
+        literal(&column.name)
+    );
+    Ok(session.value("reading the keys", &sql).await?.as_deref() == Some("t"))
 }
