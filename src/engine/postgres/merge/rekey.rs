@@ -137,20 +137,26 @@ impl Moves<'_, '_> {
             column.moves()
         );
         session.run(DOING, &make).await?;
-        session.run(DOING, &format!("CREATE INDEX ON {moves} (now); ANALYZE {moves}")).await
+        let indexes =
+            ["now", "old", "number"].map(|name| format!("CREATE INDEX ON {moves} ({name}); ")).concat();
+        session.run(DOING, &format!("{indexes}ANALYZE {moves}")).await
     }
 
-    /// Leaves those alone that would take a key which another row keeps, round by round: each that stays keeps its own.
+    /// Leaves those alone that would take a key which another row keeps, and whoever would take theirs: each that stays keeps
+    /// its own. A chain may be as long as the table, so that it is followed in one statement, by an index.
     async fn leave_taken(&self, session: &mut Session) -> Result<(), Error> {
         let (moves, column) = (self.name(), identifier(&self.column.name));
         let taken = format!(
-            "DELETE FROM {moves} AS m WHERE EXISTS (SELECT FROM ONLY {} AS x WHERE x.{column} = m.old \
+            "WITH RECURSIVE kept(number) AS (SELECT m.number FROM {moves} AS m \
+             WHERE EXISTS (SELECT FROM ONLY {} AS x WHERE x.{column} = m.old \
              AND NOT EXISTS (SELECT FROM {moves} AS y WHERE y.now = x.{column})) \
-             OR m.old IN (SELECT old FROM {moves} GROUP BY old HAVING count(*) > 1)",
+             OR EXISTS (SELECT FROM {moves} AS y WHERE y.old = m.old AND y.number <> m.number) \
+             UNION SELECT next.number FROM kept CROSS JOIN LATERAL (SELECT m.number FROM {moves} AS y \
+             JOIN {moves} AS m ON m.old = y.now WHERE y.number = kept.number OFFSET 0) AS next) \
+             DELETE FROM {moves} AS m USING kept WHERE kept.number = m.number",
             self.target.table.sql()
         );
-        while session.execute(&taken).await.map_err(|error| session.failed(&error, DOING))? > 0 {}
-        Ok(())
+        session.run(DOING, &taken).await
     }
 
     /// Where keys change places, gives each row one that nobody has first, and returns the table that has it as `aside`;
@@ -194,7 +200,10 @@ impl Moves<'_, '_> {
                     "{name} = coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})"
                 )
             };
-            let hit = |column: &&String| format!("r.{} IN (SELECT {from} FROM {moves})", identifier(column));
+            // Several of them are looked up by the index, each for itself, however many keys move.
+            let hit = |column: &&String| {
+                format!("EXISTS (SELECT FROM {moves} AS m WHERE m.{from} = r.{})", identifier(column))
+            };
             let only = if *is_partitioned { "" } else { "ONLY " };
             format!(
                 "u{at} AS (UPDATE {only}{} AS r SET {} WHERE {} RETURNING 1)",
