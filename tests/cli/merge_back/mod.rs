@@ -21,6 +21,7 @@ mod nulls;
 mod once_more;
 mod parents;
 mod recycled;
+mod partitions;
 mod rekeyed;
 mod renamed;
 mod renumbered;

@@ -237,14 +237,17 @@ fn unqualified(table: &str) -> &str {
 
 /// Returns the columns that refer to this one alone.
 async fn references(session: &mut Session, table: &TableName, column: &str) -> Result<Vec<Reference>, Error> {
-    // What a partition has of its parent's keys goes with these.
+    // What a partition has of its parent's keys goes with these: it is written with all of that table.
     let sql = format!(
         "SELECT n.nspname, c.relname, a.attname, c.relkind = 'p' FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
          JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
          JOIN pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = k.confkey[1] \
          WHERE k.contype = 'f' AND k.confrelid = to_regclass({}) AND p.attname = {} AND cardinality(k.conkey) = 1 \
-         AND k.conparentid = 0 ORDER BY 1, 2, 3",
+         AND NOT EXISTS (SELECT FROM pg_partition_ancestors(k.conrelid) AS up JOIN pg_constraint o ON o.conrelid = up.relid \
+         JOIN pg_attribute oa ON oa.attrelid = o.conrelid AND oa.attnum = o.conkey[1] \
+         WHERE up.relid <> k.conrelid AND o.contype = 'f' AND o.confrelid = k.confrelid AND o.confkey = k.confkey \
+         AND oa.attname = a.attname) ORDER BY 1, 2, 3",
         literal(&table.sql()),
         literal(column)
     );
