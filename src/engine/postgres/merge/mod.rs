@@ -176,10 +176,10 @@ impl PostgresDatabase {
                 }
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, &strangers, &mut side).await?;
-                if let Some(keys) = &mut job.rekeyed {
-                    strangers.append(&mut keys.strangers);
-                }
                 job.unfinished = job.run(session).await? > 0;
+                if let Some(keys) = &job.rekeyed {
+                    strangers.extend(strangers::of_keys(session, &job.target, &keys.groups).await?);
+                }
                 checkpoint::reached("a piece of salvage is merged");
                 jobs.push(job);
                 circle::close(session, &mut jobs).await?;

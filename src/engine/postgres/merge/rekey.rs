@@ -7,7 +7,6 @@
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::claims::is_answer;
-use super::strangers::{self, Strangers};
 use super::target::{Target, TargetColumn};
 use super::unkeyed::Groups;
 use super::{DOING, values};
@@ -29,8 +28,7 @@ pub(super) struct Rekeyed {
     /// How many keys, by the place of the column among those that are put back.
     pub put: Vec<u64>,
     pub followed: Vec<Followed>,
-    /// The keys of then that are not of their rows now.
-    pub strangers: Vec<Strangers>,
+    pub groups: Groups,
 }
 
 /// Returns the tables that refer to columns which may be put back as keys.
@@ -50,14 +48,14 @@ pub(super) async fn referring(session: &mut Session, pieces: &[Piece]) -> Result
     Ok(found)
 }
 
-/// Puts back the keys that other rows refer to, in groups of one row, as far as nobody else has one of them now.
+/// Puts back the keys that other rows refer to, in groups of one row, as far as nobody else has one of them now. Returns how
+/// many, by the place of the column, and what followed.
 pub(super) async fn put(
     session: &mut Session,
     target: &Target<'_>,
     groups: &Groups,
-) -> Result<Rekeyed, Error> {
-    let mut done =
-        Rekeyed { put: vec![0; target.columns.len()], followed: Vec::new(), strangers: Vec::new() };
+) -> Result<(Vec<u64>, Vec<Followed>), Error> {
+    let (mut put, mut all_followed) = (vec![0; target.columns.len()], Vec::new());
     for (place, column) in target.columns.iter().enumerate() {
         let refer = references(session, &target.table, &column.name).await?;
         // What is left is put back as a value, where nothing is lost by it.
@@ -70,8 +68,8 @@ pub(super) async fn put(
         match moved {
             Ok(Some((count, followed))) => {
                 session.run(DOING, "RELEASE ripcord_rekey").await?;
-                done.put[place] = count;
-                done.followed.extend(followed);
+                put[place] = count;
+                all_followed.extend(followed);
             }
             // The rest of the merge tries each by itself, and says what forbids it.
             Ok(None) => {
@@ -81,8 +79,7 @@ pub(super) async fn put(
         }
         values::allow_identity(session, target, false).await?;
     }
-    done.strangers = strangers::of_keys(session, target, groups).await?;
-    Ok(done)
+    Ok((put, all_followed))
 }
 
 /// The keys of one column that get another value, in a temporary table: `now`, `old`, and `number` for each.
@@ -124,7 +121,7 @@ impl Moves<'_, '_> {
 
     async fn find(&self, session: &mut Session, groups: &Groups) -> Result<(), Error> {
         let (target, column, moves) = (self.target, self.column, self.name());
-        let Groups { table: made, ident, live } = groups;
+        let Groups { table: made, ident, live, .. } = groups;
         let make = format!(
             "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT t.{} AS now, s.v{} AS old, row_number() OVER () AS number \
              FROM pg_temp.{made} AS g JOIN pg_temp.{} AS s ON {ident} = g.ident JOIN ONLY {} AS t ON {live} = g.ident \

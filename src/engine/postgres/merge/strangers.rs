@@ -127,7 +127,7 @@ pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Resul
     Ok(found)
 }
 
-/// Looks which rows without a key in common have not got theirs, now that all have that can.
+/// Looks which rows without a key in common have not got theirs, now that each was tried.
 pub(super) async fn of_keys(
     session: &mut Session,
     target: &Target<'_>,
@@ -141,7 +141,7 @@ pub(super) async fn of_keys(
         }
         let from = format!(
             "pg_temp.{} AS s WHERE NOT EXISTS (SELECT FROM ONLY {} AS t WHERE {} AND {} = {})",
-            target.loaded,
+            groups.loaded,
             target.table.sql(),
             equal(&referred, "t"),
             groups.live,
@@ -197,22 +197,22 @@ async fn referred(session: &mut Session, target: &Target<'_>) -> Result<Vec<Refe
     Ok(names.filter_map(|names| names.into_iter().map(place).collect()).collect())
 }
 
-/// Returns the condition that a loaded row, whose values of these columns stand in these places, refers to a row that is
-/// another one now; none where no such row is known.
+/// Returns the condition that a row, which is to hold these values in its columns, refers to a row that is another one now;
+/// none where no such row is known.
 pub(super) fn met(
     known: &[Strangers],
     key: &ForeignKey,
-    place: impl Fn(&String) -> Option<usize>,
+    value: impl Fn(&String) -> Option<String>,
 ) -> Option<String> {
     let of_parent = known
         .iter()
         .filter(|one| key.refers_to(&one.of) && key.referred.iter().all(|name| one.columns.contains(name)));
-    let places: Vec<usize> = key.columns.iter().map(place).collect::<Option<_>>()?;
+    let values: Vec<String> = key.columns.iter().map(value).collect::<Option<_>>()?;
     let met: Vec<String> = of_parent
         .map(|one| {
-            let on = key.referred.iter().zip(&places);
+            let on = key.referred.iter().zip(&values);
             let on: Vec<String> =
-                on.map(|(name, place)| format!("x.{} = s.v{place}", identifier(name))).collect();
+                on.map(|(name, value)| format!("x.{} = {value}", identifier(name))).collect();
             format!("EXISTS (SELECT FROM pg_temp.{} AS x WHERE {})", one.keys, on.join(" AND "))
         })
         .collect();
@@ -227,8 +227,8 @@ pub(super) async fn take_out(
     side: &mut Side,
     merged: &mut Merged,
 ) -> Result<(), Error> {
-    let met: Vec<String> =
-        target.keys.iter().filter_map(|key| met(known, key, |name| target.piece.place_of(name))).collect();
+    let value = |name: &String| target.piece.place_of(name).map(|place| format!("s.v{place}"));
+    let met: Vec<String> = target.keys.iter().filter_map(|key| met(known, key, value)).collect();
     if met.is_empty() {
         return Ok(());
     }
