@@ -112,3 +112,16 @@ both_engines! {
         assert_eq!(db.query(ALL), THEIRS, "{run}");
     }
 }
+
+#[test]
+fn a_postgres_server_that_does_not_say_which_one_it_is_cannot_tell_what_became_of_a_merge() {
+    let db = &TestDatabase::postgres();
+    let revoke = "REVOKE EXECUTE ON FUNCTION pg_control_system(), pg_control_checkpoint() FROM PUBLIC;";
+    db.server().psql("app", revoke);
+    let sandbox = lossy(db);
+    dies(&sandbox, COMMITTED, &["downgrade"]);
+    db.execute(USERS);
+    let run = sandbox.ripcord(&["recover"]);
+    run.expect_code(0).stdout_has("cannot be told whether the merge had taken place");
+    assert_eq!(db.query(ALL), THEIRS, "{run}");
+}

@@ -3,6 +3,7 @@
 mod by_hand;
 mod chance;
 mod circles;
+mod composite;
 mod crashed;
 mod damaged;
 mod digests;
@@ -20,6 +21,7 @@ mod nulls;
 mod once_more;
 mod parents;
 mod recycled;
+mod partitions;
 mod rekeyed;
 mod renamed;
 mod renumbered;

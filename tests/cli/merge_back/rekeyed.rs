@@ -91,6 +91,22 @@ INSERT INTO orders VALUES (1, 4, 'pen'), (2, 1003, 'ink');";
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 
+    fn a_number_that_another_row_has_now_keeps_all_of_its_chain_from_moving_and_nothing_else(db: &TestDatabase) {
+        // Numbered anew they are 1 to 8: b wants the number of c, c that of d, and d that of a new row; e, f and g change places.
+        let filled = "INSERT INTO customer VALUES (1, 'a@x', 'A'), (3, 'b@x', 'B'), (4, 'c@x', 'C'), (9, 'd@x', 'D'), (7, 'e@x', 'E'),
+(5, 'f@x', 'F'), (6, 'g@x', 'G'), (1001, 'h@x', 'H'); INSERT INTO orders VALUES (1, 3, 'pen'), (2, 9, 'ink'), (3, 7, 'cup'), (4, 1001, 'hat');";
+        let sandbox = project(db, MADE, filled, UP, DOWN);
+        upgrade(&sandbox);
+        db.execute("INSERT INTO customer VALUES ('key of z@x', 'z@x', 'New'); INSERT INTO orders VALUES (5, 'key of z@x', 'pin');");
+        let result = downgrade(&sandbox);
+        let rows = db.query("SELECT id, name FROM customer ORDER BY name;");
+        assert_eq!(rows, "1|A\n2|B\n3|C\n4|D\n7|E\n5|F\n6|G\n1001|H\n9|New", "{result:#}");
+        let by_name = "SELECT o.id, c.name FROM orders o JOIN customer c ON c.id = o.customer_id ORDER BY o.id;";
+        assert_eq!(db.query(by_name), "1|B\n2|D\n3|E\n4|H\n5|New");
+        assert_eq!(counts(&result, db, "customer", Some("id")), [4, 0, 0, 3]);
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+
     fn rows_that_nothing_tells_apart_are_conflicts_and_never_there_twice(db: &TestDatabase) {
         let made = "CREATE TABLE line (id INTEGER PRIMARY KEY, product VARCHAR(40), amount INTEGER);";
         let filled = "INSERT INTO line VALUES (11, 'pen', 1), (12, 'pen', 1), (13, 'ink', 2), (14, 'pen', 2), (15, 'ink', 1);";

@@ -90,7 +90,7 @@ fn base(target: &Target<'_>) -> Option<String> {
 fn pair(target: &Target<'_>, groups: &Groups, paired: &str, text: &str) -> String {
     let theirs = target.columns.iter().map(|column| format!("t.{}::text", identifier(&column.name)));
     let theirs = row_text(&theirs.collect::<Vec<_>>());
-    let Groups { table: made, ident, live } = groups;
+    let Groups { table: made, ident, live, .. } = groups;
     let loaded = &target.loaded;
     let open = "NOT g.uniform AND NOT g.paired AND g.n = g.live";
     // A column that nobody salvaged may tell the rows apart, unless they all get the same.

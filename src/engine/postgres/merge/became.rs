@@ -10,7 +10,8 @@ use crate::journal::ScriptLog;
 use std::collections::BTreeMap;
 
 const ASKING: &str = "asking what became of the merge";
-/// The database, and what of the cluster and its history a server tells; some hosted ones keep both to themselves.
+/// The database, and what of the cluster and its history a server tells; some hosted ones keep both to themselves, and then
+/// nothing tells one server from another.
 const OF_DATABASE: &str = "SELECT oid FROM pg_database WHERE datname = current_database()";
 const OF_SERVER: &str = "SELECT s.system_identifier || '/' || c.timeline_id FROM pg_control_system() s, pg_control_checkpoint() c";
 
@@ -39,6 +40,10 @@ impl PostgresDatabase {
         else {
             return Ok(MergeBecame::Unknown("the journal does not name its transaction".to_string()));
         };
+        if place.split_once(' ').is_none_or(|(_, server)| server.trim().is_empty()) {
+            let why = "the server does not tell this user which one it is (pg_control_system, pg_control_checkpoint)";
+            return Ok(MergeBecame::Unknown(why.to_string()));
+        }
         if place != self.place_of_transactions().await? {
             let why = "the database is in another place since, or its server is another one";
             return Ok(MergeBecame::Unknown(why.to_string()));

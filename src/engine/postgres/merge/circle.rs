@@ -24,7 +24,7 @@ pub(super) async fn close(session: &mut Session, jobs: &mut [Job<'_>]) -> Result
     let mut waiting: Vec<&mut Job<'_>> = jobs.iter_mut().filter(|job| is_waiting(job)).collect();
     let parents = |table: &TableName| -> Vec<TableName> {
         let of = waiting.iter().filter(|job| job.target.table == *table);
-        of.flat_map(|job| job.target.keys.iter().map(|key| key.parent.clone())).collect()
+        of.flat_map(|job| &job.target.keys).flat_map(|key| key.parents().cloned()).collect()
     };
     let members: Vec<TableName> = reached(&newest, &parents)
         .into_iter()
@@ -100,7 +100,7 @@ fn has_parent(jobs: &[&mut Job<'_>], target: &Target<'_>, key: &ForeignKey) -> O
     };
     let live = on(&|index| format!("p.{}", identifier(&key.referred[index])));
     ways.push(format!("EXISTS (SELECT FROM {} AS p WHERE {live})", key.parent.sql()));
-    for parent in jobs.iter().map(|job| &job.target).filter(|parent| parent.table == key.parent) {
+    for parent in jobs.iter().map(|job| &job.target).filter(|parent| key.refers_to(&parent.table)) {
         let Some(referred) = parent.places(&key.referred) else { continue };
         let along = on(&|index| format!("o.v{}", referred[index]));
         ways.push(format!("EXISTS (SELECT FROM pg_temp.{} AS o WHERE {along})", circle(parent)));

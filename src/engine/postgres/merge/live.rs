@@ -27,9 +27,22 @@ pub(super) struct ForeignKey {
     pub name: String,
     pub columns: Vec<String>,
     pub parent: TableName,
+    /// The partitions of the parent, in which its rows lie.
+    pub partitions: Vec<TableName>,
     pub referred: Vec<String>,
     /// Whether a change of the parent's row changes the columns (`ON UPDATE CASCADE`, `SET NULL`, `SET DEFAULT`).
     pub follows: bool,
+}
+
+impl ForeignKey {
+    /// Returns the tables in which the rows lie that it refers to.
+    pub(super) fn parents(&self) -> impl Iterator<Item = &TableName> {
+        std::iter::once(&self.parent).chain(&self.partitions)
+    }
+
+    pub(super) fn refers_to(&self, table: &TableName) -> bool {
+        self.parents().any(|parent| parent == table)
+    }
 }
 
 impl LiveColumn {
@@ -145,13 +158,18 @@ pub(super) async fn is_there(session: &mut Session, table: &TableName) -> Result
 }
 
 pub(super) async fn foreign_keys(session: &mut Session, table: &TableName) -> Result<Vec<ForeignKey>, Error> {
+    // One that refers to a partitioned table has a row for each of its partitions too, in none of which a parent must be.
     let sql = format!(
-        "SELECT k.oid, k.conname, a.attname, pn.nspname, p.relname, pa.attname, k.confupdtype IN ('c', 'n', 'd') FROM pg_constraint k \
+        "SELECT k.oid, k.conname, a.attname, pn.nspname, p.relname, pa.attname, k.confupdtype IN ('c', 'n', 'd'), \
+         (SELECT json_agg(ARRAY[n.nspname, c.relname] ORDER BY 1)::text FROM pg_partition_tree(k.confrelid) AS part \
+         JOIN pg_class c ON c.oid = part.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE part.relid <> k.confrelid) FROM pg_constraint k \
          JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace, \
          unnest(k.conkey, k.confkey) WITH ORDINALITY AS x(own, other, place) \
          JOIN pg_attribute a ON a.attnum = x.own JOIN pg_attribute pa ON pa.attnum = x.other \
          WHERE k.contype = 'f' AND k.conrelid = to_regclass({}) AND a.attrelid = k.conrelid \
-         AND pa.attrelid = k.confrelid ORDER BY k.oid, x.place",
+         AND pa.attrelid = k.confrelid AND NOT EXISTS (SELECT FROM pg_constraint up \
+         WHERE up.oid = k.conparentid AND up.conrelid = k.conrelid) ORDER BY k.oid, x.place",
         literal(&table.sql())
     );
     let mut keys: Vec<(u32, ForeignKey)> = Vec::new();
@@ -160,8 +178,9 @@ pub(super) async fn foreign_keys(session: &mut Session, table: &TableName) -> Re
         if keys.last().is_none_or(|(last, _)| *last != number) {
             let parent = TableName::qualified(row.text(3), row.text(4));
             let name = row.text(1).to_string();
+            let partitions = row.maybe(7).map(qualified).unwrap_or_default();
             let (columns, referred, follows) = (Vec::new(), Vec::new(), row.is(6));
-            keys.push((number, ForeignKey { name, columns, parent, referred, follows }));
+            keys.push((number, ForeignKey { name, columns, parent, partitions, referred, follows }));
         }
         if let Some((_, key)) = keys.last_mut() {
             key.columns.push(row.text(2).to_string());
@@ -169,6 +188,12 @@ pub(super) async fn foreign_keys(session: &mut Session, table: &TableName) -> Re
         }
     }
     Ok(keys.into_iter().map(|(_, key)| key).collect())
+}
+
+/// Reads tables from a list of their names in JSON.
+fn qualified(list: &str) -> Vec<TableName> {
+    let names: Vec<[String; 2]> = serde_json::from_str(list).unwrap_or_default();
+    names.iter().map(|[schema, name]| TableName::qualified(schema, name)).collect()
 }
 
 /// Tells whether a unique index of the live table is over these columns, or some of them.

@@ -175,10 +175,10 @@ impl PostgresDatabase {
                 }
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, &strangers, &mut side).await?;
-                if let Some(keys) = &mut job.rekeyed {
-                    strangers.append(&mut keys.strangers);
-                }
                 job.unfinished = job.run(session).await? > 0;
+                if let Some(keys) = &job.rekeyed {
+                    strangers.extend(strangers::of_keys(session, &job.target, &keys.groups).await?);
+                }
                 checkpoint::reached("a piece of salvage is merged");
                 jobs.push(job);
                 circle::close(session, &mut jobs).await?;
@@ -281,12 +281,13 @@ pub(super) async fn lock(session: &mut Session, tables: &BTreeSet<TableName>) ->
     session.run(DOING, &format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", there.join(", "))).await
 }
 
-/// Returns which tables each table refers to.
+/// Returns which tables each table refers to. The rows of a partitioned one are those of its partitions.
 async fn parents(session: &mut Session) -> Result<BTreeMap<TableName, Vec<TableName>>, Error> {
-    let sql = "SELECT n.nspname, c.relname, pn.nspname, p.relname FROM pg_constraint k \
-         JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
-         JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace \
-         WHERE k.contype = 'f'";
+    let sql = "SELECT DISTINCT n.nspname, c.relname, pn.nspname, p.relname FROM pg_constraint k \
+         JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace, \
+         LATERAL (SELECT k.confrelid UNION SELECT part.relid FROM pg_partition_tree(k.confrelid) AS part) AS x(number) \
+         JOIN pg_class p ON p.oid = x.number JOIN pg_namespace pn ON pn.oid = p.relnamespace \
+         WHERE k.contype = 'f' ORDER BY 1, 2, 3, 4";
     let mut parents: BTreeMap<TableName, Vec<TableName>> = BTreeMap::new();
     for row in session.rows(DOING, sql).await? {
         let child = TableName::qualified(row.text(0), row.text(1));

@@ -7,7 +7,6 @@
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::claims::is_answer;
-use super::strangers::{self, Strangers};
 use super::target::{Target, TargetColumn};
 use super::unkeyed::Groups;
 use super::{DOING, values};
@@ -29,8 +28,7 @@ pub(super) struct Rekeyed {
     /// How many keys, by the place of the column among those that are put back.
     pub put: Vec<u64>,
     pub followed: Vec<Followed>,
-    /// The keys of then that are not of their rows now.
-    pub strangers: Vec<Strangers>,
+    pub groups: Groups,
 }
 
 /// Returns the tables that refer to columns which may be put back as keys.
@@ -50,17 +48,18 @@ pub(super) async fn referring(session: &mut Session, pieces: &[Piece]) -> Result
     Ok(found)
 }
 
-/// Puts back the keys that other rows refer to, in groups of one row, as far as nobody else has one of them now.
+/// Puts back the keys that other rows refer to, in groups of one row, as far as nobody else has one of them now. Returns how
+/// many, by the place of the column, and what followed.
 pub(super) async fn put(
     session: &mut Session,
     target: &Target<'_>,
     groups: &Groups,
-) -> Result<Rekeyed, Error> {
-    let mut done =
-        Rekeyed { put: vec![0; target.columns.len()], followed: Vec::new(), strangers: Vec::new() };
+) -> Result<(Vec<u64>, Vec<Followed>), Error> {
+    let (mut put, mut all_followed) = (vec![0; target.columns.len()], Vec::new());
     for (place, column) in target.columns.iter().enumerate() {
         let refer = references(session, &target.table, &column.name).await?;
-        if refer.is_empty() {
+        // What is left is put back as a value, where nothing is lost by it.
+        if refer.is_empty() || takes_along(session, target, column).await? {
             continue;
         }
         values::allow_identity(session, target, true).await?;
@@ -69,8 +68,8 @@ pub(super) async fn put(
         match moved {
             Ok(Some((count, followed))) => {
                 session.run(DOING, "RELEASE ripcord_rekey").await?;
-                done.put[place] = count;
-                done.followed.extend(followed);
+                put[place] = count;
+                all_followed.extend(followed);
             }
             // The rest of the merge tries each by itself, and says what forbids it.
             Ok(None) => {
@@ -80,8 +79,7 @@ pub(super) async fn put(
         }
         values::allow_identity(session, target, false).await?;
     }
-    done.strangers = strangers::of_keys(session, target, groups).await?;
-    Ok(done)
+    Ok((put, all_followed))
 }
 
 /// The keys of one column that get another value, in a temporary table: `now`, `old`, and `number` for each.
@@ -123,7 +121,7 @@ impl Moves<'_, '_> {
 
     async fn find(&self, session: &mut Session, groups: &Groups) -> Result<(), Error> {
         let (target, column, moves) = (self.target, self.column, self.name());
-        let Groups { table: made, ident, live } = groups;
+        let Groups { table: made, ident, live, .. } = groups;
         let make = format!(
             "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT t.{} AS now, s.v{} AS old, row_number() OVER () AS number \
              FROM pg_temp.{made} AS g JOIN pg_temp.{} AS s ON {ident} = g.ident JOIN ONLY {} AS t ON {live} = g.ident \
@@ -136,20 +134,26 @@ impl Moves<'_, '_> {
             column.moves()
         );
         session.run(DOING, &make).await?;
-        session.run(DOING, &format!("CREATE INDEX ON {moves} (now); ANALYZE {moves}")).await
+        let indexes =
+            ["now", "old", "number"].map(|name| format!("CREATE INDEX ON {moves} ({name}); ")).concat();
+        session.run(DOING, &format!("{indexes}ANALYZE {moves}")).await
     }
 
-    /// Leaves those alone that would take a key which another row keeps, round by round: each that stays keeps its own.
+    /// Leaves those alone that would take a key which another row keeps, and whoever would take theirs: each that stays keeps
+    /// its own. A chain may be as long as the table, so that it is followed in one statement, by an index.
     async fn leave_taken(&self, session: &mut Session) -> Result<(), Error> {
         let (moves, column) = (self.name(), identifier(&self.column.name));
         let taken = format!(
-            "DELETE FROM {moves} AS m WHERE EXISTS (SELECT FROM ONLY {} AS x WHERE x.{column} = m.old \
+            "WITH RECURSIVE kept(number) AS (SELECT m.number FROM {moves} AS m \
+             WHERE EXISTS (SELECT FROM ONLY {} AS x WHERE x.{column} = m.old \
              AND NOT EXISTS (SELECT FROM {moves} AS y WHERE y.now = x.{column})) \
-             OR m.old IN (SELECT old FROM {moves} GROUP BY old HAVING count(*) > 1)",
+             OR EXISTS (SELECT FROM {moves} AS y WHERE y.old = m.old AND y.number <> m.number) \
+             UNION SELECT next.number FROM kept CROSS JOIN LATERAL (SELECT m.number FROM {moves} AS y \
+             JOIN {moves} AS m ON m.old = y.now WHERE y.number = kept.number OFFSET 0) AS next) \
+             DELETE FROM {moves} AS m USING kept WHERE kept.number = m.number",
             self.target.table.sql()
         );
-        while session.execute(&taken).await.map_err(|error| session.failed(&error, DOING))? > 0 {}
-        Ok(())
+        session.run(DOING, &taken).await
     }
 
     /// Where keys change places, gives each row one that nobody has first, and returns the table that has it as `aside`;
@@ -193,7 +197,10 @@ impl Moves<'_, '_> {
                     "{name} = coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})"
                 )
             };
-            let hit = |column: &&String| format!("r.{} IN (SELECT {from} FROM {moves})", identifier(column));
+            // Several of them are looked up by the index, each for itself, however many keys move.
+            let hit = |column: &&String| {
+                format!("EXISTS (SELECT FROM {moves} AS m WHERE m.{from} = r.{})", identifier(column))
+            };
             let only = if *is_partitioned { "" } else { "ONLY " };
             format!(
                 "u{at} AS (UPDATE {only}{} AS r SET {} WHERE {} RETURNING 1)",
@@ -227,14 +234,17 @@ fn unqualified(table: &str) -> &str {
 
 /// Returns the columns that refer to this one alone.
 async fn references(session: &mut Session, table: &TableName, column: &str) -> Result<Vec<Reference>, Error> {
-    // What a partition has of its parent's keys goes with these.
+    // What a partition has of its parent's keys goes with these: it is written with all of that table.
     let sql = format!(
         "SELECT n.nspname, c.relname, a.attname, c.relkind = 'p' FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid \
          JOIN pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = k.conkey[1] \
          JOIN pg_attribute p ON p.attrelid = k.confrelid AND p.attnum = k.confkey[1] \
          WHERE k.contype = 'f' AND k.confrelid = to_regclass({}) AND p.attname = {} AND cardinality(k.conkey) = 1 \
-         AND k.conparentid = 0 ORDER BY 1, 2, 3",
+         AND NOT EXISTS (SELECT FROM pg_partition_ancestors(k.conrelid) AS up JOIN pg_constraint o ON o.conrelid = up.relid \
+         JOIN pg_attribute oa ON oa.attrelid = o.conrelid AND oa.attnum = o.conkey[1] \
+         WHERE up.relid <> k.conrelid AND o.contype = 'f' AND o.confrelid = k.confrelid AND o.confkey = k.confkey \
+         AND oa.attname = a.attname) ORDER BY 1, 2, 3",
         literal(&table.sql()),
         literal(column)
     );
@@ -247,4 +257,26 @@ async fn references(session: &mut Session, table: &TableName, column: &str) -> R
     let mut found: Vec<Reference> = rows.iter().map(reference).collect();
     found.dedup_by(|one, other| one.table == other.table && one.column == other.column);
     Ok(found)
+}
+
+/// Tells whether a foreign key of several columns would be emptied when this one changes: only what refers to it alone
+/// follows, and with it those keys that have that column in common.
+async fn takes_along(
+    session: &mut Session,
+    target: &Target<'_>,
+    column: &TargetColumn,
+) -> Result<bool, Error> {
+    if !column.would_take_along {
+        return Ok(false);
+    }
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_constraint k, unnest(k.conkey, k.confkey) AS x(own, other) \
+         JOIN pg_attribute p ON p.attnum = x.other WHERE p.attrelid = k.confrelid AND k.contype = 'f' \
+         AND k.confrelid = to_regclass({}) AND p.attname = {} AND k.confupdtype IN ('n', 'd') \
+         AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.contype = 'f' AND o.conrelid = k.conrelid \
+         AND o.confrelid = k.confrelid AND o.conkey = ARRAY[x.own] AND o.confkey = ARRAY[x.other]))",
+        literal(&target.table.sql()),
+        literal(&column.name)
+    );
+    Ok(session.value("reading the keys", &sql).await?.as_deref() == Some("t"))
 }

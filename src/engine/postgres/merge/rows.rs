@@ -62,7 +62,7 @@ fn has_parent(target: &Target<'_>, key: &ForeignKey) -> Option<String> {
     let on = places.iter().zip(&key.referred);
     let on: Vec<String> = on.map(|(place, name)| format!("p.{} = s.v{place}", identifier(name))).collect();
     ways.push(format!("EXISTS (SELECT FROM {} AS p WHERE {})", key.parent.sql(), on.join(" AND ")));
-    if key.parent == target.table {
+    if key.refers_to(&target.table) {
         let on = places
             .iter()
             .zip(target.places(&key.referred)?)

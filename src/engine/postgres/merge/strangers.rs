@@ -25,6 +25,17 @@ pub(super) struct Strangers {
     columns: Vec<String>,
 }
 
+impl Strangers {
+    /// Makes it quick to find one: every row that comes back is looked up.
+    async fn index(&self, session: &mut Session) -> Result<(), Error> {
+        let (keys, columns) = (&self.keys, self.columns.iter().map(|name| identifier(name)));
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        session
+            .run(DOING, &format!("CREATE INDEX ON pg_temp.{keys} ({columns}); ANALYZE pg_temp.{keys}"))
+            .await
+    }
+}
+
 /// The columns that a foreign key refers to, with their places in a piece.
 type Referred = Vec<(String, usize)>;
 
@@ -41,41 +52,53 @@ pub(super) async fn given_again(
         let Some(snapshot) = &piece.snapshot else { continue };
         for key in live::foreign_keys(session, &piece.salvage.table).await? {
             let puts = key.columns.iter().any(|name| piece.salvage.columns.contains(name));
-            let of_parent = || pieces.iter().filter(|other| other.salvage.table == key.parent);
             let [referred] = key.referred.as_slice() else { continue };
-            // Where keys are put back it is known which of them are not.
-            if !puts || of_parent().any(|other| other.is_rekeying()) {
-                continue;
+            for parent in key.parents().filter(|_| puts) {
+                let of_parent = || pieces.iter().filter(|other| other.salvage.table == *parent);
+                // Where keys are put back it is known which of them are not.
+                if of_parent().any(|other| other.is_rekeying())
+                    || !asked.insert((parent.clone(), referred.clone()))
+                {
+                    continue;
+                }
+                let name = format!("ripcord_parent_{turn}_{}", asked.len());
+                let subject = Subject {
+                    now: parent,
+                    then: parent,
+                    key: (referred, referred),
+                    snapshot,
+                    catalog: piece.catalog.as_deref(),
+                    sequences: &piece.sequences,
+                    is_about: &|name| of_parent().any(|other| other.is_about(name)),
+                    name: &name,
+                };
+                found.extend(of_parents(database, session, &subject).await?);
             }
-            if !asked.insert((key.parent.clone(), referred.clone())) {
-                continue;
-            }
-            let name = format!("ripcord_parent_{turn}_{}", asked.len());
-            let subject = Subject {
-                now: &key.parent,
-                then: &key.parent,
-                key: (referred, referred),
-                snapshot,
-                catalog: piece.catalog.as_deref(),
-                sequences: &piece.sequences,
-                is_about: &|name| of_parent().any(|other| other.is_about(name)),
-                name: &name,
-            };
-            let Some(recycled) = database.look_at(session, &subject).await? else { continue };
-            let column = format!("t.{}", identifier(referred));
-            let among = format!("{name}_among");
-            let Some(holds) = recycled::holds(session, &recycled, &column, &among).await? else { continue };
-            let keys = format!("{name}_strangers");
-            let make = format!(
-                "CREATE TEMPORARY TABLE {keys} ON COMMIT DROP AS SELECT {column} FROM ONLY {} AS t WHERE {holds}",
-                key.parent.sql()
-            );
-            session.run(DOING, &make).await?;
-            session.run(DOING, &format!("ANALYZE pg_temp.{keys}")).await?;
-            found.push(Strangers { of: key.parent.clone(), keys, columns: vec![referred.clone()] });
         }
     }
     Ok(found)
+}
+
+/// Looks which numbers of a table are of other rows than then, as far as that can be told.
+async fn of_parents(
+    database: &PostgresDatabase,
+    session: &mut Session,
+    subject: &Subject<'_>,
+) -> Result<Option<Strangers>, Error> {
+    let Some(recycled) = database.look_at(session, subject).await? else { return Ok(None) };
+    let (referred, name) = (subject.key.0, subject.name);
+    let column = format!("t.{}", identifier(referred));
+    let among = format!("{name}_among");
+    let Some(holds) = recycled::holds(session, &recycled, &column, &among).await? else { return Ok(None) };
+    let keys = format!("{name}_strangers");
+    let make = format!(
+        "CREATE TEMPORARY TABLE {keys} ON COMMIT DROP AS SELECT {column} FROM ONLY {} AS t WHERE {holds}",
+        subject.now.sql()
+    );
+    session.run(DOING, &make).await?;
+    let strangers = Strangers { of: subject.now.clone(), keys, columns: vec![referred.to_string()] };
+    strangers.index(session).await?;
+    Ok(Some(strangers))
 }
 
 /// Looks which whole rows find another one that has what foreign keys refer to; none of them has been put back yet.
@@ -104,7 +127,7 @@ pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Resul
     Ok(found)
 }
 
-/// Looks which rows without a key in common have not got theirs, now that all have that can.
+/// Looks which rows without a key in common have not got theirs, now that each was tried.
 pub(super) async fn of_keys(
     session: &mut Session,
     target: &Target<'_>,
@@ -118,7 +141,7 @@ pub(super) async fn of_keys(
         }
         let from = format!(
             "pg_temp.{} AS s WHERE NOT EXISTS (SELECT FROM ONLY {} AS t WHERE {} AND {} = {})",
-            target.loaded,
+            groups.loaded,
             target.table.sql(),
             equal(&referred, "t"),
             groups.live,
@@ -149,14 +172,15 @@ async fn keep(
     let list = list.join(", ");
     let make = format!("CREATE TEMPORARY TABLE {keys} ON COMMIT DROP AS SELECT {list} FROM {from}");
     session.run(DOING, &make).await?;
-    session.run(DOING, &format!("ANALYZE pg_temp.{keys}")).await?;
     let any = session.value(DOING, &format!("SELECT EXISTS (SELECT FROM pg_temp.{keys})")).await?;
     if any.as_deref() != Some("t") {
         session.run(DOING, &format!("DROP TABLE pg_temp.{keys}")).await?;
         return Ok(None);
     }
     let columns = referred.into_iter().map(|(name, _)| name).collect();
-    Ok(Some(Strangers { of: target.table.clone(), keys, columns }))
+    let strangers = Strangers { of: target.table.clone(), keys, columns };
+    strangers.index(session).await?;
+    Ok(Some(strangers))
 }
 
 /// Returns what foreign keys refer to, as far as a piece has all of it: each set of columns once, in the order of names.
@@ -173,22 +197,22 @@ async fn referred(session: &mut Session, target: &Target<'_>) -> Result<Vec<Refe
     Ok(names.filter_map(|names| names.into_iter().map(place).collect()).collect())
 }
 
-/// Returns the condition that a loaded row, whose values of these columns stand in these places, refers to a row that is
-/// another one now; none where no such row is known.
+/// Returns the condition that a row, which is to hold these values in its columns, refers to a row that is another one now;
+/// none where no such row is known.
 pub(super) fn met(
     known: &[Strangers],
     key: &ForeignKey,
-    place: impl Fn(&String) -> Option<usize>,
+    value: impl Fn(&String) -> Option<String>,
 ) -> Option<String> {
     let of_parent = known
         .iter()
-        .filter(|one| one.of == key.parent && key.referred.iter().all(|name| one.columns.contains(name)));
-    let places: Vec<usize> = key.columns.iter().map(place).collect::<Option<_>>()?;
+        .filter(|one| key.refers_to(&one.of) && key.referred.iter().all(|name| one.columns.contains(name)));
+    let values: Vec<String> = key.columns.iter().map(value).collect::<Option<_>>()?;
     let met: Vec<String> = of_parent
         .map(|one| {
-            let on = key.referred.iter().zip(&places);
+            let on = key.referred.iter().zip(&values);
             let on: Vec<String> =
-                on.map(|(name, place)| format!("x.{} = s.v{place}", identifier(name))).collect();
+                on.map(|(name, value)| format!("x.{} = {value}", identifier(name))).collect();
             format!("EXISTS (SELECT FROM pg_temp.{} AS x WHERE {})", one.keys, on.join(" AND "))
         })
         .collect();
@@ -203,8 +227,8 @@ pub(super) async fn take_out(
     side: &mut Side,
     merged: &mut Merged,
 ) -> Result<(), Error> {
-    let met: Vec<String> =
-        target.keys.iter().filter_map(|key| met(known, key, |name| target.piece.place_of(name))).collect();
+    let value = |name: &String| target.piece.place_of(name).map(|place| format!("s.v{place}"));
+    let met: Vec<String> = target.keys.iter().filter_map(|key| met(known, key, value)).collect();
     if met.is_empty() {
         return Ok(());
     }

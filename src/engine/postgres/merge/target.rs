@@ -148,7 +148,7 @@ impl<'p> Target<'p> {
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));
         let of = |column: &LiveColumn| {
             let met = keys.iter().filter(|key| key.columns.contains(&column.name));
-            let met = met.filter_map(|key| strangers::met(strangers, key, |name| piece.place_of(name)));
+            let met = met.filter_map(|key| strangers::met(strangers, key, |name| Some(held(piece, name))));
             let met: Vec<String> = met.collect();
             let found =
                 TargetColumn::of(piece, column, &keys, &misfits, given_to(given, piece, &column.name));
@@ -249,6 +249,14 @@ impl<'p> Target<'p> {
         let parts: Vec<String> =
             misfits.map(|place| format!("s.{} IS NOT NULL", fit::beside(place))).collect();
         (!parts.is_empty()).then(|| format!("({})", parts.join(" OR ")))
+    }
+}
+
+/// Returns what a row holds in a column once the piece is put back: of a key some columns may never have been lost.
+fn held(piece: &Piece, name: &str) -> String {
+    match piece.place_of(name).filter(|_| piece.salvage.columns.iter().any(|own| own == name)) {
+        Some(place) => format!("s.v{place}"),
+        None => format!("t.{}", identifier(name)),
     }
 }
 

@@ -61,6 +61,8 @@ async fn take_out(
 
 /// The groups of loaded rows that are alike.
 pub(super) struct Groups {
+    /// The rows that were loaded.
+    pub loaded: String,
     /// The temporary table: `ident`, `n` rows of `live` ones, whether they are `uniform` altogether or got `one_value`, and
     /// whether they are `paired`.
     pub table: String,
@@ -85,9 +87,9 @@ pub(super) async fn values(
     }
     let loaded = target.loaded.clone();
     let groups = group(session, target).await?;
-    let rekeyed = rekey::put(session, target, &groups).await?;
+    let keys = rekey::put(session, target, &groups).await?;
     let paired = alike::put(session, target, &groups, side).await?;
-    let Groups { table: made, ident, live } = groups;
+    let Groups { table: made, ident, live, .. } = &groups;
     let due = format!("{loaded}_due");
     let make = format!(
         "CREATE TEMPORARY TABLE {due} ON COMMIT DROP AS SELECT DISTINCT ON (g.ident) s.*, g.ident \
@@ -102,7 +104,7 @@ pub(super) async fn values(
         number(session, &format!("SELECT coalesce(sum(n), 0) FROM pg_temp.{made} WHERE {other}")).await?;
     if others > 0 {
         side.open(session).await?;
-        let found = theirs(session, target, (&made, &live), other).await?;
+        let found = theirs(session, target, (made, live), other).await?;
         let from = format!(
             "pg_temp.{loaded} AS s JOIN pg_temp.{made} AS g ON g.ident = {ident} JOIN pg_temp.{found} AS l \
              ON l.ident = g.ident WHERE {other}"
@@ -121,7 +123,8 @@ pub(super) async fn values(
     }
     target.loaded = due;
     target.matches = format!("s.ident = {live}");
-    Ok((paired, rekeyed))
+    let (put, followed) = keys;
+    Ok((paired, Rekeyed { put, followed, groups }))
 }
 
 async fn group(session: &mut Session, target: &Target<'_>) -> Result<Groups, Error> {
@@ -145,7 +148,7 @@ async fn group(session: &mut Session, target: &Target<'_>) -> Result<Groups, Err
         target.table.sql()
     );
     session.run(DOING, &make).await?;
-    Ok(Groups { table, ident, live })
+    Ok(Groups { loaded: loaded.clone(), table, ident, live })
 }
 
 /// Takes out the rows like which there are some, and makes the table of those that were inserted.
