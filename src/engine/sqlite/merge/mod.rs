@@ -10,6 +10,7 @@ mod became;
 mod feed;
 mod proof;
 mod recycled;
+mod references;
 mod rekey;
 mod renumbered;
 mod rows;

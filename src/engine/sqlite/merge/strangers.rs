@@ -8,7 +8,7 @@ use super::super::session::Session;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
 use super::recycled::{self, Subject};
-use super::rekey::references;
+use super::references::references;
 use super::target::Target;
 use super::together::keys;
 use super::unkeyed::same_row;

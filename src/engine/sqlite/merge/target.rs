@@ -7,7 +7,7 @@ use super::rows::RowHand;
 use super::side::Side;
 use super::strangers::Guard;
 use super::values::ValueHand;
-use super::{DOING, Written, recycled, rekey};
+use super::{DOING, Written, recycled, references};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
 use crate::engine::{BOTH_CHANGED, Base, Error, Merged, OWN_VALUE, Piece, Recycled, Scalar, Value};
 use crate::ledger::{ROWID, SalvageKind};
@@ -178,7 +178,7 @@ impl<'p> Target<'p> {
         } else if let Some(gone) = piece.salvage.columns.iter().find(lacks) {
             return skip(&format!("column {gone}, by which rows are compared, is not there now"));
         }
-        let refer = rekey::references(session, catalog, name)?;
+        let refer = references::references(session, catalog, name)?;
         let mut skipped = Vec::new();
         let mut columns = Vec::new();
         for wanted in &piece.salvage.columns {
@@ -203,7 +203,7 @@ impl<'p> Target<'p> {
                         true => OWN_VALUE,
                         false => BOTH_CHANGED,
                     },
-                    would_take_along: refer.iter().any(|one| one.would_lose(wanted)),
+                    would_take_along: references::would_lose(session, catalog, &refer, wanted)?,
                     retyped: is_retyped(piece, column),
                 }),
             }
