@@ -49,7 +49,7 @@ pub(super) fn put(
 }
 
 /// The keys of one column that get another value, in a temporary table: `live` is the rowid of each, `now`, `old`, the rows
-/// that go `together`, and what is `aside` of all.
+/// that go `together` (a row by itself has a number that no other one has), and what is `aside` of all.
 struct Moves<'a, 's> {
     session: &'s Session,
     target: &'a Target<'a>,
@@ -98,8 +98,14 @@ impl Moves<'_, '_> {
         Ok(Some((count.unsigned_abs(), followed)))
     }
 
+    fn index(&self, column: &str) -> String {
+        let name = self.of(&format!("keys_{column}"));
+        format!("CREATE INDEX {name} ON ripcord_keys_{} ({column})", self.target.index)
+    }
+
+    /// Finds the rows. What they hold now is also where `aside` gets its type from: without one SQLite would use no index of it.
     fn find(&self, base: &str) -> Result<(), Error> {
-        let (moves, at) = (self.of("keys"), self.target.index);
+        let moves = self.of("keys");
         let theirs = format!("t.{}", quote(&self.column.name));
         let ours = format!("p.v{}", self.column.place);
         let same = |value: &str| {
@@ -107,32 +113,34 @@ impl Moves<'_, '_> {
         };
         let make = format!(
             "DROP TABLE IF EXISTS {moves}; CREATE TABLE {moves} AS SELECT p.live, {theirs} AS now, {ours} AS old, \
-             p.together, NULL AS aside FROM {} p JOIN main.{} t ON t.{} = p.live \
-             WHERE {ours} IS NOT NULL AND {} AND NOT {}; \
-             CREATE INDEX {} ON ripcord_keys_{at} (now); CREATE INDEX {} ON ripcord_keys_{at} (old)",
+             CASE p.together WHEN 0 THEN -p.rowid ELSE p.together END AS together, {theirs} AS aside \
+             FROM {} p JOIN main.{} t ON t.{} = p.live WHERE {ours} IS NOT NULL AND {} AND NOT {}; {}",
             self.of("due"),
             self.target.table.sql(),
             self.rowid,
             same(base),
             same(&ours),
-            self.of("keys_now"),
-            self.of("keys_old"),
+            ["now", "old", "live", "together"].map(|column| self.index(column)).join("; "),
         );
         self.session.run(DOING, &make)
     }
 
-    /// Leaves those alone that would take a key which another row keeps, round by round: each that stays keeps its own.
+    /// Leaves those alone that would take a key which another row keeps: each that stays keeps its own, so that a whole chain
+    /// of them may have to stay.
     fn leave_taken(&self) -> Result<(), Error> {
         let (moves, name) = (self.of("keys"), quote(&self.column.name));
+        // The sign keeps the type of the other column out of it, with which no index could be used.
         let taken = format!(
-            "WITH taken AS (SELECT m.rowid AS place, m.together FROM {moves} AS m \
+            "WITH RECURSIVE staying (together) AS (SELECT m.together FROM {moves} AS m \
              WHERE EXISTS (SELECT 1 FROM main.{} AS x WHERE x.{name} = m.old \
              AND NOT EXISTS (SELECT 1 FROM {moves} AS y WHERE y.now = x.{name})) \
-             OR m.old IN (SELECT old FROM {moves} GROUP BY old HAVING count(*) > 1)) \
-             DELETE FROM {moves} WHERE rowid IN (SELECT place FROM taken) \
-             OR (together <> 0 AND together IN (SELECT together FROM taken))",
+             OR m.old IN (SELECT old FROM {moves} GROUP BY old HAVING count(*) > 1) \
+             UNION SELECT m.together FROM staying AS s JOIN {moves} AS t ON t.together = s.together \
+             JOIN {moves} AS m ON m.old = +t.now) \
+             DELETE FROM {moves} WHERE together IN (SELECT together FROM staying)",
             self.target.table.sql()
         );
+        // Once more for keys that only the collation of the column takes for the same.
         let round = || self.session.execute(&taken, []).map_err(|error| self.session.failed(DOING, error));
         while round()? > 0 {}
         Ok(())
@@ -143,12 +151,10 @@ impl Moves<'_, '_> {
         let moves = self.of("keys");
         let aside = format!(
             "UPDATE {moves} SET aside = CASE typeof(now) WHEN 'integer' \
-             THEN (SELECT min(coalesce(min({}), 0), 0) FROM main.{}) - rowid ELSE 'ripcord ' || rowid || hex(randomblob(8)) END; \
-             CREATE INDEX {} ON ripcord_keys_{} (aside)",
+             THEN (SELECT min(coalesce(min({}), 0), 0) FROM main.{}) - rowid ELSE 'ripcord ' || rowid || hex(randomblob(8)) END; {}",
             quote(&self.column.name),
             self.target.table.sql(),
-            self.of("keys_aside"),
-            self.target.index,
+            self.index("aside"),
         );
         self.session.run(DOING, &aside)?;
         // What stands there for a moment need not be one that the table allows.
@@ -210,9 +216,10 @@ impl Moves<'_, '_> {
     /// takes for the same key need not have the same bytes, and has not followed then.
     fn would_empty(&self, from: &str) -> Result<bool, Error> {
         let name = &self.column.name;
+        // In this order, because what is referred to always has an index, and what refers to it need not have one.
         for one in self.refer.iter().filter(|one| one.loses() && one.to(name).is_some()) {
             let left = format!(
-                "SELECT EXISTS (SELECT 1 FROM main.{} AS r JOIN main.{} AS t ON {} WHERE t.{} IN (SELECT {from} FROM {}))",
+                "SELECT EXISTS (SELECT 1 FROM main.{} AS r CROSS JOIN main.{} AS t ON {} WHERE t.{} IN (SELECT {from} FROM {}))",
                 one.table.sql(),
                 self.target.table.sql(),
                 one.holds("r", "t"),
