@@ -29,6 +29,9 @@ pub(super) struct Target<'p> {
     pub is_whole: bool,
     /// A name of its rowid, if it has one.
     pub rowid: Option<String>,
+    /// The place among the columns of the one that is the rowid itself, where rows are found by that: a row to which it is put back
+    /// is found by another one from then on.
+    pub own_rowid: Option<usize>,
     /// Whether a foreign key is checked only at the commit, so that each row must be asked about.
     pub deferred: bool,
     /// Which keys may be of other rows now.
@@ -251,6 +254,7 @@ impl<'p> Target<'p> {
             columns,
             is_whole,
             rowid: rowid_name(&table),
+            own_rowid: None,
             deferred: has_deferred_keys(&table),
             recycled: recycled::look(session, piece, &table)?,
             guards: Vec::new(),
