@@ -48,13 +48,54 @@ impl Mark {
     }
 }
 
+/// So many ranges of numbers are kept apart, which is a few MiB.
+const RANGES: usize = 1 << 18;
+
+/// Numbers, by the ranges in which they lie: a table of any size has only so many. What lies between two numbers in a row that
+/// are in it, no row has both then and now; where there are too many ranges, rows that are known lie in the last one as well, which
+/// is then left alone, too.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Among {
+    /// From the largest down: the first and the last of each.
+    ranges: Vec<(i64, i64)>,
+    /// Whether the number that was passed last is in it.
+    is_open: bool,
+}
+
+impl Among {
+    /// Takes the next number, which is smaller than all before it, or passes it.
+    fn next(&mut self, number: i64, is_in: bool) {
+        let is_full = self.ranges.len() >= RANGES;
+        match self.ranges.last_mut().filter(|_| self.is_open || is_full) {
+            Some(range) if is_in => range.0 = number,
+            None if is_in => self.ranges.push((number, number)),
+            _ => {}
+        }
+        self.is_open = is_in;
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Returns the first and the last of each range.
+    pub fn ranges(&self) -> impl Iterator<Item = (i64, i64)> {
+        self.ranges.iter().copied()
+    }
+
+    pub fn contains(&self, number: i64) -> bool {
+        let at = self.ranges.partition_point(|(first, _)| *first > number);
+        self.ranges.get(at).is_some_and(|(_, last)| number <= *last)
+    }
+}
+
 /// Which keys may be of other rows now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recycled {
     /// Those above this one, because none of their rows holds what it held.
     pub above: Option<i64>,
     /// These by themselves.
-    pub among: HashSet<i64>,
+    pub among: Among,
     /// Those up to this one, which a counter that was set back gave out again, where no column tells.
     pub up_to: Option<i64>,
     /// Whether no column tells for sure.
@@ -74,7 +115,7 @@ impl Recycled {
     pub fn holds(&self, key: i64) -> bool {
         self.above.is_some_and(|last| key > last)
             || self.up_to.is_some_and(|last| key <= last)
-            || self.among.contains(&key)
+            || self.among.contains(key)
     }
 }
 
@@ -85,14 +126,14 @@ pub struct Watch {
     /// Numbers up to this one were given out again, or are about to be.
     again: Option<i64>,
     last: Option<i64>,
-    among: HashSet<i64>,
+    among: Among,
 }
 
 impl Watch {
     /// Begins with rows of both ends, those of then with their keys; `again` is how far a counter has come that was further
     /// then.
     pub fn new(then: &[(i64, Marks)], now: &[Marks], again: Option<i64>) -> Self {
-        Self { telling: Telling::of(then, now), again, last: None, among: HashSet::new() }
+        Self { telling: Telling::of(then, now), again, last: None, among: Among::default() }
     }
 
     /// Tells whether rows differ at all: where they do not, looking at them says nothing.
@@ -111,8 +152,8 @@ impl Watch {
         if known && self.last.is_none() {
             self.last = Some(key);
         }
-        if !known && self.again.is_some_and(|again| key <= again) {
-            self.among.insert(key);
+        if self.again.is_some_and(|again| key <= again) {
+            self.among.next(key, !known);
         }
         self.last.is_none() || self.again.is_some()
     }
@@ -362,8 +403,21 @@ mod tests {
         let then: &[&[&str]] = &[&["anna"], &["bert"], &["cleo"], &["dora"], &["emil"]];
         let now: &[&[&str]] = &[&["nora"], &["bert"], &[], &["DORA"], &["emil"]];
         let found = look(then, now, Some(3));
-        assert_eq!((above(&found), &found.among), (5, &HashSet::from([1])));
+        assert_eq!((above(&found), found.among.ranges().collect::<Vec<_>>()), (5, vec![(1, 1)]));
         assert!(found.holds(1) && !found.holds(2) && !found.holds(4));
+    }
+
+    #[test]
+    fn however_many_numbers_a_counter_gives_again_little_is_kept_of_them() {
+        let mut among = Among::default();
+        (1..=1_000_000).rev().for_each(|number| among.next(number, true));
+        assert_eq!(among.ranges().collect::<Vec<_>>(), [(1, 1_000_000)]);
+        let mut among = Among::default();
+        (1..=1_000_000).rev().for_each(|number| among.next(number, number % 2 == 0));
+        assert_eq!(among.ranges().count(), RANGES);
+        assert!((1..=1_000_000).all(|number| number % 2 == 1 || among.contains(number)));
+        // The first ones are told apart, whatever comes behind them.
+        assert!(!among.contains(999_999) && !among.contains(1_000_001) && !among.contains(1));
     }
 
     proptest::proptest! {

@@ -227,3 +227,128 @@ ALTER TABLE orders ALTER COLUMN customer_id SET NOT NULL, ADD FOREIGN KEY (custo
     db.execute("INSERT INTO customer (email) VALUES ('next@x');");
     assert_eq!(db.query("SELECT id FROM customer WHERE email = 'next@x';"), "1005");
 }
+
+/// Users of tenants: an upgrade replaces their numbers by texts, and its way back numbers them anew. What refers to them by
+/// tenant and number does `how` when the number changes.
+fn tenants(how: &str) -> [String; 4] {
+    let tables = |users: &str, doc: &str, number: &str| {
+        format!(
+            "CREATE TABLE {users} (id {number} PRIMARY KEY, tenant INTEGER NOT NULL, email VARCHAR(20) NOT NULL, UNIQUE (tenant, id));
+CREATE TABLE {doc} (id INTEGER PRIMARY KEY, tenant INTEGER, owner {number}, \
+FOREIGN KEY (tenant, owner) REFERENCES {users} (tenant, id) {how});"
+        )
+    };
+    let swap =
+        "DROP TABLE doc; DROP TABLE users; ALTER TABLE u2 RENAME TO users; ALTER TABLE d2 RENAME TO doc;";
+    let filled = "INSERT INTO users VALUES (11, 1, 'ann@x'), (12, 1, 'bob@x'), (13, 2, 'eve@x');
+INSERT INTO doc VALUES (1, 1, 11), (2, 1, 12), (3, 2, 13), (4, NULL, 11), (5, 1, NULL);";
+    let up = format!(
+        "{}
+INSERT INTO u2 SELECT 'key of ' || email, tenant, email FROM users;
+INSERT INTO d2 SELECT d.id, d.tenant, 'key of ' || u.email FROM doc d LEFT JOIN users u ON u.id = d.owner;
+{swap}",
+        tables("u2", "d2", "VARCHAR(20)")
+    );
+    let down = format!(
+        "{}
+INSERT INTO u2 SELECT row_number() OVER (ORDER BY email), tenant, email FROM users;
+INSERT INTO d2 SELECT d.id, d.tenant, n.id FROM doc d LEFT JOIN u2 n ON 'key of ' || n.email = d.owner;
+{swap}",
+        tables("u2", "d2", "INTEGER")
+    );
+    [tables("users", "doc", "INTEGER"), filled.to_string(), up, down]
+}
+
+#[test]
+fn what_refers_to_a_key_by_several_columns_follows_whatever_its_foreign_key_does() {
+    for how in ["ON UPDATE SET NULL", "", "ON UPDATE CASCADE", "ON UPDATE SET DEFAULT", "ON UPDATE RESTRICT"]
+    {
+        let db = &TestDatabase::sqlite();
+        let [made, filled, up, down] = tenants(how);
+        let sandbox = project(db, &made, &filled, &up, &down);
+        let rows = "SELECT id, tenant, email FROM users ORDER BY id; SELECT id, tenant, owner FROM doc WHERE id <> 4 ORDER BY id;";
+        let before = db.query(rows);
+        upgrade(&sandbox);
+        db.execute("INSERT INTO doc VALUES (6, 2, 'key of eve@x');");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query(rows), format!("{before}\n6|2|13"), "{how}: {result:#}");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+}
+
+#[test]
+fn a_row_that_would_lose_another_one_of_its_own_table_follows() {
+    for how in ["ON UPDATE SET NULL", "ON UPDATE RESTRICT", "ON UPDATE CASCADE"] {
+        let db = &TestDatabase::sqlite();
+        let table = |name: &str, key: &str| {
+            format!(
+                "CREATE TABLE {name} (id {key} PRIMARY KEY, boss {key} REFERENCES {name} (id) {how}, name VARCHAR(20));"
+            )
+        };
+        let filled =
+            "INSERT INTO staff VALUES (11, NULL, 'ann'), (12, 11, 'bob'), (13, 12, 'eve'), (14, 11, 'zoe');";
+        let up = format!(
+            "{}
+INSERT INTO s2 SELECT s.name, b.name, s.name FROM staff s LEFT JOIN staff b ON b.id = s.boss ORDER BY s.id;
+DROP TABLE staff; ALTER TABLE s2 RENAME TO staff;",
+            table("s2", "VARCHAR(20)")
+        );
+        let down = format!(
+            "{}
+INSERT INTO s2 (id, name) SELECT row_number() OVER (ORDER BY name), name FROM staff;
+UPDATE s2 SET boss = (SELECT b.id FROM staff s JOIN s2 b ON b.name = s.boss WHERE s.name = s2.name);
+DROP TABLE staff; ALTER TABLE s2 RENAME TO staff;",
+            table("s2", "INTEGER")
+        );
+        let sandbox = project(db, &table("staff", "INTEGER"), filled, &up, &down);
+        let rows = "SELECT id, coalesce(boss, 0), name FROM staff ORDER BY id;";
+        let before = db.query(rows);
+        upgrade(&sandbox);
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query(rows), before, "{how}: {result:#}");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+}
+
+#[test]
+fn a_key_that_would_cost_what_refers_to_its_children_something_stays() {
+    for how in ["", "ON UPDATE CASCADE"] {
+        let db = &TestDatabase::sqlite();
+        let tables = |of: [&str; 3], key: &str| {
+            let [users, profile, note] = of;
+            format!(
+                "CREATE TABLE {users} (id {key} PRIMARY KEY, email VARCHAR(20) NOT NULL);
+CREATE TABLE {profile} (user {key} PRIMARY KEY REFERENCES {users} (id) {how});
+CREATE TABLE {note} (id INTEGER PRIMARY KEY, user {key} REFERENCES {profile} (user) ON UPDATE SET NULL);"
+            )
+        };
+        let swap = "DROP TABLE note; DROP TABLE profile; DROP TABLE users; ALTER TABLE u2 RENAME TO users;
+ALTER TABLE p2 RENAME TO profile; ALTER TABLE n2 RENAME TO note;";
+        let filled =
+            "INSERT INTO users VALUES (11, 'ann@x'), (12, 'bob@x'); INSERT INTO profile VALUES (11), (12);
+INSERT INTO note VALUES (1, 11), (2, 12);";
+        let new = ["u2", "p2", "n2"];
+        let up = format!(
+            "{}
+INSERT INTO u2 SELECT 'key of ' || email, email FROM users;
+INSERT INTO p2 SELECT 'key of ' || u.email FROM profile p JOIN users u ON u.id = p.user;
+INSERT INTO n2 SELECT n.id, 'key of ' || u.email FROM note n JOIN users u ON u.id = n.user;
+{swap}",
+            tables(new, "VARCHAR(20)")
+        );
+        let down = format!(
+            "{}
+INSERT INTO u2 SELECT row_number() OVER (ORDER BY email), email FROM users;
+INSERT INTO p2 SELECT n.id FROM profile p JOIN u2 n ON 'key of ' || n.email = p.user;
+INSERT INTO n2 SELECT o.id, n.id FROM note o JOIN u2 n ON 'key of ' || n.email = o.user;
+{swap}",
+            tables(new, "INTEGER")
+        );
+        let sandbox = project(db, &tables(["users", "profile", "note"], "INTEGER"), filled, &up, &down);
+        upgrade(&sandbox);
+        let result = downgrade(&sandbox);
+        let by_name = "SELECT n.id, u.email FROM note n JOIN profile p ON p.user = n.user JOIN users u ON u.id = p.user ORDER BY n.id;";
+        assert_eq!(db.query(by_name), "1|ann@x\n2|bob@x", "{how}: {result:#}");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+}

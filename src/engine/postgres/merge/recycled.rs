@@ -284,8 +284,8 @@ impl Ends {
     }
 }
 
-/// Returns the condition that a number may be of another row; none when no number is. The numbers that are listed one by
-/// one go into the temporary table.
+/// Returns the condition that a number may be of another row; none when no number is. The ranges of those that were
+/// looked at one by one go into the temporary table.
 pub(super) async fn holds(
     session: &mut Session,
     recycled: &Recycled,
@@ -296,15 +296,20 @@ pub(super) async fn holds(
     ways.extend(recycled.above.map(|last| format!("{key} > '{last}'::bigint")));
     ways.extend(recycled.up_to.map(|last| format!("{key} <= '{last}'::bigint")));
     if !recycled.among.is_empty() {
-        let make = format!("CREATE TEMPORARY TABLE {table} (key bigint PRIMARY KEY) ON COMMIT DROP");
+        let make = format!(
+            "CREATE TEMPORARY TABLE {table} (first bigint NOT NULL, last bigint PRIMARY KEY) ON COMMIT DROP"
+        );
         session.run(DOING, &make).await?;
-        let keys: Vec<i64> = recycled.among.iter().copied().collect();
-        for keys in keys.chunks(1000) {
-            let rows: Vec<String> = keys.iter().map(|key| format!("({key})")).collect();
-            let fill = format!("INSERT INTO pg_temp.{table} VALUES {}", rows.join(", "));
+        let ranges: Vec<String> =
+            recycled.among.ranges().map(|(first, last)| format!("({first}, {last})")).collect();
+        for ranges in ranges.chunks(1000) {
+            let fill = format!("INSERT INTO pg_temp.{table} VALUES {}", ranges.join(", "));
             session.run(DOING, &fill).await?;
         }
-        ways.push(format!("EXISTS (SELECT FROM pg_temp.{table} AS r WHERE r.key = {key})"));
+        // The range that ends next after it, by the index.
+        ways.push(format!(
+            "coalesce({key} >= (SELECT r.first FROM pg_temp.{table} AS r WHERE r.last >= {key} ORDER BY r.last LIMIT 1), false)"
+        ));
     }
     Ok((!ways.is_empty()).then(|| format!("({})", ways.join(" OR "))))
 }

@@ -102,6 +102,9 @@ pub(super) fn put(session: &Session, target: &Target<'_>, side: &mut Side<'_>) -
     }
     drop(hand);
     let (due, groups) = (name("due"), name("groups"));
+    if !broken.is_empty() {
+        session.run(DOING, &format!("CREATE INDEX temp.{due}_together ON {due} (together)"))?;
+    }
     for group in broken {
         let leave = format!(
             "UPDATE temp.{groups} SET paired = 0 WHERE first = {group}; DELETE FROM temp.{due} WHERE together = {group}"

@@ -10,6 +10,7 @@ mod became;
 mod feed;
 mod proof;
 mod recycled;
+mod references;
 mod rekey;
 mod renumbered;
 mod rows;
@@ -62,8 +63,8 @@ struct Job<'p> {
     beforehand: Vec<Merged>,
     /// What followed keys that were put beforehand.
     followed: Vec<Followed>,
-    /// The keys of then that are not of their rows now.
-    strangers: Vec<Strangers>,
+    /// Whether its rows have no key and are told apart all the same, so that it can be asked which of them have theirs.
+    are_told: bool,
     /// How many rows wait in the table of the refused ones.
     refused: u64,
 }
@@ -116,7 +117,7 @@ fn in_one_transaction(
         let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
         strangers.extend(strangers::given_again(session, &catalog, &of_turn, turns)?);
         turns += 1;
-        let mut jobs = Vec::new();
+        let (before, mut jobs) = (strangers.len(), Vec::new());
         for index in turn {
             let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;
             skip(&mut skipped, &pieces[index], left_out);
@@ -126,8 +127,10 @@ fn in_one_transaction(
             strangers.extend(strangers::of_rows(session, &catalog, &target)?);
             target.guards = strangers::guards(session, &target, &strangers)?;
             let mut job = Job::prepare(session, target, &mut side)?;
-            strangers.append(&mut job.strangers);
             job.run(session, &mut side, progress)?;
+            // An older backup may have put back the keys that a newer one could not.
+            strangers::renew(session, &job.target.table, &strangers[..before])?;
+            strangers.extend(job.strangers(session, &catalog)?);
             checkpoint::reached("a piece of salvage is merged");
             jobs.push(job);
         }
@@ -135,6 +138,8 @@ fn in_one_transaction(
         for job in &mut jobs {
             job.give_up(session, &mut side)?;
             proof::prove(session, job)?;
+            // What waited for its key has got it now, or never will.
+            strangers::renew(session, &job.target.table, &strangers)?;
         }
         for job in jobs.iter().filter(|job| job.put_rows()) {
             let (table, piece) = (&job.target.table, job.target.piece);
@@ -228,7 +233,7 @@ impl<'p> Job<'p> {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
-        let (mut beforehand, mut followed, mut strangers) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut beforehand, mut followed, mut are_told) = (Vec::new(), Vec::new(), false);
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, _) => {
                 let feed = Feed::of(session, piece, target.index)?;
@@ -236,12 +241,21 @@ impl<'p> Job<'p> {
             }
             (true, SalvageKind::Values) => {
                 let found = unkeyed::values(session, target, side, &mut merged)?;
-                (beforehand, followed, strangers) = (found.beforehand, found.followed, found.strangers);
+                (beforehand, followed, are_told) = (found.beforehand, found.followed, found.are_told);
                 (found.target, found.feed)
             }
             (true, SalvageKind::Rows) => unkeyed::rows(session, target, side, &mut merged)?,
         };
-        Ok(Self { target, feed, merged, beforehand, followed, strangers, refused: 0 })
+        Ok(Self { target, feed, merged, beforehand, followed, are_told, refused: 0 })
+    }
+
+    /// Returns the keys of then that are not of their rows now.
+    fn strangers(&self, session: &Session, catalog: &Catalog) -> Result<Vec<Strangers>, Error> {
+        if !self.are_told {
+            return Ok(Vec::new());
+        }
+        let waiting = (self.refused > 0).then(|| feed::Aside::name(&self.target, self.target.round));
+        strangers::of_keys(session, catalog, &self.target, waiting.as_deref())
     }
 
     /// Tells whether values came to rows of which nobody can tell whether they are those of then.

@@ -7,71 +7,13 @@
 use super::super::raw;
 use super::super::session::Session;
 use super::DOING;
+use super::references::{Reference, references, would_lose};
 use super::target::{Target, TargetColumn};
 use crate::catalog::{Catalog, TableName, quote};
 use crate::engine::Error;
 use crate::ledger::Followed;
 use rusqlite::ErrorCode;
 use std::collections::BTreeMap;
-
-/// A foreign key that refers to a table.
-pub(super) struct Reference {
-    table: TableName,
-    /// Its columns, and what each refers to.
-    columns: Vec<(String, String)>,
-    /// Whether it loses what it refers to when that changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
-    is_lost: bool,
-}
-
-impl Reference {
-    /// Tells whether rows would lose what they refer to when this column changes.
-    pub(super) fn would_lose(&self, column: &str) -> bool {
-        self.is_lost && self.columns.iter().any(|(_, other)| other.eq_ignore_ascii_case(column))
-    }
-
-    /// Returns the columns that it refers to.
-    pub(super) fn referred(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(|(_, other)| other.as_str())
-    }
-
-    /// Returns its column, where that refers to this one alone.
-    fn to(&self, column: &str) -> Option<&String> {
-        let [(own, other)] = self.columns.as_slice() else { return None };
-        other.eq_ignore_ascii_case(column).then_some(own)
-    }
-}
-
-/// Returns the foreign keys that refer to a table.
-pub(super) fn references(
-    session: &Session,
-    catalog: &Catalog,
-    table: &TableName,
-) -> Result<Vec<Reference>, Error> {
-    let failed = |error| session.failed("reading the keys", error);
-    let sql = "SELECT id, \"from\", \"to\", on_update FROM pragma_foreign_key_list(?1) \
-               WHERE \"table\" = ?2 COLLATE NOCASE ORDER BY id, seq";
-    let mut statement = session.prepare(sql).map_err(failed)?;
-    let key = catalog.tables.get(table).map(|table| table.key.clone()).unwrap_or_default();
-    let mut found = Vec::new();
-    for child in catalog.tables.keys() {
-        let mut of_child: BTreeMap<i64, Reference> = BTreeMap::new();
-        let mut rows = statement.query([&child.name, &table.name]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let how: String = row.get(3).map_err(failed)?;
-            let reference = of_child.entry(row.get(0).map_err(failed)?).or_insert_with(|| Reference {
-                table: child.clone(),
-                columns: Vec::new(),
-                is_lost: how.to_ascii_uppercase().starts_with("SET"),
-            });
-            // Without a name it is the primary key.
-            let other: Option<String> = row.get(2).map_err(failed)?;
-            let other = other.or_else(|| key.get(reference.columns.len()).cloned()).unwrap_or_default();
-            reference.columns.push((row.get(1).map_err(failed)?, other));
-        }
-        found.extend(of_child.into_values());
-    }
-    Ok(found)
-}
 
 /// Puts back the keys of the rows that are due, as far as nobody else has one of them now; of rows that go together all or none.
 /// Returns for each column that is put back how many that were, and what followed.
@@ -87,10 +29,11 @@ pub(super) fn put(
     for (place, column) in target.columns.iter().enumerate() {
         let is_key = key == [column.name.clone()];
         let known = if column.retyped { None } else { column.base.expression("p") };
-        let Some(base) = known.filter(|_| is_key || refer.iter().any(|one| one.to(&column.name).is_some()))
-        else {
+        let is_referred = refer.iter().any(|one| one.only_to(&column.name).is_some());
+        let Some(base) = known.filter(|_| is_key || is_referred) else { continue };
+        if would_cost(session, catalog, &refer, &column.name)? {
             continue;
-        };
+        }
         let moves = Moves { session, target, column, refer: &refer, rowid };
         session.run(DOING, "PRAGMA defer_foreign_keys = ON; SAVEPOINT ripcord_rekey")?;
         let moved = moves.make(&base)?;
@@ -106,7 +49,7 @@ pub(super) fn put(
 }
 
 /// The keys of one column that get another value, in a temporary table: `live` is the rowid of each, `now`, `old`, the rows
-/// that go `together`, and what is `aside` of all.
+/// that go `together` (a row by itself has a number that no other one has), and what is `aside` of all.
 struct Moves<'a, 's> {
     session: &'s Session,
     target: &'a Target<'a>,
@@ -155,8 +98,14 @@ impl Moves<'_, '_> {
         Ok(Some((count.unsigned_abs(), followed)))
     }
 
+    fn index(&self, column: &str) -> String {
+        let name = self.of(&format!("keys_{column}"));
+        format!("CREATE INDEX {name} ON ripcord_keys_{} ({column})", self.target.index)
+    }
+
+    /// Finds the rows. What they hold now is also where `aside` gets its type from: without one SQLite would use no index of it.
     fn find(&self, base: &str) -> Result<(), Error> {
-        let (moves, at) = (self.of("keys"), self.target.index);
+        let moves = self.of("keys");
         let theirs = format!("t.{}", quote(&self.column.name));
         let ours = format!("p.v{}", self.column.place);
         let same = |value: &str| {
@@ -164,32 +113,34 @@ impl Moves<'_, '_> {
         };
         let make = format!(
             "DROP TABLE IF EXISTS {moves}; CREATE TABLE {moves} AS SELECT p.live, {theirs} AS now, {ours} AS old, \
-             p.together, NULL AS aside FROM {} p JOIN main.{} t ON t.{} = p.live \
-             WHERE {ours} IS NOT NULL AND {} AND NOT {}; \
-             CREATE INDEX {} ON ripcord_keys_{at} (now); CREATE INDEX {} ON ripcord_keys_{at} (old)",
+             CASE p.together WHEN 0 THEN -p.rowid ELSE p.together END AS together, {theirs} AS aside \
+             FROM {} p JOIN main.{} t ON t.{} = p.live WHERE {ours} IS NOT NULL AND {} AND NOT {}; {}",
             self.of("due"),
             self.target.table.sql(),
             self.rowid,
             same(base),
             same(&ours),
-            self.of("keys_now"),
-            self.of("keys_old"),
+            ["now", "old", "live", "together"].map(|column| self.index(column)).join("; "),
         );
         self.session.run(DOING, &make)
     }
 
-    /// Leaves those alone that would take a key which another row keeps, round by round: each that stays keeps its own.
+    /// Leaves those alone that would take a key which another row keeps: each that stays keeps its own, so that a whole chain
+    /// of them may have to stay.
     fn leave_taken(&self) -> Result<(), Error> {
         let (moves, name) = (self.of("keys"), quote(&self.column.name));
+        // The sign keeps the type of the other column out of it, with which no index could be used.
         let taken = format!(
-            "WITH taken AS (SELECT m.rowid AS place, m.together FROM {moves} AS m \
+            "WITH RECURSIVE staying (together) AS (SELECT m.together FROM {moves} AS m \
              WHERE EXISTS (SELECT 1 FROM main.{} AS x WHERE x.{name} = m.old \
              AND NOT EXISTS (SELECT 1 FROM {moves} AS y WHERE y.now = x.{name})) \
-             OR m.old IN (SELECT old FROM {moves} GROUP BY old HAVING count(*) > 1)) \
-             DELETE FROM {moves} WHERE rowid IN (SELECT place FROM taken) \
-             OR (together <> 0 AND together IN (SELECT together FROM taken))",
+             OR m.old IN (SELECT old FROM {moves} GROUP BY old HAVING count(*) > 1) \
+             UNION SELECT m.together FROM staying AS s JOIN {moves} AS t ON t.together = s.together \
+             JOIN {moves} AS m ON m.old = +t.now) \
+             DELETE FROM {moves} WHERE together IN (SELECT together FROM staying)",
             self.target.table.sql()
         );
+        // Once more for keys that only the collation of the column takes for the same.
         let round = || self.session.execute(&taken, []).map_err(|error| self.session.failed(DOING, error));
         while round()? > 0 {}
         Ok(())
@@ -200,12 +151,10 @@ impl Moves<'_, '_> {
         let moves = self.of("keys");
         let aside = format!(
             "UPDATE {moves} SET aside = CASE typeof(now) WHEN 'integer' \
-             THEN (SELECT min(coalesce(min({}), 0), 0) FROM main.{}) - rowid ELSE 'ripcord ' || rowid || hex(randomblob(8)) END; \
-             CREATE INDEX {} ON ripcord_keys_{} (aside)",
+             THEN (SELECT min(coalesce(min({}), 0), 0) FROM main.{}) - rowid ELSE 'ripcord ' || rowid || hex(randomblob(8)) END; {}",
             quote(&self.column.name),
             self.target.table.sql(),
-            self.of("keys_aside"),
-            self.target.index,
+            self.index("aside"),
         );
         self.session.run(DOING, &aside)?;
         // What stands there for a moment need not be one that the table allows.
@@ -221,33 +170,79 @@ impl Moves<'_, '_> {
     /// Changes the keys from one column of the moves to another, and first everything that refers to them, which has
     /// nothing left to lose then; nothing where a constraint forbids it.
     fn change(&self, from: &str, to: &str) -> Result<Option<Vec<Followed>>, Error> {
-        let own = &self.target.table;
-        let mut tables: BTreeMap<&TableName, Vec<&String>> = BTreeMap::new();
+        let (own, name) = (&self.target.table, &self.column.name);
+        let mut alone: BTreeMap<&TableName, Vec<&String>> = BTreeMap::new();
+        let (mut itself, mut together) = (vec![name], Vec::new());
         for one in self.refer {
-            let of_table = one.to(&self.column.name).map(|column| (&one.table, column));
-            if let Some((table, column)) = of_table.filter(|(table, _)| *table != own) {
-                tables.entry(table).or_default().push(column);
+            match (one.only_to(name), one.to(name)) {
+                // Looked at later, it may change in the same statement: what a row must be in itself, it is before and after.
+                (Some(column), _) if one.table == *own && !one.acts() => itself.push(column),
+                (Some(column), _) => alone.entry(&one.table).or_default().push(column),
+                (None, Some(column)) => together.push((one, column)),
+                (None, None) => {}
             }
         }
-        let to_itself = self.refer.iter().filter(|one| one.table == *own);
-        let to_itself = to_itself.filter_map(|one| one.to(&self.column.name));
-        let all = std::iter::once(&self.column.name).chain(to_itself).collect();
+        let mut updates: Vec<(&TableName, Vec<&String>, String)> = Vec::new();
+        for (table, columns) in alone {
+            let update = self.update(table, &columns, (from, to));
+            updates.push((table, columns, update));
+        }
+        for (one, column) in together {
+            updates.push((&one.table, vec![column], self.update_of_several(one, column, (from, to))));
+        }
         let mut followed = Vec::new();
-        for (table, columns) in tables.into_iter().chain([(own, all)]) {
-            match self.session.execute(&self.update(table, &columns, (from, to)), []) {
-                Ok(0) => {}
-                Ok(rows) => followed.push(Followed {
-                    table: table.clone(),
-                    columns: columns.into_iter().cloned().collect(),
-                    rows: rows as u64,
-                }),
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-                    return Ok(None);
-                }
-                Err(error) => return Err(self.session.failed(DOING, error)),
+        for (table, columns, update) in updates {
+            let Some(rows) = self.try_update(&update)? else { return Ok(None) };
+            followed.extend(following(table, &columns, rows));
+        }
+        if self.would_empty(from)? {
+            return Ok(None);
+        }
+        let Some(rows) = self.try_update(&self.update(own, &itself, (from, to)))? else { return Ok(None) };
+        followed.extend(following(own, &itself, rows));
+        Ok(Some(followed))
+    }
+
+    /// Returns how many rows a statement changed; none when a constraint forbids it.
+    fn try_update(&self, update: &str) -> Result<Option<usize>, Error> {
+        match self.session.execute(update, []) {
+            Ok(rows) => Ok(Some(rows)),
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(None),
+            Err(error) => Err(self.session.failed(DOING, error)),
+        }
+    }
+
+    /// Tells whether a row still refers to one of the keys by a foreign key that is emptied when the key changes: what SQLite
+    /// takes for the same key need not have the same bytes, and has not followed then.
+    fn would_empty(&self, from: &str) -> Result<bool, Error> {
+        let name = &self.column.name;
+        // In this order, because what is referred to always has an index, and what refers to it need not have one.
+        for one in self.refer.iter().filter(|one| one.loses() && one.to(name).is_some()) {
+            let left = format!(
+                "SELECT EXISTS (SELECT 1 FROM main.{} AS r CROSS JOIN main.{} AS t ON {} WHERE t.{} IN (SELECT {from} FROM {}))",
+                one.table.sql(),
+                self.target.table.sql(),
+                one.holds("r", "t"),
+                quote(name),
+                self.of("keys")
+            );
+            if self.session.one::<i64>(DOING, &left)? == 1 {
+                return Ok(true);
             }
         }
-        Ok(Some(followed))
+        Ok(false)
+    }
+
+    /// Returns the statement that changes a column which refers to the keys beside others: only in rows that refer to one.
+    fn update_of_several(&self, one: &Reference, column: &str, (from, to): (&str, &str)) -> String {
+        let (moves, name) = (self.of("keys"), quote(column));
+        format!(
+            "UPDATE OR ABORT main.{} AS r SET {name} = (SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}) \
+             WHERE r.{name} IN (SELECT {from} FROM {moves}) AND EXISTS (SELECT 1 FROM main.{} AS t WHERE {})",
+            one.table.sql(),
+            self.target.table.sql(),
+            one.holds("r", "t")
+        )
     }
 
     fn update(&self, table: &TableName, columns: &[&String], (from, to): (&str, &str)) -> String {
@@ -266,4 +261,26 @@ impl Moves<'_, '_> {
             hit.collect::<Vec<_>>().join(" OR ")
         )
     }
+}
+
+fn following(table: &TableName, columns: &[&String], rows: usize) -> Option<Followed> {
+    let columns = columns.iter().copied().cloned().collect();
+    (rows > 0).then(|| Followed { table: table.clone(), columns, rows: rows as u64 })
+}
+
+/// Tells whether putting a key back would cost others something: what refers to it follows, so that rows which refer to that
+/// may lose what they refer to.
+fn would_cost(
+    session: &Session,
+    catalog: &Catalog,
+    refer: &[Reference],
+    column: &str,
+) -> Result<bool, Error> {
+    for one in refer {
+        let Some(own) = one.to(column) else { continue };
+        if would_lose(session, catalog, &references(session, catalog, &one.table)?, own)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

@@ -58,8 +58,8 @@ pub(super) fn look(session: &Session, target: &Target<'_>, pieces: &[Piece]) -> 
         return Ok(Vec::new());
     }
     let mut changed = sample(session, target)?;
-    // Those whose keys are gone are in a file of their own.
-    let gone = pieces.iter().filter(|other| {
+    // Those whose keys are gone are in a file of their own. What another backup has is of another time.
+    let gone = pieces.iter().filter(|other| other.turn == piece.turn).filter(|other| {
         let (own, other) = (&piece.salvage, &other.salvage);
         other.table == own.table && other.what == SalvageKind::Rows && other.key == own.key
     });

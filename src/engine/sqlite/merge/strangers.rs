@@ -8,7 +8,7 @@ use super::super::session::Session;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
 use super::recycled::{self, Subject};
-use super::rekey::references;
+use super::references::references;
 use super::target::Target;
 use super::together::keys;
 use super::unkeyed::same_row;
@@ -22,6 +22,8 @@ pub(super) struct Strangers {
     of: TableName,
     keys: String,
     columns: Vec<String>,
+    /// Looks for them anew, where they are keys that their rows may get yet.
+    again: Option<String>,
 }
 
 /// The columns that a foreign key refers to, with their places in a piece.
@@ -84,6 +86,7 @@ pub(super) fn given_again(
                 of: parent.clone(),
                 keys: format!("ripcord_parent_{turn}_{}", asked.len()),
                 columns: vec![column.name.to_ascii_lowercase()],
+                again: None,
             };
             if one.fill_with(session, &column.name, &recycled)? {
                 found.push(one);
@@ -144,18 +147,22 @@ pub(super) fn of_rows(
             }
             Ok(())
         })?;
+        drop(insert);
         if any {
+            session.run(DOING, &one.index())?;
             found.push(one);
         }
     }
     Ok(found)
 }
 
-/// Looks which rows that nothing but other columns tell apart have not got their keys, now that all have that can.
+/// Looks which rows that nothing but other columns tell apart have not got their keys, now that all have that can at once. Those
+/// in the table of the waiting ones may get them yet: as long as nobody else has such a key, what refers to it waits as well.
 pub(super) fn of_keys(
     session: &Session,
     catalog: &Catalog,
     target: &Target<'_>,
+    waiting: Option<&str>,
 ) -> Result<Vec<Strangers>, Error> {
     let mut found = Vec::new();
     for referred in referred(session, catalog, target)? {
@@ -163,28 +170,21 @@ pub(super) fn of_keys(
         if !referred.iter().any(|(name, _)| is_put(name)) {
             continue;
         }
-        let one = Strangers::new(target, &referred, found.len());
-        let names: Vec<String> =
-            referred.iter().enumerate().map(|(at, (_, place))| format!("p.v{place} AS v{at}")).collect();
-        let held: Vec<String> =
-            referred.iter().map(|(name, place)| format!("t.{} = p.v{place}", quote(name))).collect();
-        let make = format!(
-            "DROP TABLE IF EXISTS temp.{0}; CREATE TEMP TABLE {0} AS SELECT {1} FROM temp.ripcord_piece_{2} p \
-             WHERE NOT EXISTS (SELECT 1 FROM main.{3} t WHERE {4} AND {5})",
-            one.keys,
-            names.join(", "),
-            target.index,
-            target.table.sql(),
-            held.join(" AND "),
-            same_row(target, "p", "t")
-        );
-        session.run(DOING, &make)?;
+        let mut one = Strangers::new(target, &referred, found.len());
+        session.run(DOING, &one.make_of_keys(target, &referred, waiting))?;
         let any = format!("SELECT EXISTS (SELECT 1 FROM temp.{})", one.keys);
-        if session.one::<i64>(DOING, &any)? == 1 {
+        if session.one::<i64>(DOING, &any)? == 1 || waiting.is_some() {
+            one.again = Some(one.make_of_keys(target, &referred, None));
             found.push(one);
         }
     }
     Ok(found)
+}
+
+/// Looks once more which rows of a table have not got their keys.
+pub(super) fn renew(session: &Session, table: &TableName, known: &[Strangers]) -> Result<(), Error> {
+    let again = known.iter().filter(|one| one.of == *table).filter_map(|one| one.again.as_ref());
+    again.map(|again| session.run(DOING, again)).collect()
 }
 
 impl Strangers {
@@ -194,12 +194,17 @@ impl Strangers {
         let mut ways: Vec<String> = Vec::new();
         ways.extend(recycled.above.map(|last| format!("{column} > {}", literal(last))));
         ways.extend(recycled.up_to.map(|last| format!("{column} <= {}", literal(last))));
-        let mut insert = fill(session, &self.keys, 1)?;
-        for key in &recycled.among {
-            let key = rusqlite::params_from_iter([Bound(Value::Integer(*key))]);
-            insert.execute(key).map_err(|error| session.failed(DOING, error))?;
+        drop(fill(session, &self.keys, 1)?);
+        let some = format!(
+            "INSERT INTO temp.{} SELECT {column} FROM main.{} WHERE typeof({column}) = 'integer' AND {column} BETWEEN ?1 AND ?2",
+            self.keys,
+            self.of.sql()
+        );
+        let mut some = session.prepare(&some).map_err(|error| session.failed(DOING, error))?;
+        for (first, last) in recycled.among.ranges() {
+            some.execute([first, last]).map_err(|error| session.failed(DOING, error))?;
         }
-        drop(insert);
+        drop(some);
         if !ways.is_empty() {
             let all = format!(
                 "INSERT INTO temp.{} SELECT {column} FROM main.{} WHERE typeof({column}) = 'integer' AND ({})",
@@ -209,6 +214,7 @@ impl Strangers {
             );
             session.run(DOING, &all)?;
         }
+        session.run(DOING, &self.index())?;
         let any = format!("SELECT EXISTS (SELECT 1 FROM temp.{})", self.keys);
         Ok(session.one::<i64>(DOING, &any)? == 1)
     }
@@ -216,7 +222,40 @@ impl Strangers {
     fn new(target: &Target<'_>, referred: &Referred, number: usize) -> Self {
         let columns = referred.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
         let keys = format!("ripcord_strangers_{}_{number}", target.index);
-        Self { of: target.table.clone(), keys, columns }
+        Self { of: target.table.clone(), keys, columns, again: None }
+    }
+
+    /// Returns the statement without which each row that is merged would be compared with all of them.
+    fn index(&self) -> String {
+        let columns: Vec<String> = (0..self.columns.len()).map(|at| format!("v{at}")).collect();
+        format!("CREATE INDEX temp.{0}_values ON {0} ({1})", self.keys, columns.join(", "))
+    }
+
+    /// Returns the statements that take the keys which their rows have not got.
+    fn make_of_keys(&self, target: &Target<'_>, referred: &Referred, waiting: Option<&str>) -> String {
+        let list = |of: &dyn Fn(usize, &String, usize) -> String| -> Vec<String> {
+            referred.iter().enumerate().map(|(at, (name, place))| of(at, name, *place)).collect()
+        };
+        let held = list(&|_, name, place| format!("t.{} = p.v{place}", quote(name))).join(" AND ");
+        let (table, row) = (target.table.sql(), same_row(target, "p", "t"));
+        let waits = waiting.map(|waiting| {
+            format!(
+                " AND (EXISTS (SELECT 1 FROM main.{table} t WHERE {held}) \
+                 OR NOT coalesce(({}) IN (SELECT {} FROM temp.{waiting} w WHERE {}), 0))",
+                list(&|_, _, place| format!("p.v{place}")).join(", "),
+                list(&|_, _, place| format!("w.v{place}")).join(", "),
+                list(&|_, _, place| format!("w.v{place} IS NOT NULL")).join(" AND "),
+            )
+        });
+        format!(
+            "DROP TABLE IF EXISTS temp.{0}; CREATE TEMP TABLE {0} AS SELECT {1} FROM temp.ripcord_piece_{2} p \
+             WHERE NOT EXISTS (SELECT 1 FROM main.{table} t WHERE {held} AND {row}){3}; {4}",
+            self.keys,
+            list(&|at, _, place| format!("p.v{place} AS v{at}")).join(", "),
+            target.index,
+            waits.unwrap_or_default(),
+            self.index()
+        )
     }
 }
 
@@ -268,4 +307,27 @@ pub(super) fn guards(
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Cancel;
+
+    #[test]
+    fn a_key_is_looked_up_among_strangers_by_an_index() {
+        let session = Session::in_memory(&Cancel::default()).expect("a database");
+        let strangers = Strangers {
+            of: TableName::plain("t"),
+            keys: "ripcord_strangers_0_0".to_string(),
+            columns: vec!["a".to_string(), "b".to_string()],
+            again: None,
+        };
+        drop(fill(&session, &strangers.keys, 2).expect("a table"));
+        session.run(DOING, &strangers.index()).expect("an index");
+        let plan =
+            format!("EXPLAIN QUERY PLAN SELECT 1 FROM temp.{} WHERE v1 = ?1 AND v0 = ?2", strangers.keys);
+        let plan: String = session.query_row(&plan, [1, 2], |row| row.get(3)).expect("a plan");
+        assert!(plan.contains("SEARCH") && plan.contains("v0=? AND v1=?"), "{plan}");
+    }
 }

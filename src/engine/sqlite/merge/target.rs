@@ -7,7 +7,7 @@ use super::rows::RowHand;
 use super::side::Side;
 use super::strangers::Guard;
 use super::values::ValueHand;
-use super::{DOING, Written, recycled, rekey};
+use super::{DOING, Written, recycled, references};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
 use crate::engine::{BOTH_CHANGED, Base, Error, Merged, OWN_VALUE, Piece, Recycled, Scalar, Value};
 use crate::ledger::{ROWID, SalvageKind};
@@ -29,6 +29,9 @@ pub(super) struct Target<'p> {
     pub is_whole: bool,
     /// A name of its rowid, if it has one.
     pub rowid: Option<String>,
+    /// The place among the columns of the one that is the rowid itself, where rows are found by that: a row to which it is put back
+    /// is found by another one from then on.
+    pub own_rowid: Option<usize>,
     /// Whether a foreign key is checked only at the commit, so that each row must be asked about.
     pub deferred: bool,
     /// Which keys may be of other rows now.
@@ -185,7 +188,7 @@ impl<'p> Target<'p> {
         } else if let Some(gone) = piece.salvage.columns.iter().find(lacks) {
             return skip(&format!("column {gone}, by which rows are compared, is not there now"));
         }
-        let refer = rekey::references(session, catalog, name)?;
+        let refer = references::references(session, catalog, name)?;
         let mut skipped = Vec::new();
         let mut columns = Vec::new();
         for wanted in &piece.salvage.columns {
@@ -210,7 +213,7 @@ impl<'p> Target<'p> {
                         true => OWN_VALUE,
                         false => BOTH_CHANGED,
                     },
-                    would_take_along: refer.iter().any(|one| one.would_lose(wanted)),
+                    would_take_along: references::would_lose(session, catalog, &refer, wanted)?,
                     retyped: is_retyped(piece, column),
                 }),
             }
@@ -258,6 +261,7 @@ impl<'p> Target<'p> {
             columns,
             is_whole,
             rowid: rowid_name(&table),
+            own_rowid: None,
             deferred: has_deferred_keys(&table),
             recycled: recycled::look(session, piece, &table)?,
             guards: Vec::new(),

@@ -6,10 +6,9 @@ use super::super::scan::rowid_name;
 use super::super::{catalog, session::Session};
 use super::feed::{Bound, Feed, fill, value};
 use super::side::{self, Side};
-use super::strangers::{self, Strangers};
 use super::target::{Known, Target, TargetColumn};
 use super::{DOING, alike, rekey};
-use crate::catalog::quote;
+use crate::catalog::{Table, quote};
 use crate::engine::{
     Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
 };
@@ -25,8 +24,8 @@ pub(super) struct Unkeyed<'p> {
     /// What is put already, in the order of the columns.
     pub beforehand: Vec<Merged>,
     pub followed: Vec<Followed>,
-    /// The keys of then that are not of their rows now.
-    pub strangers: Vec<Strangers>,
+    /// Whether anything tells the rows apart, so that it can be asked which of them have their keys.
+    pub are_told: bool,
 }
 
 /// Returns the same piece with each live row that a salvaged value is for, found by its rowid, and what is put already: keys,
@@ -93,12 +92,15 @@ pub(super) fn values<'p>(
     )?;
     alike::pair(session, &target, &rowid, &group)?;
     let (put, followed) = rekey::put(session, &target, &catalog, &rowid)?;
-    let strangers = strangers::of_keys(session, &catalog, &target)?;
     // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it the group whose
     // rows go together.
     target.condition = format!("{rowid} = ?1");
     target.found_by = vec![target.width];
     target.width += 2;
+    target.own_rowid = target.columns.iter().position(|column| is_rowid(&table, &column.name));
+    if target.own_rowid.is_some() {
+        session.run(DOING, &format!("CREATE INDEX temp.{due}_live ON {due} (live)"))?;
+    }
     let mut beforehand = alike::put(session, &target, side)?;
     beforehand.iter_mut().zip(put).for_each(|(beforehand, put)| beforehand.merged += put);
     let deleted: i64 =
@@ -118,7 +120,13 @@ pub(super) fn values<'p>(
         ),
     )?;
     write_down(session, &target, others, theirs, side, merged)?;
-    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, strangers })
+    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, are_told: true })
+}
+
+/// Tells whether a column looks like the rowid itself.
+fn is_rowid(table: &Table, column: &str) -> bool {
+    let mut own = table.columns.iter().filter(|own| own.name == column);
+    table.key == [column] && own.any(|own| own.type_name.eq_ignore_ascii_case("INTEGER"))
 }
 
 /// Returns a target into which nothing of its piece goes.
@@ -129,8 +137,8 @@ fn none_due<'p>(
     due: String,
 ) -> Result<Unkeyed<'p>, Error> {
     session.run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
-    let (beforehand, followed, strangers) = (Vec::new(), Vec::new(), Vec::new());
-    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, strangers })
+    let (beforehand, followed) = (Vec::new(), Vec::new());
+    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, are_told: false })
 }
 
 /// Returns the condition, of the rows of a group together, that these columns hold one value each.

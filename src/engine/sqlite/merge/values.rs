@@ -82,7 +82,9 @@ impl<'s> ValueHand<'s> {
                 self.moved |= moved.index == index && !left.is_same(ours) && then.has(left)?;
             }
             let is_away = column.would_take_along || strangers.contains(&column.name);
-            let may_be_put = is_base && !is_away && !self.target.is_half(ours);
+            // SQLite takes nothing else as a rowid.
+            let is_odd = self.target.own_rowid == Some(index) && !matches!(ours, Value::Integer(_));
+            let may_be_put = is_base && !is_away && !is_odd && !self.target.is_half(ours);
             decisions.push(decide(may_be_put, ours, theirs));
         }
         self.torn = self.moved && (self.target.broken || decisions.contains(&Decision::Conflict));
@@ -151,6 +153,26 @@ impl<'s> ValueHand<'s> {
         let new = ours.enumerate().map(|(at, ours)| vacated.get(at).map_or(ours, Scalar::as_value));
         let all = target.found(values).chain(new).map(Bound);
         written(session, update.execute(rusqlite::params_from_iter(all)))
+    }
+
+    /// Notes that a row whose rowid was put back is found by that one now, and returns its values with it; nothing where it is
+    /// found as before.
+    fn follow<'v>(&mut self, values: &[Value<'v>]) -> Result<Option<Vec<Value<'v>>>, Error> {
+        let failed = |error| self.session.failed(DOING, error);
+        let own = self.target.own_rowid.filter(|own| self.set[*own]);
+        let (Some(own), [live]) = (own, self.target.found_by.as_slice()) else { return Ok(None) };
+        // A column may look like the rowid and be none (`INTEGER PRIMARY KEY DESC`).
+        let by = rusqlite::params_from_iter(self.target.found(values).map(Bound));
+        if self.select.exists(by).map_err(failed)? {
+            return Ok(None);
+        }
+        let ours = values[self.target.columns[own].place];
+        let sql = format!("UPDATE temp.ripcord_due_{} SET live = ?1 WHERE live = ?2", self.target.index);
+        let mut update = self.session.prepare_cached(&sql).map_err(failed)?;
+        update.execute(rusqlite::params_from_iter([ours, values[*live]].map(Bound))).map_err(failed)?;
+        let mut now = values.to_vec();
+        now[*live] = ours;
+        Ok(Some(now))
     }
 
     /// Returns the values of the row now; none when there is no one row.
@@ -304,6 +326,8 @@ impl Hand for ValueHand<'_> {
                 return Ok(put);
             }
         }
+        let moved = self.follow(values)?;
+        let values = moved.as_deref().unwrap_or(values);
         for (index, decision) in decisions.iter().enumerate() {
             match decision {
                 Decision::Put => merged[index].merged += 1,
@@ -323,7 +347,8 @@ impl Hand for ValueHand<'_> {
         for (set, decision) in self.set.iter_mut().zip(&decisions) {
             *set = *decision == Decision::Put;
         }
-        if !self.set.contains(&true) {
+        let is_rowid = self.target.own_rowid.is_some_and(|own| self.set[own]);
+        if is_rowid || !self.set.contains(&true) {
             return alone();
         }
         let written = self.set(values, Some(place))?;
@@ -376,7 +401,10 @@ impl Hand for ValueHand<'_> {
             // Its row was there when it was refused, and nothing here deletes rows.
             Live::Absent | Live::Several => return Ok(()),
         };
-        for (index, decision) in decisions.iter().enumerate() {
+        // The rowid at last, as everything else is found by it.
+        let mut order: Vec<(usize, &Decision)> = decisions.iter().enumerate().collect();
+        order.sort_by_key(|(index, _)| Some(*index) == self.target.own_rowid);
+        for (index, decision) in order {
             let reason = match decision {
                 Decision::Already => {
                     merged[index].already += 1;
@@ -389,6 +417,7 @@ impl Hand for ValueHand<'_> {
                     self.set.iter_mut().enumerate().for_each(|(at, set)| *set = at == index);
                     match guarded(self.session, self.target, || self.put(values))? {
                         Written::Done => {
+                            self.follow(values)?;
                             merged[index].merged += 1;
                             continue;
                         }

@@ -8,6 +8,7 @@ mod fingerprint;
 mod lock;
 mod looking;
 mod merge;
+mod merge_keys;
 mod merge_together;
 mod present;
 mod restore;

@@ -1,0 +1,135 @@
+//! Foreign keys that refer to a table, and what becomes of their rows when a value changes that they refer to.
+
+use super::super::session::Session;
+use crate::catalog::{Catalog, TableName, quote};
+use crate::engine::Error;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A foreign key that refers to a table.
+pub(super) struct Reference {
+    pub table: TableName,
+    /// Its columns, and what each refers to.
+    columns: Vec<(String, String)>,
+    on_update: OnUpdate,
+}
+
+/// What a foreign key does when a value changes that it refers to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OnUpdate {
+    /// It is looked at later.
+    Nothing,
+    Refuses,
+    Follows,
+    /// It loses what it refers to (`SET NULL`, `SET DEFAULT`).
+    Loses,
+}
+
+impl OnUpdate {
+    fn of(text: &str) -> Self {
+        match text.to_ascii_uppercase().as_str() {
+            "CASCADE" => Self::Follows,
+            "RESTRICT" => Self::Refuses,
+            set if set.starts_with("SET") => Self::Loses,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+impl Reference {
+    /// Returns the columns that it refers to.
+    pub(super) fn referred(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(_, other)| other.as_str())
+    }
+
+    /// Returns its column that refers to this one.
+    pub(super) fn to(&self, column: &str) -> Option<&String> {
+        self.columns.iter().find(|(_, other)| other.eq_ignore_ascii_case(column)).map(|(own, _)| own)
+    }
+
+    /// Returns its column, where that refers to this one alone.
+    pub(super) fn only_to(&self, column: &str) -> Option<&String> {
+        self.to(column).filter(|_| self.columns.len() == 1)
+    }
+
+    /// Tells whether its rows lose what they refer to when that changes.
+    pub(super) fn loses(&self) -> bool {
+        self.on_update == OnUpdate::Loses
+    }
+
+    /// Tells whether it does something at once when what it refers to changes.
+    pub(super) fn acts(&self) -> bool {
+        self.on_update != OnUpdate::Nothing
+    }
+
+    /// Returns the condition that a row of its table refers to one of the table that it refers to.
+    pub(super) fn holds(&self, row: &str, referred: &str) -> String {
+        // The collation is that of what is referred to, as for SQLite itself.
+        let pairs = self.columns.iter();
+        let pairs = pairs.map(|(own, other)| format!("{referred}.{} = {row}.{}", quote(other), quote(own)));
+        pairs.collect::<Vec<_>>().join(" AND ")
+    }
+}
+
+/// Returns the foreign keys that refer to a table.
+pub(super) fn references(
+    session: &Session,
+    catalog: &Catalog,
+    table: &TableName,
+) -> Result<Vec<Reference>, Error> {
+    let failed = |error| session.failed("reading the keys", error);
+    let sql = "SELECT id, \"from\", \"to\", on_update FROM pragma_foreign_key_list(?1) \
+               WHERE \"table\" = ?2 COLLATE NOCASE ORDER BY id, seq";
+    let mut statement = session.prepare(sql).map_err(failed)?;
+    let key = catalog.tables.get(table).map(|table| table.key.clone()).unwrap_or_default();
+    let mut found = Vec::new();
+    for child in catalog.tables.keys() {
+        let mut of_child: BTreeMap<i64, Reference> = BTreeMap::new();
+        let mut rows = statement.query([&child.name, &table.name]).map_err(failed)?;
+        while let Some(row) = rows.next().map_err(failed)? {
+            let how: String = row.get(3).map_err(failed)?;
+            let reference = of_child.entry(row.get(0).map_err(failed)?).or_insert_with(|| Reference {
+                table: child.clone(),
+                columns: Vec::new(),
+                on_update: OnUpdate::of(&how),
+            });
+            // Without a name it is the primary key.
+            let other: Option<String> = row.get(2).map_err(failed)?;
+            let other = other.or_else(|| key.get(reference.columns.len()).cloned()).unwrap_or_default();
+            reference.columns.push((row.get(1).map_err(failed)?, other));
+        }
+        found.extend(of_child.into_values());
+    }
+    Ok(found)
+}
+
+/// Tells whether rows lose what they refer to when a column changes to which these foreign keys refer: those of one that is
+/// emptied then, or those that refer to what follows it.
+pub(super) fn would_lose(
+    session: &Session,
+    catalog: &Catalog,
+    refer: &[Reference],
+    column: &str,
+) -> Result<bool, Error> {
+    let is_lost =
+        |refer: &[Reference], column: &str| refer.iter().any(|one| one.loses() && one.to(column).is_some());
+    let following = |refer: &[Reference], column: &str| {
+        let follow = refer.iter().filter(|one| one.on_update == OnUpdate::Follows);
+        let follow = follow.filter_map(|one| Some((one.table.clone(), one.to(column)?.clone())));
+        follow.collect::<Vec<_>>()
+    };
+    if is_lost(refer, column) {
+        return Ok(true);
+    }
+    let (mut next, mut seen) = (following(refer, column), BTreeSet::new());
+    while let Some((table, column)) = next.pop() {
+        if !seen.insert((table.clone(), column.clone())) {
+            continue;
+        }
+        let refer = references(session, catalog, &table)?;
+        if is_lost(&refer, &column) {
+            return Ok(true);
+        }
+        next.extend(following(&refer, &column));
+    }
+    Ok(false)
+}
