@@ -110,7 +110,7 @@ pub(super) async fn operation(
         false => merge::Ready::default(),
     };
 
-    let mut op = ports.begin(id, kind, Some(plan), (&plan.from, &plan.to)).map_err(refused)?;
+    let mut op = ports.begin(id, kind, Some(plan), (&plan.from, &plan.to)).await.map_err(refused)?;
     for (name, value) in ahead.into_iter().flat_map(legs::Ahead::says) {
         op.write(Entry::Fact { name: name.to_string(), value }).map_err(refused)?;
     }

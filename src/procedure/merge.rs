@@ -118,7 +118,7 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
 
-    let mut op = ports.begin(&id, Kind::MergeBack, None, (&rows, &rows)).map_err(refused)?;
+    let mut op = ports.begin(&id, Kind::MergeBack, None, (&rows, &rows)).await.map_err(refused)?;
     let says = [(MERGES, backup.manifest.id.clone()), (TABLES, request.tables.join("\n"))];
     for (name, value) in says {
         op.write(Entry::Fact { name: name.to_string(), value }).map_err(refused)?;

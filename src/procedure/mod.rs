@@ -73,7 +73,7 @@ pub struct Ports<'a> {
 
 impl Ports<'_> {
     /// Begins an operation: from here on a crash is remembered.
-    fn begin(
+    async fn begin(
         &self,
         id: &str,
         kind: Kind,
@@ -81,11 +81,11 @@ impl Ports<'_> {
         (from, to): (&[RevisionId], &[RevisionId]),
     ) -> Result<Operation, JournalError> {
         let asked = plan.map_or((None, None), |plan| (Some(plan.direction), Some(plan.target.clone())));
-        self.begin_with(id, kind, asked, (from.to_vec(), to.to_vec()))
+        self.begin_with(id, kind, asked, (from.to_vec(), to.to_vec())).await
     }
 
     /// The same without a plan: what was asked for, and the rows before and after.
-    fn begin_with(
+    async fn begin_with(
         &self,
         id: &str,
         kind: Kind,
@@ -105,6 +105,8 @@ impl Ports<'_> {
             version: env!("CARGO_PKG_VERSION").to_string(),
         };
         let operation = self.journal.begin(id, begun)?.observed_by(self.observer.clone());
+        // The lock may have been taken for an operation before this one, and recovery ends what works under its own name.
+        self.database.begun(id).await;
         self.observer.event(&Event::Begun { operation: id.to_string(), kind });
         Ok(operation)
     }

@@ -91,7 +91,8 @@ pub(super) async fn operation(
     level: ProofLevel,
     left: Option<HalfWay>,
 ) -> Result<(Report, Option<Rehearsal>), Failure> {
-    let mut op = ports.begin(id, Kind::Rehearse, Some(plan), (&plan.from, &plan.from)).map_err(refused)?;
+    let mut op =
+        ports.begin(id, Kind::Rehearse, Some(plan), (&plan.from, &plan.from)).await.map_err(refused)?;
     let outcome = on_a_draft(ports, &mut op, plan, level).await;
     let (outcome, rehearsal) = match outcome {
         Ok(rehearsal) => (Ok(report(ports, Some(id.to_string()), plan)), Some(rehearsal)),
