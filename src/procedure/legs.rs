@@ -215,6 +215,10 @@ async fn one(
     ahead: &Ahead<'_>,
 ) -> Result<Report, Failure> {
     ports.go_on().map_err(super::refused)?;
+    // A wish that came when an earlier leg had committed was heard, and that leg brought to its end: it is a wish to stop here.
+    if !done.is_empty() && ports.cancel.wishes() > 0 {
+        return Err(super::refused(engine::Error::Interrupted));
+    }
     let plan = ports.plan(whole.direction, &leg.target).await?;
     let shown = whole.scripts.iter().filter(|script| leg.revisions.contains(&script.revision));
     shown::refuse_another(&shown.cloned().collect::<Vec<_>>(), &plan)?;
