@@ -43,6 +43,7 @@ mod tests;
 pub use carry::is_interrupted;
 use judge::new_findings;
 pub use judge::{Circumstances, Rehearsed, judge};
+pub use legs::{BetweenSteps, between};
 pub use snapshot::read_inventory;
 
 use crate::base::{Cancel, Clock, counted, one_or_more};
