@@ -191,6 +191,9 @@ pub struct LegsThen {
     pub failed: Aftermath,
     /// The command that runs what is left.
     pub go_on: String,
+    /// Whether the merge of the one that failed has to be done first: once an older way back has run, its salvage is held back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub merge_first: bool,
     /// The command that leads back to before the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,
@@ -432,6 +435,8 @@ pub struct Failure {
     /// The backup that holds the state before, if one was published.
     pub backup: Option<BackupFacts>,
     pub source: Box<dyn std::error::Error + Send + Sync>,
+    /// The work is done, and only the last line of its journal could not be written.
+    pub is_done: bool,
     /// The second cause, when the way back failed as well.
     pub during_put_back: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// The commands to run next, the best first.
@@ -466,6 +471,7 @@ impl Failure {
             aftermath: Aftermath::Unchanged,
             backup: None,
             source: source.into(),
+            is_done: false,
             during_put_back: None,
             next: Vec::new(),
             otherwise: None,

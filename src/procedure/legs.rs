@@ -269,12 +269,16 @@ async fn stopped(
     ports.cancel.heard();
     let now = ports.database.version_rows().await.ok();
     let rows = now.map(|now| Box::new(RowsThen { before: plan.from.clone(), now })).or(failure.rows);
+    // One of which only the last line of the journal is missing stands as well.
+    let last = failure.operation.clone().filter(|_| failure.is_done);
+    let back_of_it = || failure.backup.as_ref().map(|backup| format!("ripcord restore {}", backup.id));
     let legs = LegsThen {
-        stand: done.iter().filter_map(|report| report.operation.clone()).collect(),
+        stand: done.iter().filter_map(|report| report.operation.clone()).chain(last).collect(),
         of: ahead.of,
         failed,
         go_on: ahead.go_on.clone(),
-        undo: ahead.back.clone(),
+        merge_first: failure.step == Some(Step::MergeBack) && failed == Aftermath::Changed,
+        undo: ahead.back.clone().or_else(|| back_of_it().filter(|_| failure.is_done)),
     };
     Failure {
         aftermath: if is_as_before { Aftermath::Changed } else { failed },

@@ -14,6 +14,7 @@ mod hard;
 mod keyless;
 mod later;
 mod legs;
+mod legs_broken_off;
 mod made;
 mod names;
 mod nulls;
