@@ -191,6 +191,9 @@ pub struct LegsThen {
     pub failed: Aftermath,
     /// The command that runs what is left.
     pub go_on: String,
+    /// Whether the merge of the one that failed has to be done first: once an older way back has run, its salvage is held back.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub merge_first: bool,
     /// The command that leads back to before the first of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<String>,
@@ -292,6 +295,9 @@ pub struct Report {
     /// What was merged back, if anything was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeFacts>,
+    /// Salvage that was not merged back, because it may not mean any more what it meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<HeldBack>,
     /// The legs, where there were several: the rest speaks of all of them together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<LegDone>,
@@ -355,6 +361,19 @@ impl MergeFacts {
     pub fn count(&self) -> u64 {
         self.merged.iter().map(|merged| merged.merged).sum()
     }
+}
+
+/// Salvage that is held back: a way back of an older revision may have touched what it is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// The backup that has it.
+    pub backup: String,
+    pub what: SalvageKind,
+    pub table: TableName,
+    pub columns: Vec<String>,
+    pub rows: u64,
+    /// The revisions whose ways back may have touched it.
+    pub undone: Vec<RevisionId>,
 }
 
 /// A table whose rows were put back.
@@ -432,6 +451,8 @@ pub struct Failure {
     /// The backup that holds the state before, if one was published.
     pub backup: Option<BackupFacts>,
     pub source: Box<dyn std::error::Error + Send + Sync>,
+    /// The work is done, and only the last line of its journal could not be written.
+    pub is_done: bool,
     /// The second cause, when the way back failed as well.
     pub during_put_back: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// The commands to run next, the best first.
@@ -466,6 +487,7 @@ impl Failure {
             aftermath: Aftermath::Unchanged,
             backup: None,
             source: source.into(),
+            is_done: false,
             during_put_back: None,
             next: Vec::new(),
             otherwise: None,

@@ -106,7 +106,7 @@ pub enum Error {
     #[error("the schema of the database is not the one that this was planned for")]
     SchemaMoved,
     /// A commit whose answer was lost, and nobody could be asked what became of it: it stands, or it does not.
-    #[error("it is not known whether the migration was committed: {detail}")]
+    #[error("it is not known whether the transaction was committed: {detail}")]
     Undecided { detail: String },
     #[error("the snapshot is damaged: {detail}")]
     DamagedSnapshot { detail: String },

@@ -58,6 +58,12 @@ pub trait Database: Send + Sync {
     /// one to end, but for the moment that a server takes to notice that a process has gone.
     async fn lock(&self, operation: &str) -> Result<Box<dyn DatabaseLock>, Error>;
 
+    /// Hears which operation begins under the lock, of several that follow each other: what works for it, and whoever is refused
+    /// the lock meanwhile, has to know it by its own name.
+    async fn begun(&self, operation: &str) {
+        let _ = operation;
+    }
+
     /// Looks whether an operation could succeed, before anything is begun: tools and their versions, free space for
     /// what will be written to `need.folder`, privileges, long transactions, running dumps, leftovers.
     /// Findings of severity error are reasons to refuse.

@@ -3,7 +3,7 @@
 use super::{Entry, JournalDamage, Line, Operation, OperationState};
 use crate::base::{Clock, checkpoint, fs, ids};
 use crate::catalog::{DatabaseId, EngineKind};
-use crate::report::{HalfWay, Kind};
+use crate::report::{Aftermath, HalfWay, Kind};
 use serde::Serialize;
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
@@ -211,6 +211,12 @@ impl Journal {
             Some(left) => Some(left),
             None => state.half_way(),
         }))
+    }
+
+    /// Returns the last operation of this database that did not leave it as it was, as far as that is known.
+    pub fn last_change(&self, database: &DatabaseId) -> Result<Option<OperationState>, JournalError> {
+        let own = self.operations()?.into_iter().filter(|state| concerns(state, database));
+        Ok(own.filter(|state| state.ended != Some(Aftermath::Unchanged)).last())
     }
 
     /// Returns the state of one operation; none where its journal is not there or cannot be read.

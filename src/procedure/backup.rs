@@ -15,7 +15,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
     preflight(ports, policy, Wants::default()).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
 
-    let mut op = ports.begin(&id, Kind::Backup, None, (&rows, &rows)).map_err(refused)?;
+    let mut op = ports.begin(&id, Kind::Backup, None, (&rows, &rows)).await.map_err(refused)?;
     let purpose = Purpose {
         id: id.clone(),
         kind: Kind::Backup,
@@ -37,6 +37,7 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

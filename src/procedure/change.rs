@@ -110,7 +110,7 @@ pub(super) async fn operation(
         false => merge::Ready::default(),
     };
 
-    let mut op = ports.begin(id, kind, Some(plan), (&plan.from, &plan.to)).map_err(refused)?;
+    let mut op = ports.begin(id, kind, Some(plan), (&plan.from, &plan.to)).await.map_err(refused)?;
     for (name, value) in ahead.into_iter().flat_map(legs::Ahead::says) {
         op.write(Entry::Fact { name: name.to_string(), value }).map_err(refused)?;
     }
@@ -311,6 +311,7 @@ async fn finish(
         backup: Some(backup),
         check: Some(check),
         merge: ended.merge,
+        held_back: ended.held_back,
         legs: Vec::new(),
         restored: Vec::new(),
         accepted: saved.given.accepted.clone(),
@@ -330,6 +331,7 @@ pub(super) fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

@@ -18,11 +18,12 @@ use crate::base::shell_word;
 use crate::engine::{self, ProofLevel};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, History, RevisionId};
-use crate::journal::OperationState;
+use crate::journal::{OperationState, Progressed};
 use crate::plan::hazard::{Held, Unseen};
 use crate::plan::{Hazard, Plan};
-use crate::report::{Aftermath, Event, Failure, Leg, LegsThen, Report, RowsThen};
+use crate::report::{Aftermath, Event, Failure, Leg, LegsThen, Report, RowsThen, Step};
 use async_trait::async_trait;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// The facts in the journal of a leg: which one it is, what runs the rest, and what leads back to before the first.
@@ -215,6 +216,10 @@ async fn one(
     ahead: &Ahead<'_>,
 ) -> Result<Report, Failure> {
     ports.go_on().map_err(super::refused)?;
+    // A wish that came when an earlier leg had committed was heard, and that leg brought to its end: it is a wish to stop here.
+    if !done.is_empty() && ports.cancel.wishes() > 0 {
+        return Err(super::refused(engine::Error::Interrupted));
+    }
     let plan = ports.plan(whole.direction, &leg.target).await?;
     let shown = whole.scripts.iter().filter(|script| leg.revisions.contains(&script.revision));
     shown::refuse_another(&shown.cloned().collect::<Vec<_>>(), &plan)?;
@@ -264,12 +269,16 @@ async fn stopped(
     ports.cancel.heard();
     let now = ports.database.version_rows().await.ok();
     let rows = now.map(|now| Box::new(RowsThen { before: plan.from.clone(), now })).or(failure.rows);
+    // One of which only the last line of the journal is missing stands as well.
+    let last = failure.operation.clone().filter(|_| failure.is_done);
+    let back_of_it = || failure.backup.as_ref().map(|backup| format!("ripcord restore {}", backup.id));
     let legs = LegsThen {
-        stand: done.iter().filter_map(|report| report.operation.clone()).collect(),
+        stand: done.iter().filter_map(|report| report.operation.clone()).chain(last).collect(),
         of: ahead.of,
         failed,
         go_on: ahead.go_on.clone(),
-        undo: ahead.back.clone(),
+        merge_first: failure.step == Some(Step::MergeBack) && failed == Aftermath::Changed,
+        undo: ahead.back.clone().or_else(|| back_of_it().filter(|_| failure.is_done)),
     };
     Failure {
         aftermath: if is_as_before { Aftermath::Changed } else { failed },
@@ -278,6 +287,52 @@ async fn stopped(
         rows,
         ..failure
     }
+}
+
+/// A way down that was broken off between two of its legs: nothing is unfinished, and what was asked for is not done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BetweenSteps {
+    pub operation: String,
+    /// The leg that ended last, and how many there were to be: `1 of 2`.
+    pub step: String,
+    /// The command that runs what is left.
+    pub go_on: String,
+    /// The command that leads back to before the first leg.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<String>,
+}
+
+/// Returns the way down that stands between two legs, if that is the last that happened to the database. Only looks.
+pub async fn between(ports: &Ports<'_>) -> Result<Option<BetweenSteps>, Failure> {
+    let last = ports.journal.last_change(ports.identity()).map_err(super::refused)?;
+    let Some((state, (step, go_on))) =
+        last.as_ref().and_then(|state| Some((state, waits_for_the_next(state)?)))
+    else {
+        return Ok(None);
+    };
+    // Version rows that somebody else has moved since are no place from which it goes on.
+    match ports.database.version_rows().await {
+        Ok(rows) if settle::same(&rows, &state.to) => {}
+        _ => return Ok(None),
+    }
+    let back = || state.backup.as_ref().map(|backup| format!("ripcord restore {backup}"));
+    Ok(Some(BetweenSteps {
+        operation: state.operation.clone(),
+        step: step.to_string(),
+        go_on: go_on.to_string(),
+        undo: state.facts.get(BACK).cloned().or_else(back),
+    }))
+}
+
+/// Returns which leg an operation was and the command that goes on, where it came to its end and was not the last one. What
+/// did not pass, or is not merged, has other commands to be run first. Pure.
+fn waits_for_the_next(state: &OperationState) -> Option<(&str, &str)> {
+    let (step, go_on) = (state.facts.get(LEG)?, state.facts.get(GO_ON)?);
+    let (number, of) = step.split_once(" of ")?;
+    let is_merged = !state.started.contains(&Step::MergeBack) || state.finished.contains(&Step::MergeBack);
+    let has_failed = matches!(state.step, Some((_, Progressed::Failed)));
+    let stands = state.ended == Some(Aftermath::Changed) && is_merged && !has_failed;
+    (stands && number != of).then_some((step, go_on))
 }
 
 /// Says after a crash in a leg what there was besides it.

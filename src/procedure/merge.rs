@@ -22,6 +22,7 @@ mod renew;
 mod sample;
 mod share;
 mod sources;
+mod told;
 mod unexplained;
 mod verify;
 pub(super) mod waiting;
@@ -41,7 +42,7 @@ use crate::plan::Plan;
 use crate::report::{Aftermath, Failure, Kind, MergeFacts, Report, Step};
 use crate::store::Backup;
 use conflicts::keep;
-pub(super) use crashed::{Was, before_crash, untold, was_merged};
+pub(super) use crashed::{Was, before_crash, settled_without_backup, untold, was_merged};
 pub(super) use downgrade::{After, Before, after_downgrade};
 use kept::pieces;
 use left::left_undone;
@@ -118,7 +119,7 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
 
-    let mut op = ports.begin(&id, Kind::MergeBack, None, (&rows, &rows)).map_err(refused)?;
+    let mut op = ports.begin(&id, Kind::MergeBack, None, (&rows, &rows)).await.map_err(refused)?;
     let says = [(MERGES, backup.manifest.id.clone()), (TABLES, request.tables.join("\n"))];
     for (name, value) in says {
         op.write(Entry::Fact { name: name.to_string(), value }).map_err(refused)?;
@@ -360,6 +361,7 @@ fn report(
         merge,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         undo: None,
         notes: Vec::new(),

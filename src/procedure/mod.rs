@@ -43,6 +43,7 @@ mod tests;
 pub use carry::is_interrupted;
 use judge::new_findings;
 pub use judge::{Circumstances, Rehearsed, judge};
+pub use legs::{BetweenSteps, between};
 pub use snapshot::read_inventory;
 
 use crate::base::{Cancel, Clock, counted, one_or_more};
@@ -73,7 +74,7 @@ pub struct Ports<'a> {
 
 impl Ports<'_> {
     /// Begins an operation: from here on a crash is remembered.
-    fn begin(
+    async fn begin(
         &self,
         id: &str,
         kind: Kind,
@@ -81,11 +82,11 @@ impl Ports<'_> {
         (from, to): (&[RevisionId], &[RevisionId]),
     ) -> Result<Operation, JournalError> {
         let asked = plan.map_or((None, None), |plan| (Some(plan.direction), Some(plan.target.clone())));
-        self.begin_with(id, kind, asked, (from.to_vec(), to.to_vec()))
+        self.begin_with(id, kind, asked, (from.to_vec(), to.to_vec())).await
     }
 
     /// The same without a plan: what was asked for, and the rows before and after.
-    fn begin_with(
+    async fn begin_with(
         &self,
         id: &str,
         kind: Kind,
@@ -105,6 +106,8 @@ impl Ports<'_> {
             version: env!("CARGO_PKG_VERSION").to_string(),
         };
         let operation = self.journal.begin(id, begun)?.observed_by(self.observer.clone());
+        // The lock may have been taken for an operation before this one, and recovery ends what works under its own name.
+        self.database.begun(id).await;
         self.observer.event(&Event::Begun { operation: id.to_string(), kind });
         Ok(operation)
     }

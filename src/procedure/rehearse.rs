@@ -91,7 +91,8 @@ pub(super) async fn operation(
     level: ProofLevel,
     left: Option<HalfWay>,
 ) -> Result<(Report, Option<Rehearsal>), Failure> {
-    let mut op = ports.begin(id, Kind::Rehearse, Some(plan), (&plan.from, &plan.from)).map_err(refused)?;
+    let mut op =
+        ports.begin(id, Kind::Rehearse, Some(plan), (&plan.from, &plan.from)).await.map_err(refused)?;
     let outcome = on_a_draft(ports, &mut op, plan, level).await;
     let (outcome, rehearsal) = match outcome {
         Ok(rehearsal) => (Ok(report(ports, Some(id.to_string()), plan)), Some(rehearsal)),
@@ -151,6 +152,7 @@ fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

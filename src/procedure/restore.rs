@@ -54,7 +54,8 @@ pub async fn restore(ports: &Ports<'_>, request: &RestoreRequest) -> Result<Repo
 
     // Where a database is that cannot be read is not known, and no reason not to put a backup in its place.
     let from = ports.database.version_rows().await.unwrap_or_default();
-    let mut op = ports.begin(&id, Kind::Restore, None, (&from, &backup.manifest.from)).map_err(refused)?;
+    let mut op =
+        ports.begin(&id, Kind::Restore, None, (&from, &backup.manifest.from)).await.map_err(refused)?;
     op.write(Entry::Fact { name: "restores".to_string(), value: backup.manifest.id.clone() })
         .map_err(refused)?;
     let outcome = put_in_place(ports, &mut op, request, &backup, &expected, exists.then_some(from)).await;
@@ -145,6 +146,7 @@ async fn put_in_place(
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         notes: notes(&swapped, &written.what),

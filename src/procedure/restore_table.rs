@@ -51,7 +51,7 @@ pub async fn restore_tables(ports: &Ports<'_>, request: &TablesRequest) -> Resul
     preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
 
     let rows = ports.database.version_rows().await.map_err(refused)?;
-    let mut op = ports.begin(&id, Kind::RestoreTable, None, (&rows, &rows)).map_err(refused)?;
+    let mut op = ports.begin(&id, Kind::RestoreTable, None, (&rows, &rows)).await.map_err(refused)?;
     let listed: Vec<String> = tables.iter().map(ToString::to_string).collect();
     for (name, value) in [(RESTORES, backup.manifest.id.clone()), (TABLES, listed.join("\n"))] {
         op.write(Entry::Fact { name: name.to_string(), value }).map_err(refused)?;
@@ -328,6 +328,7 @@ fn report(ports: &Ports<'_>, operation: &str, rows: &[crate::history::RevisionId
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         undo: None,
         notes: Vec::new(),

@@ -67,11 +67,16 @@ pub(super) async fn end(
                 aftermath: report.aftermath,
                 backup: report.backup.clone(),
                 next: vec!["ripcord recover".to_string()],
+                is_done: true,
                 ..Failure::refused(error)
             })
             .map(|()| report),
         Err(mut failure) => {
             failure.operation.get_or_insert_with(|| op.id().to_string());
+            if written.is_err() {
+                // It counts as unfinished: everything else refuses until that line is written.
+                failure.next.insert(0, "ripcord recover".to_string());
+            }
             Err(failure)
         }
     }

@@ -42,6 +42,7 @@ pub async fn stamp(ports: &Ports<'_>, request: &StampRequest) -> Result<Report, 
     let target = request.targets.join(" ");
     let mut op = ports
         .begin_with(&id, Kind::Stamp, (None, Some(target)), (wanted.from.clone(), wanted.to.clone()))
+        .await
         .map_err(refused)?;
     let outcome = write(ports, &mut op, &wanted, &script).await.map(|()| Report {
         undo: undo(&history, &wanted),
@@ -228,6 +229,7 @@ fn report(ports: &Ports<'_>, wanted: &Rewrite, aftermath: Aftermath, operation: 
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

@@ -64,8 +64,10 @@ pub(super) fn next(failure: &Failure) -> Vec<String> {
         // With a relative target the same command would go further than was meant.
         let again = |text: &String| text.replace("run the same command again", "go on as said below");
         next = next.iter().map(again).collect();
-        if !next.iter().any(|command| command.starts_with(&legs.go_on)) {
-            next.push(format!("to go on with what is left: {}", legs.go_on));
+        let is_left = legs.stand.len() < legs.of;
+        if is_left && !next.iter().any(|command| command.starts_with(&legs.go_on)) {
+            let when = if legs.merge_first { "when that merge is done, go on" } else { "to go on" };
+            next.push(format!("{when} with what is left: {}", legs.go_on));
         }
         next.extend(legs.undo.iter().map(|undo| format!("or undo the steps that stand: {undo}")));
     }

@@ -79,13 +79,23 @@ pub(super) fn true_now(failure: &Failure) -> Aftermath {
 /// Says what is true of the data after a failure.
 pub(super) fn state(failure: &Failure) -> String {
     let Some(legs) = failure.legs.as_deref() else { return state_of(failure, failure.aftermath) };
+    if failure.is_done {
+        let which = stand_together(legs.stand.len(), legs.of);
+        return format!("{which}; of the last one the end could not be written into its journal");
+    }
     let number = legs.stand.len() + 1;
     let stand = match legs.stand.len() {
         0 => String::new(),
-        1 => format!("step 1 of {} stands; ", legs.of),
-        last => format!("steps 1 to {last} of {} stand; ", legs.of),
+        last => format!("{}; ", stand_together(last, legs.of)),
     };
     format!("{stand}of step {number}: {}", state_of(failure, legs.failed))
+}
+
+fn stand_together(last: usize, of: usize) -> String {
+    match last {
+        1 => format!("step 1 of {of} stands"),
+        last => format!("steps 1 to {last} of {of} stand"),
+    }
 }
 
 fn state_of(failure: &Failure, of_it: Aftermath) -> String {

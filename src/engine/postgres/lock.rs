@@ -5,6 +5,7 @@
 //! another database under the name, so the lock is let go before it (a session in the database would forbid the
 //! renaming) and taken again on the new one.
 
+use super::names::literal;
 use super::session::{Purpose, Session};
 use super::{PostgresDatabase, private};
 use crate::engine::{DatabaseLock, Error};
@@ -43,6 +44,19 @@ impl PostgresDatabase {
         }
         *self.lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::downgrade(&held);
         Ok(Box::new(Guard(held)))
+    }
+
+    /// Calls our sessions after another operation from here on, that of the lock among them.
+    ///
+    /// One that waits for its next use gets its name then; until then it does nothing that recovery would have to end.
+    pub(super) async fn rename_operation(&self, operation: &str) {
+        self.set_operation(operation);
+        let Some(held) = self.held() else { return };
+        if let Some(locked) = held.0.lock().await.as_mut() {
+            let named = format!("SET application_name = {}", literal(&self.application()));
+            // It only helps the one who is refused, and a session that has gone is missed where the lock is needed.
+            let _ = locked.session.run("naming the session that holds the lock", &named).await;
+        }
     }
 
     /// Opens a session that holds the lock of the database, or of its name while there is no such database.

@@ -281,6 +281,10 @@ impl Database for PostgresDatabase {
         self.take_lock(operation).await
     }
 
+    async fn begun(&self, operation: &str) {
+        self.rename_operation(operation).await;
+    }
+
     async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error> {
         self.naming_blockers(self.unless_cancelled(self.look_before(need)).await).await
     }

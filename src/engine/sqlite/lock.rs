@@ -53,11 +53,15 @@ impl Site {
                 break FileLock { file, place };
             }
         };
-        let holder = format!("{operation} (process {})\n", std::process::id());
-        // The name only helps the one who is refused: a disk that is full must not stop the operation here.
-        let file = &mut lock.file;
-        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
+        write_holder(&mut lock.file, operation);
         Ok(Box::new(lock))
+    }
+
+    /// Writes into the lock that we hold which operation is under way now. Where its file could not be made there is none.
+    pub(super) fn name_holder(&self, operation: &str) {
+        if let Ok(mut file) = OpenOptions::new().write(true).open(self.lock_file()) {
+            write_holder(&mut file, operation);
+        }
     }
 
     /// Removes the file of a lock that nobody holds: by holding it, as everybody else who removes one. Makes none.
@@ -99,6 +103,12 @@ impl Site {
     fn lock_file(&self) -> PathBuf {
         self.path.with_file_name(format!(".{}.ripcord-lock", self.name()))
     }
+}
+
+/// The name only helps the one who is refused: a disk that is full must not stop the operation here.
+fn write_holder(file: &mut File, operation: &str) {
+    let holder = format!("{operation} (process {})\n", std::process::id());
+    let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(holder.as_bytes()));
 }
 
 fn open(place: &Path) -> std::io::Result<File> {

@@ -198,6 +198,10 @@ impl Database for SqliteDatabase {
         self.site.lock(operation)
     }
 
+    async fn begun(&self, operation: &str) {
+        self.site.name_holder(operation);
+    }
+
     fn tidy_lock(&self) {
         self.site.tidy_lock();
     }

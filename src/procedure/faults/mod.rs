@@ -1,6 +1,7 @@
 //! The order of steps, and the failures that no real engine can be made to have.
 
 mod change;
+mod legs;
 mod meanwhile;
 mod recover;
 mod restore;
@@ -132,6 +133,16 @@ impl Bench {
         target: &str,
         on_failure: OnFailure,
     ) -> Result<Report, Failure> {
+        let request = Self::request(direction, target, on_failure);
+        change(&self.ports(), &request).await
+    }
+
+    async fn rehearsed_downgrade_to(&self, target: &str) -> Result<Report, Failure> {
+        let request = Self::request(Direction::Down, target, OnFailure::Restore);
+        change(&self.ports(), &ChangeRequest { rehearse: true, ..request }).await
+    }
+
+    fn request(direction: Direction, target: &str, on_failure: OnFailure) -> ChangeRequest {
         let policy = SnapshotPolicy::default();
         let consent = Consent {
             accept: vec![Hazard::Opaque],
@@ -140,7 +151,7 @@ impl Bench {
             flags: String::new(),
         };
         let target = target.to_string();
-        let request = ChangeRequest {
+        ChangeRequest {
             direction,
             target,
             shown: None,
@@ -149,8 +160,7 @@ impl Bench {
             merge: true,
             on_failure,
             consent,
-        };
-        change(&self.ports(), &request).await
+        }
     }
 
     async fn recover(&self) -> Result<Option<Report>, Failure> {

@@ -158,6 +158,10 @@ impl Database for ToldDatabase {
         told!(self, "lock", self.inner.lock(operation))
     }
 
+    async fn begun(&self, operation: &str) {
+        self.inner.begun(operation).await;
+    }
+
     async fn preflight(&self, need: &Need<'_>) -> Result<Preflight, Error> {
         told!(self, "preflight", self.inner.preflight(need))
     }

@@ -4,22 +4,24 @@
 use super::by_hand::upgrade_backup;
 use super::*;
 
-const THIRD: &str = "aaaa00000003";
+pub(super) const THIRD: &str = "aaaa00000003";
 const FOURTH: &str = "aaaa00000004";
-const MADE: &str = "CREATE TABLE t (id INTEGER PRIMARY KEY, x VARCHAR(20), w VARCHAR(20), n INTEGER);";
-const FILLED: &str =
+pub(super) const MADE: &str =
+    "CREATE TABLE t (id INTEGER PRIMARY KEY, x VARCHAR(20), w VARCHAR(20), n INTEGER);";
+pub(super) const FILLED: &str =
     "INSERT INTO t VALUES (1, 'one', 'west', 10), (2, 'two', 'wool', 20), (3, NULL, 'wind', 30);";
-const ROWS: &str = "SELECT id, x, w, n FROM t ORDER BY id;";
+pub(super) const ROWS: &str = "SELECT id, x, w, n FROM t ORDER BY id;";
 const NOTHING: &str = "SELECT 1;";
 
 /// The two directions of a revision.
-type Ways = (&'static str, &'static str);
+pub(super) type Ways = (&'static str, &'static str);
 
-const RENAMES: Ways = ("ALTER TABLE t RENAME COLUMN x TO y;", "ALTER TABLE t RENAME COLUMN y TO x;");
-const DROPS: Ways = ("ALTER TABLE t DROP COLUMN y;", "ALTER TABLE t ADD COLUMN y VARCHAR(20);");
+pub(super) const RENAMES: Ways =
+    ("ALTER TABLE t RENAME COLUMN x TO y;", "ALTER TABLE t RENAME COLUMN y TO x;");
+pub(super) const DROPS: Ways = ("ALTER TABLE t DROP COLUMN y;", "ALTER TABLE t ADD COLUMN y VARCHAR(20);");
 
 /// A project whose second and third revision were upgraded to one by one.
-fn one_by_one(db: &TestDatabase, second: Ways, third: Ways) -> Sandbox {
+pub(super) fn one_by_one(db: &TestDatabase, second: Ways, third: Ways) -> Sandbox {
     let sandbox = project(db, MADE, FILLED, second.0, second.1);
     upgrade(&sandbox);
     sandbox.revision(THIRD, &[SECOND], third.0, third.1);
