@@ -78,6 +78,8 @@ pub struct Piece {
     pub made: BTreeSet<String>,
     /// Another file of the same backup, found by the same columns: rows that it has as well are merged by that one.
     pub beyond: Option<Arc<Piece>>,
+    /// Whether the way back makes the table, or its key, anew: then a key of now may be of another row than the key of then.
+    pub remade: bool,
 }
 
 /// The names of then of a table and of columns that were renamed since.
@@ -376,6 +378,7 @@ pub(super) mod tests {
             former: None,
             made: BTreeSet::new(),
             beyond: None,
+            remade: false,
         }
     }
 

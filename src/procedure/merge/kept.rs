@@ -2,6 +2,7 @@
 
 use super::once::once;
 use crate::base::hash::{self, Hashed};
+use crate::catalog::Catalog;
 use crate::engine::Piece;
 use crate::procedure::salvage::NOT_TAKEN;
 use crate::procedure::snapshot;
@@ -84,13 +85,27 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
     let (sequences, catalog) =
         before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();
     let (sequences, catalog) = (Arc::new(sequences.unwrap_or_default()), catalog.map(Arc::new));
-    let of_backup = |piece| Piece {
+    let ended = snapshot::read_inventory(backup, "after.json").ok();
+    let of_backup = |piece: Piece| Piece {
+        remade: ended.as_ref().is_some_and(|ended| is_remade(&piece, &ended.catalog, catalog.as_deref())),
         sequences: sequences.clone(),
         catalog: catalog.clone(),
         snapshot: Some(backup.snapshot()),
         ..piece
     };
     Ok(once(found.into_iter().map(of_backup).collect()))
+}
+
+/// Tells whether what an upgrade ended with has not the table of a piece, or not its key as it was.
+fn is_remade(piece: &Piece, ended: &Catalog, then: Option<&Catalog>) -> bool {
+    let key = |catalog: &Catalog| -> Option<Vec<Option<String>>> {
+        let table = catalog.tables.get(&piece.salvage.table)?;
+        let type_of = |name: &String| {
+            table.columns.iter().find(|column| column.name == *name).map(|column| column.type_name.clone())
+        };
+        Some(piece.salvage.key.iter().map(type_of).collect())
+    };
+    then.is_some_and(|then| key(ended) != key(then))
 }
 
 /// Tells whether an upgrade was rehearsed on its data, so that its salvage is what its way back leaves missing.

@@ -86,6 +86,7 @@ pub(super) fn piece(
         former: None,
         made: BTreeSet::new(),
         beyond: None,
+        remade: false,
     })
 }
 
