@@ -183,8 +183,8 @@ pub(super) fn of_keys(
 
 /// Looks once more which rows of a table have not got their keys.
 pub(super) fn renew(session: &Session, table: &TableName, known: &[Strangers]) -> Result<(), Error> {
-    let again = known.iter().filter(|one| one.of == *table).filter_map(|one| one.again.as_ref());
-    again.map(|again| session.run(DOING, again)).collect()
+    let mut again = known.iter().filter(|one| one.of == *table).filter_map(|one| one.again.as_ref());
+    again.try_for_each(|again| session.run(DOING, again))
 }
 
 impl Strangers {
