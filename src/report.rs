@@ -295,6 +295,9 @@ pub struct Report {
     /// What was merged back, if anything was to be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeFacts>,
+    /// Salvage that was not merged back, because it may not mean any more what it meant.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_back: Vec<HeldBack>,
     /// The legs, where there were several: the rest speaks of all of them together.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<LegDone>,
@@ -358,6 +361,18 @@ impl MergeFacts {
     pub fn count(&self) -> u64 {
         self.merged.iter().map(|merged| merged.merged).sum()
     }
+}
+
+/// Salvage in a backup that is held back: a way back of an older revision may have touched what it is of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    pub backup: String,
+    pub what: SalvageKind,
+    pub table: TableName,
+    pub columns: Vec<String>,
+    pub rows: u64,
+    /// The revisions whose ways back may have touched it.
+    pub undone: Vec<RevisionId>,
 }
 
 /// A table whose rows were put back.

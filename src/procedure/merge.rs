@@ -22,6 +22,7 @@ mod renew;
 mod sample;
 mod share;
 mod sources;
+mod told;
 mod unexplained;
 mod verify;
 pub(super) mod waiting;
@@ -41,7 +42,7 @@ use crate::plan::Plan;
 use crate::report::{Aftermath, Failure, Kind, MergeFacts, Report, Step};
 use crate::store::Backup;
 use conflicts::keep;
-pub(super) use crashed::{Was, before_crash, untold, was_merged};
+pub(super) use crashed::{Was, before_crash, settled_without_backup, untold, was_merged};
 pub(super) use downgrade::{After, Before, after_downgrade};
 use kept::pieces;
 use left::left_undone;
@@ -360,6 +361,7 @@ fn report(
         merge,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         undo: None,
         notes: Vec::new(),

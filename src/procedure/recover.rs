@@ -82,7 +82,7 @@ pub async fn recover(ports: &Ports<'_>, request: &RecoverRequest) -> Result<Opti
     };
     let outcome = match outcome {
         Err(failure) if let Some(lost) = without_backup::lost(&failure) => {
-            without_backup::look(ports, &state, request, (&lost, &failure)).await
+            without_backup::look(ports, &mut op, &state, request, (&lost, &failure)).await
         }
         outcome => outcome,
     };
@@ -304,6 +304,7 @@ async fn verified(
         backup: Some(backup),
         check: Some(ended.found(saved, verified.check)),
         merge: ended.merge,
+        held_back: ended.held_back,
         notes: ended.notes.into_iter().chain(notes).collect(),
         undo: Some(format!("ripcord restore {}", saved.backup.manifest.id)),
         ..report(ports, state)
@@ -348,6 +349,7 @@ fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

@@ -152,6 +152,7 @@ fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

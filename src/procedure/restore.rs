@@ -146,6 +146,7 @@ async fn put_in_place(
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         notes: notes(&swapped, &written.what),

@@ -328,6 +328,7 @@ fn report(ports: &Ports<'_>, operation: &str, rows: &[crate::history::RevisionId
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         undo: None,
         notes: Vec::new(),

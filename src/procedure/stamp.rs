@@ -229,6 +229,7 @@ fn report(ports: &Ports<'_>, wanted: &Rewrite, aftermath: Aftermath, operation: 
         merge: None,
         ledger: None,
         legs: Vec::new(),
+        held_back: Vec::new(),
         restored: Vec::new(),
         accepted: Vec::new(),
         undo: None,

@@ -21,8 +21,9 @@ pub(super) async fn report(ports: &Ports<'_>, first: &Report, done: &[Report]) -
     let (legs, merge, notes, accepted) = (legs.collect(), merge(done), notes(done), accepted(done));
     let ledger = done.iter().find_map(|report| report.ledger.clone());
     let to = done.last().map(|report| report.to.clone()).unwrap_or_default();
+    let held_back = done.iter().flat_map(|report| report.held_back.clone()).collect();
     // The backup of the first is the one that can put everything back, and its undo the one of all.
-    Report { to, check, legs, merge, notes, accepted, ledger, ..first.clone() }
+    Report { to, check, legs, held_back, merge, notes, accepted, ledger, ..first.clone() }
 }
 
 /// Compares the first beginning with the last end; what each leg said of others stays as it is.

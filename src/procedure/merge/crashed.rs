@@ -2,7 +2,7 @@
 //! cleared what it had put back.
 
 use super::conflicts::keep_conflicts;
-use super::sources::SALVAGE;
+use super::told::Told;
 use super::{After, facts, left_undone, waiting};
 use crate::engine::{MergeBecame, WAS_MERGED, is_kept};
 use crate::fingerprint::Inventory;
@@ -77,20 +77,35 @@ pub(in crate::procedure) async fn before_crash(
     saved: &Saved,
     after: &Inventory,
 ) -> Result<Option<After>, Failure> {
-    let ended = |merge, notes| Some(After { inventory: after.clone(), merge, notes });
-    let backups: Vec<String> =
-        state.facts.get(SALVAGE).into_iter().flat_map(|ids| ids.lines()).map(str::to_string).collect();
-    match was_merged(ports, state).await? {
-        Was::NotMerged => Ok(None),
-        Was::Untold(why) => Ok(ended(None, backups.iter().map(|id| untold(&why, id)).collect())),
+    let Told { from, notes: told, held_back } = Told::or_all(state);
+    let (merge, mut notes) = match was_merged(ports, state).await? {
+        Was::NotMerged => return Ok(None),
+        Was::Untold(why) => (None, from.iter().map(|id| untold(&why, id)).collect()),
         Was::Merged(merged) => {
             let mut notes = vec![settled(ports, op, state).await?];
-            let Some(merged) = merged else { return Ok(ended(None, notes)) };
-            let (files, said) = kept(ports, op, saved, after, &merged).await;
-            notes.extend(said);
-            Ok(ended(Some(facts(&backups, *merged, files)), notes))
+            let merge = match merged {
+                None => None,
+                Some(merged) => {
+                    let (files, said) = kept(ports, op, saved, after, &merged).await;
+                    notes.extend(said);
+                    Some(facts(&from, *merged, files))
+                }
+            };
+            (merge, notes)
         }
-    }
+    };
+    notes.extend(told);
+    Ok(Some(After { inventory: after.clone(), merge, held_back, notes }))
+}
+
+/// The same where the backup of the downgrade is lost: says that it had merged, and what it had held back.
+pub(in crate::procedure) async fn settled_without_backup(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    state: &OperationState,
+) -> Result<Vec<String>, Failure> {
+    let said = settled(ports, op, state).await?;
+    Ok(std::iter::once(said).chain(Told::or_all(state).notes).collect())
 }
 
 /// Keeps the conflicts as files; returns their names, and what is to be said of the merge.

@@ -2,6 +2,7 @@
 
 use super::made::leave_own_values;
 use super::sources::{SALVAGE, sources};
+use super::told::Told;
 use super::{
     about_to_merge, checked, facts, keep, left_undone, moved, once_more, op_id, unexplained, waiting, write,
 };
@@ -13,7 +14,7 @@ use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
 use crate::procedure::snapshot::Saved;
 use crate::procedure::{Ports, carry, new_findings, refused, settle};
-use crate::report::{Aftermath, Check, Failure, MergeFacts, Step};
+use crate::report::{Aftermath, Check, Failure, HeldBack, MergeFacts, Step};
 
 /// The database as a downgrade left it.
 pub(in crate::procedure) struct Before {
@@ -27,6 +28,7 @@ pub(in crate::procedure) struct After {
     /// How the database ended.
     pub inventory: Inventory,
     pub merge: Option<MergeFacts>,
+    pub held_back: Vec<HeldBack>,
     pub notes: Vec<String>,
 }
 
@@ -55,9 +57,9 @@ pub(in crate::procedure) async fn after_downgrade(
     Before { inventory: before, mark }: Before,
     (wanted, applied, hashed): (bool, &Applied, &mut Hashed),
 ) -> Result<After, Failure> {
-    let nothing = |inventory, notes| Ok(After { inventory, merge: None, notes });
+    let nothing = |inventory, held_back, notes| Ok(After { inventory, merge: None, held_back, notes });
     if plan.direction == Direction::Up {
-        return nothing(before, once_more::taken_before(ports, plan).await);
+        return nothing(before, Vec::new(), once_more::taken_before(ports, plan).await);
     }
     let by_hand = |id: &str| format!("ripcord backup merge-back {id}");
     let named = |failure: Failure| Failure { backup: Some(saved.facts()), ..failure };
@@ -84,15 +86,16 @@ pub(in crate::procedure) async fn after_downgrade(
     if !wanted {
         let left =
             from.iter().map(|id| format!("salvage was not merged back, as asked; later: {}", by_hand(id)));
-        return nothing(before, left.chain(found.notes.clone()).collect());
+        return nothing(before, found.held_back, left.chain(found.notes).collect());
     }
     if found.pieces.is_empty() {
-        return nothing(before, found.notes);
+        return nothing(before, found.held_back, found.notes);
     }
     leave_own_values(&mut found.pieces, &saved.inventory, &before);
     op.set_aftermath(Aftermath::Changed);
-    let log = about_to_merge(op).map_err(|failure| Failure { aftermath: Aftermath::Changed, ..failure });
-    let (id, log) = (op_id(op), log.map_err(named)?);
+    let not_begun = |failure: Failure| named(Failure { aftermath: Aftermath::Changed, ..failure });
+    Told::write(op, &found).map_err(|error| not_begun(refused(error)))?;
+    let (id, log) = (op_id(op), about_to_merge(op).map_err(not_begun)?);
     // The downgrade is done: without its salvage the database would be left between two states.
     let merge = async || write(ports, (&id, &log), &found.pieces).await;
     let merged = match op.step(Step::MergeBack, carry::to_the_end(ports, "merging salvage back", merge)).await
@@ -104,7 +107,10 @@ pub(in crate::procedure) async fn after_downgrade(
         }
         Err(failure) => {
             keep_end(ports, saved, &before).await;
-            let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Changed };
+            if settle::undecided(&failure) {
+                // It may stand: what became of it is looked up before anybody merges again.
+                return Err(named(Failure { aftermath: Aftermath::Unknown, ..failure }));
+            }
             let undo = format!("ripcord restore {}", saved.backup.manifest.id);
             let next = from.iter().map(|id| by_hand(id)).chain([undo]).collect();
             let failure = carry::stopped(
@@ -112,7 +118,7 @@ pub(in crate::procedure) async fn after_downgrade(
                 "the downgrade is done and verified",
                 "its salvage is not merged back",
             );
-            return Err(named(Failure { aftermath, next, ..failure }));
+            return Err(named(Failure { aftermath: Aftermath::Changed, next, ..failure }));
         }
     };
     let (inventory, check) = match checked(ports, op, saved, (&before, &mark), &merged).await {
@@ -132,7 +138,7 @@ pub(in crate::procedure) async fn after_downgrade(
     };
     let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
     let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();
-    Ok(After { inventory, merge: Some(facts(&from, merged, files)), notes })
+    Ok(After { inventory, merge: Some(facts(&from, merged, files)), held_back: found.held_back, notes })
 }
 
 /// Keeps how the downgrade ended, for a later `verify`, where the merge after it did not come to its end: it stands, and

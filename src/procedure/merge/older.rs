@@ -15,7 +15,7 @@ use crate::ledger::SalvageKind;
 use crate::plan::{Plan, Script};
 use crate::procedure::snapshot::read_plan;
 use crate::procedure::{Ports, readable, rows_text};
-use crate::report::Kind;
+use crate::report::{HeldBack, Kind};
 use crate::store::Backup;
 use std::collections::BTreeSet;
 
@@ -177,6 +177,7 @@ impl Sources {
                 }
             }
             self.pieces = kept;
+            self.held_back.extend(held.iter().map(|(piece, by)| held_back(&backup, piece, by)));
             if !held.is_empty() {
                 self.notes.extend(told(&backup, &held, &plan.to));
             }
@@ -207,6 +208,17 @@ fn told(backup: &Backup, held: &[(Piece, BTreeSet<RevisionId>)], rows: &[Revisio
         why(&by)
     );
     std::iter::once(fact).chain(ways_on(backup, rows)).collect()
+}
+
+fn held_back(backup: &Backup, piece: &Piece, by: &BTreeSet<RevisionId>) -> HeldBack {
+    HeldBack {
+        backup: backup.manifest.id.clone(),
+        what: piece.salvage.what,
+        table: piece.table_then().clone(),
+        columns: piece.salvage.columns.clone(),
+        rows: piece.rows,
+        undone: by.iter().cloned().collect(),
+    }
 }
 
 /// Says what a piece holds.

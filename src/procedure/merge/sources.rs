@@ -4,6 +4,7 @@ use super::end::End;
 use super::kept::{look_through, not_taken, pieces};
 use super::made::by_its_way_back;
 use super::share::share;
+use super::told::Told;
 use super::{Cause, MERGES};
 use crate::base::hash::Hashed;
 use crate::base::shell_word;
@@ -15,7 +16,7 @@ use crate::plan::Plan;
 use crate::procedure::definitions::differing;
 use crate::procedure::snapshot::{read_inventory, read_plan};
 use crate::procedure::{Ports, opened};
-use crate::report::{Aftermath, Kind, Step};
+use crate::report::{Aftermath, HeldBack, Kind, Step};
 use crate::store::Backup;
 use std::collections::BTreeSet;
 
@@ -27,6 +28,8 @@ pub(super) struct Sources {
     pub backups: Vec<String>,
     pub pieces: Vec<Piece>,
     pub notes: Vec<String>,
+    /// What of it is not merged, because an older way back may have touched it.
+    pub held_back: Vec<HeldBack>,
     /// The upgrades that answer for what is undone, with salvage or without.
     pub upgrades: Vec<Answered>,
     /// Backups of upgrades to what is undone that do not tell what was done, by id, and why.
@@ -158,6 +161,7 @@ pub(super) async fn sources(
             backups: Vec::new(),
             pieces: Vec::new(),
             notes: Vec::new(),
+            held_back: Vec::new(),
             upgrades: Vec::new(),
             unreadable: Vec::new(),
             open: open.clone(),
@@ -306,11 +310,14 @@ fn of_another(ports: &Ports<'_>, backup: &Backup, open: &BTreeSet<RevisionId>) -
 fn unmerged(operations: &[OperationState]) -> BTreeSet<&str> {
     let mut waits = BTreeSet::new();
     for state in operations {
-        let merged = state.finished.contains(&Step::MergeBack);
+        let is_done = state.finished.contains(&Step::MergeBack);
+        let told = Told::of(state);
         let of = |name: &str| state.facts.get(name).map(String::as_str).unwrap_or_default();
         let ids = of(SALVAGE).lines().chain((state.kind == Kind::MergeBack).then(|| of(MERGES)));
         for id in ids.filter(|id| !id.is_empty()) {
-            if merged {
+            // Of what was held back, or is damaged, nothing was merged although the merge beside it took place.
+            let is_of_it = told.as_ref().is_none_or(|told| told.from.iter().any(|from| from == id));
+            if is_done && is_of_it {
                 waits.remove(id)
             } else {
                 state.kind != Kind::MergeBack && waits.insert(id)

@@ -24,6 +24,7 @@ pub(super) fn lost(failure: &Failure) -> Option<String> {
 /// Ends what can be named without that backup; otherwise says what is known, and every way out.
 pub(super) async fn look(
     ports: &Ports<'_>,
+    op: &mut Operation,
     state: &OperationState,
     request: &RecoverRequest,
     (lost, why): (&str, &Failure),
@@ -48,16 +49,20 @@ pub(super) async fn look(
     let mut notes =
         vec![format!("nothing was compared, because {why}; the version rows and the journal tell it")];
     if (state.kind, aftermath) == (Kind::Downgrade, Aftermath::Changed) {
-        notes.extend(of_merge(ports, state).await?);
+        notes.extend(of_merge(ports, op, state).await?);
     }
     Ok(Report { aftermath, to: at, notes, ..report(ports, state) })
 }
 
 /// Says whether a downgrade had merged salvage before the crash, and how to do it where it had not.
-async fn of_merge(ports: &Ports<'_>, state: &OperationState) -> Result<Vec<String>, Failure> {
+async fn of_merge(
+    ports: &Ports<'_>,
+    op: &mut Operation,
+    state: &OperationState,
+) -> Result<Vec<String>, Failure> {
     let waits = merge::waiting::of_downgrade(ports, state).await;
     Ok(match merge::was_merged(ports, state).await? {
-        merge::Was::Merged(_) => vec!["salvage had been merged back before the crash".to_string()],
+        merge::Was::Merged(_) => merge::settled_without_backup(ports, op, state).await?,
         merge::Was::Untold(why) => waits.iter().map(|id| merge::untold(&why, id)).collect(),
         merge::Was::NotMerged if waits.is_empty() => vec![
             "salvage was not merged back; find the backup of the upgrade that was undone with \"ripcord backup list\", \

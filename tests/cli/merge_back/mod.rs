@@ -11,6 +11,7 @@ mod elsewhere;
 mod failed;
 mod half_characters;
 mod hard;
+mod held_back;
 mod keyless;
 mod later;
 mod legs;
