@@ -189,6 +189,10 @@ fn end_state(report: &Report) -> String {
         (Kind::RestoreTable, Aftermath::Changed) => {
             "the rows of the tables are as the backup has them, everything else is as it was".to_string()
         }
+        // Only a recovery does not know what a merge did.
+        (Kind::MergeBack, Aftermath::Changed) if report.merge.is_none() => {
+            "the merge is over; what is known of it is said below".to_string()
+        }
         (Kind::MergeBack, Aftermath::Changed) => {
             "the salvage is merged, everything else is as it was".to_string()
         }

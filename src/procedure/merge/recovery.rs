@@ -32,19 +32,19 @@ pub(in crate::procedure) async fn recover(
             return Ok(report);
         }
         Was::Untold(why) => {
-            if is_left(ports, state, &id).await.map_err(unknown)? {
-                report.notes.push(untold(&why, &id));
-                // It may have been merged, and then this is the way back.
-                return Ok(Report { aftermath: Aftermath::Changed, undo: Some(undo(&saved)), ..report });
-            }
-            None
+            let note = match is_left(ports, state, &id).await.map_err(unknown)? {
+                true => untold(&why, &id),
+                false => {
+                    kept_end(ports, &saved).await.map_err(unknown)?;
+                    nothing_left(&why)
+                }
+            };
+            report.notes.push(note);
+            // It may have been merged, and then this is the way back.
+            return Ok(Report { aftermath: Aftermath::Changed, undo: Some(undo(&saved)), ..report });
         }
     };
-    let after = ports.database.inventory(&ports.progress(Step::Verify)).await;
-    let after = after.map_err(refused).map_err(unknown)?;
-    let bytes = serde_json::to_vec_pretty(&after).unwrap_or_default();
-    let kept = ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await;
-    kept.map_err(refused).map_err(unknown)?;
+    let after = kept_end(ports, &saved).await.map_err(unknown)?;
     report.notes.push(settled(ports, op, state).await.map_err(unknown)?);
     let mut changed = true;
     if let Some(merged) = merged {
@@ -61,6 +61,19 @@ pub(in crate::procedure) async fn recover(
         report.aftermath = Aftermath::Changed;
     }
     Ok(report)
+}
+
+/// Keeps the database as it is now for a later `verify`, and returns it.
+async fn kept_end(ports: &Ports<'_>, saved: &Saved) -> Result<Inventory, Failure> {
+    let after = ports.database.inventory(&ports.progress(Step::Verify)).await.map_err(refused)?;
+    let bytes = serde_json::to_vec_pretty(&after).unwrap_or_default();
+    ports.store.add(&saved.backup.manifest.id, "after.json", &bytes).await.map_err(refused)?;
+    Ok(after)
+}
+
+/// Also where nothing is left to put back it may be that nothing was: others may have deleted, or written, all that it is of.
+fn nothing_left(why: &str) -> String {
+    format!("there is nothing left to merge; whether it had taken place cannot be told ({why})")
 }
 
 fn undo(saved: &Saved) -> String {

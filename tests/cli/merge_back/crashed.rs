@@ -111,4 +111,33 @@ both_engines! {
         run.expect_code(0).stdout_has("cannot be told whether the merge had taken place").stdout_has(&format!("ripcord backup merge-back {backup} --dry-run"));
         assert_eq!(db.query(ALL), THEIRS, "{run}");
     }
+
+    fn a_merge_by_hand_of_which_nobody_can_tell_and_nothing_is_left_is_not_said_to_have_taken_place(db: &TestDatabase) {
+        let sandbox = lossy(db);
+        let backup = upgrade_backup(&sandbox);
+        accepting(&sandbox, &["downgrade", "--no-merge"]).expect_code(0);
+        at(&sandbox, 2);
+        // Before its commit: then users delete whatever it could put back.
+        dies(&sandbox, "before the commit of a merge", &["backup", "merge-back", &backup]);
+        db.execute("DELETE FROM t; INSERT INTO t (id, name, x) VALUES (2, 'bob', 'x2');");
+        forget_what_was_written_down(&sandbox);
+        let run = sandbox.ripcord(&["recover"]);
+        run.expect_code(0).stdout_lacks("it had taken place before the crash").stdout_lacks("the salvage is merged");
+        run.stdout_has("there is nothing left to merge; whether it had taken place cannot be told");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+        sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("nothing to recover");
+    }
+
+    fn recovery_without_a_backup_writes_down_that_a_merge_had_taken_place(db: &TestDatabase) {
+        let sandbox = lossy(db);
+        dies(&sandbox, COMMITTED, &["downgrade"]);
+        let saved = sandbox.backups().pop().expect("that of the downgrade");
+        std::fs::remove_dir_all(&saved).expect("removed");
+        sandbox.ripcord(&["recover"]).expect_code(0).stdout_has("it had taken place before the crash");
+        assert!(!db.tables().contains("ripcord_merged"), "{}", db.tables());
+        // Otherwise it would count as salvage that nobody has merged.
+        at(&sandbox, 3);
+        upgrade(&sandbox);
+        accepting(&sandbox, &["downgrade"]).expect_code(0).stdout_has("put back").stdout_lacks("never merged back");
+    }
 }
