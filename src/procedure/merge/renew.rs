@@ -171,7 +171,9 @@ pub(super) fn untried(ports: &Ports<'_>, answered: &Answered) -> Option<(Plan, &
     let known = match Renewed::of(backup).ok()? {
         Some(renewed) => Some(renewed.way_back),
         None if is_rehearsed(backup) => {
-            Some(ports.runner.reverse_as_kept(plan, &backup.folder.join("migrations")).ok()?.sha256())
+            // One of then that cannot be made out of its copy is another than the one that can be made now.
+            let then = ports.runner.reverse_as_kept(plan, &backup.folder.join("migrations"));
+            Some(then.map(|then| then.sha256()).unwrap_or_default())
         }
         // What went is all that was kept then; the way back may bring some of it by itself.
         None if pieces(backup).ok()?.is_empty() => return None,
@@ -198,8 +200,14 @@ async fn renewed(
     // Where it is tidied up after a crash.
     let draft = ports.store.draft(&format!("{operation}-renewed")).await?;
     let outcome = in_draft(ports, operation, (answered, back), &draft).await;
-    ports.store.discard(draft).await?;
-    outcome
+    let place = draft.folder.display().to_string();
+    let removed = ports.store.discard(draft).await;
+    let done = outcome?;
+    // What is in the backup counts, whatever stays beside it; no reader takes a draft for a backup.
+    if let Err(error) = removed {
+        note(ports, format!("the copy that it was tried on could not be removed ({error}): remove {place}"));
+    }
+    Ok(done)
 }
 
 async fn in_draft(

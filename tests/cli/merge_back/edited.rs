@@ -104,4 +104,21 @@ INSERT INTO contact SELECT id, phone FROM person;\nALTER TABLE person DROP COLUM
         run.expect_code(0).stdout_has("person.phone: 1 put back");
         assert_eq!(db.query(ALL), before);
     }
+
+    fn a_way_back_of_which_the_backup_has_no_copy_any_more_is_tried_like_another(db: &TestDatabase) {
+        let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
+        let before = db.query(ALL);
+        upgrade(&sandbox);
+        downgrade(&sandbox);
+        at(&sandbox, 3);
+        upgrade(&sandbox);
+        // An earlier backup has the file as it was, so that it may be edited.
+        let backup = sandbox.backups().pop().expect("a backup");
+        std::fs::remove_dir_all(backup.join("migrations")).expect("removed");
+        edit(&sandbox, EMPTY);
+        let run = accepting(&sandbox, &["downgrade"]);
+        run.expect_code(0).stdout_has("person.phone: 5 put back");
+        assert!(renewed(&run), "{run}");
+        assert_eq!(db.query(ALL), before);
+    }
 }
