@@ -363,10 +363,9 @@ impl MergeFacts {
     }
 }
 
-/// Salvage that is held back: a way back of an older revision may have touched what it is of.
+/// Salvage in a backup that is held back: a way back of an older revision may have touched what it is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeldBack {
-    /// The backup that has it.
     pub backup: String,
     pub what: SalvageKind,
     pub table: TableName,
