@@ -6,7 +6,7 @@
 
 use super::PostgresDatabase;
 use super::catalog;
-use super::merge;
+use super::merge::locks;
 use super::names::literal;
 use super::session::Session;
 use crate::catalog::TableName;
@@ -28,7 +28,7 @@ impl PostgresDatabase {
         // Large objects lie in a table of the server's own, which nobody may lock.
         let doomed = guarded.doomed.iter().filter(|table| table.schema.as_deref() != Some("pg_catalog"));
         let doomed: BTreeSet<TableName> = doomed.cloned().collect();
-        merge::lock(session, &doomed).await?;
+        locks::lock(session, &doomed, &BTreeSet::new()).await?;
         // Another session asks: it gets a number after the lock, and sees all that were given before.
         if self.compare_beside(&mark).await? == OtherWrites::Nobody {
             return Ok(Vec::new());

@@ -17,6 +17,7 @@ mod keyless;
 mod later;
 mod legs;
 mod legs_broken_off;
+mod locked;
 mod made;
 mod names;
 mod nulls;

@@ -77,3 +77,36 @@ INSERT INTO house VALUES (1, 1, 1), (2, 2, 1), (3, 1, 2), (4, NULL, 1);";
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 }
+
+#[test]
+fn a_postgres_key_that_no_row_has_any_more_keeps_nothing_from_an_older_row_of_that_key() {
+    let db = &TestDatabase::postgres();
+    let made = "CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(40) NOT NULL);
+CREATE TABLE doc (id INTEGER PRIMARY KEY, owner INTEGER NOT NULL REFERENCES users (id));";
+    let filled = "INSERT INTO users VALUES (1, 'ann@x'), (2, 'bob@x'), (3, 'eve@x'); INSERT INTO doc VALUES (1, 1), (2, 2), (3, 3);";
+    let up = "DELETE FROM doc WHERE id = 2; DELETE FROM users WHERE id = 2;";
+    let sandbox = project(db, made, filled, up, "SELECT 1;");
+    upgrade(&sandbox);
+    db.execute("INSERT INTO users VALUES (2, 'new@x');");
+    let rebuilt = |kind: &str, key: &str| {
+        format!(
+            "CREATE TABLE u2 (id {kind} PRIMARY KEY, email VARCHAR(40) NOT NULL); INSERT INTO u2 SELECT {key}, email FROM users;
+CREATE TABLE d2 (id INTEGER PRIMARY KEY, owner {kind} NOT NULL REFERENCES u2 (id));
+INSERT INTO d2 SELECT d.id, n.id FROM doc d JOIN users u ON u.id = d.owner JOIN u2 n ON n.email = u.email;
+DROP TABLE doc; DROP TABLE users; ALTER TABLE u2 RENAME TO users; ALTER TABLE d2 RENAME TO doc;"
+        )
+    };
+    let (up, down) = (
+        rebuilt("VARCHAR(60)", "'key of ' || email"),
+        rebuilt("INTEGER", "10 + row_number() OVER (ORDER BY email)"),
+    );
+    sandbox.revision("aaaa00000003", &[SECOND], &up, &down);
+    upgrade(&sandbox);
+    // The row of then is gone, and so nobody has its key when the older upgrade's rows come back.
+    db.execute("DELETE FROM users WHERE email = 'new@x';");
+    let run = accepting(&sandbox, &["downgrade", "-2", "--format", "json"]);
+    run.expect_code(0);
+    let rows = "SELECT id, email FROM users ORDER BY id; SELECT id, owner FROM doc ORDER BY id;";
+    assert_eq!(db.query(rows), "1|ann@x\n2|bob@x\n3|eve@x\n1|1\n2|2\n3|3", "{run}");
+    sandbox.ripcord(&["verify"]).expect_code(0);
+}

@@ -161,7 +161,7 @@ pub(super) async fn foreign_keys(session: &mut Session, table: &TableName) -> Re
     // One that refers to a partitioned table has a row for each of its partitions too, in none of which a parent must be.
     let sql = format!(
         "SELECT k.oid, k.conname, a.attname, pn.nspname, p.relname, pa.attname, k.confupdtype IN ('c', 'n', 'd'), \
-         (SELECT json_agg(ARRAY[n.nspname, c.relname] ORDER BY 1)::text FROM pg_partition_tree(k.confrelid) AS part \
+         (SELECT json_agg(ARRAY[n.nspname, c.relname])::text FROM pg_partition_tree(k.confrelid) AS part \
          JOIN pg_class c ON c.oid = part.relid JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE part.relid <> k.confrelid) FROM pg_constraint k \
          JOIN pg_class p ON p.oid = k.confrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace, \

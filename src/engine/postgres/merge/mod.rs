@@ -13,6 +13,7 @@ mod fit;
 mod given;
 mod live;
 mod load;
+pub(super) mod locks;
 mod parts;
 mod recycled;
 mod rekey;
@@ -151,7 +152,8 @@ impl PostgresDatabase {
         let tables = pieces.iter().map(|piece| piece.salvage.table.clone());
         let mut tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
         tables.extend(rekey::referring(session, pieces).await?);
-        lock(session, &tables).await?;
+        let altered = locks::altered(session, pieces, &tables).await?;
+        locks::lock(session, &tables, &altered).await?;
         // A key that is checked at the commit would make all of it fail there.
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let silenced = triggers::silence(session, &tables).await?;
@@ -258,27 +260,6 @@ fn with_room() -> String {
         "SELECT set_config(name, {ROOM} || 'kB', true) FROM pg_settings WHERE name IN ('work_mem', 'temp_buffers') \
          AND setting::bigint * CASE unit WHEN '8kB' THEN 8 ELSE 1 END < {ROOM}"
     )
-}
-
-/// Keeps others from writing to the tables while their rows are decided on; reading goes on.
-pub(super) async fn lock(session: &mut Session, tables: &BTreeSet<TableName>) -> Result<(), Error> {
-    let names: Vec<String> =
-        tables.iter().map(|table| format!("({})", super::names::literal(&table.sql()))).collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let sql = format!(
-        "SELECT format('%I.%I', n.nspname, c.relname) FROM (VALUES {}) AS x(name) \
-         JOIN pg_class c ON c.oid = to_regclass(x.name) JOIN pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind = 'r'",
-        names.join(", ")
-    );
-    let rows = session.rows(DOING, &sql).await?;
-    let there: Vec<String> = rows.iter().map(|row| format!("ONLY {}", row.text(0))).collect();
-    if there.is_empty() {
-        return Ok(());
-    }
-    session.run(DOING, &format!("LOCK TABLE {} IN SHARE ROW EXCLUSIVE MODE", there.join(", "))).await
 }
 
 /// Returns which tables each table refers to. The rows of a partitioned one are those of its partitions.

@@ -127,7 +127,8 @@ pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Resul
     Ok(found)
 }
 
-/// Looks which rows without a key in common have not got theirs, now that each was tried.
+/// Looks which rows without a key in common have not got theirs, now that each was tried, because another one has it. What
+/// nobody has keeps nothing away: a row of that key may come back with an older piece.
 pub(super) async fn of_keys(
     session: &mut Session,
     target: &Target<'_>,
@@ -140,7 +141,8 @@ pub(super) async fn of_keys(
             continue;
         }
         let from = format!(
-            "pg_temp.{} AS s WHERE NOT EXISTS (SELECT FROM ONLY {} AS t WHERE {} AND {} = {})",
+            "pg_temp.{0} AS s WHERE EXISTS (SELECT FROM ONLY {1} AS t WHERE {2}) \
+             AND NOT EXISTS (SELECT FROM ONLY {1} AS t WHERE {2} AND {3} = {4})",
             groups.loaded,
             target.table.sql(),
             equal(&referred, "t"),
