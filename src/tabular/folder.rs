@@ -242,8 +242,8 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let place = |name: &str| folder.path().join(name);
         let names = [".ripcord-export-dead", ".ripcord-export-empty", ".ripcord-export-busy", "notes.txt"];
-        names.iter().for_each(|name| std::fs::write(place(name), "half").expect("a file"));
-        std::fs::write(place(names[1]), "").expect("a file");
+        names.iter().for_each(|name| fs::write_durable(&place(name), b"half").expect("a file"));
+        fs::write_durable(&place(names[1]), b"").expect("a file");
         let busy = OpenOptions::new().append(true).open(place(names[2])).expect("a file");
         busy.lock().expect("a lock");
         let draft = Draft::begin(folder.path(), vec!["t".to_string()]).expect("a draft");
@@ -251,7 +251,7 @@ mod tests {
         let left: Vec<bool> = names.iter().map(|name| place(name).exists()).collect();
         assert_eq!(left, [false, true, true, true]);
         // A second one at work in the same folder leaves it alone.
-        std::fs::write(own.path(), "half").expect("written");
+        own.as_file().write_all(b"half").expect("written");
         Draft::begin(folder.path(), vec!["u".to_string()]).expect("a draft");
         assert!(own.path().exists());
     }

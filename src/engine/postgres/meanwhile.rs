@@ -28,7 +28,7 @@ impl PostgresDatabase {
         // Large objects lie in a table of the server's own, which nobody may lock.
         let doomed = guarded.doomed.iter().filter(|table| table.schema.as_deref() != Some("pg_catalog"));
         let doomed: BTreeSet<TableName> = doomed.cloned().collect();
-        locks::lock(session, &doomed, &BTreeSet::new()).await?;
+        locks::lock(session, DOING, &doomed, &BTreeSet::new()).await?;
         // Another session asks: it gets a number after the lock, and sees all that were given before.
         if self.compare_beside(&mark).await? == OtherWrites::Nobody {
             return Ok(Vec::new());

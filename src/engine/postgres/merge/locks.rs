@@ -10,9 +10,10 @@ use crate::ledger::SalvageKind;
 use std::collections::BTreeSet;
 
 /// Keeps others from writing to the tables while their rows are decided on. Reading goes on, but of those tables whose
-/// definition is altered meanwhile: the server lets nobody read them then.
+/// definition is altered meanwhile: the server lets nobody read them then. `doing` says what for, should it fail.
 pub(in super::super) async fn lock(
     session: &mut Session,
+    doing: &str,
     tables: &BTreeSet<TableName>,
     altered: &BTreeSet<TableName>,
 ) -> Result<(), Error> {
@@ -28,7 +29,7 @@ pub(in super::super) async fn lock(
          WHERE c.relkind = 'r' ORDER BY n.nspname, c.relname",
         names.join(", ")
     );
-    let rows = session.rows(DOING, &sql).await?;
+    let rows = session.rows(doing, &sql).await?;
     let locks = rows.iter().map(|row| {
         let mode = if row.is(1) { "ACCESS EXCLUSIVE" } else { "SHARE ROW EXCLUSIVE" };
         format!("LOCK TABLE ONLY {} IN {mode} MODE", row.text(0))
@@ -36,7 +37,7 @@ pub(in super::super) async fn lock(
     let locks: Vec<String> = locks.collect();
     match locks.is_empty() {
         true => Ok(()),
-        false => session.run(DOING, &locks.join("; ")).await,
+        false => session.run(doing, &locks.join("; ")).await,
     }
 }
 

@@ -153,7 +153,7 @@ impl PostgresDatabase {
         let mut tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
         tables.extend(rekey::referring(session, pieces).await?);
         let altered = locks::altered(session, pieces, &tables).await?;
-        locks::lock(session, &tables, &altered).await?;
+        locks::lock(session, DOING, &tables, &altered).await?;
         // A key that is checked at the commit would make all of it fail there.
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         let silenced = triggers::silence(session, &tables).await?;

@@ -79,14 +79,38 @@ async fn note(
         whole.join(" AND ")
     );
     session.run(DOING, &torn).await?;
-    // What stands in one of them has its place in another one, and would be lost where that one is not put back.
+    leave_broken(session, target).await
+}
+
+/// Leaves all rows as they are that hold all that another one had, in the columns in which not all were left the same, where
+/// one of them is gone or somebody has written to it: what stands in one of them has its place in another one, and would be
+/// lost.
+async fn leave_broken(session: &mut Session, target: &Target<'_>) -> Result<(), Error> {
+    let (loaded, table) = (&target.loaded, target.table.sql());
+    let mut columns = Vec::new();
+    for column in &target.columns {
+        match target.piece.base(&column.name) {
+            Base::Constant(_) => {}
+            Base::Column(place) => columns.push((place, column.place)),
+            Base::Unknown => return Ok(()),
+        }
+    }
+    // One column says nothing: a number that is one more than it was is soon that of another row.
+    if columns.len() < 2 {
+        return Ok(());
+    }
+    let left: Vec<String> = columns.iter().map(|(left, _)| format!("s.v{left}::text")).collect();
+    let had: Vec<String> = columns.iter().map(|(_, had)| format!("o.v{had}::text")).collect();
+    // As one text, so that the server joins by it.
+    let row = |texts: &[String]| format!("ROW({})::text COLLATE \"C\"", texts.join(", "));
+    let whole = format!("s.moved AND {} IN (SELECT {} FROM pg_temp.{loaded} AS o)", row(&left), row(&had));
     let broken = format!(
-        "SELECT EXISTS (SELECT FROM pg_temp.{loaded} AS s WHERE s.moved \
+        "SELECT EXISTS (SELECT FROM pg_temp.{loaded} AS s WHERE {whole} \
          AND (s.torn OR NOT EXISTS (SELECT FROM ONLY {table} AS t WHERE {})))",
         target.matches
     );
     if session.value(DOING, &broken).await?.as_deref() == Some("t") {
-        session.run(DOING, &format!("UPDATE pg_temp.{loaded} SET torn = true WHERE moved")).await?;
+        session.run(DOING, &format!("UPDATE pg_temp.{loaded} AS s SET torn = true WHERE {whole}")).await?;
     }
     Ok(())
 }

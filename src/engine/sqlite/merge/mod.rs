@@ -123,6 +123,7 @@ fn in_one_transaction(
             skip(&mut skipped, &pieces[index], left_out);
             let Some(mut target) = target else { continue };
             target.renumbered = renumbered::look(session, &target, pieces)?;
+            target.rows_then = renumbered::rows_then(session, &target, pieces)?;
             target.broken = values::is_broken(session, &target)?;
             strangers.extend(strangers::of_rows(session, &catalog, &target)?);
             target.guards = strangers::guards(session, &target, &strangers)?;

@@ -6,7 +6,7 @@
 use super::super::session::Session;
 use super::DOING;
 use super::feed::{Bound, Feed, value};
-use super::target::{Known, Target};
+use super::target::{Known, Target, TargetColumn};
 use super::told::{Look, Told};
 use crate::catalog::quote;
 use crate::engine::{Error, Mark, Piece, SAMPLE, Value};
@@ -58,12 +58,7 @@ pub(super) fn look(session: &Session, target: &Target<'_>, pieces: &[Piece]) -> 
         return Ok(Vec::new());
     }
     let mut changed = sample(session, target)?;
-    // Those whose keys are gone are in a file of their own. What another backup has is of another time.
-    let gone = pieces.iter().filter(|other| other.turn == piece.turn).filter(|other| {
-        let (own, other) = (&piece.salvage, &other.salvage);
-        other.table == own.table && other.what == SalvageKind::Rows && other.key == own.key
-    });
-    let files: Vec<&Piece> = std::iter::once(piece).chain(gone).collect();
+    let files = files(piece, pieces);
     for piece in &files {
         let Some(key) = piece.place_of(key) else { continue };
         let places = changed.iter().map(|one| piece.place_of(&target.columns[one.index].name));
@@ -80,6 +75,37 @@ pub(super) fn look(session: &Session, target: &Target<'_>, pieces: &[Piece]) -> 
     }
     let found = changed.iter().filter(|one| one.is_of_others()).map(|one| one.index);
     found.map(|index| moved(session, target, index, &files)).collect()
+}
+
+/// Returns the file of a piece, and those of rows of the same table whose keys are gone. What another backup has is of
+/// another time.
+fn files<'p>(piece: &'p Piece, pieces: &'p [Piece]) -> Vec<&'p Piece> {
+    let gone = pieces.iter().filter(|other| other.turn == piece.turn).filter(|other| {
+        let (own, other) = (&piece.salvage, &other.salvage);
+        other.table == own.table && other.what == SalvageKind::Rows && other.key == own.key
+    });
+    std::iter::once(piece).chain(gone).collect()
+}
+
+/// Returns what rows had then in the columns in which not all of them were left the same, where some hold what others had.
+/// One such column says nothing: a number that is one more than it was is soon that of another row.
+pub(super) fn rows_then(
+    session: &Session,
+    target: &Target<'_>,
+    pieces: &[Piece],
+) -> Result<Option<Told>, Error> {
+    let is_known = target.columns.iter().all(|column| !matches!(column.base, Known::Unknown(_)));
+    let columns: Vec<&TargetColumn> = target.left_in_each().collect();
+    if target.renumbered.is_empty() || !is_known || columns.len() < 2 {
+        return Ok(None);
+    }
+    let places = |file: &Piece| -> Option<Vec<usize>> {
+        columns.iter().map(|column| file.place_of(&column.name)).collect()
+    };
+    let files = files(target.piece, pieces).into_iter();
+    let files: Vec<(&Piece, Vec<usize>)> = files.filter_map(|file| Some((file, places(file)?))).collect();
+    let table = format!("ripcord_rows_then_{}", target.index);
+    Told::read(session, table, &files, (0..columns.len()).collect()).map(Some)
 }
 
 fn moved(session: &Session, target: &Target<'_>, index: usize, files: &[&Piece]) -> Result<Moved, Error> {

@@ -6,6 +6,7 @@ use super::renumbered::Moved;
 use super::rows::RowHand;
 use super::side::Side;
 use super::strangers::Guard;
+use super::told::Told;
 use super::values::ValueHand;
 use super::{DOING, Written, recycled, references};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
@@ -40,7 +41,9 @@ pub(super) struct Target<'p> {
     pub guards: Vec<Guard>,
     /// In which columns rows got what others had: such a row is put back as a whole or not at all.
     pub renumbered: Vec<Moved>,
-    /// Whether one of these rows cannot be, so that none is.
+    /// What whole rows had then, where some of these rows may hold all that another one had.
+    pub rows_then: Option<Told>,
+    /// Whether one of those cannot be put back, so that none is.
     pub broken: bool,
     /// Whether the database stores text as UTF-16.
     pub wide: bool,
@@ -266,6 +269,7 @@ impl<'p> Target<'p> {
             recycled: recycled::look(session, piece, &table)?,
             guards: Vec::new(),
             renumbered: Vec::new(),
+            rows_then: None,
             broken: false,
             wide: session.is_wide()?,
             round: 0,
@@ -294,6 +298,11 @@ impl<'p> Target<'p> {
     /// Tells whether the row cannot be found because of such a text.
     pub(super) fn is_found_by_half(&self, values: &[Value<'_>]) -> bool {
         self.found(values).any(|value| self.is_half(value))
+    }
+
+    /// Returns the columns in which the way back did not leave the same in all rows.
+    pub(super) fn left_in_each(&self) -> impl Iterator<Item = &TargetColumn> {
+        self.columns.iter().filter(|column| !matches!(column.base, Known::Constant(_)))
     }
 
     /// Tells whether another row may have the key by which this one is found.

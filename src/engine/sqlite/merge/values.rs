@@ -6,6 +6,7 @@ use super::renumbered::Had;
 use super::side::{self, Side};
 use super::target::{Hand, Target, TargetColumn};
 use super::together::apart;
+use super::told::Look;
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
 use crate::engine::{
@@ -25,8 +26,12 @@ pub(super) struct ValueHand<'s> {
     set: Vec<bool>,
     /// Looks up whether another row had a value, for each column in which that is asked.
     then: Vec<Had<'s>>,
+    /// Looks up whether another row had all that was left in one.
+    rows_then: Option<Look<'s>>,
     /// Of the row that was looked at last: whether it may hold what another one had.
     moved: bool,
+    /// Whether all that was left in it is what another one had.
+    whole: bool,
     /// Whether it was written to as well, so that nothing is put into it.
     torn: bool,
 }
@@ -51,25 +56,27 @@ impl<'s> ValueHand<'s> {
         let set = vec![false; target.columns.len()];
         let then = target.renumbered.iter().map(|moved| moved.look(session)).collect::<Result<_, _>>()?;
         let updates = BTreeMap::new();
-        Ok(Self { session, target, select, updates, set, then, moved: false, torn: false })
+        let rows_then = target.rows_then.as_ref().map(|then| then.look(session)).transpose()?;
+        let (moved, whole, torn) = (false, false, false);
+        Ok(Self { session, target, select, updates, set, then, rows_then, moved, whole, torn })
     }
 
     /// Looks at the live row and decides for each column; counts what needs no writing.
     fn look(&mut self, values: &[Value<'_>]) -> Result<Live, Error> {
         let failed = |error| self.session.failed(DOING, error);
+        self.moved = false;
+        self.whole = match &mut self.rows_then {
+            Some(then) => {
+                let left = self.target.left_in_each().map(|column| column.base.value(values));
+                then.has(&left.collect::<Vec<_>>())?
+            }
+            None => false,
+        };
         let mut rows = self
             .select
             .query(rusqlite::params_from_iter(self.target.found(values).map(Bound)))
             .map_err(failed)?;
-        self.moved = false;
-        let Some(row) = rows.next().map_err(failed)? else {
-            for (moved, then) in self.target.renumbered.iter().zip(&mut self.then) {
-                let column = &self.target.columns[moved.index];
-                let left = column.base.left(values[column.place], values);
-                self.moved |= !left.is_same(values[column.place]) && then.has(left)?;
-            }
-            return Ok(Live::Absent);
-        };
+        let Some(row) = rows.next().map_err(failed)? else { return Ok(Live::Absent) };
         let retaken = self.target.is_retaken(values);
         let strangers = strangers(self.session, self.target, values)?;
         let mut decisions = Vec::with_capacity(self.target.columns.len());
@@ -87,7 +94,8 @@ impl<'s> ValueHand<'s> {
             let may_be_put = is_base && !is_away && !is_odd && !self.target.is_half(ours);
             decisions.push(decide(may_be_put, ours, theirs));
         }
-        self.torn = self.moved && (self.target.broken || decisions.contains(&Decision::Conflict));
+        self.torn =
+            self.moved && (decisions.contains(&Decision::Conflict) || (self.target.broken && self.whole));
         for decision in decisions.iter_mut().filter(|decision| self.torn && **decision == Decision::Put) {
             *decision = Decision::Conflict;
         }
@@ -108,8 +116,8 @@ impl<'s> ValueHand<'s> {
             return Ok(false);
         }
         Ok(match self.look(values)? {
-            Live::One(_) => self.torn,
-            Live::Absent | Live::Several => self.moved,
+            Live::One(_) => self.whole && self.torn,
+            Live::Absent | Live::Several => self.whole,
         })
     }
 
@@ -267,10 +275,10 @@ impl<'s> ValueHand<'s> {
     }
 }
 
-/// Tells whether some row that holds what another one had cannot be put back as a whole, because it is gone or somebody has
-/// written to it. Then none of them is: what stands in one of them has its place in another one, and would be lost.
+/// Tells whether some row that holds all that another one had cannot be put back as a whole, because it is gone or somebody
+/// has written to it. Then none of them is: what stands in one of them has its place in another one, and would be lost.
 pub(super) fn is_broken(session: &Session, target: &Target<'_>) -> Result<bool, Error> {
-    if target.renumbered.is_empty() {
+    if target.rows_then.is_none() {
         return Ok(false);
     }
     let (mut hand, mut broken) = (ValueHand::new(session, target)?, false);
