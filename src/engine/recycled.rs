@@ -238,12 +238,15 @@ impl Telling {
             let long = then[*at].as_ref().filter(|mark| is_long(mark));
             long.is_some_and(|mark| !self.common.contains(&(*at, mark.clone())))
         };
-        let held = [&self.alone, &self.all, &self.repeats].into_iter().find(|columns| !columns.is_empty());
+        let holds_any = match self.alone.is_empty() {
+            true => self.all.iter().chain(&self.repeats).any(is_held),
+            false => self.alone.iter().any(is_held),
+        };
         // What was NULL then may have been filled, where something tells beside it.
         let is_filled = |at: &usize| is_same(at) || (then[*at].is_none() && self.alone.iter().any(is_held));
         let is_untouched = self.repeats.iter().all(is_same)
             && self.all.iter().all(is_filled)
-            && held.is_some_and(|columns| columns.iter().any(is_held))
+            && holds_any
             && !(self.sure && self.alike[0].contains(&chosen(then, &self.all)));
         is_untouched
             || (self.alone.iter().any(|at| is_same(at) && is_own(at))
@@ -353,6 +356,8 @@ mod tests {
         let then: &[&[&str]] = &[&["User 1"], &["User 2"], &["User 3"]];
         assert_eq!(above(&look(then, &[&["User 1"], &["User 2"], &["zoe"]], None)), 2);
         assert_eq!(above(&look(then, then, None)), 3);
+        let then: &[&[&str]] = &[&["1", ""], &["2", ""]];
+        assert_eq!(above(&look(then, then, None)), 2);
     }
 
     #[test]
