@@ -70,7 +70,7 @@ impl<'s> ValueHand<'s> {
             }
             return Ok(Live::Absent);
         };
-        let retaken = self.target.is_retaken(values);
+        let retaken = self.target.is_retaken(self.session, values)?;
         let strangers = strangers(self.session, self.target, values)?;
         let mut decisions = Vec::with_capacity(self.target.columns.len());
         for (index, column) in self.target.columns.iter().enumerate() {
@@ -206,7 +206,7 @@ impl<'s> ValueHand<'s> {
         let mut known = [values[column.place], column.base.value(values)].into_iter();
         Ok(match known.any(|value| self.target.is_half(value)) {
             true => HALF,
-            false if self.torn || self.target.is_retaken(values) => RETAKEN,
+            false if self.torn || self.target.is_retaken(self.session, values)? => RETAKEN,
             false if column.would_take_along => TAKES_ALONG,
             false => column.changed,
         })
