@@ -195,3 +195,33 @@ fn an_id_that_the_way_back_gives_out_anew_keeps_its_value_where_its_row_was_edit
         "{result:#}"
     );
 }
+
+#[test]
+fn many_keys_come_back_as_fast_where_what_refers_to_them_has_no_index() {
+    let made = "CREATE TABLE owner (id INTEGER PRIMARY KEY, mail TEXT NOT NULL);
+CREATE TABLE thing (id INTEGER PRIMARY KEY, owner INTEGER REFERENCES owner (id));";
+    let filled = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 12000)
+INSERT INTO owner SELECT 5000 + n, printf('m%05d', n) FROM n;
+INSERT INTO thing SELECT id, id FROM owner;";
+    let up = "CREATE TABLE o2 (id TEXT NOT NULL PRIMARY KEY, mail TEXT NOT NULL); INSERT INTO o2 SELECT 'o' || mail, mail FROM owner;
+CREATE TABLE t2 (id INTEGER PRIMARY KEY, owner TEXT REFERENCES o2 (id)); INSERT INTO t2 SELECT t.id, 'o' || o.mail FROM thing t JOIN owner o ON o.id = t.owner;
+DROP TABLE thing; DROP TABLE owner; ALTER TABLE o2 RENAME TO owner; ALTER TABLE t2 RENAME TO thing;";
+    let down = "CREATE TABLE o2 (id INTEGER PRIMARY KEY, mail TEXT NOT NULL); INSERT INTO o2 SELECT row_number() OVER (ORDER BY mail), mail FROM owner;
+CREATE TABLE t2 (id INTEGER PRIMARY KEY, owner INTEGER REFERENCES o2 (id)); INSERT INTO t2 SELECT t.id, n.id FROM thing t JOIN owner o ON o.id = t.owner JOIN (SELECT row_number() OVER (ORDER BY mail) AS id, mail FROM owner) n ON n.mail = o.mail;
+DROP TABLE thing; DROP TABLE owner; ALTER TABLE o2 RENAME TO owner; ALTER TABLE t2 RENAME TO thing;";
+    let took = |down: &str| {
+        let db = &TestDatabase::sqlite();
+        let sandbox = upgraded(db, made, filled, up, down);
+        let begun = std::time::Instant::now();
+        let result = downgrade(&sandbox);
+        let took = begun.elapsed();
+        assert_eq!(counts(&result, db, "owner", Some("id")), [12_000, 0, 0, 0], "{result:#}");
+        assert_eq!(db.query("SELECT count(*) FROM thing WHERE id = owner;"), "12000");
+        assert_eq!(db.query("SELECT count(*) FROM sqlite_schema WHERE name LIKE 'ripcord_refers%';"), "0");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+        took
+    };
+    let indexed = took(&format!("{down} CREATE INDEX by_owner ON thing (owner);"));
+    let bare = took(down);
+    assert!(bare < indexed * 3, "{bare:?} without an index, {indexed:?} with one");
+}
