@@ -8,6 +8,7 @@
 mod alike;
 mod became;
 mod feed;
+mod moved;
 mod proof;
 mod recycled;
 mod references;
@@ -117,11 +118,15 @@ fn in_one_transaction(
         let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
         strangers.extend(strangers::given_again(session, &catalog, &of_turn, turns)?);
         turns += 1;
+        let placed: Vec<(usize, &Piece)> = turn.iter().map(|index| (*index, &pieces[*index])).collect();
+        let mut moved = moved::Moved::look(session, &catalog, &placed)?;
+        strangers.append(&mut moved.strangers);
         let (before, mut jobs) = (strangers.len(), Vec::new());
         for index in turn {
             let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;
             skip(&mut skipped, &pieces[index], left_out);
             let Some(mut target) = target else { continue };
+            target.moved = moved.guard(index);
             target.renumbered = renumbered::look(session, &target, pieces)?;
             target.rows_then = renumbered::rows_then(session, &target, pieces)?;
             target.broken = values::is_broken(session, &target)?;

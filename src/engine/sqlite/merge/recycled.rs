@@ -98,9 +98,8 @@ fn set_back(session: &Session, subject: &Subject<'_>) -> Result<Option<i64>, Err
     Ok(Some(now.unwrap_or(0)).filter(|now| *now < then))
 }
 
-/// Returns the columns that are there now as they were then, without the key and what was salvaged.
-fn kept(subject: &Subject<'_>, then: &Table) -> Vec<String> {
-    let live = subject.live;
+/// Returns the columns that are there now as they were then, without those that are left out.
+pub(super) fn kept(live: &Table, then: &Table, is_left_out: &dyn Fn(&str) -> bool) -> Vec<String> {
     let is_stored = |table: &Table, wanted: &crate::catalog::Column| {
         let mut columns = table.columns.iter();
         columns.any(|column| {
@@ -110,9 +109,8 @@ fn kept(subject: &Subject<'_>, then: &Table) -> Vec<String> {
         })
     };
     let kept = then.columns.iter().filter(|column| is_stored(then, column) && is_stored(live, column));
-    let is_key = |name: &String| name == subject.key.0 || name == subject.key.1;
     let names = kept.map(|column| column.name.clone());
-    names.filter(|name| !is_key(name) && !(subject.is_about)(name)).collect()
+    names.filter(|name| !is_left_out(name)).collect()
 }
 
 /// The table then and now.
@@ -139,7 +137,8 @@ impl Ends<'_> {
         let then = open_frozen(&file_in(folder), &self.session.cancel())?;
         let catalog = super::catalog::read(&then)?;
         let Some(table) = catalog.tables.get(self.subject.then) else { return Ok(None) };
-        let kept = kept(self.subject, table);
+        let (key, is_about) = (self.subject.key, self.subject.is_about);
+        let kept = kept(self.subject.live, table, &|name| name == key.0 || name == key.1 || is_about(name));
         let old = self.sample(&then, &self.select_then(&kept), kept.len())?;
         let now = self.select(self.subject.now, self.subject.key.0, &kept);
         let new: Vec<Marks> =

@@ -51,6 +51,12 @@ impl Reference {
         self.to(column).filter(|_| self.columns.len() == 1)
     }
 
+    /// Returns its columns, this one first.
+    pub(super) fn columns_from<'c>(&'c self, first: &'c str) -> Vec<&'c str> {
+        let own = self.columns.iter().map(|(own, _)| own.as_str());
+        std::iter::once(first).chain(own.filter(|own| *own != first)).collect()
+    }
+
     /// Tells whether its rows lose what they refer to when that changes.
     pub(super) fn loses(&self) -> bool {
         self.on_update == OnUpdate::Loses

@@ -15,6 +15,9 @@ use crate::ledger::Followed;
 use rusqlite::ErrorCode;
 use std::collections::BTreeMap;
 
+/// So many keys at least are worth an index of what refers to them.
+const MANY: i64 = 256;
+
 /// Puts back the keys of the rows that are due, as far as nobody else has one of them now; of rows that go together all or none.
 /// Returns for each column that is put back how many that were, and what followed.
 pub(super) fn put(
@@ -72,6 +75,7 @@ impl Moves<'_, '_> {
         if count == 0 {
             return Ok(Some((0, Vec::new())));
         }
+        let indexes = if count > MANY { self.index_what_refers()? } else { Vec::new() };
         let overlap =
             format!("SELECT EXISTS (SELECT 1 FROM {moves} AS x JOIN {moves} AS y ON x.old = y.now)");
         let changed = match self.session.one::<i64>(DOING, &overlap)? {
@@ -80,7 +84,9 @@ impl Moves<'_, '_> {
         };
         let is_open = raw::has_deferred_keys_open(self.session);
         let is_open = is_open.map_err(|error| self.session.failed(DOING, error))?;
+        // Where a constraint forbids it, the indexes go with everything else.
         let Some(followed) = changed.filter(|_| !is_open) else { return Ok(None) };
+        indexes.iter().try_for_each(|name| self.session.run(DOING, &format!("DROP INDEX main.{name}")))?;
         // A row that is found by its key lies under the old one now; any other one lies where it lay.
         let (due, table, name) = (self.of("due"), self.target.table.sql(), quote(&self.column.name));
         let stays = format!(
@@ -96,6 +102,25 @@ impl Moves<'_, '_> {
             self.session.run(DOING, &follow)?;
         }
         Ok(Some((count.unsigned_abs(), followed)))
+    }
+
+    /// Makes an index of each foreign key that has none, and returns their names: SQLite looks for the rows that refer to a key
+    /// with every key that changes, and would read their whole table each time.
+    fn index_what_refers(&self) -> Result<Vec<String>, Error> {
+        let mut made = Vec::new();
+        for one in self.refer {
+            let Some(first) = one.to(&self.column.name) else { continue };
+            let columns = one.columns_from(first);
+            if is_indexed(self.session, &one.table, &columns)? {
+                continue;
+            }
+            let name = format!("ripcord_refers_{}_{}", self.target.index, made.len());
+            let list: Vec<String> = columns.iter().map(|column| quote(column)).collect();
+            let make = format!("CREATE INDEX main.{name} ON {} ({})", one.table.sql(), list.join(", "));
+            self.session.run(DOING, &make)?;
+            made.push(name);
+        }
+        Ok(made)
     }
 
     fn index(&self, column: &str) -> String {
@@ -261,6 +286,25 @@ impl Moves<'_, '_> {
             hit.collect::<Vec<_>>().join(" OR ")
         )
     }
+}
+
+/// Tells whether a table has an index that begins with these columns, in any order.
+fn is_indexed(session: &Session, table: &TableName, columns: &[&str]) -> Result<bool, Error> {
+    let failed = |error| session.failed("reading the keys", error);
+    let sql = "SELECT l.name, lower(i.name) FROM pragma_index_list(?1) l, pragma_index_info(l.name) i \
+               WHERE NOT l.partial ORDER BY l.name, i.seqno";
+    let mut statement = session.prepare(sql).map_err(failed)?;
+    let mut rows = statement.query([&table.name]).map_err(failed)?;
+    let mut indexes: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
+    while let Some(row) = rows.next().map_err(failed)? {
+        // The name is NULL for an expression.
+        indexes.entry(row.get(0).map_err(failed)?).or_default().push(row.get(1).map_err(failed)?);
+    }
+    let begins = |index: &Vec<Option<String>>| {
+        let first: Vec<&str> = index.iter().take(columns.len()).filter_map(Option::as_deref).collect();
+        columns.iter().all(|column| first.contains(&column.to_ascii_lowercase().as_str()))
+    };
+    Ok(indexes.values().any(begins))
 }
 
 fn following(table: &TableName, columns: &[&String], rows: usize) -> Option<Followed> {

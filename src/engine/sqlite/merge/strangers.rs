@@ -38,6 +38,13 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// Asks a table of keys for the values at these places.
+    pub(super) fn of_keys(keys: &str, places: Vec<usize>) -> Self {
+        let on: Vec<String> = (0..places.len()).map(|at| format!("v{at} = ?{}", at + 1)).collect();
+        let sql = format!("SELECT 1 FROM temp.{keys} WHERE {}", on.join(" AND "));
+        Self { columns: Vec::new(), places, sql }
+    }
+
     /// Tells whether a row with these values would.
     pub(super) fn is_met(&self, session: &Session, values: &[Value<'_>]) -> Result<bool, Error> {
         let failed = |error| session.failed(DOING, error);
@@ -188,6 +195,12 @@ pub(super) fn renew(session: &Session, table: &TableName, known: &[Strangers]) -
 }
 
 impl Strangers {
+    /// The keys, in a table that is there, of rows that have another key now.
+    pub(super) fn of_moved(table: &TableName, keys: &str, key: &[String]) -> Self {
+        let columns = key.iter().map(|name| name.to_ascii_lowercase()).collect();
+        Self { of: table.clone(), keys: keys.to_string(), columns, again: None }
+    }
+
     /// Takes the numbers that were given out again; tells whether there are any.
     fn fill_with(&self, session: &Session, key: &str, recycled: &Recycled) -> Result<bool, Error> {
         let column = quote(key);

@@ -37,6 +37,8 @@ pub(super) struct Target<'p> {
     pub deferred: bool,
     /// Which keys may be of other rows now.
     pub recycled: Recycled,
+    /// Tells of a row whether another one has its key now.
+    pub moved: Option<Guard>,
     /// What must not be put back because it would refer to rows that are others now.
     pub guards: Vec<Guard>,
     /// In which columns rows got what others had: such a row is put back as a whole or not at all.
@@ -267,6 +269,7 @@ impl<'p> Target<'p> {
             own_rowid: None,
             deferred: has_deferred_keys(&table),
             recycled: recycled::look(session, piece, &table)?,
+            moved: None,
             guards: Vec::new(),
             renumbered: Vec::new(),
             rows_then: None,
@@ -306,9 +309,12 @@ impl<'p> Target<'p> {
     }
 
     /// Tells whether another row may have the key by which this one is found.
-    pub(super) fn is_retaken(&self, values: &[Value<'_>]) -> bool {
+    pub(super) fn is_retaken(&self, session: &Session, values: &[Value<'_>]) -> Result<bool, Error> {
         let key = self.found_by.first().and_then(|place| values.get(*place));
-        matches!(key, Some(Value::Integer(key)) if self.recycled.holds(*key))
+        if matches!(key, Some(Value::Integer(key)) if self.recycled.holds(*key)) {
+            return Ok(true);
+        }
+        self.moved.as_ref().map_or(Ok(false), |moved| moved.is_met(session, values))
     }
 
     /// Returns the values by which the row is found.

@@ -77,7 +77,7 @@ impl<'s> ValueHand<'s> {
             .query(rusqlite::params_from_iter(self.target.found(values).map(Bound)))
             .map_err(failed)?;
         let Some(row) = rows.next().map_err(failed)? else { return Ok(Live::Absent) };
-        let retaken = self.target.is_retaken(values);
+        let retaken = self.target.is_retaken(self.session, values)?;
         let strangers = strangers(self.session, self.target, values)?;
         let mut decisions = Vec::with_capacity(self.target.columns.len());
         for (index, column) in self.target.columns.iter().enumerate() {
@@ -214,7 +214,7 @@ impl<'s> ValueHand<'s> {
         let mut known = [values[column.place], column.base.value(values)].into_iter();
         Ok(match known.any(|value| self.target.is_half(value)) {
             true => HALF,
-            false if self.torn || self.target.is_retaken(values) => RETAKEN,
+            false if self.torn || self.target.is_retaken(self.session, values)? => RETAKEN,
             false if column.would_take_along => TAKES_ALONG,
             false => column.changed,
         })
