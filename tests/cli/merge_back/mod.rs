@@ -18,6 +18,7 @@ mod later;
 mod legs;
 mod legs_broken_off;
 mod made;
+mod moved;
 mod names;
 mod nulls;
 mod once_more;

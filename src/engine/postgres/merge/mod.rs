@@ -13,6 +13,7 @@ mod fit;
 mod given;
 mod live;
 mod load;
+mod moved;
 mod parts;
 mod recycled;
 mod rekey;
@@ -23,6 +24,7 @@ mod side;
 mod strangers;
 mod target;
 pub(super) mod triggers;
+mod unique;
 mod unkeyed;
 mod values;
 
@@ -162,6 +164,8 @@ impl PostgresDatabase {
         for turn in in_order(pieces, &parents(session).await?) {
             let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
             strangers.extend(strangers::given_again(self, session, &of_turn, turns).await?);
+            let moved = self.look_for_moved(session, pieces, (&turn, turns)).await?;
+            strangers.extend(moved.strangers);
             turns += 1;
             let mut jobs = Vec::new();
             for index in turn {
@@ -172,6 +176,9 @@ impl PostgresDatabase {
                 let Some(mut target) = target else { continue };
                 if !self.look_for_recycled(session, &mut target).await? {
                     renumbered::look(session, &mut target, &jobs).await?;
+                }
+                if let Some(keys) = moved.of_pieces.get(&index) {
+                    target.leave_moved(session, keys).await?;
                 }
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, &strangers, &mut side).await?;

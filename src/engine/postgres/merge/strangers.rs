@@ -101,6 +101,18 @@ async fn of_parents(
     Ok(Some(strangers))
 }
 
+/// Takes the keys of a table under which other rows stand than then.
+pub(super) async fn of_moved(
+    session: &mut Session,
+    table: &TableName,
+    keys: &str,
+    columns: Vec<String>,
+) -> Result<Strangers, Error> {
+    let strangers = Strangers { of: table.clone(), keys: keys.to_string(), columns };
+    strangers.index(session).await?;
+    Ok(strangers)
+}
+
 /// Looks which whole rows find another one that has what foreign keys refer to; none of them has been put back yet.
 pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Result<Vec<Strangers>, Error> {
     if target.piece.salvage.what != SalvageKind::Rows {
