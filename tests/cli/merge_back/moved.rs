@@ -124,3 +124,50 @@ fn a_snapshot_that_cannot_be_read_is_no_reason_not_to_merge_by_keys_of_several_c
     db.execute("UPDATE step SET name = 'compile' WHERE name = 'build';");
     assert_eq!(counts(&downgrade(&sandbox), db, "step", Some("script")), [4, 0, 0, 0]);
 }
+
+#[test]
+fn links_do_not_come_back_to_tags_that_got_the_numbers_of_others() {
+    let db = &TestDatabase::postgres();
+    let made = "CREATE TABLE tag (id SERIAL PRIMARY KEY, name TEXT UNIQUE, color TEXT); CREATE TABLE pt (post INT, tag_id INT REFERENCES tag (id), PRIMARY KEY (post, tag_id));";
+    let filled = "INSERT INTO tag (name, color) VALUES ('red', '#f00'), ('green', '#0f0'), ('blue', '#00f'); INSERT INTO pt VALUES (1, 1), (1, 2), (2, 3);";
+    let up = "CREATE TABLE pt2 (post INT, tag TEXT, PRIMARY KEY (post, tag)); INSERT INTO pt2 SELECT post, name FROM pt JOIN tag ON tag.id = tag_id; DROP TABLE pt; DROP TABLE tag;";
+    let down = "CREATE TABLE tag (id SERIAL PRIMARY KEY, name TEXT UNIQUE, color TEXT); INSERT INTO tag (name) SELECT DISTINCT tag FROM pt2 ORDER BY tag;
+CREATE TABLE pt (post INT, tag_id INT REFERENCES tag (id), PRIMARY KEY (post, tag_id)); INSERT INTO pt SELECT post, tag.id FROM pt2 JOIN tag ON tag.name = pt2.tag; DROP TABLE pt2;";
+    let linked = "SELECT post, name, coalesce(color, '-') FROM pt JOIN tag ON tag.id = tag_id ORDER BY 1, 2;";
+    let sandbox = project(db, made, filled, up, down);
+    upgrade(&sandbox);
+    db.execute("DELETE FROM pt2 WHERE tag = 'red'; INSERT INTO pt2 VALUES (3, 'amber'), (3, 'blue');");
+    let result = downgrade(&sandbox);
+    assert_eq!(db.query(linked), "1|green|-\n2|blue|-\n3|amber|-\n3|blue|-");
+    assert_eq!(counts(&result, db, "tag", Some("color")), [0, 0, 0, 3]);
+    let strangers =
+        format!("SELECT \"key\" FROM {} WHERE \"table\" = 'public.pt' ORDER BY 1;", side_table(&result));
+    assert_eq!(db.query(&strangers), "{\"post\":1,\"tag_id\":1}\n{\"post\":2,\"tag_id\":3}");
+    sandbox.ripcord(&["verify"]).expect_code(0);
+}
+
+#[test]
+fn seats_are_not_taken_for_guests_who_have_other_numbers_now() {
+    let db = &TestDatabase::postgres();
+    let made = "CREATE TABLE seat (room INT NOT NULL, no INT NOT NULL, who TEXT UNIQUE, PRIMARY KEY (room, no));
+CREATE TABLE ticket (id INT PRIMARY KEY, room INT NOT NULL, no INT NOT NULL, FOREIGN KEY (room, no) REFERENCES seat (room, no));";
+    let filled = "INSERT INTO seat VALUES (1, 1, 'Ann'), (1, 2, 'Bob'), (1, 3, 'Cy'); INSERT INTO ticket VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3);";
+    let sandbox = project(db, made, filled, "DELETE FROM ticket;", "SELECT 1;");
+    upgrade(&sandbox);
+    db.execute("UPDATE seat SET who = NULL; UPDATE seat SET who = 'Bob' WHERE no = 1; UPDATE seat SET who = 'Ann' WHERE no = 2; UPDATE seat SET who = 'Cyrus' WHERE no = 3;");
+    assert_eq!(counts(&downgrade(&sandbox), db, "ticket", None), [1, 0, 0, 2]);
+    assert_eq!(db.query("SELECT id FROM ticket;"), "3");
+}
+
+#[test]
+fn rows_that_were_moved_into_a_table_that_inherits_do_not_come_back_beside_themselves() {
+    let db = &TestDatabase::postgres();
+    let filled = "INSERT INTO ev VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd');";
+    let up = "CREATE TABLE IF NOT EXISTS ev_new (CHECK (id > 2)) INHERITS (ev); WITH d AS (DELETE FROM ONLY ev WHERE id > 2 RETURNING *) INSERT INTO ev_new SELECT * FROM d;";
+    let sandbox = project(db, "CREATE TABLE ev (id INT PRIMARY KEY, v TEXT);", filled, up, "SELECT 1;");
+    upgrade(&sandbox);
+    db.execute("UPDATE ev SET v = 'mine' WHERE id = 3;");
+    downgrade(&sandbox);
+    assert_eq!(db.query("SELECT id, v FROM ev ORDER BY 1;"), "1|a\n2|b\n3|mine\n4|d");
+    sandbox.ripcord(&["verify"]).expect_code(0);
+}

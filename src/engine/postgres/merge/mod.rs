@@ -6,6 +6,7 @@
 //! and then written down as conflicts.
 
 mod alike;
+mod apart;
 mod became;
 mod circle;
 mod claims;
@@ -166,6 +167,9 @@ impl PostgresDatabase {
             strangers.extend(strangers::given_again(self, session, &of_turn, turns).await?);
             let moved = self.look_for_moved(session, pieces, (&turn, turns)).await?;
             strangers.extend(moved.strangers);
+            let known = Known { given: &given, strangers: &strangers };
+            let kept = self.kept_parents(session, pieces, &turn, known, &moved.of_pieces).await?;
+            strangers.extend(kept);
             turns += 1;
             let mut jobs = Vec::new();
             for index in turn {
@@ -174,12 +178,7 @@ impl PostgresDatabase {
                     Target::load(session, &pieces[index], index, known, progress).await?;
                 skip(&mut skipped, &pieces[index], left_out);
                 let Some(mut target) = target else { continue };
-                if !self.look_for_recycled(session, &mut target).await? {
-                    renumbered::look(session, &mut target, &jobs).await?;
-                }
-                if let Some(keys) = moved.of_pieces.get(&index) {
-                    target.leave_moved(session, keys).await?;
-                }
+                self.tell_apart(session, &mut target, &jobs, moved.of_pieces.get(&index)).await?;
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, &strangers, &mut side).await?;
                 job.unfinished = job.run(session).await? > 0;

@@ -13,7 +13,6 @@ use super::super::session::Session;
 use super::live::{self, LiveColumn};
 use super::recycled::{fields, fill, kept, unread};
 use super::strangers::Strangers;
-use super::target::Target;
 use super::unique::unique_sets;
 use super::{DOING, strangers};
 use crate::catalog::{Catalog, Table, TableName};
@@ -204,13 +203,13 @@ impl PostgresDatabase {
 }
 
 /// What a piece says of the rows that its values belong to.
-struct Salvaged<'p> {
+pub(super) struct Salvaged<'p> {
     key: &'p [String],
     snapshot: &'p Path,
     catalog: &'p Catalog,
 }
 
-fn salvaged(piece: &Piece) -> Option<Salvaged<'_>> {
+pub(super) fn salvaged(piece: &Piece) -> Option<Salvaged<'_>> {
     let (key, snapshot, catalog) = (&piece.salvage.key, piece.snapshot.as_ref()?, piece.catalog.as_ref()?);
     let is_by_key = piece.salvage.what == SalvageKind::Values && !key.is_empty();
     is_by_key.then_some(Salvaged { key, snapshot, catalog })
@@ -226,7 +225,7 @@ fn is_about(pieces: &[Piece], table: &TableName, column: &str) -> bool {
 }
 
 /// Returns the tables whose rows a piece would refer to.
-async fn parents(session: &mut Session, piece: &Piece) -> Result<Vec<TableName>, Error> {
+pub(super) async fn parents(session: &mut Session, piece: &Piece) -> Result<Vec<TableName>, Error> {
     let keys = live::foreign_keys(session, &piece.salvage.table).await?;
     let puts = |name: &String| piece.salvage.columns.contains(name);
     let puts = keys.iter().filter(|key| key.columns.iter().any(puts));
@@ -315,35 +314,4 @@ impl Subject<'_> {
 async fn is_any(session: &mut Session, table: &str) -> Result<bool, Error> {
     let any = session.value(DOING, &format!("SELECT EXISTS (SELECT FROM pg_temp.{table})")).await?;
     Ok(any.as_deref() == Some("t"))
-}
-
-impl Target<'_> {
-    /// Lets nothing be put into the rows that stand under these keys.
-    pub(super) async fn leave_moved(&mut self, session: &mut Session, keys: &str) -> Result<(), Error> {
-        let live = live::columns(session, &self.table).await?;
-        let find = |wanted: &str| live.iter().find(|column| column.name == wanted);
-        let on = self.found_by.iter().filter_map(|(name, place)| {
-            Some(find(name)?.equals(&format!("m.{}", identifier(name)), &format!("s.v{place}")))
-        });
-        let on: Vec<String> = on.collect();
-        let note = format!(
-            "ALTER TABLE pg_temp.{loaded} ADD another boolean NOT NULL DEFAULT false; \
-             UPDATE pg_temp.{loaded} AS s SET another = true FROM pg_temp.{keys} AS m WHERE {}; \
-             ANALYZE pg_temp.{loaded}",
-            on.join(" AND "),
-            loaded = self.loaded
-        );
-        session.run(DOING, &note).await?;
-        self.keep_apart("s.another");
-        Ok(())
-    }
-
-    /// Lets nothing be put where this condition says that another row stands.
-    pub(super) fn keep_apart(&mut self, another: &str) {
-        for column in &mut self.columns {
-            column.is_base = format!("(NOT {another} AND {})", column.is_base);
-        }
-        let retaken = self.retaken.iter().cloned().chain([another.to_string()]);
-        self.retaken = Some(format!("({})", retaken.collect::<Vec<_>>().join(" OR ")));
-    }
 }
