@@ -215,8 +215,8 @@ impl Journal {
 
     /// Returns the last operation of this database that did not leave it as it was, as far as that is known.
     pub fn last_change(&self, database: &DatabaseId) -> Result<Option<OperationState>, JournalError> {
-        let own = self.operations()?.into_iter().filter(|state| concerns(state, database));
-        Ok(own.filter(|state| state.ended != Some(Aftermath::Unchanged)).last())
+        let mut own = self.operations()?.into_iter().filter(|state| concerns(state, database));
+        Ok(own.rfind(|state| state.ended != Some(Aftermath::Unchanged)))
     }
 
     /// Returns the state of one operation; none where its journal is not there or cannot be read.

@@ -81,7 +81,17 @@ impl DumpedRows {
 
     /// Adds the fields of the next row as a line of `COPY` text, and returns its key; none at the end.
     fn next(&mut self, into: &mut Vec<u8>) -> io::Result<Option<i64>> {
-        let wrong = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_string());
+        let start = into.len();
+        if !self.line(into)? {
+            return Ok(None);
+        }
+        let key = into[start..].split(|byte| b"\t\n".contains(byte)).next();
+        let key = key.and_then(|key| std::str::from_utf8(key).ok()?.parse().ok());
+        key.map(Some).ok_or_else(|| wrong("a key in the dump is no number"))
+    }
+
+    /// Adds the fields of the next row, whatever its key is; returns whether there was one.
+    fn line(&mut self, into: &mut Vec<u8>) -> io::Result<bool> {
         self.lines += 1;
         if self.lines.is_multiple_of(LINES) && self.cancel.is_cancelled() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -89,7 +99,7 @@ impl DumpedRows {
         loop {
             self.line.clear();
             if self.from.read_until(b'\n', &mut self.line)? == 0 {
-                return Ok(None);
+                return Ok(false);
             }
             let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);
             // What stands behind the rows.
@@ -104,13 +114,12 @@ impl DumpedRows {
             }
             let field =
                 |at: usize| &line[at.checked_sub(1).map_or(0, |before| self.ends[before] + 1)..self.ends[at]];
-            let key = std::str::from_utf8(field(self.fields[0])).ok().and_then(|text| text.parse().ok());
             for (at, place) in self.fields.iter().enumerate() {
                 into.extend_from_slice(if at == 0 { b"" } else { b"\t" });
                 into.extend_from_slice(field(*place));
             }
             into.push(b'\n');
-            return key.map(Some).ok_or_else(|| wrong("a key in the dump is no number"));
+            return Ok(true);
         }
     }
 
@@ -140,13 +149,17 @@ impl DumpedRows {
     }
 }
 
-/// All rows.
+fn wrong(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.to_string())
+}
+
+/// All rows, whatever their keys are.
 impl Read for DumpedRows {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.rest.position() == self.rest.get_ref().len() as u64 {
             let mut block = std::mem::take(&mut self.rest).into_inner();
             block.clear();
-            while block.len() < BLOCK && self.next(&mut block)?.is_some() {}
+            while block.len() < BLOCK && self.line(&mut block)? {}
             self.rest = io::Cursor::new(block);
         }
         self.rest.read(into)

@@ -19,6 +19,7 @@ mod legs;
 mod legs_broken_off;
 mod locked;
 mod made;
+mod moved;
 mod moved_sqlite;
 mod names;
 mod nulls;

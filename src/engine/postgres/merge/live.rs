@@ -196,6 +196,16 @@ fn qualified(list: &str) -> Vec<TableName> {
     names.iter().map(|[schema, name]| TableName::qualified(schema, name)).collect()
 }
 
+/// Tells whether tables inherit from it that are no partitions.
+pub(super) async fn is_inherited(session: &mut Session, table: &TableName) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT EXISTS (SELECT FROM pg_inherits h JOIN pg_class c ON c.oid = h.inhrelid \
+         WHERE h.inhparent = to_regclass({}) AND c.relkind = 'r' AND NOT c.relispartition)",
+        literal(&table.sql())
+    );
+    Ok(session.value("looking for tables that inherit", &sql).await?.as_deref() == Some("t"))
+}
+
 /// Tells whether a unique index of the live table is over these columns, or some of them.
 pub(super) async fn is_unique(
     session: &mut Session,

@@ -6,6 +6,7 @@
 //! and then written down as conflicts.
 
 mod alike;
+mod apart;
 mod became;
 mod circle;
 mod claims;
@@ -14,6 +15,7 @@ mod given;
 mod live;
 mod load;
 pub(super) mod locks;
+mod moved;
 mod parts;
 mod recycled;
 mod rekey;
@@ -24,6 +26,7 @@ mod side;
 mod strangers;
 mod target;
 pub(super) mod triggers;
+mod unique;
 mod unkeyed;
 mod values;
 
@@ -164,6 +167,11 @@ impl PostgresDatabase {
         for turn in in_order(pieces, &parents(session).await?) {
             let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
             strangers.extend(strangers::given_again(self, session, &of_turn, turns).await?);
+            let moved = self.look_for_moved(session, pieces, (&turn, turns)).await?;
+            strangers.extend(moved.strangers);
+            let known = Known { given: &given, strangers: &strangers };
+            let kept = self.kept_parents(session, pieces, &turn, known, &moved.of_pieces).await?;
+            strangers.extend(kept);
             turns += 1;
             let mut jobs = Vec::new();
             for index in turn {
@@ -172,9 +180,7 @@ impl PostgresDatabase {
                     Target::load(session, &pieces[index], index, known, progress).await?;
                 skip(&mut skipped, &pieces[index], left_out);
                 let Some(mut target) = target else { continue };
-                if !self.look_for_recycled(session, &mut target).await? {
-                    renumbered::look(session, &mut target, &jobs).await?;
-                }
+                self.tell_apart(session, &mut target, &jobs, moved.of_pieces.get(&index)).await?;
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, &strangers, &mut side).await?;
                 job.unfinished = job.run(session).await? > 0;

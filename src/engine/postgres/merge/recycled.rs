@@ -127,18 +127,10 @@ impl PostgresDatabase {
         let is_key = |name: &str| name == subject.key.0 || name == subject.key.1;
         let kept: Vec<String> =
             kept(then, live).into_iter().filter(|name| !is_key(name) && !(subject.is_about)(name)).collect();
-        let dumped: Vec<&str> = then
-            .columns
-            .iter()
-            .filter(|column| column.generated.is_none())
-            .map(|column| column.name.as_str())
-            .collect();
-        let place = |name: &str| dumped.iter().position(|other| *other == name);
         let names = std::iter::once(subject.key.1).chain(kept.iter().map(String::as_str));
-        let fields: Option<Vec<usize>> = names.map(place).collect();
-        let Some(fields) = fields.filter(|_| !kept.is_empty()) else { return Ok(None) };
+        let fields = fields(then, names).filter(|_| !kept.is_empty());
+        let Some((fields, width)) = fields else { return Ok(None) };
         let Some(file) = self.dumped_rows(subject.snapshot, subject.then).await? else { return Ok(None) };
-        let width = dumped.len();
         let (key, now) = (subject.key.0.to_string(), subject.now.clone());
         let ends = Ends { file, fields, width, key, kept, now, then: format!("{}_then", subject.name) };
         // Of what a sequence gives out again every row counts.
@@ -178,16 +170,37 @@ impl PostgresDatabase {
         } else {
             (Box::new(rows), false)
         };
-        let copy = format!("COPY pg_temp.{} FROM STDIN", ends.then);
-        let progress = crate::report::Progress::silent();
-        let sent = copy_in::send_from(session, || Ok(input), &copy, (DOING, ""), &progress).await?;
-        sent.map_err(|error| session.failed(&error, DOING))?;
-        session.run(DOING, &format!("ANALYZE pg_temp.{}", ends.then)).await?;
+        fill(session, input, &ends.then).await?;
         Ok(more)
     }
 }
 
-fn unread(error: io::Error) -> Error {
+/// Copies rows of then into a temporary table.
+pub(super) async fn fill(
+    session: &mut Session,
+    input: Box<dyn Read + Send>,
+    table: &str,
+) -> Result<(), Error> {
+    let copy = format!("COPY pg_temp.{table} FROM STDIN");
+    let progress = crate::report::Progress::silent();
+    let sent = copy_in::send_from(session, || Ok(input), &copy, (DOING, ""), &progress).await?;
+    sent.map_err(|error| session.failed(&error, DOING))?;
+    session.run(DOING, &format!("ANALYZE pg_temp.{table}")).await
+}
+
+/// Returns which fields of a dump these columns are, and how many a row has.
+pub(super) fn fields<'n>(then: &Table, names: impl Iterator<Item = &'n str>) -> Option<(Vec<usize>, usize)> {
+    let dumped: Vec<&str> = then
+        .columns
+        .iter()
+        .filter(|column| column.generated.is_none())
+        .map(|column| column.name.as_str())
+        .collect();
+    let place = |name: &str| dumped.iter().position(|other| *other == name);
+    Some((names.map(place).collect::<Option<_>>()?, dumped.len()))
+}
+
+pub(super) fn unread(error: io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::Interrupted => Error::Interrupted,
         _ => Error::Driver { doing: "reading a dump".to_string(), detail: error.to_string() },
@@ -195,7 +208,7 @@ fn unread(error: io::Error) -> Error {
 }
 
 /// Returns the columns that are there now as they were then.
-fn kept(then: &Table, live: &[LiveColumn]) -> Vec<String> {
+pub(super) fn kept(then: &Table, live: &[LiveColumn]) -> Vec<String> {
     let is_there = |column: &&crate::catalog::Column| {
         let is_same = |other: &LiveColumn| {
             other.name == column.name && other.type_name == column.type_name && !other.generated
@@ -326,10 +339,7 @@ impl Target<'_> {
         if session.value(DOING, &any).await?.as_deref() != Some("t") {
             return Ok(());
         }
-        for column in &mut self.columns {
-            column.is_base = format!("(NOT {retaken} AND {})", column.is_base);
-        }
-        self.retaken = Some(retaken);
+        self.keep_apart(&retaken);
         Ok(())
     }
 }

@@ -30,8 +30,23 @@ pub(super) async fn left(session: &mut Session, target: &Target<'_>) -> Result<u
 pub(super) fn absent(target: &Target<'_>) -> String {
     match &target.done {
         Some(done) => format!("NOT EXISTS (SELECT FROM pg_temp.{done} AS d WHERE d.place = s.ctid)"),
-        None => format!("NOT EXISTS (SELECT FROM ONLY {} AS t WHERE {})", target.table.sql(), target.matches),
+        None => format!("NOT {}", is_in(target, if target.inherited { "" } else { "ONLY " })),
     }
+}
+
+/// The condition that a row with the key of a loaded one is in the table, or without `ONLY` in one that inherits from it.
+fn is_in(target: &Target<'_>, only: &str) -> String {
+    format!("EXISTS (SELECT FROM {only}{} AS t WHERE {})", target.table.sql(), target.matches)
+}
+
+/// Counts the loaded rows that lie in a table which inherits from theirs: they were moved there, and are read with it.
+async fn inherited(session: &mut Session, target: &Target<'_>) -> Result<u64, Error> {
+    if !target.inherited || target.done.is_some() {
+        return Ok(0);
+    }
+    let (loaded, there) = (&target.loaded, is_in(target, ""));
+    let own = is_in(target, "ONLY ");
+    number(session, &format!("SELECT count(*) FROM pg_temp.{loaded} AS s WHERE {there} AND NOT {own}")).await
 }
 
 fn insert(target: &Target<'_>, rows: &str) -> String {
@@ -99,12 +114,13 @@ pub(super) async fn finish(
         None => number(session, &format!("SELECT count(*) FROM {} WHERE {same}", target.joined())).await?,
     };
     let total = number(session, &format!("SELECT count(*) FROM pg_temp.{}", target.loaded)).await?;
-    if found < merged.merged || total < found + left {
+    let inherited = inherited(session, target).await?;
+    if found < merged.merged || total < found + left + inherited {
         let what = target.table.to_string();
         return Err(Error::NotMerged { what, expected: merged.merged, found });
     }
-    merged.already += found - merged.merged;
-    let conflicts = total - found;
+    merged.already += found + inherited - merged.merged;
+    let conflicts = total - found - inherited;
     if conflicts > 0 {
         merged.conflicts += conflicts;
         side.open(session).await?;

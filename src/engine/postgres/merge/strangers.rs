@@ -101,6 +101,30 @@ async fn of_parents(
     Ok(Some(strangers))
 }
 
+/// Takes the keys of a table under which other rows stand than then.
+pub(super) async fn of_moved(
+    session: &mut Session,
+    table: &TableName,
+    keys: &str,
+    columns: Vec<String>,
+) -> Result<Strangers, Error> {
+    let strangers = Strangers { of: table.clone(), keys: keys.to_string(), columns };
+    strangers.index(session).await?;
+    Ok(strangers)
+}
+
+/// Looks which rows keep what stands in them because it is of others, and not what was salvaged.
+pub(super) async fn of_kept(session: &mut Session, target: &Target<'_>) -> Result<Vec<Strangers>, Error> {
+    let Some(retaken) = &target.retaken else { return Ok(Vec::new()) };
+    let same: Vec<&str> = target.columns.iter().map(|column| column.same.as_str()).collect();
+    let from = format!("{} WHERE {retaken} AND NOT ({})", target.joined(), same.join(" AND "));
+    let mut found = Vec::new();
+    for referred in referred(session, target).await? {
+        found.extend(keep(session, target, &from, referred, found.len()).await?);
+    }
+    Ok(found)
+}
+
 /// Looks which whole rows find another one that has what foreign keys refer to; none of them has been put back yet.
 pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Result<Vec<Strangers>, Error> {
     if target.piece.salvage.what != SalvageKind::Rows {

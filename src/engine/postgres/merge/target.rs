@@ -33,6 +33,8 @@ pub(super) struct Target<'p> {
     pub keys: Vec<ForeignKey>,
     /// Whether the live table promises that the key is of one row.
     pub unique: bool,
+    /// Whether other tables inherit from it, whose rows are read with its own.
+    pub inherited: bool,
     /// Whether every column of the live table is put back, computed, or one by which rows are found.
     pub is_whole: bool,
     /// The condition that a live row with the key of a loaded one may be another row; none when there is no such row.
@@ -174,6 +176,7 @@ impl<'p> Target<'p> {
             .run(DOING, &format!("CREATE TEMPORARY TABLE {refused} (place tid, reason text) ON COMMIT DROP"))
             .await?;
         let unique = live::is_unique(session, &table, piece.matched_by()).await?;
+        let inherited = live::is_inherited(session, &table).await?;
         let is_known = |column: &LiveColumn| {
             column.generated
                 || columns.iter().any(|put| put.name == column.name)
@@ -193,6 +196,7 @@ impl<'p> Target<'p> {
             columns,
             keys,
             unique,
+            inherited,
             is_whole,
             retaken: None,
             untold: false,
