@@ -96,9 +96,8 @@ UPDATE slot SET mood = CASE mood WHEN 'sad' THEN 'good' ELSE 'sad' END WHERE cod
     );
 }
 
-#[test]
-fn numbers_that_the_way_back_gives_out_anew_bring_no_note_to_another_item() {
-    let db = &TestDatabase::postgres();
+/// Items with numbers, which an upgrade takes and its way back gives out anew.
+fn items(db: &TestDatabase) -> Sandbox {
     let made = "CREATE TABLE item (id SERIAL PRIMARY KEY, name TEXT NOT NULL, qty INT, note TEXT);";
     let filled = "INSERT INTO item (name, qty, note) VALUES ('Apple', 1, 'n-apple'), ('Bread', 2, 'n-bread'), ('Cheese', 3, 'n-cheese'), ('Dates', 4, 'n-dates');";
     let up = "CREATE TABLE stock (name TEXT PRIMARY KEY, qty INT); INSERT INTO stock SELECT name, qty FROM item; DROP TABLE item;";
@@ -107,11 +106,30 @@ fn numbers_that_the_way_back_gives_out_anew_bring_no_note_to_another_item() {
     );
     let sandbox = project(db, made, filled, up, &down);
     upgrade(&sandbox);
+    sandbox
+}
+
+#[test]
+fn numbers_that_the_way_back_gives_out_anew_bring_no_note_to_another_item() {
+    let db = &TestDatabase::postgres();
+    let sandbox = items(db);
     db.execute("DELETE FROM stock WHERE name = 'Bread'; INSERT INTO stock VALUES ('Anchovy', 77);");
     assert_eq!(counts(&downgrade(&sandbox), db, "item", Some("note")), [2, 0, 0, 2]);
     assert_eq!(
         db.query("SELECT id, name, coalesce(note, '-') FROM item ORDER BY 1;"),
         "1|Anchovy|-\n2|Apple|-\n3|Cheese|n-cheese\n4|Dates|n-dates"
+    );
+}
+
+#[test]
+fn nor_where_nothing_of_the_old_item_is_left_under_its_number() {
+    let db = &TestDatabase::postgres();
+    let sandbox = items(db);
+    db.execute("DELETE FROM stock WHERE name = 'Bread'; INSERT INTO stock VALUES ('Bacon', 77);");
+    assert_eq!(counts(&downgrade(&sandbox), db, "item", Some("note")), [3, 0, 0, 1]);
+    assert_eq!(
+        db.query("SELECT id, name, coalesce(note, '-') FROM item ORDER BY 1;"),
+        "1|Apple|n-apple\n2|Bacon|-\n3|Cheese|n-cheese\n4|Dates|n-dates"
     );
 }
 

@@ -110,6 +110,19 @@ fn an_id_that_the_way_back_gives_out_anew_is_of_another_row_where_names_say_so()
 }
 
 #[test]
+fn nor_does_an_id_that_the_way_back_gives_out_anew_keep_its_value_where_nothing_of_its_row_is_left() {
+    let db = &TestDatabase::sqlite();
+    let sandbox = items(db);
+    db.execute("DELETE FROM stock WHERE name = 'Bread'; INSERT INTO stock VALUES ('Bacon', 77);");
+    let result = downgrade(&sandbox);
+    assert_eq!(
+        db.query("SELECT name, coalesce(note, '-') FROM item ORDER BY id;"),
+        "Apple|a\nBacon|-\nCheese|c\nDates|d",
+        "{result:#}"
+    );
+}
+
+#[test]
 fn a_value_is_not_put_into_a_row_whose_unique_name_is_another_rows() {
     let db = &TestDatabase::sqlite();
     let made = "CREATE TABLE tag (id INTEGER PRIMARY KEY, name TEXT UNIQUE, color TEXT);";

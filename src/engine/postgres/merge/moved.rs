@@ -60,6 +60,14 @@ impl Name {
         self.of(self.columns.iter().map(|(_, now)| now.as_str()).collect())
     }
 
+    /// Returns the condition that nothing of it is as it was, where it is all that was kept: of a number that the way back gives
+    /// out anew nothing says then that it is still that of its row.
+    fn all_differ(&self) -> Option<String> {
+        let differ = self.columns.iter().map(|(then, now)| format!("{then} IS DISTINCT FROM {now}"));
+        let differ: Vec<String> = differ.collect();
+        (self.any && differ.len() > 1).then(|| differ.join(" AND "))
+    }
+
     /// Returns it in 16 bytes; NULL where there is none.
     fn of(&self, columns: Vec<&str>) -> String {
         let held: Vec<String> = columns.iter().map(|column| is_held(column)).collect();
@@ -285,6 +293,13 @@ impl Subject<'_> {
             session.run(DOING, &find).await?;
             if !is_any(session, &changed).await? {
                 continue;
+            }
+            if let Some(differ) = name.all_differ().filter(|_| self.remade) {
+                let other = format!(
+                    "INSERT INTO pg_temp.{own}_keys SELECT {now} FROM pg_temp.{own}_then AS s \
+                     JOIN ONLY {live} AS t ON {on} WHERE {differ}"
+                );
+                session.run(DOING, &other).await?;
             }
             let once = |named: &str, from: &str| {
                 format!(

@@ -30,8 +30,10 @@ pub(super) fn join(tokens: &[&str]) -> String {
     let mut text = String::new();
     let mut before = "";
     for token in tokens {
+        // A point before a digit would be read as the beginning of a number.
         let tight = before.is_empty()
-            || matches!(before, "(" | ".")
+            || before == "("
+            || (before == "." && !token.starts_with(|next: char| next.is_ascii_digit()))
             || matches!(*token, ")" | "," | "." | ";")
             || (*token == "(" && before != ",");
         if !tight {
@@ -126,6 +128,8 @@ mod tests {
         let messy = "CREATE  TABLE t ( a\tTEXT /* why */ DEFAULT 'x  --y' -- end\n , b CHECK (b<>1.5 AND a->>'k'=2e-3) )";
         assert_eq!(canonical(messy), canonical(tidy));
         assert_eq!(canonical(tidy), tidy);
+        assert_eq!(canonical("a . b, A .\n0"), "a.b, A. 0");
+        assert_eq!(canonical("A. 0"), "A. 0");
     }
 
     #[test]

@@ -280,6 +280,19 @@ impl Look<'_> {
             twice = same("o", of_name.clone(), "n"),
         );
         self.session.run(DOING, &elsewhere)?;
+        if self.piece.remade && !name.is_whole && wide > 1 {
+            // Of a number that the way back gives out anew nothing says any more that it is still that of its row.
+            let pairs = columns("t", of_name.clone()).into_iter().zip(columns("n", of_name.clone()));
+            let differ: Vec<String> = pairs.map(|(then, now)| format!("{then} IS NOT {now}")).collect();
+            let other = format!(
+                "INSERT INTO temp.{} SELECT {} FROM temp.{THEN} AS t CROSS JOIN temp.{NOW} AS n ON {} WHERE {}",
+                self.keys,
+                columns("t", key.clone()).join(", "),
+                same("n", key.clone(), "t"),
+                differ.join(" AND ")
+            );
+            self.session.run(DOING, &other)?;
+        }
         // A row that has what was salvaged already is the one of then.
         let ours = columns("t", keys + wide..keys + 2 * wide).into_iter().zip(columns("n", of_name));
         let ours = ours.map(|(ours, theirs)| format!("{ours} IS {theirs}")).collect::<Vec<_>>().join(" AND ");
