@@ -5,6 +5,10 @@ use super::PostgresDatabase;
 use super::names::{identifier, literal};
 use super::session::Session;
 use crate::engine::Error;
+use std::time::{Duration, Instant};
+
+/// How long a session that nobody may end is waited for.
+const LEAVING: Duration = Duration::from_secs(1);
 
 const DOING: &str = "asking what the user may do";
 
@@ -126,10 +130,21 @@ impl PostgresDatabase {
 
     /// Fails where somebody works in the live database whom the user may not end: nobody may be left when the names are
     /// swapped. Autovacuum has no user, and the renaming ends it by itself.
+    ///
+    /// A program that has just ended leaves its session behind for a moment, which is no reason to refuse.
     pub(super) async fn refuse_who_stays(&self, outside: &mut Session) -> Result<(), Error> {
-        let found = who_stays(outside, &self.id.name).await?;
-        let Some(first) = found.into_iter().next() else { return Ok(()) };
-        Err(Error::Privilege { what: format!("ending {}", first.who), privilege: first.needs })
+        let begun = Instant::now();
+        loop {
+            let found = who_stays(outside, &self.id.name).await?;
+            let Some(first) = found.into_iter().next() else { return Ok(()) };
+            if begun.elapsed() > LEAVING {
+                return Err(Error::Privilege {
+                    what: format!("ending {}", first.who),
+                    privilege: first.needs,
+                });
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 
