@@ -7,7 +7,7 @@ use crate::engine::{Blocker, Error};
 use crate::report::Event;
 
 /// How many are named; where more wait behind each other, the first ones are the cause.
-const NAMED: usize = 3;
+pub(super) const NAMED: usize = 3;
 
 impl PostgresDatabase {
     /// Adds to an error about a lock who holds it. Whatever goes wrong meanwhile, the error itself stays.
@@ -58,18 +58,21 @@ impl PostgresDatabase {
         );
         let rows = session.rows("asking who holds the lock", &sql).await?;
         session.give_back().await;
-        Ok(rows.iter().map(blocker).collect())
+        let named = |row: &Row| blocker(row, format!("the exclusive lock on {}", row.text(5)));
+        Ok(rows.iter().map(named).collect())
     }
 }
 
-fn blocker(row: &Row) -> Blocker {
+/// Reads who it is: process, application, user, beginning and state; the seventh says whether the lock is held.
+pub(super) fn blocker(row: &Row, lock: String) -> Blocker {
     Blocker {
-        process: row.maybe(0).and_then(|pid| pid.parse().ok()),
+        // Nothing, or zero, stands for a prepared transaction.
+        process: row.maybe(0).and_then(|pid| pid.parse().ok()).filter(|pid| *pid != 0),
         application: row.filled(1),
         user: row.filled(2),
         since: row.filled(3),
         state: row.filled(4),
-        lock: format!("the exclusive lock on {}", row.text(5)),
+        lock,
         holds: row.is(6),
     }
 }

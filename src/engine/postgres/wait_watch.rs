@@ -2,6 +2,7 @@
 //! who held it.
 
 use super::PostgresDatabase;
+use super::blockers::{NAMED, blocker};
 use super::session::{Row, Session};
 use crate::engine::{Blocker, Error};
 use crate::report::Event;
@@ -13,8 +14,6 @@ use tokio::task::JoinHandle;
 const INTERVALS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
 /// After how long it is said that something is waited for: a command that does nothing for so long looks as if it hung.
 const SILENCE: Duration = Duration::from_secs(3);
-/// How many are named; where more wait behind each other, the first ones are the cause.
-const NAMED: usize = 3;
 
 /// Who was in the way when it last looked, and when that was.
 type Seen = Arc<Mutex<Option<(Instant, Vec<Waiting>)>>>;
@@ -132,17 +131,7 @@ async fn in_the_way(session: &mut Session, pid: i32) -> Result<Vec<Waiting>, Err
 }
 
 fn waiting(row: &Row) -> Waiting {
-    let blocker = Blocker {
-        // Zero stands for a prepared transaction.
-        process: row.maybe(0).and_then(|pid| pid.parse().ok()).filter(|pid| *pid != 0),
-        application: row.filled(1),
-        user: row.filled(2),
-        since: row.filled(3),
-        state: row.filled(4),
-        lock: "a lock".to_string(),
-        holds: row.is(6),
-    };
-    Waiting { blocker, relation: row.filled(5) }
+    Waiting { blocker: blocker(row, "a lock".to_string()), relation: row.filled(5) }
 }
 
 impl PostgresDatabase {

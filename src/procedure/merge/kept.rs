@@ -81,6 +81,9 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
     if rehearsed || renewed.is_none() {
         found.extend(salvage_in(backup, EXPORTS, &vouched, &is_later)?);
     }
+    if found.is_empty() {
+        return Ok(found);
+    }
     let before = snapshot::read_inventory(backup, "before.json");
     let (sequences, catalog) =
         before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();

@@ -88,10 +88,7 @@ impl PostgresDatabase {
         let (mut found, mut asked) = (Found::default(), BTreeSet::new());
         for index in turn {
             let piece = &pieces[*index];
-            let Salvaged { key, snapshot, catalog } = match salvaged(piece) {
-                Some(salvaged) => salvaged,
-                None => continue,
-            };
+            let Some(Salvaged { key, snapshot, catalog }) = salvaged(piece) else { continue };
             let own = piece.table_then();
             let is_about = |name: &str| is_about(pieces, &piece.salvage.table, name);
             let name = format!("ripcord_moved_{index}");
