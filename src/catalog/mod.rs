@@ -50,6 +50,10 @@ pub struct Table {
     /// The columns that identify a row, in key order: the primary key, else a unique index over columns that
     /// cannot be NULL. Empty when nothing identifies a row.
     pub key: Vec<String>,
+    /// A primary key of SQLite that can be NULL, in key order: it tells rows apart only as long as it is NULL in one row at
+    /// most. Nothing in a catalog depends on rows, so that it is none until the rows were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub nullable_key: Vec<String>,
     /// Primary, unique, foreign key, check and exclusion constraints: name (or a derived one) to definition.
     pub constraints: BTreeMap<String, String>,
     /// Index name to definition; an invalid index says so in its definition.

@@ -4,8 +4,8 @@
 //! one row more or less is there, anything about the others.
 
 use super::pairs::{self, alike_pairs, key_pairs, keys_match, open_key, same};
-use crate::catalog::TableName;
-use crate::fingerprint::{Fingerprint, TableFingerprint};
+use crate::catalog::{Table, TableName};
+use crate::fingerprint::{Inventory, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A column that is gone is compared with so many new ones at most: each is one more comparison of every row.
@@ -19,8 +19,8 @@ pub struct Question {
     pub after: Option<TableName>,
     /// The columns that identify a row on both sides; empty when there are none: rows are then compared whole.
     pub key: Vec<(String, String)>,
-    /// Whether the key is one on one side only: then it has to be seen first that it tells all rows apart on both, and where it
-    /// does not, rows are compared whole ([`Question::whole`]).
+    /// Whether the key is one on one side only, or one that can be NULL: then it has to be seen first that it tells all rows
+    /// apart on both, and where it does not, rows are compared whole ([`Question::whole`]).
     pub is_open: bool,
     /// The columns to compare, by their names before and after.
     pub columns: Vec<(String, String)>,
@@ -50,8 +50,8 @@ pub struct RowChanges {
     pub tells: bool,
     /// Those of the columns that were asked for in which the whole table held one value.
     pub uniform: BTreeSet<String>,
-    /// The columns by which rows were found where these are the key of one side only, or none at all, and told all rows apart
-    /// on both. Empty where rows were found by a key of both, or by none.
+    /// The columns by which rows were found where these are the key of one side only, can be NULL, or are none at all, and told
+    /// all rows apart on both. Empty where rows were found by a key of both, or by none.
     pub found_by: Vec<String>,
     /// Whether rows are there under other keys, and were found by [`RowChanges::told_by`], in groups that are alike in these:
     /// the columns of the key are values as any others then.
@@ -89,12 +89,13 @@ impl RowChanges {
     }
 }
 
-/// Returns what has to be asked about the tables between two fingerprints.
-pub fn questions(before: &Fingerprint, after: &Fingerprint) -> Vec<Question> {
-    let paired = pairs::tables(before, after);
-    let own = before.tables.iter().filter(|(name, table)| !name.is_bookkeeping() && table.rows > 0);
+/// Returns what has to be asked about the tables between two inventories.
+pub fn questions(before: &Inventory, after: &Inventory) -> Vec<Question> {
+    let paired = pairs::tables(&before.fingerprint, &after.fingerprint);
+    let own = before.fingerprint.tables.iter();
+    let own = own.filter(|(name, table)| !name.is_bookkeeping() && table.rows > 0);
     own.filter_map(|(name, old)| match paired.get(name) {
-        Some(now) => of_pair((before, after), name, old, now, after.tables.get(now)?),
+        Some(now) => of_pair((before, after), (name, old), (now, after.fingerprint.tables.get(now)?)),
         None => {
             let held: Vec<String> = old.columns.keys().cloned().collect();
             Some(Question {
@@ -113,11 +114,9 @@ pub fn questions(before: &Fingerprint, after: &Fingerprint) -> Vec<Question> {
 }
 
 fn of_pair(
-    (before, after): (&Fingerprint, &Fingerprint),
-    name: &TableName,
-    old: &TableFingerprint,
-    now: &TableName,
-    new: &TableFingerprint,
+    (before, after): (&Inventory, &Inventory),
+    (name, old): (&TableName, &TableFingerprint),
+    (now, new): (&TableName, &TableFingerprint),
 ) -> Option<Question> {
     let common: Vec<&String> =
         old.columns.keys().filter(|column| new.columns.contains_key(*column)).collect();
@@ -127,7 +126,12 @@ fn of_pair(
     if settled && gone.is_empty() {
         return None;
     }
-    let (known, open) = (key_pairs(old, new), open_key(old, new));
+    let known = key_pairs(old, new);
+    let is_without = old.key.is_empty() && new.key.is_empty();
+    let open = match is_without {
+        true => nullable_key(before.catalog.tables.get(name), after.catalog.tables.get(now), &common),
+        false => open_key(old, new),
+    };
     let is_open = known.is_empty() && !open.is_empty();
     let key = if is_open { open } else { known };
     let mut columns: Vec<(String, String)> =
@@ -139,9 +143,19 @@ fn of_pair(
     }
     // A column that is said to be held elsewhere must have had more than one value: a constant proves nothing.
     let changed = common.iter().filter(|column| !same(old, column, new, column));
-    let held_elsewhere = changed.filter(|column| pairs::elsewhere(before, after, old, column).is_some());
-    let uniform = gone.iter().chain(held_elsewhere.copied()).cloned().collect();
-    let alike = if key.is_empty() { alike_pairs(old, new) } else { Vec::new() };
+    let is_held =
+        |column: &&&String| pairs::elsewhere(&before.fingerprint, &after.fingerprint, old, column).is_some();
+    let uniform = gone.iter().chain(changed.filter(is_held).copied()).cloned().collect();
+    let alike = if key.is_empty() || is_without { alike_pairs(old, new) } else { Vec::new() };
     let after = Some(now.clone());
     Some(Question { before: name.clone(), after, key, is_open, columns, alike, held: gone, uniform })
+}
+
+/// Returns the primary key that can be NULL, where both sides have the same one.
+fn nullable_key(old: Option<&Table>, new: Option<&Table>, common: &[&String]) -> Vec<(String, String)> {
+    let (Some(old), Some(new)) = (old, new) else { return Vec::new() };
+    if old.nullable_key != new.nullable_key || !old.nullable_key.iter().all(|part| common.contains(&part)) {
+        return Vec::new();
+    }
+    old.nullable_key.iter().map(|part| (part.clone(), part.clone())).collect()
 }

@@ -158,7 +158,7 @@ fn in_question(saved: &Saved, ran: &Ran<'_>) -> Vec<Question> {
         // What differs from the rehearsal's end is the migration's doing only if nobody else wrote.
         Some(end) => nobody && end.fingerprint.tables.get(name) != after.fingerprint.tables.get(name),
     };
-    let asked = ledger::questions(&before.fingerprint, &after.fingerprint).into_iter();
+    let asked = ledger::questions(&before, &after).into_iter();
     asked.filter(|question| is_ours(&question.before) && goes_on(&question.before)).collect()
 }
 

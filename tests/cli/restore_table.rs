@@ -209,3 +209,19 @@ fn a_table_without_columns_that_hold_anything_comes_back_with_as_many_rows_as_it
     }
     sandbox.ripcord(&["verify"]).expect_code(0);
 }
+
+#[test]
+fn rows_have_the_rowids_that_they_had_whatever_column_reads_like_one() {
+    let db = TestDatabase::sqlite();
+    let made = "CREATE TABLE t (id INTEGER PRIMARY KEY DESC, v TEXT); CREATE TABLE u (id INTEGER NOT NULL UNIQUE, v TEXT);
+CREATE TABLE w (id INTEGER PRIMARY KEY, v TEXT);
+INSERT INTO t (rowid, id, v) VALUES (100, 1, 'a'), (200, 2, 'b'); INSERT INTO u (rowid, id, v) VALUES (100, 1, 'a'), (200, 2, 'b');
+INSERT INTO w VALUES (7, 'x'), (9, 'y');";
+    let sandbox = backed_up(&db, made);
+    db.execute("DELETE FROM t; DELETE FROM u; DELETE FROM w;");
+    let backup = backup(&sandbox);
+    let tables = ["--table", "t", "--table", "u", "--table", "w"];
+    sandbox.ripcord(&[&["restore", backup.as_str()][..], &tables].concat()).expect_code(0);
+    let rows = db.query("SELECT rowid, * FROM t ORDER BY 1; SELECT rowid, * FROM u ORDER BY 1; SELECT rowid, * FROM w ORDER BY 1;");
+    assert_eq!(rows, "100|1|a\n200|2|b\n100|1|a\n200|2|b\n7|7|x\n9|9|y");
+}

@@ -132,16 +132,12 @@ fn make(session: &Session, name: &TableName, what: &str) -> Result<(), Error> {
     texts.iter().try_for_each(|text| session.run(DOING, text))
 }
 
-/// Returns the columns of a table that hold something, with its rowid where it has one that is no column.
+/// Returns the columns of a table that hold something, with its rowid where it has one.
 fn stored(table: &Table) -> Vec<String> {
     let columns = table.columns.iter().filter(|column| column.generated.is_none());
     let columns = columns.map(|column| quote(&column.name));
-    let has_alias = matches!(table.key.as_slice(), [only] if table.columns.iter().any(|column| {
-        column.name == *only && column.type_name.eq_ignore_ascii_case("INTEGER")
-    }));
-    // What refers to a row by its rowid must find it there again.
-    let rowid = rowid_name(table).filter(|_| !has_alias);
-    rowid.into_iter().chain(columns).collect()
+    // What refers to a row by its rowid must find it there again. A column that is the rowid says the same twice.
+    rowid_name(table).into_iter().chain(columns).collect()
 }
 
 fn fill(session: &Session, name: &TableName, table: &Table) -> Result<(), Error> {

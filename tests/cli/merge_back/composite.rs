@@ -171,3 +171,15 @@ INSERT INTO doc VALUES (1, 1, 1), (2, 1, 2), (3, 2, 2);";
     assert_eq!(db.query(rows), "1|1|1\n2|1|\n3|2|2\nann@x\nnew@x\neve@x", "{result:#}");
     assert_eq!(counts(&result, db, "doc", Some("owner")), [2, 0, 0, 1]);
 }
+
+both_engines! {
+    fn a_value_that_is_put_back_into_the_last_column_of_a_key_is_no_change_of_the_others(db: &TestDatabase) {
+        let made = "CREATE TABLE t (a INTEGER NOT NULL, b INTEGER NOT NULL, x VARCHAR(9), PRIMARY KEY (a, b));";
+        let filled = "INSERT INTO t VALUES (1, 1, 'alpha'), (1, 2, 'beta'), (2, 1, 'gamma');";
+        let sandbox = project(db, made, filled, "UPDATE t SET b = b + 100;", "SELECT 1;");
+        upgrade(&sandbox);
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT * FROM t ORDER BY a, b;"), "1|1|alpha\n1|2|beta\n2|1|gamma", "{result:#}");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+}

@@ -22,6 +22,7 @@ mod made;
 mod moved;
 mod moved_sqlite;
 mod names;
+mod nullable_key;
 mod nulls;
 mod once_more;
 mod parents;

@@ -68,17 +68,15 @@ fn table(connection: &Connection, listed: &Listed) -> Result<Table> {
             table.options.insert(name.to_string(), "yes".to_string());
         }
     }
-    let columns = columns(connection, &listed.name);
-    let (columns, primary_key) = match (columns, listed.kind) {
-        (Ok(found), _) => found,
+    match (add_columns(connection, &listed.name, &mut table), listed.kind) {
+        (Ok(()), _) => {}
         // The module of a virtual table may be missing here; its rows are in its shadow tables all the same.
-        (Err(_), TableKind::Virtual) => (Vec::new(), Vec::new()),
+        (Err(_), TableKind::Virtual) => table.columns.clear(),
         (Err(error), _) => return Err(error),
-    };
-    (table.columns, table.key) = (columns, primary_key);
+    }
     if listed.kind == TableKind::Virtual {
         table.options.insert("definition".to_string(), tokens::canonical(&listed.sql));
-        table.key.clear();
+        (table.key, table.nullable_key) = (Vec::new(), Vec::new());
         return Ok(table);
     }
     add_clauses(&mut table, definition::read(&listed.sql));
@@ -88,20 +86,21 @@ fn table(connection: &Connection, listed: &Listed) -> Result<Table> {
     Ok(table)
 }
 
-/// Returns the columns in order, and those of the primary key in key order, if they identify a row: SQLite lets a primary
-/// key be NULL, and that in many rows, unless it is the rowid, the table has none, or the column says otherwise.
-fn columns(connection: &Connection, table: &str) -> Result<(Vec<Column>, Vec<String>)> {
+/// Adds the columns in order, and those of the primary key in key order, as the key if they identify a row: SQLite lets a
+/// primary key be NULL, and that in many rows, unless it is the rowid, the table has none, or the column says otherwise.
+/// See <https://www.sqlite.org/lang_createtable.html#the_primary_key>.
+fn add_columns(connection: &Connection, name: &str, table: &mut Table) -> Result<()> {
     let sql = "SELECT name, type, \"notnull\", dflt_value, pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1 ORDER BY cid";
     let mut statement = connection.prepare(sql)?;
-    let mut rows = statement.query([table])?;
-    let (mut columns, mut key) = (Vec::new(), BTreeMap::new());
+    let mut rows = statement.query([name])?;
+    let mut key = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let name: String = row.get(0)?;
         let place: i64 = row.get(4)?;
         if place > 0 {
             key.insert(place, name.clone());
         }
-        columns.push(Column {
+        table.columns.push(Column {
             name,
             type_name: row.get(1)?,
             not_null: row.get(2)?,
@@ -110,11 +109,17 @@ fn columns(connection: &Connection, table: &str) -> Result<(Vec<Column>, Vec<Str
         });
     }
     let key: Vec<String> = key.into_values().collect();
-    let never_null = |name: &String| columns.iter().any(|column| column.name == *name && column.not_null);
+    let never_null =
+        |name: &String| table.columns.iter().any(|column| column.name == *name && column.not_null);
     // The rowid needs no index; a column that is declared like one and descends has one, and is none.
     let sql = "SELECT NOT EXISTS (SELECT 1 FROM pragma_index_list(?1) WHERE origin = 'pk')";
-    let identifies = key.iter().all(never_null) || connection.query_row(sql, [table], |row| row.get(0))?;
-    Ok((columns, if identifies { key } else { Vec::new() }))
+    let identifies = key.iter().all(never_null) || connection.query_row(sql, [name], |row| row.get(0))?;
+    if identifies {
+        table.key = key;
+    } else {
+        table.nullable_key = key;
+    }
+    Ok(())
 }
 
 fn add_clauses(table: &mut Table, definition: definition::Definition) {

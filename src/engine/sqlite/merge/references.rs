@@ -83,10 +83,10 @@ pub(super) fn references(
     table: &TableName,
 ) -> Result<Vec<Reference>, Error> {
     let failed = |error| session.failed("reading the keys", error);
-    let sql = "SELECT id, \"from\", \"to\", on_update FROM pragma_foreign_key_list(?1) \
-               WHERE \"table\" = ?2 COLLATE NOCASE ORDER BY id, seq";
+    // Without a name it is the primary key, whether or not that tells rows apart.
+    let sql = "SELECT id, \"from\", coalesce(\"to\", (SELECT i.name FROM pragma_table_info(?2) i WHERE i.pk = k.seq + 1), ''), \
+               on_update FROM pragma_foreign_key_list(?1) k WHERE \"table\" = ?2 COLLATE NOCASE ORDER BY id, seq";
     let mut statement = session.prepare(sql).map_err(failed)?;
-    let key = catalog.tables.get(table).map(|table| table.key.clone()).unwrap_or_default();
     let mut found = Vec::new();
     for child in catalog.tables.keys() {
         let mut of_child: BTreeMap<i64, Reference> = BTreeMap::new();
@@ -98,10 +98,7 @@ pub(super) fn references(
                 columns: Vec::new(),
                 on_update: OnUpdate::of(&how),
             });
-            // Without a name it is the primary key.
-            let other: Option<String> = row.get(2).map_err(failed)?;
-            let other = other.or_else(|| key.get(reference.columns.len()).cloned()).unwrap_or_default();
-            reference.columns.push((row.get(1).map_err(failed)?, other));
+            reference.columns.push((row.get(1).map_err(failed)?, row.get(2).map_err(failed)?));
         }
         found.extend(of_child.into_values());
     }

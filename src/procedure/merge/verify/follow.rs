@@ -49,10 +49,10 @@ pub(super) fn followed(catalog: &Catalog, merged: &MergedBack) -> Followed {
     for name in &written {
         let Some(table) = catalog.tables.get(name) else { continue };
         let follows = found.0.entry(name.clone()).or_default();
-        let mut put = merged.merged.iter().filter(|one| one.table == *name && one.merged > 0);
-        let is_put = |column: &String| put.any(|one| one.column.as_deref() == Some(column));
-        let mut key = table.key.iter();
-        follows.key = key.clone().any(|column| follows.columns.contains(column)) || key.any(is_put);
+        let put = merged.merged.iter().filter(|one| one.table == *name && one.merged > 0);
+        let put: BTreeSet<&str> = put.filter_map(|one| one.column.as_deref()).collect();
+        let is_other = |column: &String| follows.columns.contains(column) || put.contains(column.as_str());
+        follows.key = table.key.iter().any(is_other);
         let computed = table.columns.iter().filter(|column| column.generated.is_some());
         follows.columns.extend(computed.map(|column| column.name.clone()));
     }
