@@ -174,3 +174,26 @@ DROP TABLE item; ALTER TABLE anew RENAME TO item;",
         }
     }
 }
+
+#[test]
+fn rows_that_are_alike_keep_no_key_of_a_group_of_which_a_constraint_refuses_one() {
+    let db = &TestDatabase::sqlite();
+    let made = "CREATE TABLE t (a TEXT UNIQUE, code TEXT UNIQUE, n INTEGER); CREATE TABLE child (id INTEGER PRIMARY KEY, code TEXT REFERENCES t (code));
+CREATE TABLE other (id INTEGER PRIMARY KEY, v TEXT);";
+    let filled = "INSERT INTO t VALUES ('a1', 'k1', 1), ('a2', 'k2', 2), ('a3', 'k3', 3), ('a4', 'k4', 4), ('a5', 'k5', 5);
+INSERT INTO child VALUES (1, 'k1'), (2, 'k3'); INSERT INTO other VALUES (1, 'x');";
+    // Each unique value goes one row further, so that no order of single rows can put them back.
+    let up = "UPDATE t SET a = 'x' || a, code = 'y' || code; UPDATE other SET v = NULL;
+UPDATE t SET a = 'a' || (rowid - 1), code = 'k' || (rowid % 5 + 1), n = (rowid + 2) % 5 + 1;";
+    let sandbox = project(db, made, filled, up, "SELECT 1;");
+    upgrade(&sandbox);
+    let there = db.query("SELECT * FROM t ORDER BY rowid; SELECT * FROM child ORDER BY id;");
+    let result = downgrade(&sandbox);
+    assert_eq!(
+        db.query("SELECT * FROM t ORDER BY rowid; SELECT * FROM child ORDER BY id;"),
+        there,
+        "{result:#}"
+    );
+    assert_eq!(counts(&result, db, "t", Some("code")), [0, 0, 0, 5]);
+    assert_eq!(db.query("SELECT v FROM other;"), "x", "the rest of the merge is no worse for it");
+}

@@ -63,8 +63,12 @@ pub(super) fn pair(session: &Session, target: &Target<'_>, rowid: &str, group: &
 
 /// Puts what was salvaged into the groups that got several values, and returns what that was: into all rows of a group, or
 /// into none where a constraint refuses one. Each of the others got any of the values, so that what the group holds is right
-/// only as a whole.
-pub(super) fn put(session: &Session, target: &Target<'_>, side: &mut Side<'_>) -> Result<Vec<Merged>, Error> {
+/// only as a whole. Returns the groups that were refused as well.
+pub(super) fn put(
+    session: &Session,
+    target: &Target<'_>,
+    side: &mut Side<'_>,
+) -> Result<(Vec<Merged>, Vec<i64>), Error> {
     let none: Vec<Merged> =
         target.columns.iter().map(|column| Merged::new(&target.piece.salvage, Some(&column.name))).collect();
     let (mut done, mut tally) = (none.clone(), none.clone());
@@ -76,10 +80,7 @@ pub(super) fn put(session: &Session, target: &Target<'_>, side: &mut Side<'_>) -
         session.run(DOING, "RELEASE ripcord_group")
     };
     Feed::Table(name("due")).each(session, &mut |values| {
-        let Some(Value::Integer(group)) = values.last().copied().filter(|group| *group != Value::Integer(0))
-        else {
-            return Ok(());
-        };
+        let Some(group) = values.last().and_then(of_several) else { return Ok(()) };
         if broken.last() == Some(&group) {
             return Ok(());
         }
@@ -100,10 +101,24 @@ pub(super) fn put(session: &Session, target: &Target<'_>, side: &mut Side<'_>) -
     if open.is_some() {
         close(&mut done, &tally)?;
     }
-    drop(hand);
+    Ok((done, broken))
+}
+
+/// Returns the group of a row that goes together with others.
+fn of_several(last: &Value<'_>) -> Option<i64> {
+    match last {
+        Value::Integer(group) if *group != 0 => Some(*group),
+        _ => None,
+    }
+}
+
+/// Pairs nothing in these groups.
+pub(super) fn leave(session: &Session, target: &Target<'_>, broken: &[i64]) -> Result<(), Error> {
+    let name = |what: &str| format!("ripcord_{what}_{}", target.index);
     let (due, groups) = (name("due"), name("groups"));
     if !broken.is_empty() {
-        session.run(DOING, &format!("CREATE INDEX temp.{due}_together ON {due} (together)"))?;
+        let make = format!("CREATE INDEX IF NOT EXISTS temp.{due}_together ON {due} (together)");
+        session.run(DOING, &make)?;
     }
     for group in broken {
         let leave = format!(
@@ -111,5 +126,5 @@ pub(super) fn put(session: &Session, target: &Target<'_>, side: &mut Side<'_>) -
         );
         session.run(DOING, &leave)?;
     }
-    Ok(done)
+    Ok(())
 }

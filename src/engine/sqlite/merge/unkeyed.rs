@@ -8,7 +8,7 @@ use super::feed::{Bound, Feed, fill, value};
 use super::side::{self, Side};
 use super::target::{Known, Target, TargetColumn};
 use super::{DOING, alike, rekey};
-use crate::catalog::{Table, quote};
+use crate::catalog::{Catalog, Table, quote};
 use crate::engine::{
     Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
 };
@@ -91,7 +91,6 @@ pub(super) fn values<'p>(
         ),
     )?;
     alike::pair(session, &target, &rowid, &group)?;
-    let (put, followed) = rekey::put(session, &target, &catalog, &rowid)?;
     // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it the group whose
     // rows go together.
     target.condition = format!("{rowid} = ?1");
@@ -101,8 +100,7 @@ pub(super) fn values<'p>(
     if target.own_rowid.is_some() {
         session.run(DOING, &format!("CREATE INDEX temp.{due}_live ON {due} (live)"))?;
     }
-    let mut beforehand = alike::put(session, &target, side)?;
-    beforehand.iter_mut().zip(put).for_each(|(beforehand, put)| beforehand.merged += put);
+    let (beforehand, followed) = put_together(session, &target, &catalog, &rowid, side)?;
     let deleted: i64 =
         session.one(DOING, &format!("SELECT coalesce(sum(n), 0) FROM temp.{groups} WHERE live = 0"))?;
     merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
@@ -121,6 +119,32 @@ pub(super) fn values<'p>(
     )?;
     write_down(session, &target, others, theirs, side, merged)?;
     Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, are_told: true })
+}
+
+/// Puts back keys, and what is told apart in another way; returns what that was, in the order of the columns, and what followed.
+///
+/// Where a constraint refuses a group of alike rows, none of these may keep a key that it got, nor what followed it: everything
+/// begins again without that group.
+fn put_together(
+    session: &Session,
+    target: &Target<'_>,
+    catalog: &Catalog,
+    rowid: &str,
+    side: &mut Side<'_>,
+) -> Result<(Vec<Merged>, Vec<Followed>), Error> {
+    loop {
+        session.run(DOING, "SAVEPOINT ripcord_together")?;
+        let (keys, followed) = rekey::put(session, target, catalog, rowid)?;
+        let (mut put, broken) = alike::put(session, target, side)?;
+        let is_over = broken.is_empty() || keys.iter().all(|count| *count == 0);
+        let end = if is_over { "" } else { "ROLLBACK TO ripcord_together; " };
+        session.run(DOING, &format!("{end}RELEASE ripcord_together"))?;
+        alike::leave(session, target, &broken)?;
+        if is_over {
+            put.iter_mut().zip(keys).for_each(|(put, keys)| put.merged += keys);
+            return Ok((put, followed));
+        }
+    }
 }
 
 /// Tells whether a column looks like the rowid itself.
