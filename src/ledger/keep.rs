@@ -36,6 +36,8 @@ struct Of<'a> {
     types: BTreeMap<String, String>,
     /// The columns that can be NULL and have a default, with which whoever makes one again fills its rows.
     filled: BTreeSet<String>,
+    /// The primary key that can be NULL.
+    nullable: Vec<String>,
 }
 
 impl<'a> Of<'a> {
@@ -51,7 +53,8 @@ impl<'a> Of<'a> {
         let columns = table.into_iter().flat_map(|table| &table.columns);
         let filled = columns.filter(|column| column.default.is_some() && !column.not_null);
         let filled = filled.map(|column| column.name.clone()).collect();
-        Some(Self { name, old, stored, left_out, types, filled })
+        let nullable = table.map(|table| table.nullable_key.clone()).unwrap_or_default();
+        Some(Self { name, old, stored, left_out, types, filled, nullable })
     }
 
     /// Returns the key as far as it can be exported and is the same in both.
@@ -64,6 +67,15 @@ impl<'a> Of<'a> {
     fn found_by(&self, rows: Option<&RowChanges>, is_same: impl Fn(&str) -> bool) -> Vec<(String, String)> {
         let found_by = rows.into_iter().flat_map(|rows| &rows.found_by);
         self.usable(found_by.map(|part| (part.clone(), part.clone())).collect(), is_same)
+    }
+
+    /// Tells whether the columns by which rows were found are a primary key on both sides, and so will tell them apart at the
+    /// time of a merge as well: that one can be NULL, and was so nowhere, makes no difference to any of these rows.
+    fn is_primary_key(&self, told: &[(String, String)], now: Option<&Table>) -> bool {
+        let told = || told.iter().map(|(name, _)| name);
+        told().len() > 0
+            && told().eq(&self.nullable)
+            && now.is_some_and(|now| now.nullable_key == self.nullable)
     }
 
     fn keep(&self, what: SalvageKind) -> Keep {
@@ -123,7 +135,8 @@ fn after_back(
                 let there = back.catalog.tables.get(now);
                 let made = of.stored.iter().filter(|column| look.is_made_anew(of.name, column));
                 let made = made.cloned().collect();
-                let key_was_replaced = of.old.key.iter().any(|part| look.was_replaced(of.name, part));
+                let mut key = of.old.key.iter().chain(&of.nullable);
+                let key_was_replaced = key.any(|part| look.was_replaced(of.name, part));
                 Pair { of: &of, now, new, there, rows: answers.get(of.name), made, key_was_replaced }.keeps()
             }
             None => vec![of.keep(SalvageKind::Rows)],
@@ -154,6 +167,7 @@ impl Pair<'_> {
         }
         match (key.is_empty(), told.is_empty()) {
             (false, _) => self.by_key(&key),
+            (true, false) if self.of.is_primary_key(&told, self.there) => self.by_key(&told),
             (true, false) => self.by_key(&told).into_iter().map(Keep::without_key).collect(),
             (true, true) => self.by_identity(),
         }
@@ -315,7 +329,8 @@ fn without_back(before: &Inventory, there: &Inventory, answers: &Answers) -> Vec
         let (name, old) = before.fingerprint.tables.get_key_value(&entry.table)?;
         let of = Of::new(before, name, old)?;
         let now = look.place(name).and_then(|now| Some((now, there.fingerprint.tables.get(now)?)));
-        Some(of_fate(&of, entry, now, answers.get(name)))
+        let table = now.and_then(|(now, _)| there.catalog.tables.get(now));
+        Some(of_fate(&of, entry, now, (table, answers.get(name))))
     });
     each.flatten().collect()
 }
@@ -324,7 +339,7 @@ fn of_fate(
     of: &Of<'_>,
     entry: &TableEntry,
     now: Option<(&TableName, &TableFingerprint)>,
-    rows: Option<&RowChanges>,
+    (table, rows): (Option<&Table>, Option<&RowChanges>),
 ) -> Vec<Keep> {
     let Some((now, new)) = now else {
         let moved = matches!(entry.fate, Fate::Moved { .. });
@@ -339,7 +354,12 @@ fn of_fate(
     let lost: BTreeSet<String> = of.stored.iter().filter(|column| is_lost(column)).cloned().collect();
     let is_kept = |column: &str| !lost.contains(column);
     let plain = of.keep(SalvageKind::Values);
-    let key = of.usable(plain.key.clone(), is_kept);
+    let told = of.found_by(rows, is_kept);
+    let by_nullable = |key: Vec<(String, String)>| match key.is_empty() && of.is_primary_key(&told, table) {
+        true => told.clone(),
+        false => key,
+    };
+    let key = by_nullable(of.usable(plain.key.clone(), is_kept));
     if !lost.is_empty() {
         // What wrote over a value wrote over NULL, too.
         let is_overwritten =
@@ -357,8 +377,7 @@ fn of_fate(
         };
         keeps.push(Keep { columns, key, identity, ..plain });
     }
-    let key = of.usable(key_pairs(of.old, new), is_kept);
-    let told = of.found_by(rows, is_kept);
+    let key = by_nullable(of.usable(key_pairs(of.old, new), is_kept));
     // Without a key, a row that changed is in the values already.
     let went = match rows {
         _ if key.is_empty() && told.is_empty() => of.old.rows > new.rows,
@@ -389,7 +408,8 @@ fn virtual_tables(before: &Inventory, now: &Inventory) -> Vec<Keep> {
     let nothing = TableFingerprint::default();
     let keep = |(name, table): (&TableName, &Table)| {
         let (stored, left_out, types) = columns(Some(table), &nothing);
-        Of { name, old: &nothing, stored, left_out, types, filled: BTreeSet::new() }.keep(SalvageKind::Rows)
+        Of { name, old: &nothing, stored, left_out, types, filled: BTreeSet::new(), nullable: Vec::new() }
+            .keep(SalvageKind::Rows)
     };
     gone.map(keep).collect()
 }

@@ -22,6 +22,8 @@ pub struct Question {
     /// Whether the key is one on one side only, or one that can be NULL: then it has to be seen first that it tells all rows
     /// apart on both, and where it does not, rows are compared whole ([`Question::whole`]).
     pub is_open: bool,
+    /// Whether the key is a primary key that can be NULL: it must be so in no row of either side.
+    pub is_nullable: bool,
     /// The columns to compare, by their names before and after.
     pub columns: Vec<(String, String)>,
     /// Without a key: the columns that hold the same values, of which it is open whether they hold them in the same rows.
@@ -67,7 +69,7 @@ impl Question {
     /// Returns the same question where the key turned out to tell rows apart on one side only.
     pub fn whole(&self) -> Self {
         let columns = self.columns.iter().filter(|(one, other)| one == other).cloned().collect();
-        Self { key: Vec::new(), is_open: false, columns, ..self.clone() }
+        Self { key: Vec::new(), is_open: false, is_nullable: false, columns, ..self.clone() }
     }
 
     /// Returns the columns by which rows are found, as far as it has to be seen whether they are.
@@ -103,6 +105,7 @@ pub fn questions(before: &Inventory, after: &Inventory) -> Vec<Question> {
                 after: None,
                 key: Vec::new(),
                 is_open: false,
+                is_nullable: false,
                 columns: Vec::new(),
                 alike: Vec::new(),
                 uniform: held.clone(),
@@ -133,6 +136,7 @@ fn of_pair(
         false => open_key(old, new),
     };
     let is_open = known.is_empty() && !open.is_empty();
+    let is_nullable = is_open && is_without;
     let key = if is_open { open } else { known };
     let mut columns: Vec<(String, String)> =
         common.iter().map(|column| ((*column).clone(), (*column).clone())).collect();
@@ -148,7 +152,17 @@ fn of_pair(
     let uniform = gone.iter().chain(changed.filter(is_held).copied()).cloned().collect();
     let alike = if key.is_empty() || is_without { alike_pairs(old, new) } else { Vec::new() };
     let after = Some(now.clone());
-    Some(Question { before: name.clone(), after, key, is_open, columns, alike, held: gone, uniform })
+    Some(Question {
+        before: name.clone(),
+        after,
+        key,
+        is_open,
+        is_nullable,
+        columns,
+        alike,
+        held: gone,
+        uniform,
+    })
 }
 
 /// Returns the primary key that can be NULL, where both sides have the same one.

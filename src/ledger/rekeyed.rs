@@ -20,6 +20,7 @@ impl Question {
         (!columns.is_empty()).then(|| Self {
             key: Vec::new(),
             is_open: false,
+            is_nullable: false,
             alike: columns.clone(),
             columns,
             held: Vec::new(),
@@ -31,7 +32,7 @@ impl Question {
     /// Returns the same question with these columns as its key; whether they tell all rows apart has to be seen.
     pub fn by(&self, told: &[String]) -> Self {
         let key = told.iter().map(|name| (name.clone(), name.clone())).collect();
-        Self { key, is_open: true, alike: Vec::new(), ..self.clone() }
+        Self { key, is_open: true, is_nullable: false, alike: Vec::new(), ..self.clone() }
     }
 }
 
@@ -90,6 +91,7 @@ mod tests {
             after: Some(TableName::plain("t")),
             key: vec![pair("id")],
             is_open: false,
+            is_nullable: false,
             columns: vec![pair("id"), pair("email"), pair("name"), ("gone".to_string(), "fresh".to_string())],
             alike: Vec::new(),
             held: vec!["gone".to_string()],

@@ -79,6 +79,9 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
         }
         Hazard::Irreversible { .. } | Hazard::Opaque => return None,
     };
+    // One that can be NULL names rows as well, and finds none.
+    let nullable = before.catalog.tables.get(&loss.table).map(|table| table.nullable_key.clone());
+    let key = if key.is_empty() { nullable.unwrap_or_default() } else { key };
     Some(Sample { table: loss.table.clone(), key, columns, which })
 }
 

@@ -84,3 +84,35 @@ fn rows_that_an_upgrade_deletes_come_back_by_a_key_that_could_be_null_and_never_
     assert_eq!(people(db), "a|Ann|1\nb|Ben|7\nc|Cid|3", "{result:#}");
     assert_eq!(counts(&result, db, "person", None), [1, 0, 0, 1]);
 }
+
+#[test]
+fn a_number_that_was_given_out_again_keeps_no_value_whatever_the_key_is_declared_as() {
+    for key in
+        ["INT PRIMARY KEY", "BIGINT PRIMARY KEY", "INTEGER PRIMARY KEY DESC", "INT NOT NULL PRIMARY KEY"]
+    {
+        let db = &TestDatabase::sqlite();
+        let made = format!("CREATE TABLE person (id {key}, name TEXT, phone TEXT);");
+        let filled =
+            "INSERT INTO person VALUES (1, 'Ann', '1'), (2, 'Bob', '2'), (3, 'Cid', '3'), (4, 'Dot', '4');";
+        let sandbox = project(db, &made, filled, NO_PHONE, PHONE);
+        upgrade(&sandbox);
+        db.execute("DELETE FROM person WHERE id = 4; INSERT INTO person VALUES (4, 'Eve'); UPDATE person SET name = 'Bobby' WHERE id = 2;");
+        let result = downgrade(&sandbox);
+        assert_eq!(people(db), "1|Ann|1\n2|Bobby|2\n3|Cid|3\n4|Eve|-", "{key}: {result:#}");
+        assert_eq!(counts(&result, db, "person", Some("phone")), [3, 0, 0, 1], "{key}");
+    }
+}
+
+#[test]
+fn a_key_that_could_be_null_is_called_a_key_and_finds_rows_as_its_table_does() {
+    let db = &TestDatabase::sqlite();
+    let made = PERSON.replace("id TEXT", "id TEXT COLLATE NOCASE");
+    let sandbox = project(db, &made, PEOPLE, NO_PHONE, PHONE);
+    sandbox.ripcord(&["upgrade"]).expect_code(3).stderr_has("id=a: 1");
+    upgrade(&sandbox);
+    db.execute("UPDATE person SET id = 'A' WHERE id = 'a'; DELETE FROM person WHERE id = 'b';");
+    let run = accepting(&sandbox, &["downgrade"]);
+    run.expect_code(0).stdout_has("1 deleted since");
+    assert!(!run.stdout.contains("no key"), "{run}");
+    assert_eq!(people(db), "A|Ann|1\nc|Cid|3");
+}

@@ -381,14 +381,18 @@ fn is_retyped(piece: &Piece, column: &Column) -> bool {
 /// Returns the default of a column as it would be stored; none when it is an expression.
 fn default(session: &Session, column: &Column) -> Result<Option<Scalar>, Error> {
     let Some(text) = column.default.as_deref() else { return Ok(None) };
-    let is_expression = text.starts_with('(') || text.to_ascii_uppercase().starts_with("CURRENT_");
-    if is_expression {
+    if text.to_ascii_uppercase().starts_with("CURRENT_") {
         return Ok(None);
     }
     // A column of the same type turns the text into what is stored.
     let table = "temp.ripcord_default";
-    session
-        .run(DOING, &format!("CREATE TABLE {table} (c {} DEFAULT {text}, d)", quote(&column.type_name)))?;
+    let make = format!("CREATE TABLE {table} (c {} DEFAULT {text}, d)", quote(&column.type_name));
+    match session.execute(&make, []) {
+        Ok(_) => {}
+        // The text of an expression comes without its parentheses, and only a literal may stand without them.
+        Err(rusqlite::Error::SqlInputError { .. }) => return Ok(None),
+        Err(error) => return Err(session.failed(DOING, error)),
+    }
     session.run(DOING, &format!("INSERT INTO {table} (d) VALUES (1)"))?;
     let value = session
         .query_row(&format!("SELECT c FROM {table}"), [], |row| {

@@ -70,11 +70,19 @@ fn tells(session: &Session, question: &Question, old: &str, now: &TableName) -> 
     let (before, after): (Vec<String>, Vec<String>) = question.key.iter().cloned().unzip();
     for (names, table) in [(before, old.to_string()), (after, format!("main.{}", now.sql()))] {
         let rows = numbers(session, &format!("SELECT count(*) FROM {table}"))?[0];
-        if distinct(session, &names, &table)? != rows {
+        if distinct(session, &names, &table)? != rows
+            || (question.is_nullable && has_null(session, &names, &table)?)
+        {
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+fn has_null(session: &Session, names: &[String], table: &str) -> Result<bool, Error> {
+    let empty: Vec<String> = names.iter().map(|name| format!("{} IS NULL", quote(name))).collect();
+    let sql = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE {})", empty.join(" OR "));
+    Ok(numbers(session, &sql)?[0] == 1)
 }
 
 /// Finds rows by their key, and where that leaves some open by everything else.
