@@ -80,6 +80,9 @@ pub struct Piece {
     pub beyond: Option<Arc<Piece>>,
     /// Whether the way back makes the table, or its key, anew: then a key of now may be of another row than the key of then.
     pub remade: bool,
+    /// Files of whole rows that went since the snapshot and that a merge puts back, or has put back: such a row is the one of
+    /// then, and says nothing of the numbers below its own.
+    pub put_back: Arc<Vec<Piece>>,
 }
 
 /// The names of then of a table and of columns that were renamed since.
@@ -186,6 +189,15 @@ impl Piece {
     /// Returns what a column was called in the snapshot.
     pub fn column_then<'p>(&'p self, column: &'p str) -> &'p str {
         self.former.as_ref().and_then(|former| former.columns.get(column)).map_or(column, String::as_str)
+    }
+
+    /// Returns the files of whole rows of a table that may have been put back, with the place of the key in each.
+    pub fn put_back(&self, table: &TableName, key: &str) -> impl Iterator<Item = (&Piece, usize)> {
+        let of_table = self
+            .put_back
+            .iter()
+            .filter(move |rows| rows.salvage.table == *table || rows.table_then() == table);
+        of_table.filter_map(move |rows| Some((rows, rows.place_of(key)?)))
     }
 
     /// Tells whether rows are found by a column, or its values are salvaged, by its name of now or of then.
@@ -379,6 +391,7 @@ pub(super) mod tests {
             made: BTreeSet::new(),
             beyond: None,
             remade: false,
+            put_back: Arc::default(),
         }
     }
 

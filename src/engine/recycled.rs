@@ -147,9 +147,9 @@ impl Watch {
     }
 
     /// Looks at one row; returns whether the next one has to be looked at.
-    pub fn see(&mut self, key: i64, then: &[Option<Mark>], now: &[Option<Mark>]) -> bool {
+    pub fn see(&mut self, key: i64, then: &[Option<Mark>], now: &[Option<Mark>], is_put_back: bool) -> bool {
         let known = self.telling.recognises(then, now);
-        if known && self.last.is_none() {
+        if known && self.last.is_none() && !is_put_back {
             self.last = Some(key);
         }
         if self.again.is_some_and(|again| key <= again) {
@@ -305,7 +305,7 @@ mod tests {
         let there = now.iter().copied().filter(|row| !row.is_empty()).collect::<Vec<_>>();
         let mut watch = Watch::new(&keyed(table(then)), &table(&there), again);
         for (key, (then, now)) in (1..).zip(then.iter().zip(now)).collect::<Vec<_>>().into_iter().rev() {
-            if !now.is_empty() && !watch.see(key, &marks(then), &marks(now)) {
+            if !now.is_empty() && !watch.see(key, &marks(then), &marks(now), false) {
                 break;
             }
         }
@@ -436,7 +436,7 @@ mod tests {
                 (0..stayed + replaced).map(|at| name(at, if at < stayed { "old" } else { "new" })).collect();
             let mut watch = Watch::new(&keyed(then.clone()), &now, None);
             for at in (0..then.len()).rev() {
-                if !watch.see(i64::try_from(at).expect("small"), &then[at], &now[at]) {
+                if !watch.see(i64::try_from(at).expect("small"), &then[at], &now[at], false) {
                     break;
                 }
             }

@@ -78,6 +78,18 @@ impl<'a> Of<'a> {
             && now.is_some_and(|now| now.nullable_key == self.nullable)
     }
 
+    /// Returns all rows of a table that is gone: by a primary key that can be NULL, where it was so nowhere.
+    fn whole(&self, rows: Option<&RowChanges>) -> Keep {
+        let plain = self.keep(SalvageKind::Rows);
+        let held = |part: &String| rows.and_then(|rows| rows.held.get(part)) == Some(&self.old.rows);
+        if !plain.key.is_empty() || !self.nullable.iter().all(held) {
+            return plain;
+        }
+        let key =
+            self.usable(self.nullable.iter().map(|part| (part.clone(), part.clone())).collect(), |_| true);
+        Keep { key, ..plain }
+    }
+
     fn keep(&self, what: SalvageKind) -> Keep {
         let columns = self.stored.iter().map(|name| Kept::new(name.clone(), false));
         let key =
@@ -139,7 +151,7 @@ fn after_back(
                 let key_was_replaced = key.any(|part| look.was_replaced(of.name, part));
                 Pair { of: &of, now, new, there, rows: answers.get(of.name), made, key_was_replaced }.keeps()
             }
-            None => vec![of.keep(SalvageKind::Rows)],
+            None => vec![of.whole(answers.get(of.name))],
         }
     });
     each.collect()
@@ -343,7 +355,7 @@ fn of_fate(
 ) -> Vec<Keep> {
     let Some((now, new)) = now else {
         let moved = matches!(entry.fate, Fate::Moved { .. });
-        return if moved { Vec::new() } else { vec![of.keep(SalvageKind::Rows)] };
+        return if moved { Vec::new() } else { vec![of.whole(rows)] };
     };
     let mut keeps = Vec::new();
     let is_lost = |column: &String| match entry.columns.get(column) {

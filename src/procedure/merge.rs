@@ -15,6 +15,7 @@ mod named;
 mod older;
 mod once;
 mod once_more;
+mod put_back;
 mod ready;
 mod recovery;
 mod renew;

@@ -1,6 +1,6 @@
 //! The end of a downgrade: what the undone upgrades had destroyed comes back by itself, or is left where it is, as asked.
 
-use super::made::leave_own_values;
+use super::made::{leave_own_values, mark_renumbered};
 use super::sources::{SALVAGE, sources};
 use super::told::Told;
 use super::{
@@ -92,6 +92,9 @@ pub(in crate::procedure) async fn after_downgrade(
         return nothing(before, found.held_back, found.notes);
     }
     leave_own_values(&mut found.pieces, &saved.inventory, &before);
+    if let Some(rehearsal) = &saved.rehearsal {
+        mark_renumbered(&mut found.pieces, &rehearsal.ledger);
+    }
     op.set_aftermath(Aftermath::Changed);
     let not_begun = |failure: Failure| named(Failure { aftermath: Aftermath::Changed, ..failure });
     Told::write(op, &found).map_err(|error| not_begun(refused(error)))?;

@@ -4,6 +4,7 @@ use super::once::once;
 use crate::base::hash::{self, Hashed};
 use crate::catalog::Catalog;
 use crate::engine::Piece;
+use crate::ledger::SalvageKind;
 use crate::procedure::salvage::NOT_TAKEN;
 use crate::procedure::snapshot;
 use crate::store::Backup;
@@ -89,11 +90,14 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
         before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();
     let (sequences, catalog) = (Arc::new(sequences.unwrap_or_default()), catalog.map(Arc::new));
     let ended = snapshot::read_inventory(backup, "after.json").ok();
+    let rows = found.iter().filter(|piece| piece.salvage.what == SalvageKind::Rows);
+    let put_back = Arc::new(rows.cloned().collect::<Vec<_>>());
     let of_backup = |piece: Piece| Piece {
         remade: ended.as_ref().is_some_and(|ended| is_remade(&piece, &ended.catalog, catalog.as_deref())),
         sequences: sequences.clone(),
         catalog: catalog.clone(),
         snapshot: Some(backup.snapshot()),
+        put_back: put_back.clone(),
         ..piece
     };
     Ok(once(found.into_iter().map(of_backup).collect()))

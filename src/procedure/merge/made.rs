@@ -4,7 +4,7 @@
 use crate::catalog::TableName;
 use crate::engine::{MadeColumn, Piece};
 use crate::fingerprint::Inventory;
-use crate::ledger::SalvageKind;
+use crate::ledger::{Ledger, LossKind, SalvageKind};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 
@@ -37,6 +37,18 @@ pub(super) fn leave_own_values(pieces: &mut [Piece], before: &Inventory, after: 
         let is_once =
             |name: &String| all.iter().filter(|(of, other)| of == table && other == name).count() == 1;
         piece.made.retain(|name| is_once(name) && is_new(table, name, before, after));
+    }
+}
+
+/// Marks what the rehearsal of the downgrade has seen to get other keys: the upgrade may have ended with the key of then, and the
+/// way back number its rows anew all the same.
+pub(super) fn mark_renumbered(pieces: &mut [Piece], ledger: &Ledger) {
+    let overwritten = ledger.lost.iter().filter(|loss| loss.what == LossKind::Values);
+    let overwritten: BTreeSet<(&TableName, &String)> =
+        overwritten.filter_map(|loss| Some((&loss.table, loss.column.as_ref()?))).collect();
+    for piece in pieces {
+        let table = &piece.salvage.table;
+        piece.remade |= piece.salvage.key.iter().any(|part| overwritten.contains(&(table, part)));
     }
 }
 

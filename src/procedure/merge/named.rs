@@ -3,7 +3,7 @@
 
 use super::kept::pieces;
 use super::older::{self, Older};
-use super::{Cause, names};
+use super::{Cause, names, put_back};
 use crate::catalog::{Catalog, TableName};
 use crate::engine::Piece;
 use crate::ledger::{Merged, MergedBack};
@@ -37,7 +37,8 @@ impl Chosen {
 /// nobody can tell where any of it belongs. The caller holds the lock: nobody renames anything meanwhile.
 pub(super) async fn chosen(ports: &Ports<'_>, backup: &Backup, tables: &[String]) -> Result<Chosen, Failure> {
     let id = &backup.manifest.id;
-    let found = pieces(backup).map_err(refused)?;
+    let mut found = pieces(backup).map_err(refused)?;
+    put_back::with_newer(ports, id, &mut found.iter_mut().collect::<Vec<_>>()).await;
     let Named { mut found, mut skipped, ways_on } = named(ports, backup, found).await.map_err(refused)?;
     let is_piece = |asked: &String, piece: &Piece| {
         names(asked, &piece.salvage.table) || names(asked, piece.table_then())

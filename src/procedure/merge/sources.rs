@@ -5,7 +5,7 @@ use super::kept::{look_through, not_taken, pieces};
 use super::made::by_its_way_back;
 use super::share::share;
 use super::told::Told;
-use super::{Cause, MERGES};
+use super::{Cause, MERGES, put_back};
 use crate::base::hash::Hashed;
 use crate::base::shell_word;
 use crate::catalog::{Catalog, Change, ChangeKind, TableName, diff};
@@ -195,6 +195,10 @@ pub(super) async fn sources(
         }
     }
     let mut found = search.found;
+    for (turn, id) in found.backups.iter().enumerate() {
+        let mut its: Vec<&mut Piece> = found.pieces.iter_mut().filter(|piece| piece.turn == turn).collect();
+        put_back::with_newer(ports, id, &mut its).await;
+    }
     found.notes.extend(others.iter().filter_map(|backup| of_another(ports, backup, &found.open)));
     Ok(found)
 }

@@ -110,3 +110,26 @@ DROP TABLE doc; DROP TABLE users; ALTER TABLE u2 RENAME TO users; ALTER TABLE d2
     assert_eq!(db.query(rows), "1|ann@x\n2|bob@x\n3|eve@x\n1|1\n2|2\n3|3", "{run}");
     sandbox.ripcord(&["verify"]).expect_code(0);
 }
+
+both_engines! {
+    fn children_stay_with_their_parents_where_nothing_tells_which_parent_had_which_number(db: &TestDatabase) {
+        let key = match db.backend() {
+            Backend::Sqlite => "INTEGER PRIMARY KEY",
+            Backend::Postgres => "SERIAL PRIMARY KEY",
+        };
+        let parent = |name: &str| format!("CREATE TABLE {name} (id {key}, name VARCHAR(9) NOT NULL UNIQUE, town VARCHAR(9), phone VARCHAR(9));");
+        let child = |name: &str| format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parent (id), note VARCHAR(9));");
+        let filled = "INSERT INTO parent VALUES (1, 'zoe', 't1', 'p1'), (2, 'yan', 't2', 'p2'), (3, 'ann', 't1', 'p3'), (4, 'bob', 't2', 'p4');
+INSERT INTO child VALUES (10, 1, 'zoe'), (20, 3, 'ann'), (30, 2, 'yan'), (40, 4, 'bob');";
+        let up = "CREATE TABLE c2 (id INTEGER PRIMARY KEY, parent VARCHAR(9), note VARCHAR(9));
+INSERT INTO c2 SELECT c.id, p.name, c.note FROM child c JOIN parent p ON p.id = c.parent_id; DROP TABLE child; ALTER TABLE c2 RENAME TO child;
+CREATE TABLE p2 (name VARCHAR(9) NOT NULL UNIQUE, town VARCHAR(9)); INSERT INTO p2 SELECT name, town FROM parent; DROP TABLE parent; ALTER TABLE p2 RENAME TO parent;";
+        let down = format!("{} INSERT INTO p2 (name, town) SELECT name, town FROM parent ORDER BY name; DROP TABLE parent; ALTER TABLE p2 RENAME TO parent;
+{} INSERT INTO c2 SELECT c.id, p.id, c.note FROM child c JOIN parent p ON p.name = c.parent; DROP TABLE child; ALTER TABLE c2 RENAME TO child;", parent("p2"), child("c2"));
+        let sandbox = project(db, &(parent("parent") + &child("child")), filled, up, &down);
+        upgrade(&sandbox);
+        let result = downgrade(&sandbox);
+        let linked = "SELECT c.id, p.name FROM child c JOIN parent p ON p.id = c.parent_id WHERE p.name = c.note ORDER BY c.id;";
+        assert_eq!(db.query(linked), "10|zoe\n20|ann\n30|yan\n40|bob", "{result:#}");
+    }
+}

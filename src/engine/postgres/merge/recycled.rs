@@ -10,7 +10,7 @@ use super::live::{self, LiveColumn};
 use super::target::Target;
 use super::{DOING, sequences};
 use crate::catalog::{Catalog, Table, TableName};
-use crate::engine::{Error, Mark, Marks, Recycled, SAMPLE, Watch};
+use crate::engine::{Error, Mark, Marks, Piece, Recycled, SAMPLE, Watch};
 use crate::ledger::SalvageKind;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -33,6 +33,8 @@ pub(super) struct Subject<'a> {
     pub sequences: &'a BTreeMap<String, i64>,
     /// Whether a column is one that the way there and back did not keep.
     pub is_about: &'a (dyn Fn(&str) -> bool + Send + Sync),
+    /// The files of rows that may have been put back, with the place of the key in each.
+    pub put_back: Vec<(&'a Piece, usize)>,
     /// What temporary tables are named after.
     pub name: &'a str,
 }
@@ -78,6 +80,7 @@ impl PostgresDatabase {
             catalog: piece.catalog.as_deref(),
             sequences: &piece.sequences,
             is_about: &is_about,
+            put_back: piece.put_back(&target.table, key).collect(),
             name: &target.loaded,
         };
         let Some(found) = self.look_at(session, &subject).await? else { return Ok(true) };
@@ -135,6 +138,7 @@ impl PostgresDatabase {
         let ends = Ends { file, fields, width, key, kept, now, then: format!("{}_then", subject.name) };
         // Of what a sequence gives out again every row counts.
         let more = self.bring(session, &ends, again.is_none()).await?;
+        put_back(session, &ends.put_back(), &subject.put_back).await?;
         let mut watch = ends.watch(session, again).await?;
         if !watch.tells() {
             return Ok(None);
@@ -145,7 +149,7 @@ impl PostgresDatabase {
             self.bring(session, &ends, false).await?;
             ends.compare(session, &mut watch, last).await?;
         }
-        session.run(DOING, &format!("DROP TABLE pg_temp.{}", ends.then)).await?;
+        session.run(DOING, &format!("DROP TABLE pg_temp.{}, pg_temp.{}", ends.then, ends.put_back())).await?;
         Ok(Some(watch.end()))
     }
 
@@ -218,7 +222,31 @@ pub(super) fn kept(then: &Table, live: &[LiveColumn]) -> Vec<String> {
     then.columns.iter().filter(is_there).map(|column| column.name.clone()).collect()
 }
 
+/// Makes the table of the keys of these files, `k`.
+async fn put_back(session: &mut Session, table: &str, files: &[(&Piece, usize)]) -> Result<(), Error> {
+    session.run(DOING, &format!("CREATE TEMPORARY TABLE {table} (k bigint) ON COMMIT DROP")).await?;
+    let raw = format!("{table}_raw");
+    for (rows, place) in files {
+        let columns: Vec<String> = (0..rows.columns.len()).map(|place| format!("v{place} text")).collect();
+        let make = format!("CREATE TEMPORARY TABLE {raw} ({}) ON COMMIT DROP", columns.join(", "));
+        session.run(DOING, &make).await?;
+        let copy = format!("COPY pg_temp.{raw} FROM STDIN (FORMAT csv, HEADER true)");
+        let progress = crate::report::Progress::silent();
+        let sent = copy_in::send(session, rows.source.clone(), &copy, (DOING, ""), &progress).await?;
+        sent.map_err(|error| session.failed(&error, DOING))?;
+        let take = format!(
+            "INSERT INTO pg_temp.{table} SELECT v{place}::bigint FROM pg_temp.{raw}; DROP TABLE pg_temp.{raw}"
+        );
+        session.run(DOING, &take).await?;
+    }
+    session.run(DOING, &format!("CREATE INDEX ON pg_temp.{table} (k); ANALYZE pg_temp.{table}")).await
+}
+
 impl Ends {
+    fn put_back(&self) -> String {
+        format!("{}_put_back", self.then)
+    }
+
     /// Returns what each of the kept columns holds, as texts of which two are the same only for the same values.
     fn marks(&self, column: impl Fn(usize, &str) -> String) -> String {
         let text = |(at, name): (usize, &String)| {
@@ -269,10 +297,11 @@ impl Ends {
         below: i64,
     ) -> Result<(bool, i64), Error> {
         let open = format!(
-            "DECLARE {PAIRS} NO SCROLL CURSOR FOR SELECT s.k{}{} FROM pg_temp.{} AS s JOIN ONLY {} AS t \
-             ON t.{} = s.k WHERE s.k < {below} ORDER BY s.k DESC",
+            "DECLARE {PAIRS} NO SCROLL CURSOR FOR SELECT s.k{}{}, EXISTS (SELECT FROM pg_temp.{} AS p WHERE p.k = s.k) \
+             FROM pg_temp.{} AS s JOIN ONLY {} AS t ON t.{} = s.k WHERE s.k < {below} ORDER BY s.k DESC",
             self.marks_then(),
             self.marks_now(),
+            self.put_back(),
             self.then,
             self.now.sql(),
             identifier(&self.key)
@@ -286,7 +315,8 @@ impl Ends {
             }
             for row in rows {
                 last = row.number(0);
-                goes_on = watch.see(last, &self.read(&row, 1), &self.read(&row, 1 + self.kept.len()));
+                let (then, now) = (self.read(&row, 1), self.read(&row, 1 + self.kept.len()));
+                goes_on = watch.see(last, &then, &now, row.text(1 + 2 * self.kept.len()) == "t");
                 if !goes_on {
                     break;
                 }

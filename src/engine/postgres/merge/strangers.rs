@@ -70,6 +70,7 @@ pub(super) async fn given_again(
                     catalog: piece.catalog.as_deref(),
                     sequences: &piece.sequences,
                     is_about: &|name| of_parent().any(|other| other.is_about(name)),
+                    put_back: piece.put_back(parent, referred).collect(),
                     name: &name,
                 };
                 found.extend(of_parents(database, session, &subject).await?);
@@ -152,12 +153,18 @@ pub(super) async fn of_rows(session: &mut Session, target: &Target<'_>) -> Resul
 }
 
 /// Looks which rows without a key in common have not got theirs, now that each was tried, because another one has it. What
-/// nobody has keeps nothing away: a row of that key may come back with an older piece.
+/// nobody has keeps nothing away: a row of that key may come back with an older piece. Where nothing tells rows apart, the one
+/// under a key is the one of then only if it holds all that was salvaged of that.
 pub(super) async fn of_keys(
     session: &mut Session,
     target: &Target<'_>,
     groups: &Groups,
 ) -> Result<Vec<Strangers>, Error> {
+    let same: Vec<&str> = target.columns.iter().map(|column| column.same.as_str()).collect();
+    let same = match target.piece.matched_by().is_empty() {
+        true => same.join(" AND "),
+        false => format!("{} = {}", groups.live, groups.ident),
+    };
     let mut found = Vec::new();
     for referred in referred(session, target).await? {
         let is_put = |name: &String| target.columns.iter().any(|column| column.name == *name);
@@ -166,12 +173,10 @@ pub(super) async fn of_keys(
         }
         let from = format!(
             "pg_temp.{0} AS s WHERE EXISTS (SELECT FROM ONLY {1} AS t WHERE {2}) \
-             AND NOT EXISTS (SELECT FROM ONLY {1} AS t WHERE {2} AND {3} = {4})",
+             AND NOT EXISTS (SELECT FROM ONLY {1} AS t WHERE {2} AND {same})",
             groups.loaded,
             target.table.sql(),
-            equal(&referred, "t"),
-            groups.live,
-            groups.ident
+            equal(&referred, "t")
         );
         found.extend(keep(session, target, &from, referred, found.len()).await?);
     }

@@ -64,8 +64,6 @@ struct Job<'p> {
     beforehand: Vec<Merged>,
     /// What followed keys that were put beforehand.
     followed: Vec<Followed>,
-    /// Whether its rows have no key and are told apart all the same, so that it can be asked which of them have theirs.
-    are_told: bool,
     /// How many rows wait in the table of the refused ones.
     refused: u64,
 }
@@ -239,7 +237,7 @@ impl<'p> Job<'p> {
                 target.columns.iter().map(|column| Merged::new(&piece.salvage, Some(&column.name))).collect()
             }
         };
-        let (mut beforehand, mut followed, mut are_told) = (Vec::new(), Vec::new(), false);
+        let (mut beforehand, mut followed) = (Vec::new(), Vec::new());
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, _) => {
                 let feed = Feed::of(session, piece, target.index)?;
@@ -247,17 +245,18 @@ impl<'p> Job<'p> {
             }
             (true, SalvageKind::Values) => {
                 let found = unkeyed::values(session, target, side, &mut merged)?;
-                (beforehand, followed, are_told) = (found.beforehand, found.followed, found.are_told);
+                (beforehand, followed) = (found.beforehand, found.followed);
                 (found.target, found.feed)
             }
             (true, SalvageKind::Rows) => unkeyed::rows(session, target, side, &mut merged)?,
         };
-        Ok(Self { target, feed, merged, beforehand, followed, are_told, refused: 0 })
+        Ok(Self { target, feed, merged, beforehand, followed, refused: 0 })
     }
 
     /// Returns the keys of then that are not of their rows now.
     fn strangers(&self, session: &Session, catalog: &Catalog) -> Result<Vec<Strangers>, Error> {
-        if !self.are_told {
+        let salvage = &self.target.piece.salvage;
+        if !salvage.key.is_empty() || salvage.what != SalvageKind::Values {
             return Ok(Vec::new());
         }
         let waiting = (self.refused > 0).then(|| feed::Aside::name(&self.target, self.target.round));

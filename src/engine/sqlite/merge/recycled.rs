@@ -4,9 +4,9 @@
 use super::super::session::{Session, open_frozen};
 use super::super::snapshot::file_in;
 use super::DOING;
-use super::feed::value;
+use super::feed::{Feed, value};
 use crate::catalog::{Table, TableKind, TableName, quote};
-use crate::engine::{Error, Mark, Marks, Piece, Recycled, SAMPLE, Watch};
+use crate::engine::{Error, Mark, Marks, Piece, Recycled, SAMPLE, Value, Watch};
 use crate::ledger::SalvageKind;
 use rusqlite::{OptionalExtension, Row};
 use std::collections::BTreeMap;
@@ -22,6 +22,8 @@ pub(super) struct Subject<'a> {
     pub sequences: &'a BTreeMap<String, i64>,
     /// Whether a column is one that the way there and back did not keep.
     pub is_about: &'a dyn Fn(&str) -> bool,
+    /// The files of rows that may have been put back, with the place of the key in each.
+    pub put_back: Vec<(&'a Piece, usize)>,
 }
 
 /// Looks at the rows from which values were salvaged.
@@ -40,6 +42,7 @@ pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Rec
         live,
         sequences: &piece.sequences,
         is_about: &|name| piece.is_about(name),
+        put_back: piece.put_back(&piece.salvage.table, key).collect(),
     };
     look_at(session, folder, &subject)
 }
@@ -174,10 +177,11 @@ impl Ends<'_> {
         let failed = |error| self.session.failed(DOING, error);
         let mut old = then.prepare(&self.select_then(columns)).map_err(failed)?;
         let list: Vec<String> = columns.iter().map(|name| quote(name)).collect();
+        let put_back = self.put_back()?;
         // A virtual table finds a row by `=` alone.
         let sql = format!(
-            "SELECT {} FROM main.{} WHERE {} = ?1",
-            list.join(", "),
+            "SELECT {}{put_back} FROM main.{} WHERE {} = ?1",
+            list.iter().map(|name| format!("{name}, ")).collect::<String>(),
             self.subject.now.sql(),
             quote(self.subject.key.0)
         );
@@ -186,12 +190,32 @@ impl Ends<'_> {
         while let Some(row) = rows.next().map_err(failed)? {
             let key: i64 = row.get(0).map_err(failed)?;
             let was = marks(row, 1, columns.len()).map_err(failed)?;
-            let is = new.query_row([key], |live| marks(live, 0, columns.len())).optional().map_err(failed)?;
-            if is.is_some_and(|is| !watch.see(key, &was, &is)) {
+            let read = |live: &Row<'_>| Ok((marks(live, 0, columns.len())?, live.get(columns.len())?));
+            let is = new.query_row([key], read).optional().map_err(failed)?;
+            if is.is_some_and(|(is, put_back)| !watch.see(key, &was, &is, put_back)) {
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Returns the condition that the row of this key may have been put back.
+    fn put_back(&self) -> Result<&'static str, Error> {
+        if self.subject.put_back.is_empty() {
+            return Ok("0");
+        }
+        let failed = |error| self.session.failed(DOING, error);
+        let make = "DROP TABLE IF EXISTS temp.ripcord_put_back; CREATE TEMP TABLE ripcord_put_back (k INTEGER PRIMARY KEY)";
+        self.session.run(DOING, make)?;
+        let insert = "INSERT OR IGNORE INTO temp.ripcord_put_back VALUES (?1)";
+        let mut insert = self.session.prepare(insert).map_err(failed)?;
+        for (rows, place) in &self.subject.put_back {
+            Feed::File(rows.source.as_ref()).each(self.session, &mut |values| match values[*place] {
+                Value::Integer(key) => insert.execute([key]).map(drop).map_err(failed),
+                _ => Ok(()),
+            })?;
+        }
+        Ok("EXISTS (SELECT 1 FROM temp.ripcord_put_back WHERE k = ?1)")
     }
 }
 

@@ -4,12 +4,13 @@
 //! each is a conflict, and so is whatever refers to it. So is what refers to a row that nothing was lost of, whose number was
 //! given out again since ([`recycled`]).
 
+use super::super::rehearse::wide;
 use super::super::session::Session;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
 use super::recycled::{self, Subject};
 use super::references::references;
-use super::target::Target;
+use super::target::{Target, TargetColumn};
 use super::together::keys;
 use super::unkeyed::same_row;
 use crate::catalog::{Catalog, TableName, quote};
@@ -87,6 +88,7 @@ pub(super) fn given_again(
                 live: table,
                 sequences: &piece.sequences,
                 is_about: &|name| of_parent().any(|other| other.is_about(name)),
+                put_back: piece.put_back(parent, &column.name).collect(),
             };
             let recycled = recycled::look_at(session, folder, &subject)?;
             let one = Strangers {
@@ -250,7 +252,16 @@ impl Strangers {
             referred.iter().enumerate().map(|(at, (name, place))| of(at, name, *place)).collect()
         };
         let held = list(&|_, name, place| format!("t.{} = p.v{place}", quote(name))).join(" AND ");
-        let (table, row) = (target.table.sql(), same_row(target, "p", "t"));
+        let same = |column: &TargetColumn| {
+            let (one, other) = (format!("p.v{}", column.place), format!("t.{}", quote(&column.name)));
+            format!("{one} COLLATE BINARY IS {other} AND typeof({one}) = typeof({other})")
+        };
+        // Where nothing tells rows apart, the one under a key is the one of then only if it holds all that was salvaged of that.
+        let row = match target.piece.matched_by().is_empty() {
+            true => wide::joined(&target.columns.iter().map(same).collect::<Vec<_>>(), "AND", "1"),
+            false => same_row(target, "p", "t"),
+        };
+        let table = target.table.sql();
         let waits = waiting.map(|waiting| {
             format!(
                 " AND (EXISTS (SELECT 1 FROM main.{table} t WHERE {held}) \

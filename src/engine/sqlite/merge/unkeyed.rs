@@ -24,8 +24,6 @@ pub(super) struct Unkeyed<'p> {
     /// What is put already, in the order of the columns.
     pub beforehand: Vec<Merged>,
     pub followed: Vec<Followed>,
-    /// Whether anything tells the rows apart, so that it can be asked which of them have their keys.
-    pub are_told: bool,
 }
 
 /// Returns the same piece with each live row that a salvaged value is for, found by its rowid, and what is put already: keys,
@@ -118,7 +116,7 @@ pub(super) fn values<'p>(
         ),
     )?;
     write_down(session, &target, others, theirs, side, merged)?;
-    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, are_told: true })
+    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed })
 }
 
 /// Puts back keys, and what is told apart in another way; returns what that was, in the order of the columns, and what followed.
@@ -162,7 +160,7 @@ fn none_due<'p>(
 ) -> Result<Unkeyed<'p>, Error> {
     session.run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
     let (beforehand, followed) = (Vec::new(), Vec::new());
-    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed, are_told: false })
+    Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed })
 }
 
 /// Returns the condition, of the rows of a group together, that these columns hold one value each.

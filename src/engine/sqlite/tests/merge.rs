@@ -87,6 +87,7 @@ pub(super) fn piece(
         made: BTreeSet::new(),
         beyond: None,
         remade: false,
+        put_back: Arc::default(),
     })
 }
 
