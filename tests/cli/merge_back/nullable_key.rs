@@ -116,3 +116,20 @@ fn a_key_that_could_be_null_is_called_a_key_and_finds_rows_as_its_table_does() {
     assert!(!run.stdout.contains("no key"), "{run}");
     assert_eq!(people(db), "A|Ann|1\nc|Cid|3");
 }
+
+#[test]
+fn a_key_that_could_be_null_goes_before_what_is_unique_beside_it() {
+    let db = &TestDatabase::sqlite();
+    let made = "CREATE TABLE user (id CHAR(36) PRIMARY KEY, email TEXT NOT NULL UNIQUE, balance TEXT);";
+    let filled = "INSERT INTO user VALUES ('u-1', 'ann@x', '1.25'), ('u-2', 'bob@x', '2.25'), ('u-3', 'cid@x', '3.25');";
+    let (up, down) = ("ALTER TABLE user DROP COLUMN balance;", "ALTER TABLE user ADD COLUMN balance TEXT;");
+    let sandbox = project(db, made, filled, up, down);
+    upgrade(&sandbox);
+    db.execute("UPDATE user SET email = 'ann@new' WHERE id = 'u-1';");
+    let result = downgrade(&sandbox);
+    assert_eq!(
+        db.query("SELECT id, balance FROM user ORDER BY id;"),
+        "u-1|1.25\nu-2|2.25\nu-3|3.25",
+        "{result:#}"
+    );
+}

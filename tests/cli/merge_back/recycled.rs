@@ -261,3 +261,48 @@ both_engines! {
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 }
+
+both_engines! {
+    fn two_rows_that_changed_places_under_their_numbers_get_no_value_of_each_other(db: &TestDatabase) {
+        let made = "CREATE TABLE seat (no INTEGER NOT NULL PRIMARY KEY, guest VARCHAR(9) NOT NULL UNIQUE, meal VARCHAR(9));";
+        let filled = "INSERT INTO seat VALUES (1, 'Ann', 'veg'), (2, 'Bob', 'nuts'), (3, 'Cid', 'fish'), (4, 'Dan', 'meat');";
+        let sandbox = project(db, made, filled, "ALTER TABLE seat DROP COLUMN meal;", "ALTER TABLE seat ADD COLUMN meal VARCHAR(9);");
+        upgrade(&sandbox);
+        db.execute("UPDATE seat SET guest = 'tmp' WHERE no = 1; UPDATE seat SET guest = 'Ann' WHERE no = 2; UPDATE seat SET guest = 'Bob' WHERE no = 1; UPDATE seat SET guest = 'Cyd' WHERE no = 3;");
+        let result = downgrade(&sandbox);
+        let rows = db.query("SELECT guest, coalesce(meal, '-') FROM seat ORDER BY no;");
+        assert_eq!(rows, "Bob|-\nAnn|-\nCyd|fish\nDan|meat", "{result:#}");
+        assert_eq!(counts(&result, db, "seat", Some("meal")), [2, 0, 0, 2]);
+    }
+
+    fn a_line_of_which_nothing_is_as_it_was_gets_no_value_of_the_one_that_had_its_number(db: &TestDatabase) {
+        let made = "CREATE TABLE line (ord INTEGER NOT NULL, no INTEGER NOT NULL, article VARCHAR(20), qty INTEGER, discount VARCHAR(9), PRIMARY KEY (ord, no));";
+        let filled = "INSERT INTO line VALUES (1, 1, 'oak chair', 4, 'none'), (1, 2, 'fjord poster', 1, '90%'), (2, 1, 'lamp', 2, '5%');";
+        let sandbox = project(db, made, filled, "ALTER TABLE line DROP COLUMN discount;", "ALTER TABLE line ADD COLUMN discount VARCHAR(9);");
+        upgrade(&sandbox);
+        db.execute("DELETE FROM line WHERE ord = 1 AND no = 2; INSERT INTO line VALUES (1, 2, 'diamond ring', 3); UPDATE line SET qty = 5 WHERE ord = 2;");
+        let result = downgrade(&sandbox);
+        let rows = db.query("SELECT article, coalesce(discount, '-') FROM line ORDER BY ord, no;");
+        assert_eq!(rows, "oak chair|none\ndiamond ring|-\nlamp|5%", "{result:#}");
+        assert_eq!(counts(&result, db, "line", Some("discount")), [2, 0, 0, 1]);
+    }
+}
+
+#[test]
+fn a_counter_that_the_upgrade_lost_and_the_way_back_made_anew_is_not_relied_on() {
+    let db = &TestDatabase::sqlite();
+    let table = |name: &str, key: &str, more: &str| {
+        format!("CREATE TABLE {name} (id {key}, name TEXT, mail TEXT{more});")
+    };
+    let made = table("person", "INTEGER PRIMARY KEY AUTOINCREMENT", ", secret TEXT");
+    let filled = "INSERT INTO person VALUES (1, 'ann', 'a@x', 's1'), (2, 'bob', 'b@x', 's2'), (3, 'eve', 'e@x', 's3');";
+    let rebuilt = "INSERT INTO p2 (id, name, mail) SELECT id, name, mail FROM person; DROP TABLE person; ALTER TABLE p2 RENAME TO person;";
+    let up = table("p2", "INTEGER NOT NULL PRIMARY KEY", "") + rebuilt;
+    let down = made.replace("person", "p2") + rebuilt;
+    let sandbox = project(db, &made, filled, &up, &down);
+    upgrade(&sandbox);
+    db.execute("DELETE FROM person WHERE id = 3; INSERT INTO person (name, mail) VALUES ('new', 'n@x');");
+    let result = downgrade(&sandbox);
+    let rows = db.query("SELECT id, name, coalesce(secret, '-') FROM person ORDER BY id;");
+    assert_eq!(rows, "1|ann|s1\n2|bob|s2\n3|new|-", "{result:#}");
+}

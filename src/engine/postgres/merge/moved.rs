@@ -1,10 +1,10 @@
-//! Rows whose key is of another row now, where a key is no number that only grows: a position in a list, a name, a number
-//! that the way back gives out anew. Users move such rows, and a value that is put back by key alone would get into the row
-//! that moved up.
+//! Rows whose key is of another row now: a position in a list, a name, a number that users or the way back give to another row.
+//! A value that is put back by key alone would get into the row that moved up.
 //!
 //! A row is known by its name: what must be unique in its table beside the key, or all that was kept of it. Under a key whose
 //! name has changed stands another row when one of the two names is that of one row then and of one row now: the old name is at
-//! another key, or the new one came from there. A name that was only edited is at neither.
+//! another key, or the new one came from there. A name that was only edited is at neither. A number that only grows is looked
+//! at where something must be unique beside it.
 
 use super::super::PostgresDatabase;
 use super::super::dumped::DumpedRows;
@@ -60,8 +60,8 @@ impl Name {
         self.of(self.columns.iter().map(|(_, now)| now.as_str()).collect())
     }
 
-    /// Returns the condition that nothing of it is as it was, where it is all that was kept: of a number that the way back gives
-    /// out anew nothing says then that it is still that of its row.
+    /// Returns the condition that nothing of it is as it was, where it is all that was kept: of a place in a list, or a number that
+    /// the way back gives out anew, nothing says then that it is still that of its row.
     fn all_differ(&self) -> Option<String> {
         let differ = self.columns.iter().map(|(then, now)| format!("{then} IS DISTINCT FROM {now}"));
         let differ: Vec<String> = differ.collect();
@@ -155,8 +155,7 @@ impl PostgresDatabase {
         let Some(key) = subject.key.iter().map(|(now, _)| find(now)).collect::<Option<Vec<_>>>() else {
             return Ok(None);
         };
-        let is_one_number = || key.len() == 1 && key.iter().all(|column| column.is_number());
-        if key.is_empty() || (is_one_number() && !subject.remade) {
+        if key.is_empty() {
             return Ok(None);
         }
         session.run(DOING, "SAVEPOINT ripcord_moved").await?;
@@ -291,7 +290,7 @@ impl Subject<'_> {
             if !is_any(session, &changed).await? {
                 continue;
             }
-            if let Some(differ) = name.all_differ().filter(|_| self.remade) {
+            if let Some(differ) = name.all_differ() {
                 let other = format!(
                     "INSERT INTO pg_temp.{own}_keys SELECT {now} FROM pg_temp.{own}_then AS s \
                      JOIN ONLY {live} AS t ON {on} WHERE {differ}"

@@ -80,7 +80,8 @@ fn table(connection: &Connection, listed: &Listed) -> Result<Table> {
         return Ok(table);
     }
     add_clauses(&mut table, definition::read(&listed.sql));
-    if table.key.is_empty() {
+    // Of a primary key that can be NULL the rows are asked, as long as it is one: what else is unique is edited by users.
+    if table.key.is_empty() && table.nullable_key.is_empty() {
         table.key = unique_key(connection, &listed.name, &table.columns)?;
     }
     Ok(table)

@@ -1,15 +1,14 @@
 //! Rows that have another key now: whoever gives one row the key of another takes its name along, by which both are known.
 //!
-//! A value belongs to a row, not to its key. Where a key has several columns (a place in a list), means something, or is given
-//! out anew by the way back, a row can have the key of another one although nothing was inserted. It shows by a name: what was
-//! the name of one row of then is that of another one now. Without such a proof a row is the one of its key, whatever was
-//! edited in it.
+//! A value belongs to a row, not to its key: a row can have the key of another one although nothing was inserted. It shows by a
+//! name: what was the name of one row of then is that of another one now. Without such a proof a row is the one of its key,
+//! whatever was edited in it, unless that is all that was kept of it, and its key is more than a number that only grows.
 
 use super::super::session::{Session, open_frozen};
 use super::super::snapshot::file_in;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
-use super::recycled::{is_numbered, kept};
+use super::recycled::kept;
 use super::strangers::{Guard, Strangers};
 use crate::catalog::{Catalog, Table, TableKind, quote};
 use crate::engine::{Base, Error, Piece, Value};
@@ -80,13 +79,8 @@ impl Moved {
 fn is_asked(piece: &Piece, live: &Table) -> bool {
     let key = piece.salvage.key.as_slice();
     let is_there = |name: &String| live.columns.iter().any(|column| column.name == *name);
-    let may_move = match key {
-        [] => false,
-        [one] => piece.remade || !is_numbered(live, one),
-        _ => true,
-    };
     let of_values = piece.salvage.what == SalvageKind::Values && live.kind == TableKind::Ordinary;
-    may_move && of_values && piece.snapshot.is_some() && key.iter().all(is_there)
+    of_values && piece.snapshot.is_some() && !key.is_empty() && key.iter().all(is_there)
 }
 
 /// One piece that is looked at.
@@ -280,8 +274,9 @@ impl Look<'_> {
             twice = same("o", of_name.clone(), "n"),
         );
         self.session.run(DOING, &elsewhere)?;
-        if self.piece.remade && !name.is_whole && wide > 1 {
-            // Of a number that the way back gives out anew nothing says any more that it is still that of its row.
+        if !name.is_whole && wide > 1 {
+            // Of a place in a list, or a number that the way back gives out anew, nothing says any more that it is still that of
+            // its row.
             let pairs = columns("t", of_name.clone()).into_iter().zip(columns("n", of_name.clone()));
             let differ: Vec<String> = pairs.map(|(then, now)| format!("{then} IS NOT {now}")).collect();
             let other = format!(

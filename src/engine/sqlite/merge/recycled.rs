@@ -24,6 +24,8 @@ pub(super) struct Subject<'a> {
     pub is_about: &'a dyn Fn(&str) -> bool,
     /// The files of rows that may have been put back, with the place of the key in each.
     pub put_back: Vec<(&'a Piece, usize)>,
+    /// Whether the table was another one in between, which may have counted otherwise.
+    pub remade: bool,
 }
 
 /// Looks at the rows from which values were salvaged.
@@ -43,6 +45,7 @@ pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Rec
         sequences: &piece.sequences,
         is_about: &|name| piece.is_about(name),
         put_back: piece.put_back(&piece.salvage.table, key).collect(),
+        remade: piece.remade,
     };
     look_at(session, folder, &subject)
 }
@@ -53,12 +56,13 @@ pub(super) fn look_at(session: &Session, folder: &Path, subject: &Subject<'_>) -
     if !is_numbered(live, subject.key.0) {
         return Ok(Recycled { apart: true, ..Recycled::default() });
     }
-    let again = match is_counted(live) {
+    let is_counted = is_counted(live) && !subject.remade;
+    let again = match is_counted {
         true => set_back(session, subject)?,
         false => None,
     };
     let ends = Ends { session, subject, again };
-    let found = match is_counted(live) && again.is_none() {
+    let found = match is_counted && again.is_none() {
         // No number was given out twice, unless by the way there and back.
         true => ends.watch(folder).map(|watch| {
             let apart = watch.is_some_and(|(_, _, watch)| watch.tells_apart());
@@ -69,7 +73,7 @@ pub(super) fn look_at(session: &Session, folder: &Path, subject: &Subject<'_>) -
     match found {
         Err(Error::Interrupted) => Err(Error::Interrupted),
         // A snapshot that cannot be read is no reason not to merge what was salvaged out of it.
-        Err(_) if is_counted(live) && again.is_none() => Ok(Recycled::default()),
+        Err(_) if is_counted && again.is_none() => Ok(Recycled::default()),
         Err(_) => Ok(Recycled::unknown(again)),
         told => told,
     }

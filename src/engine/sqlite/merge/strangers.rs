@@ -89,6 +89,7 @@ pub(super) fn given_again(
                 sequences: &piece.sequences,
                 is_about: &|name| of_parent().any(|other| other.is_about(name)),
                 put_back: piece.put_back(parent, &column.name).collect(),
+                remade: piece.remade,
             };
             let recycled = recycled::look_at(session, folder, &subject)?;
             let one = Strangers {
