@@ -22,6 +22,9 @@ pub struct Question {
     /// Whether the key is one on one side only, or one that can be NULL: then it has to be seen first that it tells all rows
     /// apart on both, and where it does not, rows are compared whole ([`Question::whole`]).
     pub is_open: bool,
+    /// Whether the key was gone in between, and nothing held its values: whatever is in it now was made anew, and that it is
+    /// what another row had is chance.
+    pub is_remade: bool,
     /// The columns to compare, by their names before and after.
     pub columns: Vec<(String, String)>,
     /// Without a key: the columns that hold the same values, of which it is open whether they hold them in the same rows.
@@ -103,6 +106,7 @@ pub fn questions(before: &Inventory, after: &Inventory) -> Vec<Question> {
                 after: None,
                 key: Vec::new(),
                 is_open: false,
+                is_remade: false,
                 columns: Vec::new(),
                 alike: Vec::new(),
                 uniform: held.clone(),
@@ -148,7 +152,8 @@ fn of_pair(
     let uniform = gone.iter().chain(changed.filter(is_held).copied()).cloned().collect();
     let alike = if key.is_empty() || is_without { alike_pairs(old, new) } else { Vec::new() };
     let after = Some(now.clone());
-    Some(Question { before: name.clone(), after, key, is_open, columns, alike, held: gone, uniform })
+    let (before, held) = (name.clone(), gone);
+    Some(Question { before, after, key, is_open, is_remade: false, columns, alike, held, uniform })
 }
 
 /// Returns the primary key that can be NULL, where both sides have the same one.

@@ -183,6 +183,7 @@ mod tests {
             after: Some(table),
             key: Vec::new(),
             is_open: false,
+            is_remade: false,
             columns: pairs(columns),
             alike: pairs(alike),
             held: Vec::new(),

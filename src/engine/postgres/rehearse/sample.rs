@@ -40,6 +40,7 @@ fn question(asked: &Sample, now: &TableName) -> Question {
         after: Some(now.clone()),
         key: asked.key.iter().map(pair).collect(),
         is_open: false,
+        is_remade: false,
         columns,
         alike: Vec::new(),
         held: Vec::new(),
