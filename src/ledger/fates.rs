@@ -284,19 +284,21 @@ impl<'a> Look<'a> {
     /// old ones on the copy is luck, and where its rows lie otherwise they are not. One whose values were elsewhere
     /// meanwhile was renamed.
     pub(super) fn is_made_anew(&self, name: &TableName, column: &str) -> bool {
-        let now = || {
-            let place = self.paired.get(name)?;
-            Some((place, self.after.tables.get(place)?))
-        };
         let Some((back, _)) = self.seen.back.filter(|_| self.seen.rows_seen) else { return false };
-        let Some(now) = now().filter(|(_, table)| !table.columns.contains_key(column)) else { return false };
         let made = || {
             let table = back.catalog.tables.get(&self.place_after_back(name)?)?;
             let found = table.columns.iter().find(|found| found.name == column)?;
             Some(found.makes_its_own(table, back.engine))
         };
-        made() == Some(true)
-            && self.held_elsewhere(name, column, self.after, Some(now), self.seen.rows).is_none()
+        self.is_gone_meanwhile(name, column) && made() == Some(true)
+    }
+
+    /// Tells whether a column was gone at the end of the way there, from a table that was not, and nothing held its values.
+    pub(super) fn is_gone_meanwhile(&self, name: &TableName, column: &str) -> bool {
+        let Some(place) = self.paired.get(name) else { return false };
+        let Some(table) = self.after.tables.get(place) else { return false };
+        let held = || self.held_elsewhere(name, column, self.after, Some((place, table)), self.seen.rows);
+        !table.columns.contains_key(column) && held().is_none()
     }
 
     /// Returns how many values of a column differ after the way back, in rows that are there; `None` when the column is
@@ -305,6 +307,9 @@ impl<'a> Look<'a> {
         let (back, answers) = self.seen.back?;
         let (old, new) = (self.before.tables.get(name)?, back.fingerprint.tables.get(name)?);
         new.columns.get(column)?;
+        if let Some(count) = answers.get(name).and_then(|rows| rows.counted_otherwise(column)) {
+            return Some(count);
+        }
         if same(old, column, new, column) || old.rows == 0 {
             return Some(0);
         }

@@ -177,10 +177,10 @@ impl Pair<'_> {
         if let Some(rows) = self.rows.filter(|rows| self.key_was_replaced && !rows.perhaps_by.is_empty()) {
             return vec![self.perhaps(&rows.perhaps_by)];
         }
-        match (key.is_empty(), told.is_empty()) {
-            (false, _) => self.by_key(&key),
-            (true, false) if self.of.is_primary_key(&told, self.there) => self.by_key(&told),
-            (true, false) => self.by_key(&told).into_iter().map(Keep::without_key).collect(),
+        match (told.is_empty(), key.is_empty()) {
+            (false, _) if self.of.is_primary_key(&told, self.there) => self.by_key(&told),
+            (false, _) => self.by_key(&told).into_iter().map(Keep::without_key).collect(),
+            (true, false) => self.by_key(&key),
             (true, true) => self.by_identity(),
         }
     }
@@ -203,6 +203,9 @@ impl Pair<'_> {
     fn differs(&self, column: &str) -> bool {
         if self.made.contains(column) {
             return true;
+        }
+        if let Some(count) = self.rows.and_then(|rows| rows.counted_otherwise(column)) {
+            return count > 0;
         }
         if same(self.of.old, column, self.new, column) {
             return false;
@@ -306,7 +309,7 @@ impl Pair<'_> {
 }
 
 /// What is to be looked at of a migration where only its rows are asked about.
-fn seen<'a>(
+pub(super) fn seen<'a>(
     before: &'a Inventory,
     (there, rows): (&'a Inventory, &'a Answers),
     back: Option<(&'a Inventory, &'a Answers)>,

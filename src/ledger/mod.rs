@@ -31,6 +31,7 @@ pub use merged::{Conflict, Followed, Merged, MergedBack};
 pub use pairs::tables as places;
 pub use questions::{Answers, Question, RowChanges, questions};
 pub use recast::{Recast, recasts, turned};
+pub use rekeyed::questions_back;
 pub use rule::{Seen, draw_up};
 pub use salvage::{Returned, Salvage, SalvageKind};
 pub use whole_rows::{Ask, WholeRows};

@@ -24,6 +24,9 @@ pub struct Question {
     pub is_open: bool,
     /// Whether the key is a primary key that can be NULL: it must be so in no row of either side.
     pub is_nullable: bool,
+    /// Whether the key was gone in between, and nothing held its values: whatever is in it now was made anew, and that it is
+    /// what another row had is chance.
+    pub is_remade: bool,
     /// The columns to compare, by their names before and after.
     pub columns: Vec<(String, String)>,
     /// Without a key: the columns that hold the same values, of which it is open whether they hold them in the same rows.
@@ -106,6 +109,7 @@ pub fn questions(before: &Inventory, after: &Inventory) -> Vec<Question> {
                 key: Vec::new(),
                 is_open: false,
                 is_nullable: false,
+                is_remade: false,
                 columns: Vec::new(),
                 alike: Vec::new(),
                 uniform: held.clone(),
@@ -152,17 +156,9 @@ fn of_pair(
     let uniform = gone.iter().chain(changed.filter(is_held).copied()).cloned().collect();
     let alike = if key.is_empty() || is_without { alike_pairs(old, new) } else { Vec::new() };
     let after = Some(now.clone());
-    Some(Question {
-        before: name.clone(),
-        after,
-        key,
-        is_open,
-        is_nullable,
-        columns,
-        alike,
-        held: gone,
-        uniform,
-    })
+    let (before, held) = (name.clone(), gone);
+    let is_remade = false;
+    Some(Question { before, after, key, is_open, is_nullable, is_remade, columns, alike, held, uniform })
 }
 
 /// Returns the primary key that can be NULL, where both sides have the same one.

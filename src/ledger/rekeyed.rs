@@ -6,12 +6,33 @@
 //! ([`Question::beside_key`]): where each row of now is one of before in columns that tell all rows apart, these find the
 //! rows ([`Question::by`]), and the key is a value that changed.
 
-use super::{Question, RowChanges};
+//!
+//! A key that the way back made anew may be the same numbers in another order: then no row is gone by it, and each is another
+//! one ([`Question::is_remade`]).
+
+use super::fates::Look;
+use super::keep::seen;
+use super::{Answers, Question, RowChanges, questions};
+use crate::fingerprint::Inventory;
+
+/// Returns what has to be asked at the end of the way back, with what there was at the end of the way there.
+pub fn questions_back(before: &Inventory, there: (&Inventory, &Answers), back: &Inventory) -> Vec<Question> {
+    let nothing = Answers::new();
+    let seen = seen(before, there, Some((back, &nothing)));
+    let look = Look::new(&seen);
+    let mut asked = questions(before, back);
+    for question in &mut asked {
+        let mut key = question.key.iter();
+        question.is_remade = key.any(|(old, _)| look.is_gone_meanwhile(&question.before, old));
+    }
+    asked
+}
 
 impl Question {
     /// Returns the same question without the key, where that left rows open: as whole rows of all other columns.
     pub fn beside_key(&self, found: &RowChanges) -> Option<Self> {
-        if self.key.is_empty() || found.deleted == 0 || found.inserted == 0 {
+        let is_open = found.deleted > 0 && found.inserted > 0;
+        if self.key.is_empty() || !(is_open || (self.is_remade && found.changed > 0)) {
             return None;
         }
         let is_key = |name: &String| self.key.iter().any(|(old, new)| name == old || name == new);
@@ -21,6 +42,7 @@ impl Question {
             key: Vec::new(),
             is_open: false,
             is_nullable: false,
+            is_remade: false,
             alike: columns.clone(),
             columns,
             held: Vec::new(),
@@ -45,16 +67,36 @@ impl RowChanges {
         }
     }
 
-    /// Returns the changes where rows were found by their key, by which some are gone, and once more by columns that tell all
-    /// of them apart.
-    pub fn or_found(self, otherwise: Self) -> Self {
-        if otherwise.deleted < self.deleted { otherwise } else { self }
+    /// Returns the changes where rows were found by the key of the question, by which some are gone or others, and once more by
+    /// columns that tell all of them apart. A key that was made anew says nothing against these, unless more values differ.
+    pub fn or_found(self, question: &Question, otherwise: Self) -> Self {
+        let differing = |rows: &Self| -> u64 {
+            let own = rows.columns.iter().filter(|((one, other), _)| one == other);
+            own.map(|(_, count)| count).sum()
+        };
+        let moved =
+            question.key.iter().any(|part| otherwise.columns.get(part).is_some_and(|count| *count > 0));
+        let others = question.is_remade && moved && differing(&otherwise) <= differing(&self);
+        if otherwise.deleted < self.deleted || (others && otherwise.deleted == self.deleted) {
+            otherwise
+        } else {
+            self
+        }
+    }
+
+    /// Returns how many values of a column differ where rows were not found by the key under which digests compare them.
+    pub(super) fn counted_otherwise(&self, column: &str) -> Option<u64> {
+        let pair = (column.to_string(), column.to_string());
+        self.columns.get(&pair).copied().filter(|_| !self.found_by.is_empty())
     }
 
     /// Returns the changes where rows were found by the key of the question, by which some are gone, and beside it in groups.
     /// That counts as long as the columns in which these are alike say as much as all columns beside the key: otherwise a
     /// new row is soon like some old one.
     pub fn or_grouped(self, question: &Question, beside_key: &Question, groups: Self) -> Self {
+        if self.deleted == 0 || self.inserted == 0 {
+            return self;
+        }
         let told = groups.told(beside_key);
         let tells = groups.tells || groups.changed == 0;
         if told.is_empty() || !tells || groups.deleted >= self.deleted {
@@ -92,6 +134,7 @@ mod tests {
             key: vec![pair("id")],
             is_open: false,
             is_nullable: false,
+            is_remade: false,
             columns: vec![pair("id"), pair("email"), pair("name"), ("gone".to_string(), "fresh".to_string())],
             alike: Vec::new(),
             held: vec!["gone".to_string()],
@@ -117,8 +160,26 @@ mod tests {
     #[test]
     fn rows_are_found_by_other_columns_only_where_these_find_more() {
         let otherwise = RowChanges { changed: 2, ..rows(1, 0) };
-        assert_eq!(rows(3, 2).or_found(otherwise.clone()), otherwise);
-        assert_eq!(rows(1, 1).or_found(otherwise), rows(1, 1));
+        assert_eq!(rows(3, 2).or_found(&question(), otherwise.clone()), otherwise);
+        assert_eq!(rows(1, 1).or_found(&question(), otherwise), rows(1, 1));
+    }
+
+    #[test]
+    fn by_a_key_that_was_made_anew_rows_are_others_where_no_more_differs_beside_it() {
+        let found = |id, name| RowChanges {
+            changed: id + name,
+            columns: BTreeMap::from([(pair("id"), id), (pair("name"), name)]),
+            ..rows(0, 0)
+        };
+        let remade = Question { is_remade: true, ..question() };
+        assert_eq!(question().beside_key(&found(0, 2)), None);
+        assert!(remade.beside_key(&found(0, 2)).is_some());
+        assert_eq!(remade.beside_key(&found(0, 0)), None);
+        assert_eq!(found(0, 2).or_found(&remade, found(2, 0)), found(2, 0));
+        assert_eq!(found(0, 2).or_found(&question(), found(2, 0)), found(0, 2));
+        assert_eq!(found(0, 2).or_found(&remade, found(2, 1)), found(0, 2));
+        // Where the key is what it was, it is the key all the same.
+        assert_eq!(found(0, 2).or_found(&remade, found(0, 1)), found(0, 2));
     }
 
     #[test]

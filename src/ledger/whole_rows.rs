@@ -184,6 +184,7 @@ mod tests {
             key: Vec::new(),
             is_open: false,
             is_nullable: false,
+            is_remade: false,
             columns: pairs(columns),
             alike: pairs(alike),
             held: Vec::new(),

@@ -114,14 +114,14 @@ async fn there_and_back(
     let at = Mutex::default();
     let stage = Stage { ports, runner: runner.as_ref(), copy, id: &id, place, taken, before: &before, at };
 
-    let mut there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse)).await?.what;
+    let mut there = op.step(Step::Rehearse, stage.leg(plan, Step::Rehearse, None)).await?.what;
     let (back_plan, irreversible) = match reverse {
         Reverse::Plan(plan) => (Some(plan), Vec::new()),
         Reverse::Irreversible(revisions) => (None, revisions),
     };
     let (mut back, mut back_failed, mut back_failed_at) = (None, None, None);
     if let Some(plan) = &back_plan {
-        let leg = op.step(Step::RehearseBack, stage.leg(plan, Step::RehearseBack)).await;
+        let leg = op.step(Step::RehearseBack, stage.leg(plan, Step::RehearseBack, Some(&there))).await;
         // A way back that fails is what a rehearsal is for: it goes into the ledger.
         (back, back_failed) = or_why(leg)?;
         back_failed_at = stage.ran_last().filter(|_| back_failed.is_some());
@@ -174,7 +174,7 @@ async fn there_and_back(
 
     let (mut again, mut again_failed) = (None, None);
     if back.is_some() {
-        let leg = op.step(Step::RehearseAgain, stage.leg(plan, Step::RehearseAgain)).await;
+        let leg = op.step(Step::RehearseAgain, stage.leg(plan, Step::RehearseAgain, None)).await;
         (again, again_failed) = or_why(leg)?;
     }
     let ended_again = again.as_ref().map(|leg: &Leg| ledger::folded(&leg.inventory));
@@ -259,8 +259,9 @@ impl Stage<'_> {
         self.at.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs a plan on the copy, revision by revision, and looks at what there is then.
-    pub(super) async fn leg(&self, plan: &Plan, step: Step) -> Result<Done<Leg>, Cause> {
+    /// Runs a plan on the copy, revision by revision, and looks at what there is then; of a way back with what there was at the
+    /// end of the way `there`.
+    pub(super) async fn leg(&self, plan: &Plan, step: Step, there: Option<&Leg>) -> Result<Done<Leg>, Cause> {
         let at = self.ports.clock.now();
         let book =
             Bookkeeping { operation: self.id, at, known: &self.taken.inventory.findings, guarded: None };
@@ -285,7 +286,13 @@ impl Stage<'_> {
         self.ports.go_on()?;
         let inventory = self.look(step).await?;
         let (began, ended) = (ledger::folded(self.before), ledger::folded(&inventory));
-        let asked = ledger::questions(&began, &ended);
+        let asked = match there {
+            Some(leg) => {
+                let arrived = ledger::folded(&leg.inventory);
+                ledger::questions_back(&began, (&arrived, &leg.answers), &ended)
+            }
+            None => ledger::questions(&began, &ended),
+        };
         // The second way there is compared with the first one, by fingerprints alone.
         let answers = match step {
             Step::RehearseAgain => Answers::new(),

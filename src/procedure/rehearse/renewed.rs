@@ -54,8 +54,8 @@ async fn there_and_back(
         before: &before,
         at: Mutex::default(),
     };
-    let there = stage.leg(anew.there, Step::Renew).await?.what;
-    let back = stage.leg(anew.back, Step::Renew).await?.what;
+    let there = stage.leg(anew.there, Step::Renew, None).await?.what;
+    let back = stage.leg(anew.back, Step::Renew, Some(&there)).await?.what;
     let began = ledger::folded(&before);
     let (arrived, returned) = (ledger::folded(&there.inventory), ledger::folded(&back.inventory));
     let keeps = ledger::keeps(&began, (&arrived, &there.answers), Some((&returned, &back.answers)));

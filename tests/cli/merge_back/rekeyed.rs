@@ -77,6 +77,24 @@ INSERT INTO orders VALUES (1, 3, 'pen'), (2, 4, 'ink'), (3, 1, 'cup'), (4, 7, 'c
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 
+    fn numbers_that_are_the_same_ones_in_another_order_come_back_to_their_rows(db: &TestDatabase) {
+        let filled = "INSERT INTO customer VALUES (1, 'zoe@x', 'Zoe'), (2, 'yan@x', 'Yan'), (3, 'ann@x', 'Ann'), (4, 'bob@x', NULL);
+INSERT INTO orders VALUES (1, 1, 'pen'), (2, 3, 'ink'), (3, 2, 'cup'), (4, 3, 'cup');";
+        let up = UP.replace("id VARCHAR(40) PRIMARY KEY, email VARCHAR(40) NOT NULL", "email VARCHAR(40) PRIMARY KEY");
+        let up = up.replace("SELECT 'key of ' || email, email", "SELECT email").replace("'key of ' || c.email", "c.email").replace("c2 (id)", "c2");
+        let down = DOWN.replace("c.id = o.customer_id", "c.email = o.customer_id");
+        let sandbox = project(db, MADE, filled, &up, &down);
+        let before = db.query(BOTH);
+        upgrade(&sandbox);
+        db.execute("INSERT INTO customer VALUES ('zzz@x', 'New'); INSERT INTO orders VALUES (5, 'zzz@x', 'hat'), (6, 'zoe@x', 'hat');");
+        let result = downgrade(&sandbox);
+        assert_eq!(counts(&result, db, "customer", Some("id")), [4, 0, 0, 0], "{result:#}");
+        let by_name = "SELECT o.id, c.email FROM orders o JOIN customer c ON c.id = o.customer_id WHERE o.id > 4 ORDER BY o.id;";
+        assert_eq!(db.query(by_name), "5|zzz@x\n6|zoe@x", "{result:#}");
+        db.execute("DELETE FROM orders WHERE id > 4; DELETE FROM customer WHERE email = 'zzz@x';");
+        assert_eq!(db.query(BOTH), before);
+    }
+
     fn a_number_that_another_row_has_now_is_a_conflict_and_nothing_refers_to_the_wrong_row(db: &TestDatabase) {
         let filled = "INSERT INTO customer VALUES (4, 'ann@x', 'Ann'), (1002, 'bob@x', 'Bob'), (1003, 'eve@x', NULL);
 INSERT INTO orders VALUES (1, 4, 'pen'), (2, 1003, 'ink');";

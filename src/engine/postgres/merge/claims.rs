@@ -8,7 +8,8 @@ use super::target::{Target, TargetColumn};
 use super::{DOING, fit, parts, rows, values};
 use crate::engine::Error;
 
-/// After so many rounds the rest is left to trying: each round frees what the one before it took away.
+/// After so many rounds over all indexes the rest is left to trying: a row that stays because of one of them may keep from
+/// others what they want of another one.
 const ROUNDS: usize = 64;
 
 /// What is being written.
@@ -32,14 +33,22 @@ pub(super) async fn blocked(
     target: &Target<'_>,
     claims: Claims<'_>,
 ) -> Result<bool, Error> {
+    let indexes = indexes(session, target).await?;
     let mut any = false;
-    for index in indexes(session, target).await? {
-        let found = match claims {
-            Claims::Nothing => Ok(false),
-            Claims::Rows => blocked_rows(session, target, &index).await,
-            Claims::Values(columns) => blocked_values(session, target, columns, &index).await,
-        };
-        any |= found?;
+    for _ in 0..ROUNDS {
+        let mut more = false;
+        for index in &indexes {
+            more |= match claims {
+                Claims::Nothing => false,
+                Claims::Rows => blocked_rows(session, target, index).await?,
+                Claims::Values(columns) => blocked_values(session, target, columns, index).await?,
+            };
+        }
+        any |= more;
+        // Of one index everything is found at once.
+        if !more || indexes.len() < 2 {
+            break;
+        }
     }
     Ok(any)
 }
@@ -89,29 +98,30 @@ async fn blocked_values(
         wants.join(" AND "),
         twice.join(" AND ")
     );
-    let round = format!(
-        "WITH gone AS (DELETE FROM {moves} AS m WHERE {taken} RETURNING m.place) \
-         INSERT INTO pg_temp.{} SELECT place, {} FROM gone",
+    let held: Vec<String> =
+        (0..index.columns.len()).map(|place| format!("y.n{place} = x.o{place}")).collect();
+    // Who stays keeps what the next one wants. Each link is looked up by itself (`OFFSET 0`): joined with all moves at once,
+    // each would read all of them.
+    let find = format!(
+        "INSERT INTO pg_temp.{} WITH RECURSIVE staying (number) AS (\
+         SELECT m.number FROM {moves} AS m WHERE {taken} UNION SELECT next.number FROM staying AS s CROSS JOIN LATERAL \
+         (SELECT y.number FROM {moves} AS x JOIN {moves} AS y ON {} WHERE x.number = s.number OFFSET 0) AS next) \
+         SELECT m.place, {} FROM {moves} AS m JOIN staying AS s ON s.number = m.number",
         target.refused,
+        held.join(" AND "),
         reason(index)
     );
-    let mut any = false;
-    for _ in 0..ROUNDS {
-        match tried(session, &round).await? {
-            Some(count) if count > 0 => any = true,
-            _ => break,
-        }
-    }
+    let found = tried(session, &find).await?.is_some_and(|count| count > 0);
     session.run(DOING, &format!("DROP TABLE {moves}")).await?;
-    Ok(any)
+    Ok(found)
 }
 
 fn moves_of(target: &Target<'_>) -> String {
     format!("pg_temp.{}_moves", target.loaded)
 }
 
-/// Makes the table of the rows that get another value of an index: where they are, and which one they get. With `only`
-/// just those that get it in this column. Returns whether that could be asked.
+/// Makes the table of the rows that get another value of an index: where they are, which one they get, `n0`, `n1` …, and which
+/// one they have, `o0`, `o1` …. With `only` just those that get it in this column. Returns whether that could be asked.
 async fn moves(
     session: &mut Session,
     target: &Target<'_>,
@@ -136,11 +146,13 @@ async fn moves(
             None => format!("{theirs} AS n{place}"),
         }
     });
+    let old = index.columns.iter().enumerate();
+    let old = old.map(|(place, name)| format!("t.{} AS o{place}", identifier(name)));
     let sql = format!(
         "CREATE TEMPORARY TABLE {}_moves ON COMMIT DROP AS SELECT s.ctid AS place, t.ctid AS live, \
          row_number() OVER () AS number, {} FROM {} WHERE ({}) AND {}",
         target.loaded,
-        new.collect::<Vec<_>>().join(", "),
+        new.chain(old).collect::<Vec<_>>().join(", "),
         target.joined(),
         put.join(" OR "),
         parts::rest(target)
@@ -148,9 +160,9 @@ async fn moves(
     let made = tried(session, &sql).await?.is_some();
     if made {
         let moves = moves_of(target);
-        // Each row is asked for among all of them by both: who wants the same value, and who leaves a place.
+        // Each row is asked for among all of them: who wants the same value, who leaves a place, and what the one that stays has.
         let wanted: Vec<String> = (0..index.columns.len()).map(|place| format!("n{place}")).collect();
-        for by in [wanted.join(", "), "live".to_string()] {
+        for by in [wanted.join(", "), "live".to_string(), "number".to_string()] {
             tried(session, &format!("CREATE INDEX ON {moves} ({by})")).await?;
         }
         session.run(DOING, &format!("ANALYZE {moves}")).await?;

@@ -97,7 +97,7 @@ async fn by_any_key(
     if !told.key.is_empty()
         && let Some(otherwise) = compare(old, new, &told, now).await?
     {
-        return Ok(found.or_found(otherwise));
+        return Ok(found.or_found(question, otherwise));
     }
     Ok(found.or_grouped(question, &beside, groups))
 }

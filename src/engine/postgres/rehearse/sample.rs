@@ -41,6 +41,7 @@ fn question(asked: &Sample, now: &TableName) -> Question {
         key: asked.key.iter().map(pair).collect(),
         is_open: false,
         is_nullable: false,
+        is_remade: false,
         columns,
         alike: Vec::new(),
         held: Vec::new(),

@@ -7,6 +7,7 @@
 
 mod alike;
 mod became;
+mod chain;
 mod feed;
 mod moved;
 mod proof;
@@ -42,6 +43,10 @@ use strangers::Strangers;
 use target::Target;
 
 const DOING: &str = "merging salvage";
+
+/// So many refused rows are not tried one by one again and again while fewer than half of them get in each time: of rows of
+/// which each waits for the next one, each time would free a single one.
+const MANY: u64 = 64;
 
 /// Why a value is not put where the engine would make another one of it.
 const TURNED: &str = "the column has another type now, and would hold another value";
@@ -181,13 +186,15 @@ fn in_one_transaction(
 /// give up a value that must be unique, or a row and its parent for each other.
 fn retry(session: &Session, jobs: &mut [Job<'_>], side: &mut Side<'_>) -> Result<(), Error> {
     loop {
-        let mut progressed = false;
+        let refused = |jobs: &[Job<'_>]| jobs.iter().map(|job| job.refused).sum::<u64>();
+        let before = refused(jobs);
         for job in jobs.iter_mut().filter(|job| job.refused > 0) {
-            let before = job.refused;
             job.run_refused(session, side)?;
-            progressed |= job.refused < before;
         }
-        if !progressed && !together::put(session, jobs, side)? {
+        let left = refused(jobs);
+        let progressed = left < before;
+        let is_slow = left > MANY && left > before / 2;
+        if (is_slow || !progressed) && !together::put(session, jobs, side)? && !progressed {
             return Ok(());
         }
     }

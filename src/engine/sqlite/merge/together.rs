@@ -2,10 +2,13 @@
 //! column that only changed places.
 //!
 //! All that wait are written at once, with foreign keys checked late and each value out of the way of the others first.
-//! What is still refused is left out, everything is undone, and the rest tried again, until the rest fits.
+//! What is still refused is left out, everything is undone, and the rest tried again, until the rest fits. What a row that
+//! is left out keeps from others is followed beforehand, as far as they want it ([`Chain`]): each of them would be found by
+//! a try of its own.
 
 use super::super::raw;
 use super::super::session::Session;
+use super::chain::Chain;
 use super::feed::{Aside, Bound, Feed};
 use super::side::Side;
 use super::target::Target;
@@ -30,6 +33,8 @@ pub(super) fn put(session: &Session, jobs: &mut [Job<'_>], side: &mut Side<'_>) 
     }
     let fresh = |job: &&mut Job<'_>| Waiting { out: HashSet::new(), tally: job.merged.clone() };
     let mut waiting: Vec<Waiting> = jobs.iter().map(fresh).collect();
+    // Most fits at the first try, or without what is refused in it.
+    let mut chains: Option<Vec<Option<Chain<'_>>>> = None;
     loop {
         let left: u64 = jobs.iter().zip(&waiting).map(|(job, one)| job.refused - one.out.len() as u64).sum();
         if left == 0 {
@@ -40,10 +45,16 @@ pub(super) fn put(session: &Session, jobs: &mut [Job<'_>], side: &mut Side<'_>) 
         }
         session.run(DOING, "PRAGMA defer_foreign_keys = ON; SAVEPOINT ripcord_together")?;
         let fits = attempt(session, &jobs, &mut waiting)?;
+        if let Some(chains) = chains.as_mut().filter(|_| !fits) {
+            follow(chains, &jobs, &mut waiting)?;
+        }
         let end = if fits { "" } else { "ROLLBACK TO ripcord_together; " };
         session.run(DOING, &format!("{end}RELEASE ripcord_together; PRAGMA defer_foreign_keys = OFF"))?;
         if fits {
             break;
+        }
+        if chains.is_none() {
+            chains = Some(hold(session, &jobs)?);
         }
     }
     for (job, one) in jobs.iter_mut().zip(waiting) {
@@ -53,10 +64,41 @@ pub(super) fn put(session: &Session, jobs: &mut [Job<'_>], side: &mut Side<'_>) 
     Ok(true)
 }
 
+/// Writes down for each job what its rows hold. Where two pieces put values into one table, what a row keeps of the one may
+/// still move with the other.
+fn hold<'s>(session: &'s Session, jobs: &[&mut Job<'_>]) -> Result<Vec<Option<Chain<'s>>>, Error> {
+    let values: Vec<Option<&TableName>> =
+        jobs.iter().map(|job| is_of_values(job).then_some(&job.target.table)).collect();
+    let is_alone = |table: &&TableName| values.iter().flatten().filter(|other| other == &table).count() == 1;
+    let each = jobs.iter().zip(&values).map(|(job, table)| match table.filter(is_alone) {
+        Some(_) => Chain::hold(session, &job.target),
+        None => Ok(None),
+    });
+    each.collect()
+}
+
+/// Leaves out whatever wants what is left out already.
+fn follow(
+    chains: &mut [Option<Chain<'_>>],
+    jobs: &[&mut Job<'_>],
+    waiting: &mut [Waiting],
+) -> Result<(), Error> {
+    for ((chain, job), one) in chains.iter_mut().zip(jobs).zip(waiting) {
+        if let Some(chain) = chain {
+            chain.follow(&job.target, &mut one.out)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_of_values(job: &Job<'_>) -> bool {
+    job.target.piece.salvage.what == SalvageKind::Values
+}
+
 /// Writes all rows that are not left out; false when some have to be, which are so from then on.
 fn attempt(session: &Session, jobs: &[&mut Job<'_>], waiting: &mut [Waiting]) -> Result<bool, Error> {
     let before = left_out(waiting);
-    let values = |job: &&mut Job<'_>| job.target.piece.salvage.what == SalvageKind::Values;
+    let values = |job: &&mut Job<'_>| is_of_values(job);
     // What stands in the place of a value for a moment need not be one that the table allows.
     session.run(DOING, "PRAGMA ignore_check_constraints = ON")?;
     for (job, one) in jobs.iter().zip(waiting.iter_mut()).filter(|(job, _)| values(job)) {

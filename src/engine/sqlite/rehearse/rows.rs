@@ -97,7 +97,7 @@ fn by_any_key(
     let groups = without_key(session, &beside, old, now)?;
     let told = question.by(&groups.told(&beside));
     if !told.key.is_empty() && tells(session, &told, old, now)? {
-        return Ok(found.or_found(by_key(session, &told, old, now)?));
+        return Ok(found.or_found(question, by_key(session, &told, old, now)?));
     }
     Ok(found.or_grouped(question, &beside, groups))
 }
