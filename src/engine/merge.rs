@@ -5,10 +5,12 @@
 //! it is and is written down.
 
 mod became;
+mod numbers;
 mod total;
 
 pub use crate::ledger::{Conflict, Merged, MergedBack};
 pub use became::{MergeBecame, TRANSACTION, WAS_MERGED, announce, is_kept, merged_table_name};
+pub use numbers::{Numbers, Since, UNDECIDED};
 pub use total::{in_all, skip};
 
 use super::{Error, ShapeColumn, Value};
@@ -80,6 +82,10 @@ pub struct Piece {
     pub beyond: Option<Arc<Piece>>,
     /// Whether the way back makes the table, or its key, anew: then a key of now may be of another row than the key of then.
     pub remade: bool,
+    /// What the upgrade ended with, where that is known.
+    pub ended: Option<Arc<Catalog>>,
+    /// Whether its way back has run just now, so that whatever was written since was written before that.
+    pub fresh: bool,
 }
 
 /// The names of then of a table and of columns that were renamed since.
@@ -379,6 +385,8 @@ pub(super) mod tests {
             made: BTreeSet::new(),
             beyond: None,
             remade: false,
+            ended: None,
+            fresh: false,
         }
     }
 

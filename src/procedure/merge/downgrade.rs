@@ -92,6 +92,7 @@ pub(in crate::procedure) async fn after_downgrade(
         return nothing(before, found.held_back, found.notes);
     }
     leave_own_values(&mut found.pieces, &saved.inventory, &before);
+    found.pieces.iter_mut().for_each(|piece| piece.fresh = true);
     op.set_aftermath(Aftermath::Changed);
     let not_begun = |failure: Failure| named(Failure { aftermath: Aftermath::Changed, ..failure });
     Told::write(op, &found).map_err(|error| not_begun(refused(error)))?;

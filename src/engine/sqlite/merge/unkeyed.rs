@@ -5,12 +5,13 @@ use super::super::rehearse::wide;
 use super::super::scan::rowid_name;
 use super::super::{catalog, session::Session};
 use super::feed::{Bound, Feed, fill, value};
+use super::rekey::{self, Rekeyed};
 use super::side::{self, Side};
 use super::target::{Known, Target, TargetColumn};
-use super::{DOING, alike, rekey};
+use super::{DOING, alike};
 use crate::catalog::{Table, quote};
 use crate::engine::{
-    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
+    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES, Value,
 };
 use crate::ledger::{Followed, SalvageKind};
 
@@ -33,6 +34,7 @@ pub(super) struct Unkeyed<'p> {
 pub(super) fn values<'p>(
     session: &Session,
     mut target: Target<'p>,
+    pieces: &[Piece],
     side: &mut Side<'_>,
     merged: &mut [Merged],
 ) -> Result<Unkeyed<'p>, Error> {
@@ -91,7 +93,9 @@ pub(super) fn values<'p>(
         ),
     )?;
     alike::pair(session, &target, &rowid, &group)?;
-    let (put, followed) = rekey::put(session, &target, &catalog, &rowid)?;
+    let rekeyed = rekey::put(session, &target, (&catalog, pieces), &rowid)?;
+    let Rekeyed { put, followed, undecided } = rekeyed;
+    target.undecided = undecided;
     // From here on a row is found by its rowid, which stands behind the columns of the CSV, and behind it the group whose
     // rows go together.
     target.condition = format!("{rowid} = ?1");

@@ -87,6 +87,8 @@ pub(super) fn piece(
         made: BTreeSet::new(),
         beyond: None,
         remade: false,
+        ended: None,
+        fresh: false,
     })
 }
 
