@@ -5,10 +5,12 @@
 //! it is and is written down.
 
 mod became;
+mod numbers;
 mod total;
 
 pub use crate::ledger::{Conflict, Merged, MergedBack};
 pub use became::{MergeBecame, TRANSACTION, WAS_MERGED, announce, is_kept, merged_table_name};
+pub use numbers::{Numbers, Since, UNDECIDED};
 pub use total::{in_all, skip};
 
 use super::{Error, ShapeColumn, Value};
@@ -83,6 +85,10 @@ pub struct Piece {
     /// Files of whole rows that went since the snapshot and that a merge puts back, or has put back: such a row is the one of
     /// then, and says nothing of the numbers below its own.
     pub put_back: Arc<Vec<Piece>>,
+    /// What the upgrade ended with, where that is known.
+    pub ended: Option<Arc<Catalog>>,
+    /// Whether its way back has run just now, so that whatever was written since was written before that.
+    pub fresh: bool,
 }
 
 /// The names of then of a table and of columns that were renamed since.
@@ -392,6 +398,8 @@ pub(super) mod tests {
             beyond: None,
             remade: false,
             put_back: Arc::default(),
+            ended: None,
+            fresh: false,
         }
     }
 

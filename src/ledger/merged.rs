@@ -82,6 +82,9 @@ pub struct Followed {
     pub table: TableName,
     pub columns: Vec<String>,
     pub rows: u64,
+    /// Rows that held the number of then of a row which keeps the one that the way back gave it, and hold that now.
+    #[serde(default)]
+    pub led: u64,
 }
 
 /// What a merge did.

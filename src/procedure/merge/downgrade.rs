@@ -95,6 +95,7 @@ pub(in crate::procedure) async fn after_downgrade(
     if let Some(rehearsal) = &saved.rehearsal {
         mark_renumbered(&mut found.pieces, &rehearsal.ledger);
     }
+    found.pieces.iter_mut().for_each(|piece| piece.fresh = true);
     op.set_aftermath(Aftermath::Changed);
     let not_begun = |failure: Failure| named(Failure { aftermath: Aftermath::Changed, ..failure });
     Told::write(op, &found).map_err(|error| not_begun(refused(error)))?;

@@ -89,11 +89,12 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
     let (sequences, catalog) =
         before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();
     let (sequences, catalog) = (Arc::new(sequences.unwrap_or_default()), catalog.map(Arc::new));
-    let ended = snapshot::read_inventory(backup, "after.json").ok();
+    let ended = snapshot::read_inventory(backup, "after.json").ok().map(|ended| Arc::new(ended.catalog));
     let rows = found.iter().filter(|piece| piece.salvage.what == SalvageKind::Rows);
     let put_back = Arc::new(rows.cloned().collect::<Vec<_>>());
     let of_backup = |piece: Piece| Piece {
-        remade: ended.as_ref().is_some_and(|ended| is_remade(&piece, &ended.catalog, catalog.as_deref())),
+        remade: ended.as_ref().is_some_and(|ended| is_remade(&piece, ended, catalog.as_deref())),
+        ended: ended.clone(),
         sequences: sequences.clone(),
         catalog: catalog.clone(),
         snapshot: Some(backup.snapshot()),

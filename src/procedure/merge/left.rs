@@ -42,7 +42,7 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         };
         let columns: Vec<&str> =
             one.columns.iter().filter(|column| !is_put(column)).map(String::as_str).collect();
-        (!columns.is_empty()).then(|| {
+        (!columns.is_empty() && one.rows > 0).then(|| {
             format!(
                 "{} of {} followed the keys that were put back: {} {}",
                 columns.join(", "),
@@ -56,6 +56,19 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
             )
         })
     });
+    let led = merged.followed.iter().filter(|one| one.led > 0).map(|one| {
+        format!(
+            "{} of {}: {} {}, which could not get the old one back",
+            one.columns.join(", "),
+            one.table,
+            counted(one.led, "row"),
+            one_or_more(
+                one.led,
+                "held the number of then and refers to the row of then again, under the key that this has now",
+                "held numbers of then and refer to the rows of then again, under the keys that these have now"
+            )
+        )
+    });
     let keyless = merged.merged.iter().filter(|one| one.without_key && one.deleted > 0).map(|one| {
         let table = &one.table;
         format!(
@@ -67,6 +80,7 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
     silent
         .into_iter()
         .chain(followed.collect::<Vec<_>>())
+        .chain(led.collect::<Vec<_>>())
         .chain(keyless.collect::<Vec<_>>())
         .chain(stale.collect::<Vec<_>>())
         .chain(untold.collect::<Vec<_>>())

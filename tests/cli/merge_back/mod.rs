@@ -33,6 +33,7 @@ mod renamed;
 mod renumbered;
 mod rows;
 mod spelled;
+mod stays;
 mod strangers;
 mod tables;
 mod types;

@@ -23,6 +23,7 @@ mod renumbered;
 mod rows;
 pub(super) mod sequences;
 mod side;
+mod stays;
 mod strangers;
 mod target;
 pub(super) mod triggers;
@@ -182,7 +183,7 @@ impl PostgresDatabase {
                 let Some(mut target) = target else { continue };
                 self.tell_apart(session, &mut target, &jobs, moved.of_pieces.get(&index)).await?;
                 strangers.extend(strangers::of_rows(session, &target).await?);
-                let mut job = Job::prepare(session, target, &strangers, &mut side).await?;
+                let mut job = Job::prepare(session, target, (&strangers, (self, pieces)), &mut side).await?;
                 job.unfinished = job.run(session).await? > 0;
                 if let Some(keys) = &job.rekeyed {
                     strangers.extend(strangers::of_keys(session, &job.target, &keys.groups).await?);
@@ -303,7 +304,7 @@ impl<'p> Job<'p> {
     async fn prepare(
         session: &mut Session,
         mut target: Target<'p>,
-        strangers: &[Strangers],
+        (strangers, known): (&[Strangers], (&PostgresDatabase, &[Piece])),
         side: &mut Side,
     ) -> Result<Self, Error> {
         let piece = target.piece;
@@ -323,7 +324,7 @@ impl<'p> Job<'p> {
                 strangers::take_out(session, &target, strangers, side, &mut merged[0]).await?;
             }
             (true, SalvageKind::Values) => {
-                let (put, keys) = unkeyed::values(session, &mut target, side, &mut merged).await?;
+                let (put, keys) = unkeyed::values(session, &mut target, known, side, &mut merged).await?;
                 (beforehand, rekeyed) = (put, Some(keys));
             }
             (true, SalvageKind::Rows) => {

@@ -2,11 +2,13 @@
 //! foreign keys.
 //!
 //! A key is only put back as a value where the way back made it anew. What others have written since refers to the new one,
-//! and would otherwise forbid the old one, or hang on nothing.
+//! and would otherwise forbid the old one, or hang on nothing. What holds the numbers of then stays ([`super::stays`]).
 
+use super::super::PostgresDatabase;
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::claims::is_answer;
+use super::stays::{self, Stays};
 use super::target::{Target, TargetColumn};
 use super::unkeyed::Groups;
 use super::{DOING, values};
@@ -43,6 +45,7 @@ pub(super) async fn referring(session: &mut Session, pieces: &[Piece]) -> Result
         for column in &piece.salvage.columns {
             let refer = references(session, &piece.salvage.table, column).await?;
             found.extend(refer.into_iter().map(|reference| reference.table));
+            found.extend(stays::beside_others(session, &piece.salvage.table, column).await?);
         }
     }
     Ok(found)
@@ -52,32 +55,43 @@ pub(super) async fn referring(session: &mut Session, pieces: &[Piece]) -> Result
 /// many, by the place of the column, and what followed.
 pub(super) async fn put(
     session: &mut Session,
-    target: &Target<'_>,
+    target: &mut Target<'_>,
     groups: &Groups,
+    (database, pieces): (&PostgresDatabase, &[Piece]),
 ) -> Result<(Vec<u64>, Vec<Followed>), Error> {
     let (mut put, mut all_followed) = (vec![0; target.columns.len()], Vec::new());
+    let mut undecided = Vec::new();
     for (place, column) in target.columns.iter().enumerate() {
         let refer = references(session, &target.table, &column.name).await?;
+        let moves = Moves { target, column, refer };
+        let stays = Stays { database, target, pieces, column, keys: moves.name() };
         // What is left is put back as a value, where nothing is lost by it.
-        if refer.is_empty() || takes_along(session, target, column).await? {
+        let is_asked = !moves.refer.is_empty() || stays.any_follows(session).await?;
+        if !is_asked || takes_along(session, target, column).await? {
             continue;
         }
         values::allow_identity(session, target, true).await?;
         session.run(DOING, "SAVEPOINT ripcord_rekey").await?;
-        let moved = Moves { target, column, refer }.make(session, groups).await;
+        let moved = moves.make(session, groups, &stays).await;
         match moved {
-            Ok(Some((count, followed))) => {
+            Ok(Some((count, followed, left))) => {
                 session.run(DOING, "RELEASE ripcord_rekey").await?;
                 put[place] = count;
                 all_followed.extend(followed);
+                undecided.extend(left.map(|left| (place, left)));
             }
             // The rest of the merge tries each by itself, and says what forbids it.
             Ok(None) => {
                 session.run(DOING, "ROLLBACK TO ripcord_rekey; RELEASE ripcord_rekey").await?;
+                let left = stays.any_follows(session).await?;
+                undecided.extend(left.then(|| (place, "true".to_string())));
             }
             Err(error) => return Err(error),
         }
         values::allow_identity(session, target, false).await?;
+    }
+    for (place, left) in undecided {
+        target.columns[place].leave(&left);
     }
     Ok((put, all_followed))
 }
@@ -99,10 +113,19 @@ impl Moves<'_, '_> {
         &self,
         session: &mut Session,
         groups: &Groups,
-    ) -> Result<Option<(u64, Vec<Followed>)>, Error> {
-        let moves = self.name();
+        stays: &Stays<'_, '_>,
+    ) -> Result<Option<(u64, Vec<Followed>, Option<String>)>, Error> {
         self.find(session, groups).await?;
+        let Some(stayed) = stays.lead(session).await? else { return Ok(None) };
         self.leave_taken(session).await?;
+        let Some((count, mut followed)) = self.move_all(session).await? else { return Ok(None) };
+        let is_settled = stays.settle(session, &stayed, &mut followed).await?;
+        Ok(is_settled.then_some((count, followed, stayed.undecided)))
+    }
+
+    /// Moves all that are left, and returns how many, and what followed; nothing where a constraint forbids it.
+    async fn move_all(&self, session: &mut Session) -> Result<Option<(u64, Vec<Followed>)>, Error> {
+        let moves = self.name();
         let overlap = format!("SELECT EXISTS (SELECT FROM {moves} AS x JOIN {moves} AS y ON x.old = y.now)");
         let overlaps = session.value(DOING, &overlap).await?.as_deref() == Some("t");
         let count = session.value(DOING, &format!("SELECT count(*) FROM {moves}")).await?;
@@ -222,6 +245,7 @@ impl Moves<'_, '_> {
             table: table.clone(),
             columns: columns.into_iter().cloned().collect(),
             rows: row.number(at),
+            led: 0,
         });
         Ok(Some(followed.filter(|followed| followed.rows > 0).collect()))
     }

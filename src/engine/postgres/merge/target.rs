@@ -66,6 +66,8 @@ pub(super) struct TargetColumn {
     pub fits: String,
     /// Whether ours would refer to a row that is another one now; none where that cannot be.
     pub stranger: Option<String>,
+    /// Whether theirs is a key of which nobody knows whether rows mean this one; none where that cannot be.
+    pub undecided: Option<String>,
     /// Why theirs is left, where it is neither ours nor what the way back left.
     pub changed: &'static str,
     /// Whether other rows refer to it and lose what they refer to when it changes (`ON UPDATE SET NULL`, `SET DEFAULT`).
@@ -377,6 +379,7 @@ impl TargetColumn {
                 _ => BOTH_CHANGED,
             },
             stranger: None,
+            undecided: None,
             would_take_along: column.would_take_along,
             makes_its_own: column.makes_its_own(),
             always_identity: column.identity == "a",
@@ -396,6 +399,12 @@ impl TargetColumn {
         }
         let stranger = met.join(" OR ");
         Self { fits: format!("{} AND NOT ({stranger})", self.fits), stranger: Some(stranger), ..self }
+    }
+
+    /// Leaves theirs where this condition holds of the loaded row.
+    pub(super) fn leave(&mut self, undecided: &str) {
+        self.fits = format!("{} AND NOT ({undecided})", self.fits);
+        self.undecided = Some(undecided.to_string());
     }
 
     /// Returns the condition that ours is to be put there.

@@ -1,13 +1,16 @@
 //! Rows that no key tells apart: they are found again by everything that is the same on both sides, in groups of rows that
 //! are alike. What cannot be told apart is merged only where nothing has to be told apart ([`alike`]).
 
+use super::super::PostgresDatabase;
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::rekey::{self, Rekeyed};
 use super::side::Side;
 use super::target::{Target, object};
 use super::{DOING, alike, fit};
-use crate::engine::{AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES};
+use crate::engine::{
+    AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES,
+};
 
 /// Why rows without a key are not inserted where such rows are.
 const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
@@ -77,6 +80,7 @@ pub(super) struct Groups {
 pub(super) async fn values(
     session: &mut Session,
     target: &mut Target<'_>,
+    known: (&PostgresDatabase, &[Piece]),
     side: &mut Side,
     merged: &mut [Merged],
 ) -> Result<(Vec<Merged>, Rekeyed), Error> {
@@ -87,7 +91,7 @@ pub(super) async fn values(
     }
     let loaded = target.loaded.clone();
     let groups = group(session, target).await?;
-    let keys = rekey::put(session, target, &groups).await?;
+    let keys = rekey::put(session, target, &groups, known).await?;
     let paired = alike::put(session, target, &groups, side).await?;
     let Groups { table: made, ident, live, .. } = &groups;
     let due = format!("{loaded}_due");

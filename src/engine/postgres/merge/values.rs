@@ -6,7 +6,7 @@ use super::claims::Claims;
 use super::side::Side;
 use super::target::{Target, TargetColumn};
 use super::{DOING, fit, parts, renumbered};
-use crate::engine::{Error, Merged, RETAKEN, STRANGER, TAKES_ALONG};
+use crate::engine::{Error, Merged, RETAKEN, STRANGER, TAKES_ALONG, UNDECIDED};
 
 /// What an attempt has come to.
 #[derive(Clone, Copy, Default)]
@@ -261,8 +261,11 @@ async fn write_down(
     let stranger = column.stranger.as_ref();
     let stranger =
         stranger.map(|which| format!("WHEN {which} THEN {} ", literal(STRANGER))).unwrap_or_default();
+    let undecided = column.undecided.as_ref();
+    let undecided =
+        undecided.map(|which| format!("WHEN {which} THEN {} ", literal(UNDECIDED))).unwrap_or_default();
     let reason = format!(
-        "CASE {retaken}WHEN NOT {} THEN {} {taken}{along}{stranger}WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
+        "CASE {retaken}WHEN NOT {} THEN {} {taken}{along}{stranger}{undecided}WHEN NOT ({}) THEN 'a required value or a foreign key forbids it' \
          ELSE coalesce(r.reason, 'a constraint forbids it') END",
         column.is_base,
         literal(column.changed),

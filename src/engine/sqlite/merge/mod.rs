@@ -17,6 +17,7 @@ mod rekey;
 mod renumbered;
 mod rows;
 mod side;
+mod stays;
 mod strangers;
 mod target;
 mod together;
@@ -135,7 +136,7 @@ fn in_one_transaction(
             target.broken = values::is_broken(session, &target)?;
             strangers.extend(strangers::of_rows(session, &catalog, &target)?);
             target.guards = strangers::guards(session, &target, &strangers)?;
-            let mut job = Job::prepare(session, target, &mut side)?;
+            let mut job = Job::prepare(session, target, pieces, &mut side)?;
             job.run(session, &mut side, progress)?;
             // An older backup may have put back the keys that a newer one could not.
             strangers::renew(session, &job.target.table, &strangers[..before])?;
@@ -236,7 +237,12 @@ fn parents(session: &Session, catalog: &Catalog) -> Result<BTreeMap<TableName, V
 }
 
 impl<'p> Job<'p> {
-    fn prepare(session: &Session, target: Target<'p>, side: &mut Side<'_>) -> Result<Self, Error> {
+    fn prepare(
+        session: &Session,
+        target: Target<'p>,
+        pieces: &[Piece],
+        side: &mut Side<'_>,
+    ) -> Result<Self, Error> {
         let piece = target.piece;
         let mut merged: Vec<Merged> = match piece.salvage.what {
             SalvageKind::Rows => vec![Merged::new(&piece.salvage, None)],
@@ -251,7 +257,7 @@ impl<'p> Job<'p> {
                 (target, feed)
             }
             (true, SalvageKind::Values) => {
-                let found = unkeyed::values(session, target, side, &mut merged)?;
+                let found = unkeyed::values(session, target, pieces, side, &mut merged)?;
                 (beforehand, followed) = (found.beforehand, found.followed);
                 (found.target, found.feed)
             }

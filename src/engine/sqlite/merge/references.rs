@@ -57,6 +57,25 @@ impl Reference {
         std::iter::once(first).chain(own.filter(|own| *own != first)).collect()
     }
 
+    /// Returns its own columns.
+    pub(super) fn own(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(own, _)| own.as_str())
+    }
+
+    /// Returns the condition that beside the column which refers to this one a row of its table refers to one of the other; none
+    /// where it has no other column.
+    pub(super) fn beside(&self, column: &str, row: &str, referred: &str) -> Option<String> {
+        let others = self.columns.iter().filter(|(_, other)| !other.eq_ignore_ascii_case(column));
+        let pairs = others.map(|(own, other)| format!("{referred}.{} = {row}.{}", quote(other), quote(own)));
+        let pairs: Vec<String> = pairs.collect();
+        (!pairs.is_empty()).then(|| pairs.join(" AND "))
+    }
+
+    /// Tells whether the database itself takes its rows along.
+    pub(super) fn follows(&self) -> bool {
+        self.on_update == OnUpdate::Follows
+    }
+
     /// Tells whether its rows lose what they refer to when that changes.
     pub(super) fn loses(&self) -> bool {
         self.on_update == OnUpdate::Loses

@@ -2,15 +2,17 @@
 //!
 //! A key is only put back as a value where the way back made it anew. What others have written since refers to the new one,
 //! and would otherwise forbid the old one, or hang on nothing. Where the key is the number by which SQLite finds a row, the
-//! row is found by the old one from then on.
+//! row is found by the old one from then on. What holds the numbers of then stays ([`super::stays`]).
 
 use super::super::raw;
 use super::super::session::Session;
 use super::DOING;
 use super::references::{Reference, references, would_lose};
+use super::stays::Stays;
+use super::strangers::Guard;
 use super::target::{Target, TargetColumn};
 use crate::catalog::{Catalog, TableName, quote};
-use crate::engine::Error;
+use crate::engine::{Error, Piece};
 use crate::ledger::Followed;
 use rusqlite::ErrorCode;
 use std::collections::BTreeMap;
@@ -18,37 +20,71 @@ use std::collections::BTreeMap;
 /// So many keys at least are worth an index of what refers to them.
 const MANY: i64 = 256;
 
+/// What was put beforehand.
+pub(super) struct Rekeyed {
+    /// How many keys, by the place of the column among those that are put back.
+    pub put: Vec<u64>,
+    pub followed: Vec<Followed>,
+    pub undecided: BTreeMap<usize, Undecided>,
+}
+
+/// Which keys of a column must not be put back, because nobody knows whether rows mean the row that has it now.
+pub(super) enum Undecided {
+    All,
+    These(Guard),
+}
+
 /// Puts back the keys of the rows that are due, as far as nobody else has one of them now; of rows that go together all or none.
-/// Returns for each column that is put back how many that were, and what followed.
 pub(super) fn put(
     session: &Session,
     target: &Target<'_>,
-    catalog: &Catalog,
+    (catalog, pieces): (&Catalog, &[Piece]),
     rowid: &str,
-) -> Result<(Vec<u64>, Vec<Followed>), Error> {
+) -> Result<Rekeyed, Error> {
     let (mut put, mut followed) = (vec![0; target.columns.len()], Vec::new());
+    let mut undecided = BTreeMap::new();
     let refer = references(session, catalog, &target.table)?;
     let key = catalog.tables.get(&target.table).map(|table| table.key.clone()).unwrap_or_default();
     for (place, column) in target.columns.iter().enumerate() {
         let is_key = key == [column.name.clone()];
         let known = if column.retyped { None } else { column.base.expression("p") };
         let is_referred = refer.iter().any(|one| one.only_to(&column.name).is_some());
-        let Some(base) = known.filter(|_| is_key || is_referred) else { continue };
-        if would_cost(session, catalog, &refer, &column.name)? {
+        let keys = format!("temp.ripcord_keys_{}", target.index);
+        let at = (column.name.as_str(), column.place);
+        let stays = Stays { session, target, pieces, catalog, column: at, keys: &keys, rowid };
+        let is_left = || stays.any_follows(&refer).then_some(Undecided::All);
+        if !is_key && !is_referred {
             continue;
         }
-        let moves = Moves { session, target, column, refer: &refer, rowid };
+        let costs = would_cost(session, catalog, &refer, &column.name)?;
+        let Some(base) = known.filter(|_| !costs) else {
+            undecided.extend(is_left().map(|left| (place, left)));
+            continue;
+        };
+        let moves = Moves { session, target, column, refer: &refer, rowid, stays: &stays };
         session.run(DOING, "PRAGMA defer_foreign_keys = ON; SAVEPOINT ripcord_rekey")?;
         let moved = moves.make(&base)?;
         // The rest of the merge tries each by itself, and says what forbids it.
         let end = if moved.is_some() { "" } else { "ROLLBACK TO ripcord_rekey; " };
         session.run(DOING, &format!("{end}RELEASE ripcord_rekey; PRAGMA defer_foreign_keys = OFF"))?;
-        if let Some((count, more)) = moved {
-            put[place] = count;
-            followed.extend(more);
-        }
+        let left = match moved {
+            Some(Moved { count, followed: more, undecided }) => {
+                put[place] = count;
+                followed.extend(more);
+                undecided.map(Undecided::These)
+            }
+            None => is_left(),
+        };
+        undecided.extend(left.map(|left| (place, left)));
     }
-    Ok((put, followed))
+    Ok(Rekeyed { put, followed, undecided })
+}
+
+/// What came of the keys of one column.
+struct Moved {
+    count: u64,
+    followed: Vec<Followed>,
+    undecided: Option<Guard>,
 }
 
 /// The keys of one column that get another value, in a temporary table: `live` is the rowid of each, `now`, `old`, the rows
@@ -59,6 +95,7 @@ struct Moves<'a, 's> {
     column: &'a TargetColumn,
     refer: &'a [Reference],
     rowid: &'a str,
+    stays: &'a Stays<'a, 's>,
 }
 
 impl Moves<'_, '_> {
@@ -67,14 +104,25 @@ impl Moves<'_, '_> {
     }
 
     /// Moves what can be moved; nothing where a constraint forbids it.
-    fn make(&self, base: &str) -> Result<Option<(u64, Vec<Followed>)>, Error> {
+    fn make(&self, base: &str) -> Result<Option<Moved>, Error> {
         let moves = self.of("keys");
         self.find(base)?;
+        let Some(stayed) = self.stays.lead(self.refer)? else { return Ok(None) };
         self.leave_taken()?;
         let count: i64 = self.session.one(DOING, &format!("SELECT count(*) FROM {moves}"))?;
-        if count == 0 {
-            return Ok(Some((0, Vec::new())));
-        }
+        let moved = match count {
+            0 => Some(Vec::new()),
+            _ => self.move_all(count)?,
+        };
+        let Some(mut followed) = moved else { return Ok(None) };
+        let is_settled = self.stays.settle(&stayed, &mut followed)?;
+        let undecided = stayed.undecided;
+        Ok(is_settled.then_some(Moved { count: count.unsigned_abs(), followed, undecided }))
+    }
+
+    /// Moves all that are left, and returns what followed; nothing where a constraint forbids it.
+    fn move_all(&self, count: i64) -> Result<Option<Vec<Followed>>, Error> {
+        let moves = self.of("keys");
         let indexes = if count > MANY { self.index_what_refers()? } else { Vec::new() };
         let overlap =
             format!("SELECT EXISTS (SELECT 1 FROM {moves} AS x JOIN {moves} AS y ON x.old = y.now)");
@@ -101,7 +149,7 @@ impl Moves<'_, '_> {
             );
             self.session.run(DOING, &follow)?;
         }
-        Ok(Some((count.unsigned_abs(), followed)))
+        Ok(Some(followed))
     }
 
     /// Makes an index of each foreign key that has none, and returns their names: SQLite looks for the rows that refer to a key
@@ -309,7 +357,7 @@ fn is_indexed(session: &Session, table: &TableName, columns: &[&str]) -> Result<
 
 fn following(table: &TableName, columns: &[&String], rows: usize) -> Option<Followed> {
     let columns = columns.iter().copied().cloned().collect();
-    (rows > 0).then(|| Followed { table: table.clone(), columns, rows: rows as u64 })
+    (rows > 0).then(|| Followed { table: table.clone(), columns, rows: rows as u64, led: 0 })
 }
 
 /// Tells whether putting a key back would cost others something: what refers to it follows, so that rows which refer to that

@@ -2,6 +2,7 @@
 
 use super::super::scan::rowid_name;
 use super::super::session::Session;
+use super::rekey::Undecided;
 use super::renumbered::Moved;
 use super::rows::RowHand;
 use super::side::Side;
@@ -41,6 +42,8 @@ pub(super) struct Target<'p> {
     pub moved: Option<Guard>,
     /// What must not be put back because it would refer to rows that are others now.
     pub guards: Vec<Guard>,
+    /// Which keys must not be put back, by the place of their column among those that are.
+    pub undecided: BTreeMap<usize, Undecided>,
     /// In which columns rows got what others had: such a row is put back as a whole or not at all.
     pub renumbered: Vec<Moved>,
     /// What whole rows had then, where some of these rows may hold all that another one had.
@@ -271,6 +274,7 @@ impl<'p> Target<'p> {
             recycled: recycled::look(session, piece, &table)?,
             moved: None,
             guards: Vec::new(),
+            undecided: BTreeMap::new(),
             renumbered: Vec::new(),
             rows_then: None,
             broken: false,
@@ -315,6 +319,20 @@ impl<'p> Target<'p> {
             return Ok(true);
         }
         self.moved.as_ref().map_or(Ok(false), |moved| moved.is_met(session, values))
+    }
+
+    /// Tells whether nobody knows whether rows mean the one that has the key of this column now, so that it stays.
+    pub(super) fn is_undecided(
+        &self,
+        session: &Session,
+        index: usize,
+        values: &[Value<'_>],
+    ) -> Result<bool, Error> {
+        match self.undecided.get(&index) {
+            None => Ok(false),
+            Some(Undecided::All) => Ok(true),
+            Some(Undecided::These(keys)) => keys.is_met(session, values),
+        }
     }
 
     /// Returns the values by which the row is found.

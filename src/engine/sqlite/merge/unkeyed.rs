@@ -5,12 +5,13 @@ use super::super::rehearse::wide;
 use super::super::scan::rowid_name;
 use super::super::{catalog, session::Session};
 use super::feed::{Bound, Feed, fill, value};
+use super::rekey::{self, Rekeyed};
 use super::side::{self, Side};
 use super::target::{Known, Target, TargetColumn};
-use super::{DOING, alike, rekey};
+use super::{DOING, alike};
 use crate::catalog::{Catalog, Table, quote};
 use crate::engine::{
-    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, SEVERAL_VALUES, Value,
+    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES, Value,
 };
 use crate::ledger::{Followed, SalvageKind};
 
@@ -31,6 +32,7 @@ pub(super) struct Unkeyed<'p> {
 pub(super) fn values<'p>(
     session: &Session,
     mut target: Target<'p>,
+    pieces: &[Piece],
     side: &mut Side<'_>,
     merged: &mut [Merged],
 ) -> Result<Unkeyed<'p>, Error> {
@@ -98,7 +100,7 @@ pub(super) fn values<'p>(
     if target.own_rowid.is_some() {
         session.run(DOING, &format!("CREATE INDEX temp.{due}_live ON {due} (live)"))?;
     }
-    let (beforehand, followed) = put_together(session, &target, &catalog, &rowid, side)?;
+    let (beforehand, followed) = put_together(session, &mut target, (&catalog, pieces), &rowid, side)?;
     let deleted: i64 =
         session.one(DOING, &format!("SELECT coalesce(sum(n), 0) FROM temp.{groups} WHERE live = 0"))?;
     merged.iter_mut().for_each(|merged| merged.deleted += deleted.unsigned_abs());
@@ -125,14 +127,15 @@ pub(super) fn values<'p>(
 /// begins again without that group.
 fn put_together(
     session: &Session,
-    target: &Target<'_>,
-    catalog: &Catalog,
+    target: &mut Target<'_>,
+    known: (&Catalog, &[Piece]),
     rowid: &str,
     side: &mut Side<'_>,
 ) -> Result<(Vec<Merged>, Vec<Followed>), Error> {
     loop {
         session.run(DOING, "SAVEPOINT ripcord_together")?;
-        let (keys, followed) = rekey::put(session, target, catalog, rowid)?;
+        let Rekeyed { put: keys, followed, undecided } = rekey::put(session, target, known, rowid)?;
+        target.undecided = undecided;
         let (mut put, broken) = alike::put(session, target, side)?;
         let is_over = broken.is_empty() || keys.iter().all(|count| *count == 0);
         let end = if is_over { "" } else { "ROLLBACK TO ripcord_together; " };

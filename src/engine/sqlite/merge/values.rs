@@ -11,7 +11,7 @@ use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
 use crate::engine::{
     AMBIGUOUS, BOTH_CHANGED, Conflict, Decision, Error, HALF, Merged, RETAKEN, STRANGER, Scalar, TAKES_ALONG,
-    Value, decide,
+    UNDECIDED, Value, decide,
 };
 use rusqlite::Statement;
 use std::collections::BTreeMap;
@@ -88,7 +88,9 @@ impl<'s> ValueHand<'s> {
             for (moved, then) in self.target.renumbered.iter().zip(&mut self.then) {
                 self.moved |= moved.index == index && !left.is_same(ours) && then.has(left)?;
             }
-            let is_away = column.would_take_along || strangers.contains(&column.name);
+            let is_away = column.would_take_along
+                || strangers.contains(&column.name)
+                || self.target.is_undecided(self.session, index, values)?;
             // SQLite takes nothing else as a rowid.
             let is_odd = self.target.own_rowid == Some(index) && !matches!(ours, Value::Integer(_));
             let may_be_put = is_base && !is_away && !is_odd && !self.target.is_half(ours);
@@ -216,6 +218,7 @@ impl<'s> ValueHand<'s> {
             true => HALF,
             false if self.torn || self.target.is_retaken(self.session, values)? => RETAKEN,
             false if column.would_take_along => TAKES_ALONG,
+            false if self.target.is_undecided(self.session, index, values)? => UNDECIDED,
             false => column.changed,
         })
     }

@@ -88,6 +88,8 @@ pub(super) fn piece(
         beyond: None,
         remade: false,
         put_back: Arc::default(),
+        ended: None,
+        fresh: false,
     })
 }
 
