@@ -80,6 +80,15 @@ pub struct Piece {
     pub beyond: Option<Arc<Piece>>,
     /// Whether the way back makes the table, or its key, anew: then a key of now may be of another row than the key of then.
     pub remade: bool,
+    /// Which of its rows it is about, where an engine has divided it among several tables.
+    pub part: Option<Apart>,
+}
+
+/// A temporary table of an engine with all rows of a file, and the number of the table that the rows of a piece are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    pub among: String,
+    pub owner: u32,
 }
 
 /// The names of then of a table and of columns that were renamed since.
@@ -365,6 +374,7 @@ pub(super) mod tests {
             identity: Vec::new(),
             columns: Vec::new(),
             returned: BTreeMap::new(),
+            in_tree: false,
         };
         Piece {
             salvage,
@@ -379,6 +389,7 @@ pub(super) mod tests {
             made: BTreeSet::new(),
             beyond: None,
             remade: false,
+            part: None,
         }
     }
 

@@ -40,7 +40,7 @@ fn answers(before: &Inventory, after: &Inventory, old: &Values, new: &Values, na
         };
         (question.before, changes)
     };
-    questions(&before.fingerprint, &after.fingerprint).into_iter().map(one).collect()
+    questions(&before, &after).into_iter().map(one).collect()
 }
 
 fn kept(old: &Values, new: &Values, dropped: &[&str]) -> Vec<Keep> {
@@ -159,7 +159,7 @@ fn without_a_key_columns_whose_values_changed_places_do_not_identify_a_row() {
     let turned: Values = vec![(1, 6, 7), (2, 5, 8)];
     let before = inventory(&[("t", keyless(&rows(), &[]))]);
     let back = inventory(&[("t", keyless(&turned, &[]))]);
-    let asked = questions(&before.fingerprint, &back.fingerprint);
+    let asked = questions(&before, &back);
     assert_eq!(asked.len(), 1, "every column holds what it held, and the rows do not");
     assert_eq!(asked[0].alike.len(), 3);
     let answers = Answers::from([(TableName::plain("t"), RowChanges::of_whole_rows(2, 2))]);

@@ -3,9 +3,10 @@
 //! A digest says whether all values are the same. It does not say how many differ, which rows are gone, or, as soon as
 //! one row more or less is there, anything about the others.
 
+use super::Tree;
 use super::pairs::{self, alike_pairs, key_pairs, keys_match, open_key, same};
 use crate::catalog::TableName;
-use crate::fingerprint::{Fingerprint, TableFingerprint};
+use crate::fingerprint::{Fingerprint, Inventory, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A column that is gone is compared with so many new ones at most: each is one more comparison of every row.
@@ -30,6 +31,8 @@ pub struct Question {
     pub held: Vec<String>,
     /// The columns of which it is to be said whether the whole table before held one value in them.
     pub uniform: Vec<String>,
+    /// Where rows that are gone may be as well; none for a table that is no part of a tree.
+    pub tree: Option<Tree>,
 }
 
 /// What comparing the rows of a table gave.
@@ -38,6 +41,8 @@ pub struct RowChanges {
     pub inserted: u64,
     pub deleted: u64,
     pub changed: u64,
+    /// How many of its rows are in others of its tree now ([`Tree`]); these are compared there, and not deleted.
+    pub moved: u64,
     /// How many values differ in the rows of both sides, by the names before and after. Where rows were compared whole:
     /// none in those columns that hold the same in the same rows, and nothing of the others.
     pub columns: BTreeMap<(String, String), u64>,
@@ -90,7 +95,16 @@ impl RowChanges {
 }
 
 /// Returns what has to be asked about the tables between two fingerprints.
-pub fn questions(before: &Fingerprint, after: &Fingerprint) -> Vec<Question> {
+pub fn questions(before: &Inventory, after: &Inventory) -> Vec<Question> {
+    let asked = of_prints(&before.fingerprint, &after.fingerprint).into_iter();
+    let in_tree = |question: Question| {
+        let tree = Tree::of((before, after), &question.before, question.after.as_ref());
+        Question { tree, ..question }
+    };
+    asked.map(in_tree).collect()
+}
+
+fn of_prints(before: &Fingerprint, after: &Fingerprint) -> Vec<Question> {
     let paired = pairs::tables(before, after);
     let own = before.tables.iter().filter(|(name, table)| !name.is_bookkeeping() && table.rows > 0);
     own.filter_map(|(name, old)| match paired.get(name) {
@@ -106,6 +120,7 @@ pub fn questions(before: &Fingerprint, after: &Fingerprint) -> Vec<Question> {
                 alike: Vec::new(),
                 uniform: held.clone(),
                 held,
+                tree: None,
             })
         }
     })
@@ -143,5 +158,6 @@ fn of_pair(
     let uniform = gone.iter().chain(held_elsewhere.copied()).cloned().collect();
     let alike = if key.is_empty() { alike_pairs(old, new) } else { Vec::new() };
     let after = Some(now.clone());
-    Some(Question { before: name.clone(), after, key, is_open, columns, alike, held: gone, uniform })
+    let before = name.clone();
+    Some(Question { before, after, key, is_open, columns, alike, held: gone, uniform, tree: None })
 }

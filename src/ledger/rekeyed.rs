@@ -24,6 +24,7 @@ impl Question {
             columns,
             held: Vec::new(),
             uniform: Vec::new(),
+            tree: None,
             ..self.clone()
         })
     }
@@ -94,6 +95,7 @@ mod tests {
             alike: Vec::new(),
             held: vec!["gone".to_string()],
             uniform: Vec::new(),
+            tree: None,
         }
     }
 

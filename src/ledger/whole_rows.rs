@@ -187,6 +187,7 @@ mod tests {
             alike: pairs(alike),
             held: Vec::new(),
             uniform: Vec::new(),
+            tree: None,
         }
     }
 

@@ -55,6 +55,7 @@ pub fn salvaged(folder: &Path, counts: &dyn Fn(&str) -> bool) -> Result<Vec<(Sid
             made: BTreeSet::new(),
             beyond: None,
             remade: false,
+            part: None,
         };
         let names = piece.matched_by().iter().chain(&piece.salvage.columns);
         if let Some(name) = names.into_iter().find(|name| piece.place_of(name).is_none()) {

@@ -79,7 +79,10 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
         }
         Hazard::Irreversible { .. } | Hazard::Opaque => return None,
     };
-    Some(Sample { table: loss.table.clone(), key, columns, which })
+    // Where rows are in others of its tree, the table alone does not say which of them are gone, or differ.
+    let mut entries = ledger.tables.iter().filter(|entry| entry.table == loss.table);
+    let is_told = which == Which::Filled || entries.all(|entry| entry.moved == 0);
+    is_told.then(|| Sample { table: loss.table.clone(), key, columns, which })
 }
 
 /// Returns where the rows are now, if they and the column can be found there by their names.

@@ -285,7 +285,7 @@ impl Stage<'_> {
         self.ports.go_on()?;
         let inventory = self.look(step).await?;
         let (began, ended) = (ledger::folded(self.before), ledger::folded(&inventory));
-        let asked = ledger::questions(&began.fingerprint, &ended.fingerprint);
+        let asked = ledger::questions(&began, &ended);
         // The second way there is compared with the first one, by fingerprints alone.
         let answers = match step {
             Step::RehearseAgain => Answers::new(),

@@ -30,6 +30,7 @@ mod recycled;
 mod rekeyed;
 mod renamed;
 mod renumbered;
+mod repartitioned;
 mod rows;
 mod spelled;
 mod strangers;
