@@ -128,7 +128,10 @@ mod tests {
     use super::*;
     use crate::catalog::Table;
 
-    fn inventory(tables: &[(&str, TableKind, &[&str], Option<&str>, u64)]) -> Inventory {
+    /// Name, kind, key, parent and number of rows.
+    type Made<'a> = (&'a str, TableKind, &'a [&'a str], Option<&'a str>, u64);
+
+    fn inventory(tables: &[Made<'_>]) -> Inventory {
         let mut made = crate::ledger::tests::inventory(&[]);
         for (name, kind, key, parent, rows) in tables {
             let key: Vec<String> = key.iter().map(|name| name.to_string()).collect();

@@ -167,8 +167,7 @@ impl Tree {
                 on.join(" AND ")
             }
             false => {
-                let (now, then) =
-                    by.into_iter().map(|(_, now, then)| (now, then)).unzip::<_, _, Vec<_>, Vec<_>>();
+                let (now, then): (Vec<_>, Vec<_>) = by.into_iter().map(|(_, now, then)| (now, then)).unzip();
                 format!("{} = {}", row_text(&now), row_text(&then))
             }
         };
