@@ -16,7 +16,7 @@ pub use identity::{DatabaseId, EngineKind, Finding, Severity};
 pub use name::{TableName, parts, quote, take_quoted};
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The tables that migration tools keep for themselves. Every migration writes to them, so they are checked by
 /// their own rules and left out of "this table was not touched".
@@ -71,7 +71,18 @@ impl Table {
     /// Tells whether it inherits columns from a table of which it is no partition. A dump makes those first, in the order of
     /// the parents, wherever they stand.
     pub fn is_child(&self) -> bool {
-        self.options.contains_key("inherits") && !self.options.contains_key("partition")
+        self.options.contains_key("inherits") && !self.is_partition()
+    }
+
+    /// Tells whether it is a partition of another table.
+    pub fn is_partition(&self) -> bool {
+        self.options.contains_key("partition")
+    }
+
+    /// Returns the tables that it is a partition of, or inherits from.
+    pub fn parents(&self) -> Vec<TableName> {
+        let list = self.options.get("inherits").into_iter().flat_map(|list| list.split(", "));
+        list.filter_map(TableName::parse).collect()
     }
 }
 
@@ -162,6 +173,18 @@ impl Catalog {
             _ => Vec::new(),
         });
         each.collect()
+    }
+
+    /// Returns a table and all that it is a partition of, or inherits from.
+    pub fn ancestors(&self, table: &TableName) -> BTreeSet<TableName> {
+        let (mut found, mut open) = (BTreeSet::new(), vec![table.clone()]);
+        while let Some(name) = open.pop() {
+            let parents = self.tables.get(&name).map(Table::parents).unwrap_or_default();
+            if found.insert(name) {
+                open.extend(parents);
+            }
+        }
+        found
     }
 
     /// Returns the catalog without the tables that migration tools keep for themselves.

@@ -108,6 +108,7 @@ impl Salvaged {
             },
             columns: keep.columns.iter().map(|column| column.name.clone()).collect(),
             returned,
+            in_tree: false,
         };
         let mut exported = exported;
         // The restored table need not have the constraint any more.

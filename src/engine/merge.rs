@@ -89,6 +89,15 @@ pub struct Piece {
     pub ended: Option<Arc<Catalog>>,
     /// Whether its way back has run just now, so that whatever was written since was written before that.
     pub fresh: bool,
+    /// Which of its rows it is about, where an engine has divided it among several tables.
+    pub part: Option<Apart>,
+}
+
+/// A temporary table of an engine with all rows of a file, and the number of the table that the rows of a piece are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Apart {
+    pub among: String,
+    pub owner: u32,
 }
 
 /// The names of then of a table and of columns that were renamed since.
@@ -383,6 +392,7 @@ pub(super) mod tests {
             identity: Vec::new(),
             columns: Vec::new(),
             returned: BTreeMap::new(),
+            in_tree: false,
         };
         Piece {
             salvage,
@@ -400,6 +410,7 @@ pub(super) mod tests {
             put_back: Arc::default(),
             ended: None,
             fresh: false,
+            part: None,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What became of each table and column.
 
 use super::pairs::{self, keys_match, same};
-use super::{Answers, Fate, Retyped, RowChanges, Seen, TableEntry};
+use super::{Answers, Fate, Retyped, RowChanges, Seen, TableEntry, Tree};
 use crate::catalog::TableName;
 use crate::fingerprint::{Fingerprint, Inventory, TableFingerprint};
 use std::collections::BTreeMap;
@@ -52,6 +52,7 @@ impl<'a> Look<'a> {
             inserted: new.rows,
             deleted: 0,
             changed: 0,
+            moved: 0,
             rows_back: true,
             columns: columns.collect(),
         }
@@ -66,6 +67,10 @@ impl<'a> Look<'a> {
         let fate = match new {
             Some((place, _)) if place == name => Fate::Kept,
             Some((place, _)) => Fate::Moved { to: place.to_string() },
+            None if rows.moved > 0 && rows.deleted == 0 => {
+                let (now, before) = (&self.seen.there.catalog, &self.seen.before.catalog);
+                Fate::Moved { to: Tree::root(now, before, name).to_string() }
+            }
             None => self.gone(name, old, &columns),
         };
         if let Some((place, new)) = new {
@@ -79,7 +84,7 @@ impl<'a> Look<'a> {
                 columns.insert(column.clone(), self.new_column(place, new, column));
             }
         }
-        let deleted = if new.is_none() { old.rows } else { rows.deleted };
+        let deleted = if new.is_none() && rows.moved == 0 { old.rows } else { rows.deleted };
         TableEntry {
             table: name.clone(),
             fate,
@@ -88,6 +93,7 @@ impl<'a> Look<'a> {
             inserted: rows.inserted,
             deleted,
             changed: rows.changed,
+            moved: rows.moved,
             rows_back: deleted == 0 || self.rows_are_back(name),
             columns,
         }
@@ -103,9 +109,11 @@ impl<'a> Look<'a> {
             // One column alone may be like another one by chance, such as the keys of two tables.
             Some(places) if places.len() > 1 => Fate::Moved { to: places.join(", ") },
             _ => {
-                let back =
-                    |fate: &Fate| matches!(fate, Fate::Moved { .. } | Fate::Transformed { back: true, .. });
-                let count = self.seen.rows_seen.then_some(old.rows);
+                let back = |fate: &Fate| {
+                    matches!(fate, Fate::Kept | Fate::Moved { .. } | Fate::Transformed { back: true, .. })
+                };
+                let moved = self.seen.rows.get(name).map_or(0, |rows| rows.moved);
+                let count = self.seen.rows_seen.then_some(old.rows.saturating_sub(moved));
                 match columns.values().all(back) && self.rows_are_back(name) && self.seen.rows_seen {
                     true => Fate::Transformed { count, back: true, held_in: None },
                     false => Fate::Lost { count },
@@ -122,7 +130,10 @@ impl<'a> Look<'a> {
         column: &str,
     ) -> Fate {
         let differing = |other: &str| self.differing(name, old, new, column, other);
-        let stays = new.is_some_and(|(_, table)| table.columns.contains_key(column));
+        let stays = match new {
+            Some((_, table)) => table.columns.contains_key(column),
+            None => in_tree(self.seen.rows.get(name), column).is_some(),
+        };
         let looks_kept = stays && differing(column) == Some(0);
         let narrowed = self.lost_by_its_type(name, column).filter(|_| looks_kept);
         if looks_kept && narrowed.is_none() {
@@ -156,7 +167,9 @@ impl<'a> Look<'a> {
         column: &str,
         other: &str,
     ) -> Option<u64> {
-        let (_, new) = new?;
+        let Some((_, new)) = new else {
+            return in_tree(self.seen.rows.get(name), column).filter(|_| column == other);
+        };
         if same(old, column, new, other) || old.rows == 0 {
             return Some(0);
         }
@@ -285,27 +298,39 @@ impl<'a> Look<'a> {
     /// meanwhile was renamed.
     pub(super) fn is_made_anew(&self, name: &TableName, column: &str) -> bool {
         let Some((back, _)) = self.seen.back.filter(|_| self.seen.rows_seen) else { return false };
+        let in_tree = || {
+            let tree = Tree::of((self.seen.before, back), name, None)?;
+            Some(tree.now.iter().find(|member| member.columns.contains(column))?.table.clone())
+        };
         let made = || {
-            let table = back.catalog.tables.get(&self.place_after_back(name)?)?;
+            let table = back.catalog.tables.get(&self.place_after_back(name).or_else(in_tree)?)?;
             let found = table.columns.iter().find(|found| found.name == column)?;
             Some(found.makes_its_own(table, back.engine))
         };
         self.is_gone_meanwhile(name, column) && made() == Some(true)
     }
 
-    /// Tells whether a column was gone at the end of the way there, from a table that was not, and nothing held its values.
+    /// Tells whether a column was gone at the end of the way there, from a table whose rows were not, and nothing held its values.
     pub(super) fn is_gone_meanwhile(&self, name: &TableName, column: &str) -> bool {
-        let Some(place) = self.paired.get(name) else { return false };
-        let Some(table) = self.after.tables.get(place) else { return false };
-        let held = || self.held_elsewhere(name, column, self.after, Some((place, table)), self.seen.rows);
-        !table.columns.contains_key(column) && held().is_none()
+        let now = self.paired.get(name).and_then(|place| Some((place, self.after.tables.get(place)?)));
+        let goes = match now {
+            Some((_, table)) => !table.columns.contains_key(column),
+            None => {
+                let moved = self.seen.rows.get(name).filter(|rows| rows.moved > 0);
+                moved.is_some() && in_tree(moved, column).is_none()
+            }
+        };
+        goes && self.held_elsewhere(name, column, self.after, now, self.seen.rows).is_none()
     }
 
     /// Returns how many values of a column differ after the way back, in rows that are there; `None` when the column is
     /// not there or nobody can tell.
     pub(super) fn differing_after_back(&self, name: &TableName, column: &str) -> Option<u64> {
         let (back, answers) = self.seen.back?;
-        let (old, new) = (self.before.tables.get(name)?, back.fingerprint.tables.get(name)?);
+        let old = self.before.tables.get(name)?;
+        let Some(new) = back.fingerprint.tables.get(name) else {
+            return in_tree(answers.get(name), column);
+        };
         new.columns.get(column)?;
         if let Some(count) = answers.get(name).and_then(|rows| rows.counted_otherwise(column)) {
             return Some(count);
@@ -337,7 +362,10 @@ pub(super) fn missing_after_back(
     name: &TableName,
 ) -> Option<u64> {
     let (back, answers) = back?;
-    let (old, new) = (before.tables.get(name)?, back.tables.get(name)?);
+    let old = before.tables.get(name)?;
+    let Some(new) = back.tables.get(name) else {
+        return answers.get(name).filter(|rows| rows.moved > 0).map(|rows| rows.deleted);
+    };
     if old.rows == 0 || keys_match(old, new) {
         return Some(0);
     }
@@ -350,6 +378,11 @@ fn counted(rows: &RowChanges, column: &str, other: &str) -> Option<u64> {
     // Compared whole, and no row differs.
     let whole = rows.columns.is_empty() && rows.changed == 0 && column == other;
     rows.columns.get(&pair).copied().or(whole.then_some(0))
+}
+
+/// Returns how many values of a column differ in rows of a table that is gone, where these are in others of its tree.
+fn in_tree(rows: Option<&RowChanges>, column: &str) -> Option<u64> {
+    counted(rows.filter(|rows| rows.moved > 0)?, column, column)
 }
 
 /// Returns the name of a column with its table.

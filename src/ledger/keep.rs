@@ -6,7 +6,7 @@
 use super::fates::Look;
 use super::kept::{Keep, Kept};
 use super::pairs::{self, key_pairs, keys_match, same};
-use super::{Answers, Fate, ROWID, RowChanges, SalvageKind, Seen, TableEntry};
+use super::{Answers, Fate, ROWID, RowChanges, SalvageKind, Seen, TableEntry, Tree};
 use crate::catalog::{Table, TableKind, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,13 +18,17 @@ pub fn keeps(
     there: (&Inventory, &Answers),
     back: Option<(&Inventory, &Answers)>,
 ) -> Vec<Keep> {
-    let mut found = match back {
+    let found = match back {
         Some((back, answers)) => after_back(before, there, (back, answers)),
         None => without_back(before, there.0, there.1),
     };
-    let now = back.map_or(there.0, |(back, _)| back);
-    found.extend(virtual_tables(before, now));
-    found
+    let (now, answers) = back.unwrap_or(there);
+    let with_tree = |keep: Keep| {
+        let tree = Tree::of((before, now), &keep.table, keep.now.as_ref());
+        let moved = answers.get(&keep.table).is_some_and(|rows| rows.moved > 0);
+        Keep { in_tree: moved && tree.is_some(), tree, ..keep }
+    };
+    found.into_iter().map(with_tree).chain(virtual_tables(before, now)).collect()
 }
 
 /// The table whose rows are looked at.
@@ -105,6 +109,8 @@ impl<'a> Of<'a> {
             left_out: if what == SalvageKind::Rows { self.left_out.clone() } else { Vec::new() },
             types: self.types.clone(),
             returned: false,
+            tree: None,
+            in_tree: false,
         }
     }
 }
@@ -142,16 +148,23 @@ fn after_back(
     let tables = held.filter_map(|(name, old)| Of::new(before, name, old));
     let each = tables.flat_map(|of| {
         let now = paired.get(of.name).and_then(|now| Some((now, back.fingerprint.tables.get(now)?)));
+        let made = || of.stored.iter().filter(|column| look.is_made_anew(of.name, column)).cloned().collect();
         match now.filter(|(_, new)| new.rows > 0) {
             Some((now, new)) => {
                 let there = back.catalog.tables.get(now);
-                let made = of.stored.iter().filter(|column| look.is_made_anew(of.name, column));
-                let made = made.cloned().collect();
                 let mut key = of.old.key.iter().chain(&of.nullable);
                 let key_was_replaced = key.any(|part| look.was_replaced(of.name, part));
-                Pair { of: &of, now, new, there, rows: answers.get(of.name), made, key_was_replaced }.keeps()
+                let (now, rows, made) = (Some(now), answers.get(of.name), made());
+                Pair { of: &of, now, new, there, rows, made, key_was_replaced }.keeps()
             }
-            None => vec![of.whole(answers.get(of.name))],
+            None => match answers.get(of.name).and_then(|rows| Some((rows, rows.in_tree(of.old)?))) {
+                Some((rows, new)) => {
+                    let (made, key_was_replaced) = (made(), false);
+                    let (now, new, rows) = (paired.get(of.name), &new, Some(rows));
+                    Pair { of: &of, now, new, there: None, rows, made, key_was_replaced }.keeps()
+                }
+                None => vec![of.whole(answers.get(of.name))],
+            },
         }
     });
     each.collect()
@@ -160,7 +173,8 @@ fn after_back(
 /// A table before and after there and back.
 struct Pair<'a> {
     of: &'a Of<'a>,
-    now: &'a TableName,
+    /// None where its rows are in others of its tree alone.
+    now: Option<&'a TableName>,
     new: &'a TableFingerprint,
     there: Option<&'a Table>,
     rows: Option<&'a RowChanges>,
@@ -174,6 +188,10 @@ impl Pair<'_> {
     fn keeps(&self) -> Vec<Keep> {
         let key = self.of.usable(key_pairs(self.of.old, self.new), |part| !self.differs(part));
         let told = self.of.found_by(self.rows, |part| !self.differs(part));
+        // Without a key rows count as moved only where all of them are there as they were.
+        if self.of.old.key.is_empty() && self.rows.is_some_and(|rows| rows.moved > 0 && rows.deleted == 0) {
+            return Vec::new();
+        }
         if let Some(rows) = self.rows.filter(|rows| self.key_was_replaced && !rows.perhaps_by.is_empty()) {
             return vec![self.perhaps(&rows.perhaps_by)];
         }
@@ -304,7 +322,7 @@ impl Pair<'_> {
     }
 
     fn keep(&self, what: SalvageKind, key: &[(String, String)]) -> Keep {
-        Keep { now: Some(self.now.clone()), key: key.to_vec(), returned: true, ..self.of.keep(what) }
+        Keep { now: self.now.cloned(), key: key.to_vec(), returned: true, ..self.of.keep(what) }
     }
 }
 
@@ -356,7 +374,9 @@ fn of_fate(
     now: Option<(&TableName, &TableFingerprint)>,
     (table, rows): (Option<&Table>, Option<&RowChanges>),
 ) -> Vec<Keep> {
-    let Some((now, new)) = now else {
+    let in_tree = rows.and_then(|rows| rows.in_tree(of.old));
+    let Some((now, new)) = now.map(|(now, new)| (Some(now), new)).or(in_tree.as_ref().map(|new| (None, new)))
+    else {
         let moved = matches!(entry.fate, Fate::Moved { .. });
         return if moved { Vec::new() } else { vec![of.whole(rows)] };
     };
@@ -395,18 +415,19 @@ fn of_fate(
     let key = by_nullable(of.usable(key_pairs(of.old, new), is_kept));
     // Without a key, a row that changed is in the values already.
     let went = match rows {
+        Some(rows) if rows.moved > 0 => rows.deleted > 0,
         _ if key.is_empty() && told.is_empty() => of.old.rows > new.rows,
         Some(rows) => rows.deleted > 0,
         None => !keys_match(of.old, new),
     };
     if went && key.is_empty() && !told.is_empty() {
-        let keep = Keep { now: Some(now.clone()), key: told, ..of.keep(SalvageKind::Rows) };
+        let keep = Keep { now: now.cloned(), key: told, ..of.keep(SalvageKind::Rows) };
         keeps.push(keep.without_key());
     } else if went {
         let common = of.stored.iter().filter(|column| new.columns.contains_key(*column)).cloned();
         let identity = if key.is_empty() { common.collect() } else { Vec::new() };
         let alike = rows.filter(|_| key.is_empty()).map(|rows| rows.told_by.clone()).unwrap_or_default();
-        keeps.push(Keep { now: Some(now.clone()), key, identity, alike, ..of.keep(SalvageKind::Rows) });
+        keeps.push(Keep { now: now.cloned(), key, identity, alike, ..of.keep(SalvageKind::Rows) });
     }
     keeps
 }

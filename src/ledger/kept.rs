@@ -1,6 +1,6 @@
 //! What is to be kept of a table, and of its columns: what an engine is told.
 
-use super::SalvageKind;
+use super::{SalvageKind, Tree};
 use crate::catalog::TableName;
 use std::collections::BTreeMap;
 
@@ -27,6 +27,10 @@ pub struct Keep {
     pub types: BTreeMap<String, String>,
     /// Whether the database is now at the end of a way back: only then is what stands there a base for merging.
     pub returned: bool,
+    /// Where its rows may be as well; none for a table that is no part of a tree.
+    pub tree: Option<Tree>,
+    /// Whether some of them were found there, so that all are compared with those of the whole tree.
+    pub in_tree: bool,
 }
 
 /// One column to keep.
@@ -74,6 +78,7 @@ impl Keep {
     /// Returns what to keep when nothing is known of the present state: all of it.
     pub fn uncompared(mut self) -> Self {
         self.now = None;
+        self.in_tree = false;
         self.returned = false;
         self.columns.iter_mut().for_each(|column| column.compared = false);
         self

@@ -16,6 +16,7 @@ mod recast;
 mod rekeyed;
 mod rule;
 mod salvage;
+mod tree;
 mod whole_rows;
 
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use recast::{Recast, recasts, turned};
 pub use rekeyed::questions_back;
 pub use rule::{Seen, draw_up};
 pub use salvage::{Returned, Salvage, SalvageKind};
+pub use tree::{Member, Tree};
 pub use whole_rows::{Ask, WholeRows};
 
 use crate::catalog::{Change, TableName};
@@ -131,10 +133,17 @@ pub struct TableEntry {
     pub inserted: u64,
     pub deleted: u64,
     pub changed: u64,
+    /// Rows that lie in another partition now, or in another table of the same inheritance tree.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub moved: u64,
     /// Whether every row is there again after the way back.
     pub rows_back: bool,
     /// By the name before; a new column by its own.
     pub columns: BTreeMap<String, Fate>,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// What became of a table or a column.

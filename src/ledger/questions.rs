@@ -3,6 +3,7 @@
 //! A digest says whether all values are the same. It does not say how many differ, which rows are gone, or, as soon as
 //! one row more or less is there, anything about the others.
 
+use super::Tree;
 use super::pairs::{self, alike_pairs, key_pairs, keys_match, open_key, same};
 use crate::catalog::{Table, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint};
@@ -35,6 +36,8 @@ pub struct Question {
     pub held: Vec<String>,
     /// The columns of which it is to be said whether the whole table before held one value in them.
     pub uniform: Vec<String>,
+    /// Where rows that are gone may be as well; none for a table that is no part of a tree.
+    pub tree: Option<Tree>,
 }
 
 /// What comparing the rows of a table gave.
@@ -43,6 +46,8 @@ pub struct RowChanges {
     pub inserted: u64,
     pub deleted: u64,
     pub changed: u64,
+    /// How many of its rows are in others of its tree now ([`Tree`]); these are compared there, and not deleted.
+    pub moved: u64,
     /// How many values differ in the rows of both sides, by the names before and after. Where rows were compared whole:
     /// none in those columns that hold the same in the same rows, and nothing of the others.
     pub columns: BTreeMap<(String, String), u64>,
@@ -96,6 +101,14 @@ impl RowChanges {
 
 /// Returns what has to be asked about the tables between two inventories.
 pub fn questions(before: &Inventory, after: &Inventory) -> Vec<Question> {
+    let in_tree = |question: Question| {
+        let tree = Tree::of((before, after), &question.before, question.after.as_ref());
+        Question { tree, ..question }
+    };
+    of_tables(before, after).into_iter().map(in_tree).collect()
+}
+
+fn of_tables(before: &Inventory, after: &Inventory) -> Vec<Question> {
     let paired = pairs::tables(&before.fingerprint, &after.fingerprint);
     let own = before.fingerprint.tables.iter();
     let own = own.filter(|(name, table)| !name.is_bookkeeping() && table.rows > 0);
@@ -114,6 +127,7 @@ pub fn questions(before: &Inventory, after: &Inventory) -> Vec<Question> {
                 alike: Vec::new(),
                 uniform: held.clone(),
                 held,
+                tree: None,
             })
         }
     })
@@ -158,7 +172,19 @@ fn of_pair(
     let after = Some(now.clone());
     let (before, held) = (name.clone(), gone);
     let is_remade = false;
-    Some(Question { before, after, key, is_open, is_nullable, is_remade, columns, alike, held, uniform })
+    Some(Question {
+        before,
+        after,
+        key,
+        is_open,
+        is_nullable,
+        is_remade,
+        columns,
+        alike,
+        held,
+        uniform,
+        tree: None,
+    })
 }
 
 /// Returns the primary key that can be NULL, where both sides have the same one.

@@ -47,6 +47,7 @@ impl Question {
             columns,
             held: Vec::new(),
             uniform: Vec::new(),
+            tree: None,
             ..self.clone()
         })
     }
@@ -139,6 +140,7 @@ mod tests {
             alike: Vec::new(),
             held: vec!["gone".to_string()],
             uniform: Vec::new(),
+            tree: None,
         }
     }
 

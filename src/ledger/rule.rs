@@ -132,7 +132,10 @@ fn dishonest(look: &Look<'_>, seen: &Seen<'_>, tables: &[TableEntry]) -> Vec<Dis
         let name = &entry.table;
         let Some(old) = before.tables.get(name) else { continue };
         let Some(new) = back.fingerprint.tables.get(name) else {
-            if does_something && look.place_after_back(name).is_none() {
+            let in_tree = answers.get(name).filter(|rows| rows.moved > 0);
+            if let Some(rows) = in_tree.filter(|rows| rows.deleted > 0) {
+                found.push(Dishonest::WithoutRows { table: name.clone(), count: Some(rows.deleted) });
+            } else if in_tree.is_none() && does_something && look.place_after_back(name).is_none() {
                 found.push(Dishonest::WithoutTable { table: name.clone(), count: entry.rows_before });
             }
             continue;

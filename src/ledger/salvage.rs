@@ -23,6 +23,10 @@ pub struct Salvage {
     /// What the way back left in these columns. A column that is not in it: unknown.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub returned: BTreeMap<String, Returned>,
+    /// Whether its rows may lie in other partitions, or in other tables of its inheritance tree: a key is of one row in all of
+    /// them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_tree: bool,
 }
 
 /// What is salvaged of a table.

@@ -189,6 +189,7 @@ mod tests {
             alike: pairs(alike),
             held: Vec::new(),
             uniform: Vec::new(),
+            tree: None,
         }
     }
 

@@ -16,7 +16,7 @@ use crate::plan::Plan;
 use crate::report::{Failure, SalvageFacts, Step};
 use crate::store::Backup;
 use crate::tabular::{Draft, EXPORTS, Made, Sidecar};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -170,7 +170,16 @@ async fn late(
     asked: &[Question],
 ) -> Result<Done<Vec<Sidecar>>, Cause> {
     ports.go_on()?;
-    let tables: Vec<TableName> = asked.iter().map(|question| question.before.clone()).collect();
+    // What rows went to, or may have come from, is compared as well.
+    let of_tree = |question: &Question| {
+        let before = question.tree.iter().flat_map(|tree| &tree.before);
+        before.map(|member| member.table.clone()).collect::<Vec<_>>()
+    };
+    let tables: BTreeSet<TableName> = asked
+        .iter()
+        .flat_map(|question| of_tree(question).into_iter().chain([question.before.clone()]))
+        .collect();
+    let tables: Vec<TableName> = tables.into_iter().collect();
     let progress = ports.progress(Step::Salvage);
     let earlier = ports.database.earlier(&saved.backup.snapshot(), &tables, operation, &progress).await?;
     let outcome = compare(ports, operation, saved, ran, asked, earlier.as_ref()).await;

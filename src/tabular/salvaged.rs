@@ -58,6 +58,7 @@ pub fn salvaged(folder: &Path, counts: &dyn Fn(&str) -> bool) -> Result<Vec<(Sid
             put_back: Arc::default(),
             ended: None,
             fresh: false,
+            part: None,
         };
         let names = piece.matched_by().iter().chain(&piece.salvage.columns);
         if let Some(name) = names.into_iter().find(|name| piece.place_of(name).is_none()) {

@@ -327,6 +327,7 @@ mod tests {
             identity: Vec::new(),
             columns: vec!["phone".to_string()],
             returned: std::collections::BTreeMap::new(),
+            in_tree: false,
         };
         let merged = Merged { merged: 2, conflicts: 1, ..Merged::new(&salvage, Some("phone")) };
         let conflict = Conflict {

@@ -104,7 +104,12 @@ fn table(entry: &TableEntry, ledger: &Ledger, verbose: bool) -> Vec<String> {
         }
         Fate::Kept => {}
     }
-    let rows = [(entry.inserted, "inserted"), (entry.deleted, "deleted"), (entry.changed, "changed")];
+    let rows = [
+        (entry.inserted, "inserted"),
+        (entry.deleted, "deleted"),
+        (entry.changed, "changed"),
+        (entry.moved, "moved to other tables of its tree"),
+    ];
     let rows = rows.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}"));
     let rows: Vec<String> = rows.collect();
     if !rows.is_empty() {

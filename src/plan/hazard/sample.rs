@@ -79,10 +79,13 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
         }
         Hazard::Irreversible { .. } | Hazard::Opaque => return None,
     };
+    // Where rows are in others of its tree, the table alone does not say which of them are gone, or differ.
+    let mut entries = ledger.tables.iter().filter(|entry| entry.table == loss.table);
+    let is_told = which == Which::Filled || entries.all(|entry| entry.moved == 0);
     // One that can be NULL names rows as well, and finds none.
     let nullable = before.catalog.tables.get(&loss.table).map(|table| table.nullable_key.clone());
     let key = if key.is_empty() { nullable.unwrap_or_default() } else { key };
-    Some(Sample { table: loss.table.clone(), key, columns, which })
+    is_told.then(|| Sample { table: loss.table.clone(), key, columns, which })
 }
 
 /// Returns where the rows are now, if they and the column can be found there by their names.

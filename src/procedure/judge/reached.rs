@@ -64,18 +64,19 @@ impl Rehearsed<'_> {
 /// Returns where the rows of a table are now, if they are elsewhere.
 fn place(entry: &TableEntry) -> Option<TableName> {
     match &entry.fate {
-        Fate::Moved { to } => TableName::parse(to),
+        Fate::Moved { to } if entry.moved == 0 => TableName::parse(to),
         _ => None,
     }
 }
 
 fn is_changed(entry: &TableEntry) -> bool {
-    let rows = entry.inserted + entry.deleted + entry.changed;
+    let rows = entry.inserted + entry.deleted + entry.changed + entry.moved;
     rows > 0 || entry.fate != Fate::Kept || entry.columns.values().any(|fate| *fate != Fate::Kept)
 }
 
 fn became(entry: &TableEntry) -> String {
     match &entry.fate {
+        Fate::Moved { to } if entry.moved > 0 => return format!("divided among the tables of {to}"),
         Fate::Moved { to } => return format!("renamed to {to}"),
         Fate::Added { .. } => return format!("made with {}", rows_of(entry.inserted)),
         Fate::Lost { .. } | Fate::Transformed { .. } => {
@@ -85,11 +86,15 @@ fn became(entry: &TableEntry) -> String {
     }
     // Of a table that was empty, or is, nobody asked.
     let (before, after) = (entry.rows_before.unwrap_or(0), entry.rows_after.unwrap_or(0));
-    let asked = entry.inserted + entry.deleted + entry.changed > 0;
+    let asked = entry.inserted + entry.deleted + entry.changed + entry.moved > 0;
     let (more, less) =
         if asked { (0, 0) } else { (after.saturating_sub(before), before.saturating_sub(after)) };
-    let rows =
-        [(entry.inserted + more, "inserted"), (entry.deleted + less, "deleted"), (entry.changed, "changed")];
+    let rows = [
+        (entry.inserted + more, "inserted"),
+        (entry.deleted + less, "deleted"),
+        (entry.changed, "changed"),
+        (entry.moved, "moved"),
+    ];
     let rows = rows.iter().filter(|(count, _)| *count > 0);
     let rows: Vec<String> = rows.map(|(count, word)| format!("{} {word}", rows_of(*count))).collect();
     if rows.is_empty() { "defined otherwise".to_string() } else { rows.join(" and ") }

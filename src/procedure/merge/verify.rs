@@ -112,6 +112,7 @@ mod tests {
             identity: Vec::new(),
             columns: Vec::new(),
             returned: BTreeMap::new(),
+            in_tree: false,
         };
         Merged { merged: count, ..Merged::new(&salvage, column) }
     }

@@ -54,6 +54,8 @@ struct Place {
 fn by_ledger(ledger: &Ledger, table: &TableName, by_words: Option<TableName>) -> Option<Place> {
     let entry = ledger.tables.iter().find(|entry| entry.table == *table)?;
     let found = match &entry.fate {
+        // What went to other tables of its tree is looked for there, by the name that it had.
+        Fate::Moved { .. } if entry.moved > 0 => Some(table.clone()),
         // Columns that went to several tables are no table.
         Fate::Moved { to } => TableName::parse(to).filter(|place| place.to_string() == *to),
         // A name that stays may be that of a new table, with the old one beside it, if nothing says that its rows stayed.

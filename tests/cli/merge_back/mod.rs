@@ -31,6 +31,7 @@ mod recycled;
 mod rekeyed;
 mod renamed;
 mod renumbered;
+mod repartitioned;
 mod rows;
 mod spelled;
 mod stays;

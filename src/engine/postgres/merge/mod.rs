@@ -23,6 +23,7 @@ mod renumbered;
 mod rows;
 pub(super) mod sequences;
 mod side;
+mod spread;
 mod stays;
 mod strangers;
 mod target;
@@ -156,10 +157,13 @@ impl PostgresDatabase {
         let tables = pieces.iter().map(|piece| piece.salvage.table.clone());
         let mut tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
         tables.extend(rekey::referring(session, pieces).await?);
+        let trees = spread::trees(session, pieces).await?;
+        tables.extend(trees.values().flat_map(spread::Tree::tables).cloned());
         let altered = locks::altered(session, pieces, &tables).await?;
         locks::lock(session, DOING, &tables, &altered).await?;
         // A key that is checked at the commit would make all of it fail there.
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
+        let pieces = &spread::divide(session, pieces, &trees).await?;
         let silenced = triggers::silence(session, &tables).await?;
         let mut side = Side::new(session, operation, schema).await?;
         let given = given::look(session, pieces, &self.made()).await?;

@@ -5,7 +5,7 @@ use super::super::session::Session;
 use super::given::{AllGiven, Given, given_to};
 use super::live::{self, ForeignKey, LiveColumn};
 use super::strangers::{self, Strangers};
-use super::{DOING, fit, load};
+use super::{DOING, fit, load, spread};
 use crate::base::counted;
 use crate::catalog::TableName;
 use crate::engine::{BOTH_CHANGED, Base, Error, Merged, OWN_VALUE, Piece};
@@ -141,6 +141,7 @@ impl<'p> Target<'p> {
         let load::Loaded { misfits, unfit, rows } =
             load::load(session, piece, &table, &live, &loaded, progress).await?;
         let rows = rows - load::leave_out(session, piece, (&table, &live), (&loaded, &misfits)).await?;
+        let rows = rows - spread::leave_out(session, piece, &loaded, |place| shown(place, &misfits)).await?;
         if let Some(name) = piece.matched_by().iter().find(|name| unfit.contains(name)) {
             return skip(&format!("column {name}, by which rows are found, has another type now"));
         }

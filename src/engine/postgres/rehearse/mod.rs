@@ -5,6 +5,7 @@ mod earlier;
 mod rows;
 mod salvage;
 mod sample;
+mod tree;
 
 use super::fingerprint::Unwritten;
 use super::names::{self, identifier};

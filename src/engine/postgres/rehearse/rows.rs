@@ -6,6 +6,7 @@ use super::super::large_objects::only;
 use super::super::names::identifier;
 use super::super::server::Server;
 use super::super::session::{Purpose, Session};
+use super::tree;
 use crate::catalog::TableName;
 use crate::engine::Error;
 use crate::ledger::{Answers, Ask, Question, Recast, RowChanges, WholeRows};
@@ -69,6 +70,9 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
             None => compare(old, new, &question.whole(), now).await?.unwrap_or_default(),
         },
     };
+    if let Some(tree) = &question.tree {
+        changes = tree::look((old, new), (question, tree), changes).await?;
+    }
     if !question.held.is_empty() {
         let counts: Vec<String> =
             question.held.iter().map(|name| format!("count({})", identifier(name))).collect();
@@ -293,7 +297,7 @@ async fn whole(
 }
 
 /// Returns the one row of counts that a query gives.
-async fn numbers(session: &mut Session, sql: &str) -> Result<Vec<u64>, Error> {
+pub(super) async fn numbers(session: &mut Session, sql: &str) -> Result<Vec<u64>, Error> {
     let rows = session.rows(DOING, sql).await?;
     let row = rows.first();
     Ok(row.map(|row| (0..row.len()).map(|index| row.number(index)).collect()).unwrap_or_default())

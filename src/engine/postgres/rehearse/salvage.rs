@@ -11,8 +11,9 @@ use super::super::names::{identifier, is_held};
 use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use super::rows::{AFTER, drop_after, pour_into, text};
+use super::tree;
 use crate::engine::{Error, Exported, Outlet, Salvaged, Selection, Tally, salvage_columns};
-use crate::ledger::{Keep, Kept, Returned, SalvageKind};
+use crate::ledger::{Keep, Kept, Member, Returned, SalvageKind};
 use crate::report::Progress;
 use std::collections::BTreeMap;
 
@@ -38,7 +39,7 @@ pub(super) async fn salvage(
     for (place, keep) in keeps.iter().enumerate() {
         let name = keep.name();
         let tally = Tally::new(&name, progress);
-        let is_whole = keep.what == SalvageKind::Rows && keep.now.is_none();
+        let is_whole = keep.what == SalvageKind::Rows && keep.now.is_none() && !keep.in_tree;
         let (exported, returned) = if is_whole && !keep.table.is_large_objects() {
             let selection = Selection::Table(keep.table.to_string());
             let plan = Plan::of_table(&mut old, &selection).await?;
@@ -46,7 +47,11 @@ pub(super) async fn salvage(
         } else {
             compared(copy, &mut old, &mut new, keep, place, outlet, tally).await?
         };
-        salvaged.push(Salvaged::of(keep, exported, returned));
+        let mut done = Salvaged::of(keep, exported, returned);
+        if let Some(tree) = &keep.tree {
+            done.salvage.in_tree = tree::is_of_one_row(&mut old, &keep.table, tree).await?;
+        }
+        salvaged.push(done);
     }
     new.give_back().await;
     old.give_back().await;
@@ -104,6 +109,16 @@ fn whole(keep: &Keep) -> Vec<String> {
 /// Brings over what the rows of before are compared with: k0 … for the key, or k0 for all identifying columns together and
 /// x0 for those and the compared ones; c0 … for what is compared. Returns whether there is anything to compare with.
 async fn bring(old: &mut Session, new: &mut Session, keep: &Keep) -> Result<bool, Error> {
+    if let Some(tree) = keep.tree.as_ref().filter(|_| keep.in_tree && !keep.key.is_empty()) {
+        let names = || keep.key.iter().map(|(_, name)| name.clone()).chain(compared_names(keep));
+        let list =
+            |member: &Member| names().map(|name| tree::text_of(member, &name)).collect::<Vec<_>>().join(", ");
+        let made = (0..keep.key.len()).map(|at| format!("k{at}"));
+        let made = made.chain(compared_names(keep).enumerate().map(|(at, _)| format!("c{at}")));
+        let made: Vec<String> = made.collect();
+        pour_into(old, new, &made, &format!("COPY ({}) TO STDOUT", tree::rows_now(tree, list))).await?;
+        return Ok(true);
+    }
     let Some(now) = &keep.now else { return Ok(false) };
     let mut parts: Vec<String> = match keep.key.is_empty() {
         true => vec![together(&keep.identity), together(&whole(keep))],
@@ -151,7 +166,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     let list: Vec<String> = names.iter().map(|name| text_of(name)).chain(content).collect();
     let list = list.join(", ");
     let held = |column: &Kept| is_held(&text_of(&column.name));
-    if keep.now.is_none() {
+    if keep.now.is_none() && !keep.in_tree {
         let lost = |column| Kept::condition(column, held(column), String::new, "true");
         let filter: Vec<String> = keep.columns.iter().map(lost).collect();
         let filter = if keep.key.is_empty() { "true".to_string() } else { filter.join(" OR ") };

@@ -46,6 +46,7 @@ fn question(asked: &Sample, now: &TableName) -> Question {
         alike: Vec::new(),
         held: Vec::new(),
         uniform: Vec::new(),
+        tree: None,
     }
 }
 

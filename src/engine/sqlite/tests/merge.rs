@@ -69,6 +69,7 @@ pub(super) fn piece(
         identity: own(&identity.collect::<Vec<_>>()),
         columns: own(&lost),
         returned: BTreeMap::new(),
+        in_tree: false,
     };
     let shape = |(name, type_name): &(&str, &str)| ShapeColumn {
         name: name.to_string(),
@@ -90,6 +91,7 @@ pub(super) fn piece(
         put_back: Arc::default(),
         ended: None,
         fresh: false,
+        part: None,
     })
 }
 

@@ -103,6 +103,7 @@ mod tests {
             identity: Vec::new(),
             columns: Vec::new(),
             returned: BTreeMap::new(),
+            in_tree: false,
         };
         let one = Merged { merged: 1, ..Merged::new(&salvage, Some("code")) };
         MergedBack { merged: vec![one], ..MergedBack::default() }
