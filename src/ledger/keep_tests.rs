@@ -40,7 +40,7 @@ fn answers(before: &Inventory, after: &Inventory, old: &Values, new: &Values, na
         };
         (question.before, changes)
     };
-    questions(&before, &after).into_iter().map(one).collect()
+    questions(before, after).into_iter().map(one).collect()
 }
 
 fn kept(old: &Values, new: &Values, dropped: &[&str]) -> Vec<Keep> {

@@ -59,7 +59,7 @@ pub(super) fn seen<'a>(before: &'a Inventory, there: &'a Inventory, rows: &'a An
 /// The ledger of a way there without a way back, all questions answered with nothing but counts of held values.
 fn ledger(before: &Inventory, there: &Inventory) -> Ledger {
     let mut answers = Answers::new();
-    for question in questions(&before, &there) {
+    for question in questions(before, there) {
         let rows = before.fingerprint.tables[&question.before].rows;
         let held = question.held.iter().map(|column| (column.clone(), rows)).collect();
         answers.insert(question.before, RowChanges { held, ..RowChanges::default() });
