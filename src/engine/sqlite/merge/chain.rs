@@ -14,6 +14,9 @@ use rusqlite::{Statement, params_from_iter};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 
+/// Reads what a row holds; none where it is not one row.
+type Reading<'r> = dyn FnMut() -> Result<Option<Vec<Scalar>>, Error> + 'r;
+
 /// What the waiting rows of one job hold and want, in a temporary table: of each row its `place`, whether it stays `out`, and
 /// of each column of a unique index what it held, `h0`, `h1` …, and what it got, `w0`, `w1` ….
 pub(super) struct Chain<'s> {
@@ -109,14 +112,11 @@ impl<'s> Chain<'s> {
         )
     }
 
-    /// Hands over each waiting row by its place, with a way to read what it holds now; none where it is not one row.
+    /// Hands over each waiting row by its place, with a way to read what it holds now.
     fn each(
         &mut self,
         target: &Target<'_>,
-        take: &mut dyn FnMut(
-            u64,
-            &mut dyn FnMut() -> Result<Option<Vec<Scalar>>, Error>,
-        ) -> Result<(), Error>,
+        take: &mut dyn FnMut(u64, &mut Reading<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let (session, look) = (self.session, &mut self.look);
         let mut place = 0;

@@ -195,7 +195,8 @@ fn retry(session: &Session, jobs: &mut [Job<'_>], side: &mut Side<'_>) -> Result
         let left = refused(jobs);
         let progressed = left < before;
         let is_slow = left > MANY && left > before / 2;
-        if (is_slow || !progressed) && !together::put(session, jobs, side)? && !progressed {
+        let got_in = (is_slow || !progressed) && together::put(session, jobs, side)?;
+        if !progressed && !got_in {
             return Ok(());
         }
     }
