@@ -25,8 +25,8 @@ pub struct Question {
     pub is_open: bool,
     /// Whether the key is a primary key that can be NULL: it must be so in no row of either side.
     pub is_nullable: bool,
-    /// Whether the key was gone in between, and nothing held its values: whatever is in it now was made anew, and that it is
-    /// what another row had is chance.
+    /// Whether the key was gone in between, or of another type: what is in it now may have been made anew, and that it is what
+    /// another row had is chance then.
     pub is_remade: bool,
     /// The columns to compare, by their names before and after.
     pub columns: Vec<(String, String)>,

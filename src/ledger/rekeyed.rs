@@ -22,8 +22,10 @@ pub fn questions_back(before: &Inventory, there: (&Inventory, &Answers), back: &
     let look = Look::new(&seen);
     let mut asked = questions(before, back);
     for question in &mut asked {
-        let mut key = question.key.iter();
-        question.is_remade = key.any(|(old, _)| look.is_gone_meanwhile(&question.before, old));
+        let mut key = question.key.iter().map(|(old, _)| old);
+        let table = &question.before;
+        question.is_remade =
+            key.any(|old| look.is_gone_meanwhile(table, old) || look.was_replaced(table, old));
     }
     asked
 }

@@ -95,6 +95,20 @@ INSERT INTO orders VALUES (1, 1, 'pen'), (2, 3, 'ink'), (3, 2, 'cup'), (4, 3, 'c
         assert_eq!(db.query(BOTH), before);
     }
 
+    fn numbers_that_were_texts_in_between_come_back_to_their_rows_where_they_are_the_same_ones_in_another_order(db: &TestDatabase) {
+        let filled = "INSERT INTO customer VALUES (1, 'zoe@x', 'Zoe'), (2, 'yan@x', 'Yan'), (3, 'ann@x', 'Ann'), (4, 'bob@x', NULL);
+INSERT INTO orders VALUES (1, 1, 'pen'), (2, 3, 'ink'), (3, 2, 'cup'), (4, 3, 'cup');";
+        let sandbox = project(db, MADE, filled, UP, DOWN);
+        let before = db.query(BOTH);
+        upgrade(&sandbox);
+        db.execute("INSERT INTO orders VALUES (5, 'key of ann@x', 'hat');");
+        let result = downgrade(&sandbox);
+        let since = "SELECT c.email FROM orders o JOIN customer c ON c.id = o.customer_id WHERE o.id = 5;";
+        assert_eq!(db.query(since), "ann@x", "{result:#}");
+        db.execute("DELETE FROM orders WHERE id = 5;");
+        assert_eq!(db.query(BOTH), before);
+    }
+
     fn a_number_that_another_row_has_now_is_a_conflict_and_nothing_refers_to_the_wrong_row(db: &TestDatabase) {
         let filled = "INSERT INTO customer VALUES (4, 'ann@x', 'Ann'), (1002, 'bob@x', 'Bob'), (1003, 'eve@x', NULL);
 INSERT INTO orders VALUES (1, 4, 'pen'), (2, 1003, 'ink');";

@@ -133,3 +133,18 @@ CREATE TABLE p2 (name VARCHAR(9) NOT NULL UNIQUE, town VARCHAR(9)); INSERT INTO 
         assert_eq!(db.query(linked), "10|zoe\n20|ann\n30|yan\n40|bob", "{result:#}");
     }
 }
+
+both_engines! {
+    fn rows_do_not_come_back_under_a_new_parent_although_later_ones_come_back_too(db: &TestDatabase) {
+        let made = "CREATE TABLE person (id INTEGER PRIMARY KEY, name VARCHAR(9)); CREATE TABLE orders (id INTEGER PRIMARY KEY, person_id INTEGER NOT NULL REFERENCES person (id), what VARCHAR(9));";
+        let filled = "INSERT INTO person VALUES (1, 'anna'), (2, 'bert'), (3, 'cleo'), (4, 'dora'), (5, 'emil');
+INSERT INTO orders VALUES (1, 1, 'anna'), (2, 2, 'bert'), (3, 3, 'cleo'), (4, 4, 'dora'), (5, 5, 'emil');";
+        let sandbox = project(db, made, filled, "DELETE FROM orders; DELETE FROM person WHERE id > 4;", "SELECT 1;");
+        upgrade(&sandbox);
+        db.execute("DELETE FROM person WHERE id = 4; INSERT INTO person VALUES (4, 'new');");
+        let result = downgrade(&sandbox);
+        let wrong = "SELECT count(*) FROM orders o JOIN person p ON p.id = o.person_id WHERE o.what <> p.name;";
+        assert_eq!(db.query(wrong), "0", "{result:#}");
+        assert_eq!(counts(&result, db, "orders", None), [4, 0, 0, 1]);
+    }
+}

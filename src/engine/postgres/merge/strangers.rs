@@ -69,7 +69,10 @@ pub(super) async fn given_again(
                     snapshot,
                     catalog: piece.catalog.as_deref(),
                     sequences: &piece.sequences,
-                    is_about: &|name| of_parent().any(|other| other.is_about(name)),
+                    is_about: &|name| {
+                        of_parent()
+                            .any(|other| other.salvage.what == SalvageKind::Values && other.is_about(name))
+                    },
                     put_back: piece.put_back(parent, referred).collect(),
                     name: &name,
                 };

@@ -87,7 +87,9 @@ pub(super) fn given_again(
                 key: (&column.name, &column.name),
                 live: table,
                 sequences: &piece.sequences,
-                is_about: &|name| of_parent().any(|other| other.is_about(name)),
+                is_about: &|name| {
+                    of_parent().any(|other| other.salvage.what == SalvageKind::Values && other.is_about(name))
+                },
                 put_back: piece.put_back(parent, &column.name).collect(),
                 remade: piece.remade,
             };
