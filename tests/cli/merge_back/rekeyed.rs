@@ -95,6 +95,19 @@ INSERT INTO orders VALUES (1, 1, 'pen'), (2, 3, 'ink'), (3, 2, 'cup'), (4, 3, 'c
         assert_eq!(db.query(BOTH), before);
     }
 
+    fn a_row_that_users_led_to_another_parent_stays_there_whatever_numbers_both_had(db: &TestDatabase) {
+        let filled = "INSERT INTO customer VALUES (2, 'ann@x', 'Ann'), (5, 'bob@x', 'Bob'), (6, 'eve@x', NULL);
+INSERT INTO orders VALUES (1, 2, 'pen'), (2, 5, 'ink'), (3, 6, 'cup');";
+        let sandbox = project(db, MADE, filled, UP, DOWN);
+        upgrade(&sandbox);
+        // Bob had got number 2 on the way back, which is the number that Ann has again.
+        db.execute("UPDATE orders SET customer_id = 'key of ann@x' WHERE id = 2;");
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query("SELECT id, customer_id FROM orders ORDER BY id;"), "1|2\n2|2\n3|6", "{result:#}");
+        // Following the keys has undone all that the way back had done to it: nothing is left to be in conflict.
+        assert_eq!(counts(&result, db, "orders", Some("customer_id")), [0, 3, 0, 0], "{result:#}");
+    }
+
     fn numbers_that_were_texts_in_between_come_back_to_their_rows_where_they_are_the_same_ones_in_another_order(db: &TestDatabase) {
         let filled = "INSERT INTO customer VALUES (1, 'zoe@x', 'Zoe'), (2, 'yan@x', 'Yan'), (3, 'ann@x', 'Ann'), (4, 'bob@x', NULL);
 INSERT INTO orders VALUES (1, 1, 'pen'), (2, 3, 'ink'), (3, 2, 'cup'), (4, 3, 'cup');";

@@ -185,6 +185,10 @@ impl PostgresDatabase {
                     Target::load(session, &pieces[index], index, known, progress).await?;
                 skip(&mut skipped, &pieces[index], left_out);
                 let Some(mut target) = target else { continue };
+                let keys = jobs.iter().filter_map(|job: &Job<'_>| {
+                    Some((&job.target.table, job.rekeyed.as_ref()?.moves.as_slice()))
+                });
+                rekey::follow(session, &target, &keys.collect::<Vec<_>>()).await?;
                 self.tell_apart(session, &mut target, &jobs, moved.of_pieces.get(&index)).await?;
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, (&strangers, (self, pieces)), &mut side).await?;

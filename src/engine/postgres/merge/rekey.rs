@@ -13,7 +13,7 @@ use super::target::{Target, TargetColumn};
 use super::unkeyed::Groups;
 use super::{DOING, values};
 use crate::catalog::TableName;
-use crate::engine::{Error, Piece};
+use crate::engine::{Base, Error, Piece};
 use crate::ledger::{Followed, SalvageKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +30,39 @@ pub(super) struct Rekeyed {
     /// How many keys, by the place of the column among those that are put back.
     pub put: Vec<u64>,
     pub followed: Vec<Followed>,
+    /// The columns whose keys moved, each with the temporary table that has them: `now`, before they moved, and `old`.
+    pub moves: Vec<(String, String)>,
     pub groups: Groups,
+}
+
+/// What was put of the keys of a piece: how many of each column, what followed, and the columns whose keys moved.
+pub(super) type Put = (Vec<u64>, Vec<Followed>, Vec<(String, String)>);
+
+/// Lets what the way back left in columns that refer to keys which moved follow these, as the rows themselves have.
+pub(super) async fn follow(
+    session: &mut Session,
+    target: &Target<'_>,
+    moved: &[(&TableName, &[(String, String)])],
+) -> Result<(), Error> {
+    for key in &target.keys {
+        let of_parent = moved.iter().filter(|(table, _)| key.parents().any(|parent| parent == *table));
+        for (name, moves) in of_parent.flat_map(|(_, moves)| moves.iter()) {
+            let pairs = key.columns.iter().zip(&key.referred).filter(|(_, other)| *other == name);
+            for (own, _) in pairs {
+                let Base::Column(place) = target.piece.base(own) else { continue };
+                if target.misfits.contains(&place) || !target.columns.iter().any(|column| column.name == *own)
+                {
+                    continue;
+                }
+                let sql = format!(
+                    "UPDATE pg_temp.{} AS s SET v{place} = m.old FROM {moves} AS m WHERE m.now = s.v{place}",
+                    target.loaded
+                );
+                session.run(DOING, &sql).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the tables that refer to columns which may be put back as keys.
@@ -58,9 +90,9 @@ pub(super) async fn put(
     target: &mut Target<'_>,
     groups: &Groups,
     (database, pieces): (&PostgresDatabase, &[Piece]),
-) -> Result<(Vec<u64>, Vec<Followed>), Error> {
+) -> Result<Put, Error> {
     let (mut put, mut all_followed) = (vec![0; target.columns.len()], Vec::new());
-    let mut undecided = Vec::new();
+    let (mut undecided, mut moved_keys) = (Vec::new(), Vec::new());
     for (place, column) in target.columns.iter().enumerate() {
         let refer = references(session, &target.table, &column.name).await?;
         let moves = Moves { target, column, refer };
@@ -78,6 +110,9 @@ pub(super) async fn put(
                 session.run(DOING, "RELEASE ripcord_rekey").await?;
                 put[place] = count;
                 all_followed.extend(followed);
+                if count > 0 {
+                    moved_keys.push((column.name.clone(), stays.keys.clone()));
+                }
                 undecided.extend(left.map(|left| (place, left)));
             }
             // The rest of the merge tries each by itself, and says what forbids it.
@@ -93,7 +128,7 @@ pub(super) async fn put(
     for (place, left) in undecided {
         target.columns[place].leave(&left);
     }
-    Ok((put, all_followed))
+    Ok((put, all_followed, moved_keys))
 }
 
 /// The keys of one column that get another value, in a temporary table: `now`, `old`, and `number` for each.

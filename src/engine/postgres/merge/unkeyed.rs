@@ -127,8 +127,8 @@ pub(super) async fn values(
     }
     target.loaded = due;
     target.matches = format!("s.ident = {live}");
-    let (put, followed) = keys;
-    Ok((paired, Rekeyed { put, followed, groups }))
+    let (put, followed, moves) = keys;
+    Ok((paired, Rekeyed { put, followed, moves, groups }))
 }
 
 async fn group(session: &mut Session, target: &Target<'_>) -> Result<Groups, Error> {

@@ -131,6 +131,8 @@ fn in_one_transaction(
             skip(&mut skipped, &pieces[index], left_out);
             let Some(mut target) = target else { continue };
             target.moved = moved.guard(index);
+            let keys = jobs.iter().map(|job: &Job<'_>| (&job.target.table, &job.target.moves));
+            target.follow(session, &keys.collect::<Vec<_>>())?;
             target.renumbered = renumbered::look(session, &target, pieces)?;
             target.rows_then = renumbered::rows_then(session, &target, pieces)?;
             target.broken = values::is_broken(session, &target)?;

@@ -45,7 +45,7 @@ pub(super) fn prove(session: &Session, job: &Job<'_>) -> Result<(), Error> {
         same.clear();
         for (index, column) in target.columns.iter().enumerate() {
             let theirs = value(row.get_ref(index).map_err(failed)?);
-            let is_kept = !whole_rows && keeps(target, column, values);
+            let is_kept = !whole_rows && keeps(session, target, column, values)?;
             same.push(values[column.place].is_same(theirs) || is_kept);
         }
         // Nothing was merged by a key that is of several rows.

@@ -26,6 +26,8 @@ pub(super) struct Rekeyed {
     pub put: Vec<u64>,
     pub followed: Vec<Followed>,
     pub undecided: BTreeMap<usize, Undecided>,
+    /// The columns whose keys moved, each with the temporary table that has them: `now`, before they moved, and `old`.
+    pub moves: Vec<(String, String)>,
 }
 
 /// Which keys of a column must not be put back, because nobody knows whether rows mean the row that has it now.
@@ -42,7 +44,7 @@ pub(super) fn put(
     rowid: &str,
 ) -> Result<Rekeyed, Error> {
     let (mut put, mut followed) = (vec![0; target.columns.len()], Vec::new());
-    let mut undecided = BTreeMap::new();
+    let (mut undecided, mut moved_keys) = (BTreeMap::new(), Vec::new());
     let refer = references(session, catalog, &target.table)?;
     let key = catalog.tables.get(&target.table).map(|table| table.key.clone()).unwrap_or_default();
     for (place, column) in target.columns.iter().enumerate() {
@@ -71,13 +73,16 @@ pub(super) fn put(
             Some(Moved { count, followed: more, undecided }) => {
                 put[place] = count;
                 followed.extend(more);
+                if count > 0 {
+                    moved_keys.push((column.name.clone(), moves.keep(place)?));
+                }
                 undecided.map(Undecided::These)
             }
             None => is_left(),
         };
         undecided.extend(left.map(|left| (place, left)));
     }
-    Ok(Rekeyed { put, followed, undecided })
+    Ok(Rekeyed { put, followed, undecided, moves: moved_keys })
 }
 
 /// What came of the keys of one column.
@@ -101,6 +106,18 @@ struct Moves<'a, 's> {
 impl Moves<'_, '_> {
     fn of(&self, what: &str) -> String {
         format!("temp.ripcord_{what}_{}", self.target.index)
+    }
+
+    /// Keeps what moved for those that refer to it; returns the name of that table.
+    fn keep(&self, place: usize) -> Result<String, Error> {
+        let name = format!("ripcord_moved_keys_{}_{place}", self.target.index);
+        let make = format!(
+            "DROP TABLE IF EXISTS temp.{name}; CREATE TEMP TABLE {name} AS SELECT now, old FROM {}; \
+             CREATE INDEX temp.{name}_now ON {name} (now)",
+            self.of("keys")
+        );
+        self.session.run(DOING, &make)?;
+        Ok(name)
     }
 
     /// Moves what can be moved; nothing where a constraint forbids it.

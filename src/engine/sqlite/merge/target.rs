@@ -7,14 +7,15 @@ use super::renumbered::Moved;
 use super::rows::RowHand;
 use super::side::Side;
 use super::strangers::Guard;
+use super::together::keys;
 use super::told::Told;
 use super::values::ValueHand;
 use super::{DOING, Written, recycled, references};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
 use crate::engine::{BOTH_CHANGED, Base, Error, Merged, OWN_VALUE, Piece, Recycled, Scalar, Value};
 use crate::ledger::{ROWID, SalvageKind};
-
 use std::collections::BTreeMap;
+
 /// The live table of a piece.
 pub(super) struct Target<'p> {
     pub piece: &'p Piece,
@@ -42,6 +43,8 @@ pub(super) struct Target<'p> {
     pub moved: Option<Guard>,
     /// What must not be put back because it would refer to rows that are others now.
     pub guards: Vec<Guard>,
+    /// The columns whose keys moved, each with the temporary table that has them.
+    pub moves: Vec<(String, String)>,
     /// Which keys must not be put back, by the place of their column among those that are.
     pub undecided: BTreeMap<usize, Undecided>,
     /// In which columns rows got what others had: such a row is put back as a whole or not at all.
@@ -70,6 +73,8 @@ pub(super) struct TargetColumn {
     pub makes_its_own: bool,
     /// Whether the live column has another type than the salvaged one had, so that it may turn a value into another.
     pub retyped: bool,
+    /// The table of the keys that moved, where it refers to them: what the way back left in it has followed these.
+    pub followed: Option<String>,
 }
 
 /// The value that the way back left.
@@ -223,6 +228,7 @@ impl<'p> Target<'p> {
                     },
                     would_take_along: references::would_lose(session, catalog, &refer, wanted)?,
                     retyped: is_retyped(piece, column),
+                    followed: None,
                 }),
             }
         }
@@ -275,6 +281,7 @@ impl<'p> Target<'p> {
             moved: None,
             guards: Vec::new(),
             undecided: BTreeMap::new(),
+            moves: Vec::new(),
             renumbered: Vec::new(),
             rows_then: None,
             broken: false,
@@ -282,6 +289,30 @@ impl<'p> Target<'p> {
             round: 0,
         };
         Ok((Some(target), skipped))
+    }
+
+    /// Notes which columns refer to keys that moved, of these tables.
+    pub(super) fn follow(
+        &mut self,
+        session: &Session,
+        moved: &[(&TableName, &Vec<(String, String)>)],
+    ) -> Result<(), Error> {
+        if moved.iter().all(|(_, moves)| moves.is_empty()) {
+            return Ok(());
+        }
+        for (parent, pairs) in keys(session, &self.table)? {
+            let of_parent = moved.iter().filter(|(table, _)| table.name.eq_ignore_ascii_case(&parent));
+            for (name, table) in of_parent.flat_map(|(_, moves)| moves.iter()) {
+                let refers = pairs.iter().filter(|(_, other)| other.eq_ignore_ascii_case(name));
+                for (own, _) in refers {
+                    let mut columns = self.columns.iter_mut();
+                    if let Some(column) = columns.find(|column| column.name.eq_ignore_ascii_case(own)) {
+                        column.followed = Some(table.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Returns the hand that writes its rows.

@@ -134,8 +134,10 @@ fn put_together(
 ) -> Result<(Vec<Merged>, Vec<Followed>), Error> {
     loop {
         session.run(DOING, "SAVEPOINT ripcord_together")?;
-        let Rekeyed { put: keys, followed, undecided } = rekey::put(session, target, known, rowid)?;
-        target.undecided = undecided;
+        let Rekeyed { put: keys, followed, undecided, moves } = rekey::put(session, target, known, rowid)?;
+        (target.undecided, target.moves) = (undecided, moves);
+        let own = (target.table.clone(), target.moves.clone());
+        target.follow(session, &[(&own.0, &own.1)])?;
         let (mut put, broken) = alike::put(session, target, side)?;
         let is_over = broken.is_empty() || keys.iter().all(|count| *count == 0);
         let end = if is_over { "" } else { "ROLLBACK TO ripcord_together; " };

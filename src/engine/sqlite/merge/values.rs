@@ -4,7 +4,7 @@ use super::super::session::Session;
 use super::feed::{Bound, Feed, value};
 use super::renumbered::Had;
 use super::side::{self, Side};
-use super::target::{Hand, Target, TargetColumn};
+use super::target::{Hand, Known, Target, TargetColumn};
 use super::together::apart;
 use super::told::Look;
 use super::{DOING, TURNED, Written, guarded, written};
@@ -41,6 +41,30 @@ enum Live {
     Absent,
     One(Vec<Decision>),
     Several,
+}
+
+/// Tells whether theirs is what the way back left.
+fn is_left(
+    session: &Session,
+    column: &TargetColumn,
+    theirs: Value<'_>,
+    values: &[Value<'_>],
+) -> Result<bool, Error> {
+    Ok(match followed(session, column, values)? {
+        Some(left) => left.as_value().is_same(theirs),
+        None => column.base.matches(theirs, values),
+    })
+}
+
+/// Returns what the way back left, where that has followed a key that moved.
+fn followed(session: &Session, column: &TargetColumn, values: &[Value<'_>]) -> Result<Option<Scalar>, Error> {
+    let (Some(moved), Known::Column(_)) = (&column.followed, &column.base) else { return Ok(None) };
+    let failed = |error| session.failed(DOING, error);
+    let sql = format!("SELECT old FROM temp.{moved} WHERE now = ?1");
+    let mut look = session.prepare_cached(&sql).map_err(failed)?;
+    let mut rows = look.query([Bound(column.base.value(values))]).map_err(failed)?;
+    let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
+    Ok(Some(value(row.get_ref(0).map_err(failed)?).to_scalar()))
 }
 
 impl<'s> ValueHand<'s> {
@@ -82,7 +106,7 @@ impl<'s> ValueHand<'s> {
         let mut decisions = Vec::with_capacity(self.target.columns.len());
         for (index, column) in self.target.columns.iter().enumerate() {
             let theirs = value(row.get_ref(index).map_err(failed)?);
-            let is_base = !retaken && column.base.matches(theirs, values);
+            let is_base = !retaken && is_left(self.session, column, theirs, values)?;
             let ours = values[column.place];
             let left = column.base.left(theirs, values);
             for (moved, then) in self.target.renumbered.iter().zip(&mut self.then) {
@@ -102,7 +126,7 @@ impl<'s> ValueHand<'s> {
             *decision = Decision::Conflict;
         }
         for (decision, column) in decisions.iter_mut().zip(&self.target.columns) {
-            if *decision == Decision::Conflict && keeps(self.target, column, values) {
+            if *decision == Decision::Conflict && keeps(self.session, self.target, column, values)? {
                 *decision = Decision::Already;
             }
         }
@@ -294,9 +318,18 @@ pub(super) fn is_broken(session: &Session, target: &Target<'_>) -> Result<bool, 
 
 /// Tells whether nothing of ours is lost in a column, so that theirs stays without a word. Rows that were numbered anew are
 /// another matter: what stands there is not theirs alone.
-pub(super) fn keeps(target: &Target<'_>, column: &TargetColumn, values: &[Value<'_>]) -> bool {
+pub(super) fn keeps(
+    session: &Session,
+    target: &Target<'_>,
+    column: &TargetColumn,
+    values: &[Value<'_>],
+) -> Result<bool, Error> {
     let ours = values[column.place];
-    target.renumbered.is_empty() && column.base.keeps(ours, values) && !target.is_half(ours)
+    let is_kept = match followed(session, column, values)? {
+        Some(left) => left.as_value().is_same(ours),
+        None => column.base.keeps(ours, values),
+    };
+    Ok(target.renumbered.is_empty() && is_kept && !target.is_half(ours))
 }
 
 /// Returns the columns of which the salvaged values would refer to a row that is another one now.
@@ -382,7 +415,9 @@ impl Hand for ValueHand<'_> {
             match () {
                 () if vacated => merged[index].merged += 1,
                 () if ours(index).is_same(theirs.as_value()) => merged[index].already += 1,
-                () if keeps(self.target, &self.target.columns[index], values) => merged[index].already += 1,
+                () if keeps(self.session, self.target, &self.target.columns[index], values)? => {
+                    merged[index].already += 1
+                }
                 () => merged[index].conflicts += 1,
             }
         }
@@ -393,7 +428,9 @@ impl Hand for ValueHand<'_> {
         let Some(now) = self.now(values)? else { return Ok(()) };
         for (index, theirs) in now.iter().enumerate() {
             let column = &self.target.columns[index];
-            if !values[column.place].is_same(theirs.as_value()) && !keeps(self.target, column, values) {
+            if !values[column.place].is_same(theirs.as_value())
+                && !keeps(self.session, self.target, column, values)?
+            {
                 self.conflict(values, index, self.why(values, index)?, side)?;
             }
         }
