@@ -18,8 +18,13 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         format!("the full-text index {index} does not know what was put back, and could not be built anew ({why}): {sql}")
     });
     let untold = merged.untold.iter().map(|table| {
+        // Those of which it shows are told by themselves.
+        let rows = match merged.retaken.contains_key(table) {
+            true => format!("any other row of {table}"),
+            false => format!("a row of {table}"),
+        };
         format!(
-            "no column tells whether a row of {table} is the one of then: where its key was given out again since, the row \
+            "no column tells whether {rows} is the one of then: where its key was given out again since, the row \
              that has it now got the value of the one that had it"
         )
     });
@@ -83,8 +88,8 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         .chain(led.collect::<Vec<_>>())
         .chain(keyless.collect::<Vec<_>>())
         .chain(stale.collect::<Vec<_>>())
-        .chain(untold.collect::<Vec<_>>())
         .chain(retaken.collect::<Vec<_>>())
+        .chain(untold.collect::<Vec<_>>())
 }
 
 fn deleted(one: &Merged) -> String {
