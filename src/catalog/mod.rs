@@ -50,8 +50,8 @@ pub struct Table {
     /// The columns that identify a row, in key order: the primary key, else a unique index over columns that
     /// cannot be NULL. Empty when nothing identifies a row.
     pub key: Vec<String>,
-    /// A primary key of SQLite that can be NULL, in key order: it tells rows apart only as long as it is NULL in one row at
-    /// most. Nothing in a catalog depends on rows, so that it is none until the rows were asked.
+    /// A primary key of SQLite that can be NULL, in key order: it tells rows apart only as long as it is NULL in no row.
+    /// Nothing in a catalog depends on rows, so that it is none until the rows were asked.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub nullable_key: Vec<String>,
     /// Primary, unique, foreign key, check and exclusion constraints: name (or a derived one) to definition.
@@ -72,6 +72,11 @@ impl Table {
     /// the parents, wherever they stand.
     pub fn is_child(&self) -> bool {
         self.options.contains_key("inherits") && !self.is_partition()
+    }
+
+    /// Tells whether SQLite gives out no number of it twice (`AUTOINCREMENT`).
+    pub fn is_counted(&self) -> bool {
+        self.constraints.values().any(|text| text.to_ascii_uppercase().contains("AUTOINCREMENT"))
     }
 
     /// Tells whether it is a partition of another table.

@@ -87,6 +87,23 @@ pub struct Followed {
     pub led: u64,
 }
 
+impl Followed {
+    /// Takes rows that followed to where they were out of what followed by a column, and adds those that were led to a row
+    /// which has another key now.
+    pub fn settle(all: &mut Vec<Self>, (table, column): (&TableName, &String), stays: u64, strays: u64) {
+        match all.iter_mut().find(|one| one.table == *table && one.columns.contains(column)) {
+            Some(one) => {
+                one.rows = one.rows.saturating_sub(stays);
+                one.led += strays;
+            }
+            None if strays > 0 => {
+                all.push(Self { table: table.clone(), columns: vec![column.clone()], rows: 0, led: strays })
+            }
+            None => {}
+        }
+    }
+}
+
 /// What a merge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergedBack {

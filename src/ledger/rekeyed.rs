@@ -5,7 +5,6 @@
 //! So wherever rows are gone and others are new, an engine asks once more, by everything beside the key
 //! ([`Question::beside_key`]): where each row of now is one of before in columns that tell all rows apart, these find the
 //! rows ([`Question::by`]), and the key is a value that changed.
-
 //!
 //! A key that the way back made anew may be the same numbers in another order: then no row is gone by it, and each is another
 //! one ([`Question::is_remade`]).

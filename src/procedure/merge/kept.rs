@@ -2,7 +2,7 @@
 
 use super::once::once;
 use crate::base::hash::{self, Hashed};
-use crate::catalog::{Catalog, Table};
+use crate::catalog::Catalog;
 use crate::engine::Piece;
 use crate::ledger::SalvageKind;
 use crate::procedure::salvage::NOT_TAKEN;
@@ -107,16 +107,12 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
 /// Tells whether what an upgrade ended with has not the table of a piece, or not its key as it was, or gave out the numbers of
 /// rows that are gone although it had not done so before (`AUTOINCREMENT`).
 fn is_remade(piece: &Piece, ended: &Catalog, then: Option<&Catalog>) -> bool {
-    let is_counted = |table: &Table| {
-        let mut definitions = table.constraints.values();
-        definitions.any(|text| text.to_ascii_uppercase().contains("AUTOINCREMENT"))
-    };
     let key = |catalog: &Catalog| -> Option<(bool, Vec<Option<String>>)> {
         let table = catalog.tables.get(&piece.salvage.table)?;
         let type_of = |name: &String| {
             table.columns.iter().find(|column| column.name == *name).map(|column| column.type_name.clone())
         };
-        Some((is_counted(table), piece.salvage.key.iter().map(type_of).collect()))
+        Some((table.is_counted(), piece.salvage.key.iter().map(type_of).collect()))
     };
     then.is_some_and(|then| key(ended) != key(then))
 }

@@ -253,20 +253,7 @@ impl Stays<'_, '_> {
                 return Ok(false);
             }
             let Refers { table, column, .. } = &led.refers;
-            let is_own = |one: &&mut Followed| one.table == *table && one.columns.contains(column);
-            match followed.iter_mut().find(is_own) {
-                Some(one) => {
-                    one.rows = one.rows.saturating_sub(stays);
-                    one.led += strays;
-                }
-                None if strays > 0 => followed.push(Followed {
-                    table: table.clone(),
-                    columns: vec![column.clone()],
-                    rows: 0,
-                    led: strays,
-                }),
-                None => {}
-            }
+            Followed::settle(followed, (table, column), stays, strays);
         }
         Ok(true)
     }

@@ -56,7 +56,7 @@ pub(super) fn look_at(session: &Session, folder: &Path, subject: &Subject<'_>) -
     if !is_numbered(live, subject.key.0) {
         return Ok(Recycled { apart: true, ..Recycled::default() });
     }
-    let is_counted = is_counted(live) && !subject.remade;
+    let is_counted = live.is_counted() && !subject.remade;
     let again = match is_counted {
         true => set_back(session, subject)?,
         false => None,
@@ -84,11 +84,6 @@ pub(super) fn is_numbered(table: &Table, key: &str) -> bool {
     let mut columns = table.columns.iter().filter(|column| column.name == key);
     table.kind == TableKind::Virtual
         || columns.any(|column| column.type_name.to_ascii_uppercase().contains("INT"))
-}
-
-/// Tells whether SQLite gives out no number twice.
-fn is_counted(table: &Table) -> bool {
-    table.constraints.values().any(|text| text.to_ascii_uppercase().contains("AUTOINCREMENT"))
 }
 
 /// Returns how far the counter of a table has come, if it was further then.

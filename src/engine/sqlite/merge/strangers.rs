@@ -4,15 +4,14 @@
 //! each is a conflict, and so is whatever refers to it. So is what refers to a row that nothing was lost of, whose number was
 //! given out again since ([`recycled`]).
 
-use super::super::rehearse::wide;
 use super::super::session::Session;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
 use super::recycled::{self, Subject};
 use super::references::references;
-use super::target::{Target, TargetColumn};
+use super::target::Target;
 use super::together::keys;
-use super::unkeyed::same_row;
+use super::unkeyed::{same_in, same_row};
 use crate::catalog::{Catalog, TableName, quote};
 use crate::engine::{Error, Piece, Recycled, Value};
 use crate::ledger::SalvageKind;
@@ -255,13 +254,9 @@ impl Strangers {
             referred.iter().enumerate().map(|(at, (name, place))| of(at, name, *place)).collect()
         };
         let held = list(&|_, name, place| format!("t.{} = p.v{place}", quote(name))).join(" AND ");
-        let same = |column: &TargetColumn| {
-            let (one, other) = (format!("p.v{}", column.place), format!("t.{}", quote(&column.name)));
-            format!("{one} COLLATE BINARY IS {other} AND typeof({one}) = typeof({other})")
-        };
         // Where nothing tells rows apart, the one under a key is the one of then only if it holds all that was salvaged of that.
         let row = match target.piece.matched_by().is_empty() {
-            true => wide::joined(&target.columns.iter().map(same).collect::<Vec<_>>(), "AND", "1"),
+            true => same_in(target, target.columns.iter().map(|column| &column.name), "p", "t"),
             false => same_row(target, "p", "t"),
         };
         let table = target.table.sql();

@@ -349,8 +349,18 @@ fn load(
 
 /// Returns the condition that a loaded row and a live one hold the same, by type and bytes.
 pub(super) fn same_row(target: &Target<'_>, loaded: &str, live: &str) -> String {
+    same_in(target, target.piece.told_by().iter(), loaded, live)
+}
+
+/// The same, in these columns.
+pub(super) fn same_in<'n>(
+    target: &Target<'_>,
+    names: impl Iterator<Item = &'n String>,
+    loaded: &str,
+    live: &str,
+) -> String {
     let piece = target.piece;
-    let parts = piece.told_by().iter().filter_map(|name| {
+    let parts = names.filter_map(|name| {
         let (one, other) =
             (format!("{loaded}.v{}", piece.place_of(name)?), format!("{live}.{}", quote(name)));
         Some(format!("{one} COLLATE BINARY IS {other} AND typeof({one}) = typeof({other})"))
