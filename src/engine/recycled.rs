@@ -5,8 +5,15 @@
 //! end out again, so that a row which is still the one of then shows that all numbers below it are. The table of then is
 //! therefore read from its last row on, until one is recognised in columns that the way there and back kept. A counter
 //! that was set back gives out its first numbers again, below rows that stayed: each of these is looked at by itself.
+//! Whoever fills gaps gives out any number again, so that below it each row counts as another one that shows to be one ([`another`]).
+
+mod among;
+mod another;
+
+pub use among::Among;
 
 use super::Value;
+use another::Grounds;
 use std::collections::HashSet;
 use std::hash::Hash;
 
@@ -48,52 +55,13 @@ impl Mark {
     }
 }
 
-/// So many ranges of numbers are kept apart, which is a few MiB.
-const RANGES: usize = 1 << 18;
-
-/// Numbers, by the ranges in which they lie: a table of any size has only so many. What lies between two numbers in a row that
-/// are in it, no row has both then and now; where there are too many ranges, rows that are known lie in the last one as well, which
-/// is then left alone, too.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Among {
-    /// From the largest down: the first and the last of each.
-    ranges: Vec<(i64, i64)>,
-    /// Whether the number that was passed last is in it.
-    is_open: bool,
-}
-
-impl Among {
-    /// Takes the next number, which is smaller than all before it, or passes it.
-    fn next(&mut self, number: i64, is_in: bool) {
-        let is_full = self.ranges.len() >= RANGES;
-        match self.ranges.last_mut().filter(|_| self.is_open || is_full) {
-            Some(range) if is_in => range.0 = number,
-            None if is_in => self.ranges.push((number, number)),
-            _ => {}
-        }
-        self.is_open = is_in;
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.ranges.is_empty()
-    }
-
-    /// Returns the first and the last of each range.
-    pub fn ranges(&self) -> impl Iterator<Item = (i64, i64)> {
-        self.ranges.iter().copied()
-    }
-
-    pub fn contains(&self, number: i64) -> bool {
-        let at = self.ranges.partition_point(|(first, _)| *first > number);
-        self.ranges.get(at).is_some_and(|(_, last)| number <= *last)
-    }
-}
-
 /// Which keys may be of other rows now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recycled {
     /// Those above this one, because none of their rows holds what it held.
     pub above: Option<i64>,
+    /// But not those, which are rows of then by themselves and say nothing of the ones below them.
+    pub known: Among,
     /// These by themselves.
     pub among: Among,
     /// Those up to this one, which a counter that was set back gave out again, where no column tells.
@@ -111,9 +79,14 @@ impl Recycled {
         Self { up_to: again, untold: true, ..Self::default() }
     }
 
+    /// Leaves what shows that rows are others: of numbers that nothing gives out by itself again, no other ones are.
+    pub fn only_seen(self) -> Self {
+        Self { above: None, known: Among::default(), untold: false, ..self }
+    }
+
     /// Tells whether a key may be of another row.
     pub fn holds(&self, key: i64) -> bool {
-        self.above.is_some_and(|last| key > last)
+        (self.above.is_some_and(|last| key > last) && !self.known.contains(key))
             || self.up_to.is_some_and(|last| key <= last)
             || self.among.contains(key)
     }
@@ -126,14 +99,31 @@ pub struct Watch {
     /// Numbers up to this one were given out again, or are about to be.
     again: Option<i64>,
     last: Option<i64>,
+    /// Rows above it that were put back and are known.
+    known: Among,
     among: Among,
+    /// The number that was looked at before.
+    before: Option<i64>,
 }
 
 impl Watch {
     /// Begins with rows of both ends, those of then with their keys; `again` is how far a counter has come that was further
     /// then.
     pub fn new(then: &[(i64, Marks)], now: &[Marks], again: Option<i64>) -> Self {
-        Self { telling: Telling::of(then, now), again, last: None, among: Among::default() }
+        let (known, among) = (Among::default(), Among::default());
+        Self { telling: Telling::of(then, now), again, last: None, known, among, before: None }
+    }
+
+    /// Lets columns say nothing of whether a row is another one, because something else than users changed them.
+    pub fn without(mut self, columns: &[usize]) -> Self {
+        self.telling.grounds.leave_out(columns);
+        self
+    }
+
+    /// Looks for rows that show to be others and for nothing else.
+    pub fn only_others(mut self) -> Self {
+        (self.last, self.again) = (Some(i64::MAX), None);
+        self
     }
 
     /// Tells whether rows differ at all: where they do not, looking at them says nothing.
@@ -146,23 +136,50 @@ impl Watch {
         self.telling.apart
     }
 
-    /// Looks at one row; returns whether the next one has to be looked at.
-    pub fn see(&mut self, key: i64, then: &[Option<Mark>], now: &[Option<Mark>], is_put_back: bool) -> bool {
-        let known = self.telling.recognises(then, now);
-        if known && self.last.is_none() && !is_put_back {
-            self.last = Some(key);
-        }
-        if self.again.is_some_and(|again| key <= again) {
-            self.among.next(key, !known);
-        }
+    /// Tells whether a row can show to be another one; then those have to be looked at in which several columns differ.
+    pub fn tells_others(&self) -> bool {
+        self.telling.grounds.tell()
+    }
+
+    /// Returns the columns of which several differ in a row that is another one.
+    pub fn asked(&self) -> Vec<usize> {
+        self.telling.grounds.all().collect()
+    }
+
+    /// Tells whether every row has to be looked at: none was recognised yet, or a counter gives out numbers again.
+    pub fn is_looking(&self) -> bool {
         self.last.is_none() || self.again.is_some()
+    }
+
+    /// Tells whether a row shows to be another one than that of its key.
+    pub fn is_another(&self, then: &[Option<Mark>], now: &[Option<Mark>]) -> bool {
+        self.telling.grounds.is_another(&self.telling.common, then, now)
+    }
+
+    /// Looks at one row, the next one down that is there then and now. Rows in which hardly anything differs may be left out when
+    /// not every row has to be looked at.
+    pub fn see(&mut self, key: i64, then: &[Option<Mark>], now: &[Option<Mark>], is_put_back: bool) {
+        // Between two numbers in a row there is nothing; what was left out is no part of a range.
+        if !self.is_looking() && self.before.is_some_and(|before| before.saturating_sub(1) > key) {
+            self.among.pass();
+        }
+        self.before = Some(key);
+        let known = self.telling.recognises(then, now);
+        if self.last.is_none() {
+            match known && !is_put_back {
+                true => self.last = Some(key),
+                false => self.known.next_if_room(key, known),
+            }
+        }
+        let is_given_again = self.again.is_some_and(|again| key <= again);
+        self.among.next(key, if is_given_again { !known } else { self.is_another(then, now) });
     }
 
     /// Says what came of it.
     pub fn end(self) -> Recycled {
-        let Self { telling, last, among, .. } = self;
+        let Self { telling, last, known, among, .. } = self;
         let (above, untold) = (Some(last.unwrap_or(i64::MIN)), !telling.sure);
-        Recycled { above, among, up_to: None, untold, apart: telling.apart }
+        Recycled { above, known, among, up_to: None, untold, apart: telling.apart }
     }
 }
 
@@ -189,6 +206,8 @@ struct Telling {
     sure: bool,
     /// Whether most rows were different from each other.
     apart: bool,
+    /// By what a row shows to be another one.
+    grounds: Grounds,
 }
 
 impl Telling {
@@ -215,8 +234,14 @@ impl Telling {
             let of = |rows: &[Marks]| twice(rows.iter().map(|row| chosen(row, at)));
             of(then).into_iter().chain(of(now)).collect()
         };
+        let apart = then.len() > 1 && most(then, &all);
+        let (own, shared): (Vec<usize>, Vec<usize>) = all.iter().copied().partition(|at| most(then, &[*at]));
+        let shared = shared.into_iter().filter(|at| distinct(then, &[*at]) > 1).collect();
+        let grounds = Grounds { own, repeats: repeats.clone(), shared, apart };
         let others = if many && is_own(&others) { others } else { Vec::new() };
         Self {
+            grounds,
+            apart,
             // Of one row nobody can say what another one would hold.
             sure: then.len() > 1 && (alone.iter().any(says) || (many && is_own(&all))),
             alike: [alike(&all), alike(&others)],
@@ -224,7 +249,6 @@ impl Telling {
             alone,
             few,
             others,
-            apart: then.len() > 1 && most(then, &all),
             differ: !repeats.is_empty() || (!all.is_empty() && (then.len() == 1 || distinct(then, &all) > 1)),
             repeats,
             all,
@@ -305,8 +329,8 @@ mod tests {
         let there = now.iter().copied().filter(|row| !row.is_empty()).collect::<Vec<_>>();
         let mut watch = Watch::new(&keyed(table(then)), &table(&there), again);
         for (key, (then, now)) in (1..).zip(then.iter().zip(now)).collect::<Vec<_>>().into_iter().rev() {
-            if !now.is_empty() && !watch.see(key, &marks(then), &marks(now), false) {
-                break;
+            if !now.is_empty() && watch.is_looking() {
+                watch.see(key, &marks(then), &marks(now), false);
             }
         }
         watch.end()
@@ -413,16 +437,39 @@ mod tests {
     }
 
     #[test]
-    fn however_many_numbers_a_counter_gives_again_little_is_kept_of_them() {
-        let mut among = Among::default();
-        (1..=1_000_000).rev().for_each(|number| among.next(number, true));
-        assert_eq!(among.ranges().collect::<Vec<_>>(), [(1, 1_000_000)]);
-        let mut among = Among::default();
-        (1..=1_000_000).rev().for_each(|number| among.next(number, number % 2 == 0));
-        assert_eq!(among.ranges().count(), RANGES);
-        assert!((1..=1_000_000).all(|number| number % 2 == 1 || among.contains(number)));
-        // The first ones are told apart, whatever comes behind them.
-        assert!(!among.contains(999_999) && !among.contains(1_000_001) && !among.contains(1));
+    fn a_row_that_was_put_back_is_known_itself_and_vouches_for_none_below_it() {
+        let then = keyed(table(&[&["anna"], &["bert"], &["cleo"], &["dora"], &["emil"]]));
+        let now = table(&[&["anna"], &["nora"], &["zoe"], &["dora"], &["emil"]]);
+        let mut watch = Watch::new(&then, &now, None);
+        for (at, (key, row)) in then.iter().enumerate().rev() {
+            watch.see(*key, row, &now[at], *key > 2);
+        }
+        let found = watch.end();
+        assert_eq!((1..=5).filter(|key| found.holds(*key)).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn below_a_row_that_stayed_those_that_show_to_be_others_are_told_one_by_one() {
+        let row = |at: i64, of: &str| {
+            [format!("{of} {}", 90 - at), format!("{of}{}@x", 90 - at)]
+                .map(|cell| Some(Mark::text(cell.as_bytes())))
+                .to_vec()
+        };
+        let then: Vec<(i64, Marks)> = (1..=9).map(|at| (at, row(at, "old"))).collect();
+        let now: Vec<Marks> =
+            (1..=9).map(|at| row(at, if [2, 4, 5, 7].contains(&at) { "new" } else { "old" })).collect();
+        let mut all = Watch::new(&then, &now, None);
+        let mut some = Watch::new(&then, &now, None);
+        for at in (0..9).rev() {
+            all.see(then[at].0, &then[at].1, &now[at], false);
+            if some.is_looking() || then[at].1 != now[at] {
+                some.see(then[at].0, &then[at].1, &now[at], false);
+            }
+        }
+        let (all, some) = (all.end(), some.end());
+        assert_eq!((1..=9).filter(|key| all.holds(*key)).collect::<Vec<_>>(), [2, 4, 5, 7]);
+        assert_eq!((1..=9).filter(|key| some.holds(*key)).collect::<Vec<_>>(), [2, 4, 5, 7]);
+        assert_eq!(some.only_seen().above, None);
     }
 
     proptest::proptest! {
@@ -436,9 +483,7 @@ mod tests {
                 (0..stayed + replaced).map(|at| name(at, if at < stayed { "old" } else { "new" })).collect();
             let mut watch = Watch::new(&keyed(then.clone()), &now, None);
             for at in (0..then.len()).rev() {
-                if !watch.see(i64::try_from(at).expect("small"), &then[at], &now[at], false) {
-                    break;
-                }
+                watch.see(i64::try_from(at).expect("small"), &then[at], &now[at], false);
             }
             let found = watch.end();
             for at in 0..then.len() {

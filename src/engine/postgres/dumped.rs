@@ -123,11 +123,12 @@ impl DumpedRows {
         }
     }
 
-    /// Returns the rows with the largest keys, no more than so many and hardly more bytes than that; and whether there are
-    /// others.
-    pub(super) fn last(mut self, rows: usize, bytes: usize) -> io::Result<(Vec<u8>, bool)> {
+    /// Returns all rows where they are no more than so many, with no more bytes, and otherwise those with the largest keys, no more
+    /// than the end is to have and hardly more bytes than that; and whether there are others.
+    pub(super) fn last(mut self, all: (usize, usize), end: (usize, usize)) -> io::Result<(Vec<u8>, bool)> {
         let mut kept: BinaryHeap<Reverse<(i64, Vec<u8>)>> = BinaryHeap::new();
         let (mut held, mut more) = (0, false);
+        let (mut rows, mut bytes) = all;
         let mut line = Vec::new();
         while let Some(key) = self.next(&mut line)? {
             if more && kept.peek().is_some_and(|Reverse((least, _))| *least > key) {
@@ -137,7 +138,7 @@ impl DumpedRows {
             held += line.len();
             kept.push(Reverse((key, std::mem::take(&mut line))));
             while kept.len() > 1 && (kept.len() > rows || held > bytes) {
-                more = true;
+                (more, rows, bytes) = (true, end.0, end.1);
                 let Some(Reverse((_, least))) = kept.pop() else { break };
                 held -= least.len();
                 // Its room is taken for the next one: there may be many millions.
@@ -209,7 +210,7 @@ mod tests {
     #[test]
     fn the_last_rows_are_those_with_the_largest_keys() {
         let last = |count, bytes| {
-            let (text, more) = rows(THREE).last(count, bytes).expect("read");
+            let (text, more) = rows(THREE).last((count, bytes), (count, bytes)).expect("read");
             let mut lines: Vec<String> =
                 String::from_utf8(text).expect("text").lines().map(str::to_string).collect();
             lines.sort();
@@ -218,11 +219,13 @@ mod tests {
         assert_eq!(last(2, 1000), ("7\ta\\tb 9\tc".to_string(), true));
         assert_eq!(last(3, 1000), ("-1\td 7\ta\\tb 9\tc".to_string(), false));
         assert_eq!(last(3, 1), ("9\tc".to_string(), true));
+        let (text, more) = rows(THREE).last((2, 1000), (1, 1000)).expect("read");
+        assert_eq!((text, more), (b"9\tc\n".to_vec(), true));
     }
 
     #[test]
     fn rows_of_another_shape_are_no_rows_of_the_table() {
-        let read = |text| rows(text).last(9, 1000).map(|_| ()).expect_err("no rows").to_string();
+        let read = |text| rows(text).last((9, 1000), (9, 1000)).map(|_| ()).expect_err("no rows").to_string();
         assert_eq!(read("1\t2\n"), "a row of the dump has another number of fields");
         assert_eq!(read("1\tx\t3\n"), "a key in the dump is no number");
     }

@@ -10,6 +10,7 @@ mod digests;
 mod edited;
 mod elsewhere;
 mod failed;
+mod gaps;
 mod half_characters;
 mod hard;
 mod held_back;

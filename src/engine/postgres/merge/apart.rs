@@ -18,10 +18,11 @@ impl PostgresDatabase {
         &self,
         session: &mut Session,
         target: &mut Target<'_>,
+        pieces: &[Piece],
         jobs: &[Job<'_>],
         moved: Option<&String>,
     ) -> Result<(), Error> {
-        if !self.look_for_recycled(session, target).await? {
+        if !self.look_for_recycled(session, target, pieces).await? {
             renumbered::look(session, target, jobs).await?;
         }
         if let Some(keys) = moved {
@@ -52,7 +53,7 @@ impl PostgresDatabase {
             let (piece, place) = (&pieces[*index], pieces.len() + index);
             let (target, _) = Target::load(session, piece, place, known, &Progress::silent()).await?;
             let Some(mut target) = target else { continue };
-            self.tell_apart(session, &mut target, &[], moved.get(index)).await?;
+            self.tell_apart(session, &mut target, pieces, &[], moved.get(index)).await?;
             found.extend(strangers::of_kept(session, &target).await?);
             session.run(DOING, &format!("DROP TABLE pg_temp.{}", target.loaded)).await?;
         }

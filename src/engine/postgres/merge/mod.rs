@@ -189,7 +189,7 @@ impl PostgresDatabase {
                     Some((&job.target.table, job.rekeyed.as_ref()?.moves.as_slice()))
                 });
                 rekey::follow(session, &target, &keys.collect::<Vec<_>>()).await?;
-                self.tell_apart(session, &mut target, &jobs, moved.of_pieces.get(&index)).await?;
+                self.tell_apart(session, &mut target, pieces, &jobs, moved.of_pieces.get(&index)).await?;
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, (&strangers, (self, pieces)), &mut side).await?;
                 job.unfinished = job.run(session).await? > 0;

@@ -4,19 +4,20 @@
 //! A row is known by its name: what must be unique in its table beside the key, or all that was kept of it. Under a key whose
 //! name has changed stands another row when one of the two names is that of one row then and of one row now: the old name is at
 //! another key, or the new one came from there. A name that was only edited is at neither. A number that only grows is looked
-//! at where something must be unique beside it.
+//! at where something must be unique beside it; as the table is read then, each of its rows is asked whether it shows to be
+//! another one, however many there are ([`recycled::others`]).
 
 use super::super::PostgresDatabase;
 use super::super::dumped::DumpedRows;
 use super::super::names::{identifier, is_held};
 use super::super::session::Session;
 use super::live::{self, LiveColumn};
-use super::recycled::{fields, fill, kept, unread};
+use super::recycled::{self, fields, fill, kept, unread};
 use super::strangers::Strangers;
 use super::unique::unique_sets;
 use super::{DOING, strangers};
 use crate::catalog::{Catalog, Table, TableName};
-use crate::engine::{Error, Piece};
+use crate::engine::{Among, Error, Piece, Recycled};
 use crate::ledger::SalvageKind;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -181,7 +182,8 @@ impl PostgresDatabase {
         key: &[&LiveColumn],
     ) -> Result<Option<String>, Error> {
         let Some(then) = subject.catalog.tables.get(subject.then) else { return Ok(None) };
-        let (columns, names) = names(subject, then, live);
+        let is_number = matches!(key, [key] if key.is_number());
+        let (columns, names) = names(subject, then, live, is_number);
         let wanted = subject.key.iter().map(|(_, then)| then).chain(&columns).map(String::as_str);
         let fields = fields(then, wanted).filter(|_| !names.is_empty());
         let Some((fields, width)) = fields else { return Ok(None) };
@@ -200,7 +202,14 @@ impl PostgresDatabase {
         session.run(DOING, &create).await?;
         let rows = DumpedRows::open(&file, fields, width, self.options.cancel.clone()).map_err(unread)?;
         fill(session, Box::new(rows), &format!("{}_then", subject.name)).await?;
-        let found = subject.compare(session, key, &names).await?;
+        let others = match key {
+            [key] if is_number => {
+                let (then, of) = (format!("{}_then", subject.name), (subject.now, key.name.as_str()));
+                recycled::others(session, of, then, &columns, subject.is_about).await?
+            }
+            _ => Among::default(),
+        };
+        let found = subject.compare(session, key, &names, others).await?;
         session.run(DOING, &format!("DROP TABLE pg_temp.{}_then", subject.name)).await?;
         Ok(found)
     }
@@ -220,7 +229,7 @@ pub(super) fn salvaged(piece: &Piece) -> Option<Salvaged<'_>> {
 }
 
 /// Tells whether values of a column come back, so that it says nothing about who its row is.
-fn is_about(pieces: &[Piece], table: &TableName, column: &str) -> bool {
+pub(super) fn is_about(pieces: &[Piece], table: &TableName, column: &str) -> bool {
     let of_table = pieces.iter().filter(|piece| piece.salvage.table == *table);
     let mut values = of_table.filter(|piece| piece.salvage.what == SalvageKind::Values);
     values.any(|piece| {
@@ -236,8 +245,9 @@ pub(super) async fn parents(session: &mut Session, piece: &Piece) -> Result<Vec<
     Ok(puts.flat_map(|key| key.parents().cloned().collect::<Vec<_>>()).collect())
 }
 
-/// Returns the names that rows of a table have, and the columns that they are made of beside the key.
-fn names(subject: &Subject<'_>, then: &Table, live: &[LiveColumn]) -> (Vec<String>, Vec<Name>) {
+/// Returns the names that rows of a table have, and the columns that they are made of beside the key; with `all` also those that were
+/// kept beside the names.
+fn names(subject: &Subject<'_>, then: &Table, live: &[LiveColumn], all: bool) -> (Vec<String>, Vec<Name>) {
     let in_key = |name: &str| subject.key.iter().position(|(_, own)| own == name);
     let is_free = |name: &String| in_key(name).is_none() && !(subject.is_about)(name);
     let kept: Vec<String> = kept(then, live).into_iter().filter(is_free).collect();
@@ -251,7 +261,7 @@ fn names(subject: &Subject<'_>, then: &Table, live: &[LiveColumn]) -> (Vec<Strin
         sets.push(kept.clone());
     }
     let columns: Vec<String> =
-        kept.into_iter().filter(|name| sets.iter().any(|set| set.contains(name))).collect();
+        kept.into_iter().filter(|name| all || sets.iter().any(|set| set.contains(name))).collect();
     let expressions = |name: &String| match (in_key(name), columns.iter().position(|own| own == name)) {
         (Some(at), _) => Some((format!("s.k{at}"), format!("t.{}", identifier(&subject.key[at].0)))),
         (None, at) => Some((format!("s.c{}", at?), format!("t.{}", identifier(name)))),
@@ -268,6 +278,7 @@ impl Subject<'_> {
         session: &mut Session,
         key: &[&LiveColumn],
         names: &[Name],
+        others: Among,
     ) -> Result<Option<String>, Error> {
         let (own, live) = (&self.name, self.now.sql());
         let now: Vec<String> = key.iter().map(|column| format!("t.{}", identifier(&column.name))).collect();
@@ -278,6 +289,12 @@ impl Subject<'_> {
             "CREATE TEMPORARY TABLE {own}_keys ON COMMIT DROP AS SELECT {now} FROM ONLY {live} AS t WITH NO DATA"
         );
         session.run(DOING, &make).await?;
+        let recycled = Recycled { among: others, ..Recycled::default() };
+        if let Some(holds) = recycled::holds(session, &recycled, &now, &format!("{own}_others")).await? {
+            let take =
+                format!("INSERT INTO pg_temp.{own}_keys SELECT {now} FROM ONLY {live} AS t WHERE {holds}");
+            session.run(DOING, &take).await?;
+        }
         for (at, name) in names.iter().enumerate() {
             let (then, now_named) = (name.then(), name.now());
             let changed = format!("{own}_changed_{at}");

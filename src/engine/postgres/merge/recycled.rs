@@ -1,16 +1,16 @@
 //! Keys that were given out again, looked for in the snapshot. A sequence gives out no number twice unless it is set back
-//! (`TRUNCATE … RESTART IDENTITY`); an application that asks for `max(id) + 1` does.
+//! (`TRUNCATE … RESTART IDENTITY`); an application that asks for `max(id) + 1`, or for a gap, does.
 
 use super::super::PostgresDatabase;
 use super::super::copy_in;
 use super::super::dumped::DumpedRows;
-use super::super::names::identifier;
+use super::super::names::{identifier, is_held};
 use super::super::session::{Row, Session};
 use super::live::{self, LiveColumn};
 use super::target::Target;
-use super::{DOING, sequences};
+use super::{DOING, moved, sequences};
 use crate::catalog::{Catalog, Table, TableName};
-use crate::engine::{Error, Mark, Marks, Piece, Recycled, SAMPLE, Watch};
+use crate::engine::{Among, Error, Mark, Marks, Piece, Recycled, SAMPLE, Watch};
 use crate::ledger::SalvageKind;
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -18,6 +18,8 @@ use std::path::{Path, PathBuf};
 
 /// So many rows of the end, and bytes of them, are looked at first.
 const END: (usize, usize) = (4096, 16 << 20);
+/// Of a table of no more rows, and bytes, each row is looked at, which takes a fraction of a second.
+const WHOLE: (usize, usize) = (100_000, 16 << 20);
 /// A longer value is compared by its hash.
 const LONG: usize = 64;
 const PAIRS: &str = "ripcord_pairs";
@@ -33,6 +35,8 @@ pub(super) struct Subject<'a> {
     pub sequences: &'a BTreeMap<String, i64>,
     /// Whether a column is one that the way there and back did not keep.
     pub is_about: &'a (dyn Fn(&str) -> bool + Send + Sync),
+    /// Whether it is one of which any piece has values, so that it says nothing of who its row is not.
+    pub is_changed: &'a (dyn Fn(&str) -> bool + Send + Sync),
     /// The files of rows that may have been put back, with the place of the key in each.
     pub put_back: Vec<(&'a Piece, usize)>,
     /// What temporary tables are named after.
@@ -41,16 +45,19 @@ pub(super) struct Subject<'a> {
 
 /// The table then and now.
 struct Ends {
-    /// The rows of then.
+    key: String,
+    kept: Vec<String>,
+    now: TableName,
+    /// The temporary table with the rows of then: `k0`, and c0, c1 … for what was kept.
+    then: String,
+}
+
+/// The file with the rows of then.
+struct Dump {
     file: PathBuf,
     /// Which of their fields are the key and what was kept, and how many they have.
     fields: Vec<usize>,
     width: usize,
-    key: String,
-    kept: Vec<String>,
-    now: TableName,
-    /// The temporary table: `k`, and c0, c1 … for what was kept.
-    then: String,
 }
 
 impl PostgresDatabase {
@@ -60,6 +67,7 @@ impl PostgresDatabase {
         &self,
         session: &mut Session,
         target: &mut Target<'_>,
+        pieces: &[Piece],
     ) -> Result<bool, Error> {
         let piece = target.piece;
         let ([key], SalvageKind::Values, Some(snapshot)) =
@@ -72,6 +80,7 @@ impl PostgresDatabase {
             return Ok(true);
         }
         let is_about = |name: &str| piece.is_about(name);
+        let is_changed = |name: &str| moved::is_about(pieces, &piece.salvage.table, name);
         let subject = Subject {
             now: &target.table,
             then: piece.table_then(),
@@ -80,6 +89,7 @@ impl PostgresDatabase {
             catalog: piece.catalog.as_deref(),
             sequences: &piece.sequences,
             is_about: &is_about,
+            is_changed: &is_changed,
             put_back: piece.put_back(&target.table, key).collect(),
             name: &target.loaded,
         };
@@ -135,40 +145,51 @@ impl PostgresDatabase {
         let Some((fields, width)) = fields else { return Ok(None) };
         let Some(file) = self.dumped_rows(subject.snapshot, subject.then).await? else { return Ok(None) };
         let (key, now) = (subject.key.0.to_string(), subject.now.clone());
-        let ends = Ends { file, fields, width, key, kept, now, then: format!("{}_then", subject.name) };
+        let changed = places(&kept, subject.is_changed);
+        let ends = Ends { key, kept, now, then: format!("{}_then", subject.name) };
+        let dump = Dump { file, fields, width };
         // Of what a sequence gives out again every row counts.
-        let more = self.bring(session, &ends, again.is_none()).await?;
+        let mut more = self.bring(session, &ends, &dump, again.is_none()).await?;
         put_back(session, &ends.put_back(), &subject.put_back).await?;
-        let mut watch = ends.watch(session, again).await?;
+        let mut watch = ends.watch(session, again).await?.without(&changed);
         if !watch.tells() {
             return Ok(None);
         }
-        let (goes_on, last) = ends.compare(session, &mut watch, i64::MAX).await?;
-        if goes_on && more {
+        let mut last = ends.compare(session, &mut watch, i64::MAX).await?;
+        if watch.is_looking() && more {
             session.run(DOING, &format!("DROP TABLE pg_temp.{}", ends.then)).await?;
-            self.bring(session, &ends, false).await?;
+            more = self.bring(session, &ends, &dump, false).await?;
+            last = ends.compare(session, &mut watch, last).await?;
+        }
+        if !watch.is_looking() && watch.tells_others() && !more {
             ends.compare(session, &mut watch, last).await?;
         }
         session.run(DOING, &format!("DROP TABLE pg_temp.{}, pg_temp.{}", ends.then, ends.put_back())).await?;
         Ok(Some(watch.end()))
     }
 
-    /// Makes the table of the rows of then: of its end, or of all; returns whether there are others.
-    async fn bring(&self, session: &mut Session, ends: &Ends, only_end: bool) -> Result<bool, Error> {
+    /// Makes the table of the rows of then: of the end of a large one, or of all; returns whether there are others.
+    async fn bring(
+        &self,
+        session: &mut Session,
+        ends: &Ends,
+        dump: &Dump,
+        only_end: bool,
+    ) -> Result<bool, Error> {
         let typed =
             ends.kept.iter().enumerate().map(|(at, name)| format!(", t.{} AS c{at}", identifier(name)));
         let create = format!(
-            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT t.{}::bigint AS k{} FROM ONLY {} AS t WITH NO DATA",
+            "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT t.{}::bigint AS k0{} FROM ONLY {} AS t WITH NO DATA",
             ends.then,
             identifier(&ends.key),
             typed.collect::<String>(),
             ends.now.sql()
         );
         session.run(DOING, &create).await?;
-        let rows = DumpedRows::open(&ends.file, ends.fields.clone(), ends.width, self.options.cancel.clone());
+        let rows = DumpedRows::open(&dump.file, dump.fields.clone(), dump.width, self.options.cancel.clone());
         let rows = rows.map_err(unread)?;
         let (input, more): (Box<dyn Read + Send>, bool) = if only_end {
-            let read = tokio::task::spawn_blocking(move || rows.last(END.0, END.1)).await;
+            let read = tokio::task::spawn_blocking(move || rows.last(WHOLE, END)).await;
             let (text, more) = read.map_err(|_| Error::Interrupted)?.map_err(unread)?;
             (Box::new(io::Cursor::new(text)), more)
         } else {
@@ -177,6 +198,27 @@ impl PostgresDatabase {
         fill(session, input, &ends.then).await?;
         Ok(more)
     }
+}
+
+/// Looks which numbers are of rows that show to be others, with all rows of then in a table that is there: `k0`, and c0, c1 … for
+/// these columns.
+pub(super) async fn others(
+    session: &mut Session,
+    (now, key): (&TableName, &str),
+    then: String,
+    kept: &[String],
+    is_changed: &(dyn Fn(&str) -> bool + Send + Sync),
+) -> Result<Among, Error> {
+    let ends = Ends { key: key.to_string(), kept: kept.to_vec(), now: now.clone(), then };
+    let mut watch = ends.watch(session, None).await?.without(&places(kept, is_changed)).only_others();
+    if watch.tells_others() {
+        ends.compare(session, &mut watch, i64::MAX).await?;
+    }
+    Ok(watch.end().among)
+}
+
+fn places(kept: &[String], is_changed: &(dyn Fn(&str) -> bool + Send + Sync)) -> Vec<usize> {
+    (0..kept.len()).filter(|at| is_changed(&kept[*at])).collect()
 }
 
 /// Copies rows of then into a temporary table.
@@ -248,26 +290,39 @@ impl Ends {
     }
 
     /// Returns what each of the kept columns holds, as texts of which two are the same only for the same values.
-    fn marks(&self, column: impl Fn(usize, &str) -> String) -> String {
-        let text = |(at, name): (usize, &String)| {
-            let text = format!("{}::text", column(at, name));
+    fn marks(&self, column: impl Fn(usize) -> String) -> String {
+        let text = |at: usize| {
+            let text = format!("{}::text", column(at));
             format!(", CASE WHEN length({text}) > {LONG} THEN md5({text}) ELSE {text} END")
         };
-        self.kept.iter().enumerate().map(text).collect()
+        (0..self.kept.len()).map(text).collect()
+    }
+
+    fn now(&self, at: usize) -> String {
+        format!("t.{}", identifier(&self.kept[at]))
     }
 
     fn marks_then(&self) -> String {
-        self.marks(|at, _| format!("s.c{at}"))
+        self.marks(then)
     }
 
     fn marks_now(&self) -> String {
-        self.marks(|_, name| format!("t.{}", identifier(name)))
+        self.marks(|at| self.now(at))
+    }
+
+    /// Returns the condition that more than one of these columns holds something else than it did; what was NULL does not count.
+    fn differ_in_several(&self, columns: &[usize]) -> String {
+        let differs = |at: &usize| {
+            let (then, now) = (then(*at), self.now(*at));
+            format!("({} AND {then}::text IS DISTINCT FROM {now}::text)::int", is_held(&then))
+        };
+        format!("{} > 1", columns.iter().map(differs).collect::<Vec<_>>().join(" + "))
     }
 
     /// Looks at both ends for what tells rows apart.
     async fn watch(&self, session: &mut Session, again: Option<i64>) -> Result<Watch, Error> {
         let then = format!(
-            "SELECT s.k{} FROM pg_temp.{} AS s ORDER BY s.k DESC LIMIT {SAMPLE}",
+            "SELECT s.k0{} FROM pg_temp.{} AS s ORDER BY s.k0 DESC LIMIT {SAMPLE}",
             self.marks_then(),
             self.then
         );
@@ -289,26 +344,29 @@ impl Ends {
             .collect()
     }
 
-    /// Looks at the rows below a key, from the last one on; returns whether the watch would go on, and the last key.
-    async fn compare(
-        &self,
-        session: &mut Session,
-        watch: &mut Watch,
-        below: i64,
-    ) -> Result<(bool, i64), Error> {
+    /// Looks at the rows below a key, from the last one on: at each, until the watch has seen enough, or where it has, at those in
+    /// which several columns differ. Returns the last key.
+    async fn compare(&self, session: &mut Session, watch: &mut Watch, below: i64) -> Result<i64, Error> {
+        let looks = watch.is_looking();
+        let (put_back, which) = match looks {
+            true => (
+                format!("EXISTS (SELECT FROM pg_temp.{} AS p WHERE p.k = s.k0)", self.put_back()),
+                "true".to_string(),
+            ),
+            false => ("false".to_string(), self.differ_in_several(&watch.asked())),
+        };
         let open = format!(
-            "DECLARE {PAIRS} NO SCROLL CURSOR FOR SELECT s.k{}{}, EXISTS (SELECT FROM pg_temp.{} AS p WHERE p.k = s.k) \
-             FROM pg_temp.{} AS s JOIN ONLY {} AS t ON t.{} = s.k WHERE s.k < {below} ORDER BY s.k DESC",
+            "DECLARE {PAIRS} NO SCROLL CURSOR FOR SELECT s.k0{}{}, {put_back} \
+             FROM pg_temp.{} AS s JOIN ONLY {} AS t ON t.{} = s.k0 WHERE s.k0 < {below} AND {which} ORDER BY s.k0 DESC",
             self.marks_then(),
             self.marks_now(),
-            self.put_back(),
             self.then,
             self.now.sql(),
             identifier(&self.key)
         );
         session.run(DOING, &open).await?;
-        let (mut goes_on, mut last) = (true, below);
-        while goes_on {
+        let mut last = below;
+        'all: loop {
             let rows = session.rows(DOING, &format!("FETCH {SAMPLE} FROM {PAIRS}")).await?;
             if rows.is_empty() {
                 break;
@@ -316,19 +374,24 @@ impl Ends {
             for row in rows {
                 last = row.number(0);
                 let (then, now) = (self.read(&row, 1), self.read(&row, 1 + self.kept.len()));
-                goes_on = watch.see(last, &then, &now, row.text(1 + 2 * self.kept.len()) == "t");
-                if !goes_on {
-                    break;
+                watch.see(last, &then, &now, row.text(1 + 2 * self.kept.len()) == "t");
+                if looks && !watch.is_looking() {
+                    break 'all;
                 }
             }
         }
         session.run(DOING, &format!("CLOSE {PAIRS}")).await?;
-        Ok((goes_on, last))
+        Ok(last)
     }
 }
 
+/// Returns a column of the table with the rows of then.
+fn then(at: usize) -> String {
+    format!("s.c{at}")
+}
+
 /// Returns the condition that a number may be of another row; none when no number is. The ranges of those that were
-/// looked at one by one go into the temporary table.
+/// looked at one by one go into temporary tables, which are named after this one.
 pub(super) async fn holds(
     session: &mut Session,
     recycled: &Recycled,
@@ -336,25 +399,37 @@ pub(super) async fn holds(
     table: &str,
 ) -> Result<Option<String>, Error> {
     let mut ways = Vec::new();
-    ways.extend(recycled.above.map(|last| format!("{key} > '{last}'::bigint")));
+    if let Some(last) = recycled.above {
+        let known = match recycled.known.is_empty() {
+            true => String::new(),
+            false => {
+                format!(" AND NOT {}", is_in(session, &recycled.known, key, &format!("{table}_known")).await?)
+            }
+        };
+        ways.push(format!("({key} > '{last}'::bigint{known})"));
+    }
     ways.extend(recycled.up_to.map(|last| format!("{key} <= '{last}'::bigint")));
     if !recycled.among.is_empty() {
-        let make = format!(
-            "CREATE TEMPORARY TABLE {table} (first bigint NOT NULL, last bigint PRIMARY KEY) ON COMMIT DROP"
-        );
-        session.run(DOING, &make).await?;
-        let ranges: Vec<String> =
-            recycled.among.ranges().map(|(first, last)| format!("({first}, {last})")).collect();
-        for ranges in ranges.chunks(1000) {
-            let fill = format!("INSERT INTO pg_temp.{table} VALUES {}", ranges.join(", "));
-            session.run(DOING, &fill).await?;
-        }
-        // The range that ends next after it, by the index.
-        ways.push(format!(
-            "coalesce({key} >= (SELECT r.first FROM pg_temp.{table} AS r WHERE r.last >= {key} ORDER BY r.last LIMIT 1), false)"
-        ));
+        ways.push(is_in(session, &recycled.among, key, table).await?);
     }
     Ok((!ways.is_empty()).then(|| format!("({})", ways.join(" OR "))))
+}
+
+/// Returns the condition that a number is in one of these ranges, which go into a temporary table.
+async fn is_in(session: &mut Session, among: &Among, key: &str, table: &str) -> Result<String, Error> {
+    let make = format!(
+        "CREATE TEMPORARY TABLE {table} (first bigint NOT NULL, last bigint PRIMARY KEY) ON COMMIT DROP"
+    );
+    session.run(DOING, &make).await?;
+    let ranges: Vec<String> = among.ranges().map(|(first, last)| format!("({first}, {last})")).collect();
+    for ranges in ranges.chunks(1000) {
+        let fill = format!("INSERT INTO pg_temp.{table} VALUES {}", ranges.join(", "));
+        session.run(DOING, &fill).await?;
+    }
+    // The range that ends next after it, by the index.
+    Ok(format!(
+        "coalesce({key} >= (SELECT r.first FROM pg_temp.{table} AS r WHERE r.last >= {key} ORDER BY r.last LIMIT 1), false)"
+    ))
 }
 
 impl Target<'_> {

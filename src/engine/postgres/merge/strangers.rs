@@ -62,6 +62,9 @@ pub(super) async fn given_again(
                     continue;
                 }
                 let name = format!("ripcord_parent_{turn}_{}", asked.len());
+                let is_about = |name: &str| {
+                    of_parent().any(|other| other.salvage.what == SalvageKind::Values && other.is_about(name))
+                };
                 let subject = Subject {
                     now: parent,
                     then: parent,
@@ -69,10 +72,8 @@ pub(super) async fn given_again(
                     snapshot,
                     catalog: piece.catalog.as_deref(),
                     sequences: &piece.sequences,
-                    is_about: &|name| {
-                        of_parent()
-                            .any(|other| other.salvage.what == SalvageKind::Values && other.is_about(name))
-                    },
+                    is_about: &is_about,
+                    is_changed: &is_about,
                     put_back: piece.put_back(parent, referred).collect(),
                     name: &name,
                 };

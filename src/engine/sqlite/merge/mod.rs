@@ -127,7 +127,7 @@ fn in_one_transaction(
         strangers.append(&mut moved.strangers);
         let (before, mut jobs) = (strangers.len(), Vec::new());
         for index in turn {
-            let (target, left_out) = Target::of(session, &catalog, &pieces[index], index)?;
+            let (target, left_out) = Target::of(session, &catalog, pieces, index)?;
             skip(&mut skipped, &pieces[index], left_out);
             let Some(mut target) = target else { continue };
             target.moved = moved.guard(index);

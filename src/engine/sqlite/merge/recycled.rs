@@ -8,7 +8,8 @@ use super::feed::{Feed, value};
 use crate::catalog::{Table, TableKind, TableName, quote};
 use crate::engine::{Error, Mark, Marks, Piece, Recycled, SAMPLE, Value, Watch};
 use crate::ledger::SalvageKind;
-use rusqlite::{OptionalExtension, Row};
+use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator;
+use rusqlite::{Row, Rows};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -22,6 +23,8 @@ pub(super) struct Subject<'a> {
     pub sequences: &'a BTreeMap<String, i64>,
     /// Whether a column is one that the way there and back did not keep.
     pub is_about: &'a dyn Fn(&str) -> bool,
+    /// Whether it is one of which any piece has values, so that it says nothing of who its row is not.
+    pub is_changed: &'a dyn Fn(&str) -> bool,
     /// The files of rows that may have been put back, with the place of the key in each.
     pub put_back: Vec<(&'a Piece, usize)>,
     /// Whether the table was another one in between, which may have counted otherwise.
@@ -29,7 +32,12 @@ pub(super) struct Subject<'a> {
 }
 
 /// Looks at the rows from which values were salvaged.
-pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Recycled, Error> {
+pub(super) fn look(
+    session: &Session,
+    piece: &Piece,
+    pieces: &[Piece],
+    live: &Table,
+) -> Result<Recycled, Error> {
     let named = Recycled { apart: true, ..Recycled::default() };
     let (Some(folder), [key]) = (&piece.snapshot, piece.salvage.key.as_slice()) else {
         return Ok(named);
@@ -44,6 +52,11 @@ pub(super) fn look(session: &Session, piece: &Piece, live: &Table) -> Result<Rec
         live,
         sequences: &piece.sequences,
         is_about: &|name| piece.is_about(name),
+        is_changed: &|name| {
+            let of_table = pieces.iter().filter(|other| other.salvage.table == piece.salvage.table);
+            let mut values = of_table.filter(|other| other.salvage.what == SalvageKind::Values);
+            values.any(|other| other.is_about(name))
+        },
         put_back: piece.put_back(&piece.salvage.table, key).collect(),
         remade: piece.remade,
     };
@@ -61,22 +74,16 @@ pub(super) fn look_at(session: &Session, folder: &Path, subject: &Subject<'_>) -
         true => set_back(session, subject)?,
         false => None,
     };
-    let ends = Ends { session, subject, again };
-    let found = match is_counted && again.is_none() {
-        // No number was given out twice, unless by the way there and back.
-        true => ends.watch(folder).map(|watch| {
-            let apart = watch.is_some_and(|(_, _, watch)| watch.tells_apart());
-            Recycled { apart, ..Recycled::default() }
-        }),
-        false => ends.by_snapshot(folder),
-    };
-    match found {
-        Err(Error::Interrupted) => Err(Error::Interrupted),
+    // Then the end of the table was not given out again, unless somebody emptied the counter and it came as far as before.
+    let is_above_all = is_counted && again.is_none();
+    let found = Ends { session, subject, again }.by_snapshot(folder, is_above_all);
+    let told = match found {
+        Err(Error::Interrupted) => return Err(Error::Interrupted),
         // A snapshot that cannot be read is no reason not to merge what was salvaged out of it.
-        Err(_) if is_counted && again.is_none() => Ok(Recycled::default()),
-        Err(_) => Ok(Recycled::unknown(again)),
-        told => told,
-    }
+        Err(_) => Recycled::unknown(again),
+        Ok(told) => told,
+    };
+    Ok(if is_above_all { told.only_seen() } else { told })
 }
 
 /// Tells whether rows get a number as their key.
@@ -124,9 +131,10 @@ struct Ends<'a> {
 }
 
 impl Ends<'_> {
-    fn by_snapshot(&self, folder: &Path) -> Result<Recycled, Error> {
+    fn by_snapshot(&self, folder: &Path, is_above_all: bool) -> Result<Recycled, Error> {
         match self.watch(folder)? {
-            Some((then, kept, mut watch)) if watch.tells() => {
+            Some((then, kept, watch)) if watch.tells() => {
+                let mut watch = if is_above_all { watch.only_others() } else { watch };
                 self.compare(&then, &kept, &mut watch)?;
                 Ok(watch.end())
             }
@@ -142,10 +150,12 @@ impl Ends<'_> {
         let (key, is_about) = (self.subject.key, self.subject.is_about);
         let kept = kept(self.subject.live, table, &|name| name == key.0 || name == key.1 || is_about(name));
         let old = self.sample(&then, &self.select_then(&kept), kept.len())?;
-        let now = self.select(self.subject.now, self.subject.key.0, &kept);
+        let now = self.select(self.subject.now, self.subject.key.0, &kept, &[]);
         let new: Vec<Marks> =
             self.sample(self.session, &now, kept.len())?.into_iter().map(|(_, marks)| marks).collect();
-        let watch = Watch::new(&old, &new, self.again);
+        let is_changed = |at: &usize| (self.subject.is_changed)(&kept[*at]);
+        let changed: Vec<usize> = (0..kept.len()).filter(is_changed).collect();
+        let watch = Watch::new(&old, &new, self.again).without(&changed);
         Ok(Some((then, kept, watch)))
     }
 
@@ -162,46 +172,51 @@ impl Ends<'_> {
 
     /// Returns the statement that reads the table of then from its last row on.
     fn select_then(&self, columns: &[String]) -> String {
-        self.select(self.subject.then, self.subject.key.1, columns)
+        self.select(self.subject.then, self.subject.key.1, columns, &[])
     }
 
-    /// Returns the statement that reads a table from its last row on.
-    fn select(&self, table: &TableName, key: &str, columns: &[String]) -> String {
-        let list: String = columns.iter().map(|name| format!(", {}", quote(name))).collect();
+    /// Returns the statement that reads a table from its last row on, and what else is to be read of each.
+    fn select(&self, table: &TableName, key: &str, columns: &[String], more: &[String]) -> String {
+        let columns = columns.iter().map(|name| quote(name)).chain(more.iter().cloned());
+        let list: String = columns.map(|column| format!(", {column}")).collect();
         let (table, key) = (table.sql(), quote(key));
         format!("SELECT {key}{list} FROM main.{table} WHERE typeof({key}) = 'integer' ORDER BY {key} DESC")
     }
 
+    /// Goes down both tables side by side, until the watch has seen what there is to see.
     fn compare(&self, then: &Session, columns: &[String], watch: &mut Watch) -> Result<(), Error> {
         let failed = |error| self.session.failed(DOING, error);
         let mut old = then.prepare(&self.select_then(columns)).map_err(failed)?;
-        let list: Vec<String> = columns.iter().map(|name| quote(name)).collect();
-        let put_back = self.put_back()?;
-        // A virtual table finds a row by `=` alone.
-        let sql = format!(
-            "SELECT {}{put_back} FROM main.{} WHERE {} = ?1",
-            list.iter().map(|name| format!("{name}, ")).collect::<String>(),
-            self.subject.now.sql(),
-            quote(self.subject.key.0)
-        );
-        let mut new = self.session.prepare(&sql).map_err(failed)?;
-        let mut rows = old.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let key: i64 = row.get(0).map_err(failed)?;
-            let was = marks(row, 1, columns.len()).map_err(failed)?;
-            let read = |live: &Row<'_>| Ok((marks(live, 0, columns.len())?, live.get(columns.len())?));
-            let is = new.query_row([key], read).optional().map_err(failed)?;
-            if is.is_some_and(|(is, put_back)| !watch.see(key, &was, &is, put_back)) {
+        let more = [self.put_back()?];
+        let live = self.select(self.subject.now, self.subject.key.0, columns, &more);
+        let mut new = self.session.prepare(&live).map_err(failed)?;
+        let (mut old, mut new) = (old.query([]).map_err(failed)?, new.query([]).map_err(failed)?);
+        new.advance().map_err(failed)?;
+        let (asked, width) = (watch.asked(), columns.len());
+        while let Some(was) = old.next().map_err(failed)? {
+            if !watch.is_looking() && !watch.tells_others() {
                 return Ok(());
+            }
+            let key: i64 = was.get(0).map_err(failed)?;
+            while key_of(&new).map_err(failed)?.is_some_and(|live| live > key) {
+                new.advance().map_err(failed)?;
+            }
+            let Some(is) = new.get() else { return Ok(()) };
+            if is.get::<_, i64>(0).map_err(failed)? == key
+                && (watch.is_looking() || differ_in_several(was, is, &asked).map_err(failed)?)
+            {
+                let (then, now) = (marks(was, 1, width), marks(is, 1, width));
+                let is_put_back = is.get(width + 1).map_err(failed)?;
+                watch.see(key, &then.map_err(failed)?, &now.map_err(failed)?, is_put_back);
             }
         }
         Ok(())
     }
 
-    /// Returns the condition that the row of this key may have been put back.
-    fn put_back(&self) -> Result<&'static str, Error> {
+    /// Returns the condition that a row may have been put back.
+    fn put_back(&self) -> Result<String, Error> {
         if self.subject.put_back.is_empty() {
-            return Ok("0");
+            return Ok("0".to_string());
         }
         let failed = |error| self.session.failed(DOING, error);
         let make = "DROP TABLE IF EXISTS temp.ripcord_put_back; CREATE TEMP TABLE ripcord_put_back (k INTEGER PRIMARY KEY)";
@@ -214,8 +229,22 @@ impl Ends<'_> {
                 _ => Ok(()),
             })?;
         }
-        Ok("EXISTS (SELECT 1 FROM temp.ripcord_put_back WHERE k = ?1)")
+        Ok(format!("EXISTS (SELECT 1 FROM temp.ripcord_put_back WHERE k = {})", quote(self.subject.key.0)))
     }
+}
+
+fn key_of(rows: &Rows<'_>) -> rusqlite::Result<Option<i64>> {
+    rows.get().map(|row| row.get(0)).transpose()
+}
+
+/// Tells whether a row holds something else than it did in more than one of these columns; what was NULL does not count.
+fn differ_in_several(was: &Row<'_>, is: &Row<'_>, columns: &[usize]) -> rusqlite::Result<bool> {
+    let mut count = 0;
+    for at in columns.iter().map(|at| at + 1) {
+        let (was, is) = (value(was.get_ref(at)?), value(is.get_ref(at)?));
+        count += usize::from(!matches!(was, Value::Null) && !was.is_same(is));
+    }
+    Ok(count > 1)
 }
 
 fn marks(row: &Row<'_>, from: usize, count: usize) -> rusqlite::Result<Marks> {

@@ -80,15 +80,17 @@ pub(super) fn given_again(
             if !asked.insert((parent.clone(), column.name.clone())) {
                 continue;
             }
+            let is_about = |name: &str| {
+                of_parent().any(|other| other.salvage.what == SalvageKind::Values && other.is_about(name))
+            };
             let subject = Subject {
                 now: parent,
                 then: parent,
                 key: (&column.name, &column.name),
                 live: table,
                 sequences: &piece.sequences,
-                is_about: &|name| {
-                    of_parent().any(|other| other.salvage.what == SalvageKind::Values && other.is_about(name))
-                },
+                is_about: &is_about,
+                is_changed: &is_about,
                 put_back: piece.put_back(parent, &column.name).collect(),
                 remade: piece.remade,
             };
@@ -232,6 +234,12 @@ impl Strangers {
             session.run(DOING, &all)?;
         }
         session.run(DOING, &self.index())?;
+        let known = format!("DELETE FROM temp.{} WHERE v0 BETWEEN ?1 AND ?2", self.keys);
+        let mut known = session.prepare(&known).map_err(|error| session.failed(DOING, error))?;
+        for (first, last) in recycled.known.ranges() {
+            known.execute([first, last]).map_err(|error| session.failed(DOING, error))?;
+        }
+        drop(known);
         let any = format!("SELECT EXISTS (SELECT 1 FROM temp.{})", self.keys);
         Ok(session.one::<i64>(DOING, &any)? == 1)
     }

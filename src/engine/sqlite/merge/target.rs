@@ -167,9 +167,10 @@ impl<'p> Target<'p> {
     pub(super) fn of(
         session: &Session,
         catalog: &Catalog,
-        piece: &'p Piece,
+        pieces: &'p [Piece],
         index: usize,
     ) -> Result<(Option<Self>, Vec<Merged>), Error> {
+        let piece = &pieces[index];
         let skip = |why: &str| Ok((None, vec![Merged::skipped(&piece.salvage, None, why)]));
         let name = &piece.salvage.table;
         let Some(found) = catalog.tables.get(name) else { return skip("there is no such table now") };
@@ -277,7 +278,7 @@ impl<'p> Target<'p> {
             rowid: rowid_name(&table),
             own_rowid: None,
             deferred: has_deferred_keys(&table),
-            recycled: recycled::look(session, piece, &table)?,
+            recycled: recycled::look(session, piece, pieces, &table)?,
             moved: None,
             guards: Vec::new(),
             undecided: BTreeMap::new(),

@@ -1,0 +1,186 @@
+//! Whether another row stands under a number, although rows above it stayed: somebody filled a gap, or filled an emptied table anew.
+//!
+//! Anything may be edited in a row, so that one column which holds something else says nothing. A row is another one only where
+//! there are several columns by which rows are known and none of them is as it was. What rows share says nothing either way: a new
+//! row has it as easily as the old one.
+
+use super::Mark;
+use std::collections::HashSet;
+
+/// The columns that say whether a row is another one.
+#[derive(Debug, Default)]
+pub(super) struct Grounds {
+    /// Those in which most rows had a value of their own then, and those that repeat the key: where these are the same, another row
+    /// with that key may hold the same.
+    pub own: Vec<usize>,
+    pub repeats: Vec<usize>,
+    /// The others in which rows differed.
+    pub shared: Vec<usize>,
+    /// Whether all together told most rows apart.
+    pub apart: bool,
+}
+
+impl Grounds {
+    /// Tells whether any row can be told to be another one.
+    pub fn tell(&self) -> bool {
+        self.own.len() + self.repeats.len() > 1 || (self.apart && self.all().count() > 1)
+    }
+
+    /// Returns the columns that are looked at.
+    pub fn all(&self) -> impl Iterator<Item = usize> {
+        self.own.iter().chain(&self.repeats).chain(&self.shared).copied()
+    }
+
+    /// Lets columns say nothing.
+    pub fn leave_out(&mut self, columns: &[usize]) {
+        let is_any = self.all().any(|at| columns.contains(&at));
+        self.apart &= !is_any;
+        for all in [&mut self.own, &mut self.repeats, &mut self.shared] {
+            all.retain(|at| !columns.contains(at));
+        }
+    }
+
+    /// Tells whether a row is another one than that of its key. `common` has the values of several rows, by their column.
+    ///
+    /// What was NULL says nothing: it may have been filled. Nor does a row of which nothing is left but what says nothing: it was
+    /// cleared.
+    pub fn is_another(
+        &self,
+        common: &HashSet<(usize, Mark)>,
+        then: &[Option<Mark>],
+        now: &[Option<Mark>],
+    ) -> bool {
+        let is_held = |at: &usize| then[*at].is_some();
+        let is_same = |at: usize| then[at] == now[at];
+        let is_own = |at: usize| then[at].clone().is_some_and(|mark| !common.contains(&(at, mark)));
+        if self.own.iter().copied().filter(is_held).any(|at| is_same(at) && is_own(at)) {
+            return false;
+        }
+        let differing: Vec<usize> = self.all().filter(|at| is_held(at) && !is_same(*at)).collect();
+        let is_telling = |at: &&usize| self.own.contains(at) || self.repeats.contains(at);
+        let shares = || self.own.iter().chain(&self.shared).copied().filter(is_held).any(is_same);
+        let is_much = differing.iter().filter(is_telling).count() > 1
+            || (self.apart && differing.len() > 1 && !shares());
+        is_much && differing.iter().any(|at| now[*at].is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Marks, Watch};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn marks(row: &[&str]) -> Marks {
+        row.iter().map(|text| (!text.is_empty()).then(|| Mark::text(text.as_bytes()))).collect()
+    }
+
+    /// Ten rows of a name, a mail, a town that five of them share, and what all of them share.
+    fn people() -> Vec<(i64, Marks)> {
+        let town = |at: i64| if at > 5 { "Rome" } else { "Oslo" };
+        let row = |at: i64| marks(&[&format!("name {}", 90 - at), &format!("{}@x", 90 - at), town(at), "on"]);
+        (1..=10).map(|at| (at, row(at))).collect()
+    }
+
+    fn is_another(then: &[(i64, Marks)], number: usize, now: &[&str]) -> bool {
+        let row = &then[number - 1].1;
+        let live: Vec<Marks> = then.iter().map(|(_, row)| row.clone()).collect();
+        Watch::new(then, &live, None).is_another(row, &marks(now))
+    }
+
+    #[test]
+    fn a_row_of_which_nothing_that_tells_is_as_it_was_is_another_one() {
+        let then = people();
+        assert!(is_another(&then, 3, &["zoe", "zoe@x", "Lima", "on"]));
+        assert!(is_another(&then, 3, &["zoe", "", "Lima", "on"]));
+        // The town is that of many rows.
+        assert!(is_another(&then, 3, &["zoe", "zoe@x", "Oslo", "on"]));
+    }
+
+    #[test]
+    fn a_row_that_was_edited_is_the_same_where_something_that_tells_is_as_it_was() {
+        let then = people();
+        for now in [
+            ["name 87", "zoe@x", "Lima", "off"],
+            ["zoe", "87@x", "Lima", "off"],
+            ["zoe", "87@x", "Oslo", "on"],
+            // Cleared, which is no sign of anybody else.
+            ["", "", "", ""],
+            ["", "", "", "on"],
+        ] {
+            assert!(!is_another(&then, 3, &now), "{now:?}");
+        }
+    }
+
+    #[test]
+    fn a_single_column_that_tells_is_no_evidence() {
+        let row = |at: i64| marks(&[&format!("name {}", 90 - at), "on"]);
+        let then: Vec<(i64, Marks)> = (1..=10).map(|at| (at, row(at))).collect();
+        assert!(!is_another(&then, 3, &["zoe", "off"]));
+        let live: Vec<Marks> = then.iter().map(|(_, row)| row.clone()).collect();
+        assert!(!Watch::new(&then, &live, None).tells_others());
+    }
+
+    #[test]
+    fn what_was_empty_and_is_filled_is_no_evidence() {
+        let mut then = people();
+        then[2].1[1] = None;
+        assert!(!is_another(&then, 3, &["name 87", "new@x", "Oslo", "on"]));
+        assert!(!is_another(&then, 3, &["zoe", "new@x", "Oslo", "on"]));
+        assert!(is_another(&then, 3, &["zoe", "new@x", "Lima", "on"]));
+    }
+
+    #[test]
+    fn a_label_that_repeats_the_number_tells_by_holding_something_else_only() {
+        let row =
+            |at: i64| marks(&[&format!("User {at}"), &format!("{}@x", 90 - at), &format!("{}", 70 - at)]);
+        let then: Vec<(i64, Marks)> = (1..=10).map(|at| (at, row(at))).collect();
+        assert!(is_another(&then, 3, &["User 3", "zoe@x", "1"]));
+        assert!(is_another(&then, 3, &["Zoe", "zoe@x", "1"]));
+        assert!(!is_another(&then, 3, &["Zoe", "87@x", "1"]));
+    }
+
+    #[test]
+    fn columns_that_tell_only_together_are_evidence_where_all_of_them_differ() {
+        let row = |at: i64| marks(&[&format!("first {}", at / 3), &format!("last {}", at % 3)]);
+        let then: Vec<(i64, Marks)> = (0..9).map(|at| (at + 100, row(at))).collect();
+        assert!(is_another(&then, 1, &["first 7", "last 7"]));
+        assert!(!is_another(&then, 1, &["first 0", "last 7"]));
+    }
+
+    fn cell() -> impl Strategy<Value = Option<Mark>> {
+        prop_oneof![1 => Just(None), 4 => (0_u8..200).prop_map(|one| Some(Mark::text(format!("v{one:03}").as_bytes())))]
+    }
+
+    fn rows() -> impl Strategy<Value = Vec<Marks>> {
+        (1_usize..5)
+            .prop_flat_map(|width| prop::collection::vec(prop::collection::vec(cell(), width..=width), 2..30))
+    }
+
+    proptest! {
+        #[test]
+        fn a_row_in_which_one_column_was_edited_and_what_was_empty_was_filled_is_never_another_one(
+            rows in rows(), row in 0_usize..30, column in 0_usize..5, new in cell(),
+        ) {
+            let (row, column) = (row % rows.len(), column % rows[0].len());
+            let then: Vec<(i64, Marks)> = (1..).zip(rows.clone()).collect();
+            let mut now = rows[row].clone();
+            for cell in now.iter_mut().filter(|cell| cell.is_none()) {
+                *cell = Some(Mark::text(b"filled"));
+            }
+            now[column] = new;
+            prop_assert!(!Watch::new(&then, &rows, None).is_another(&rows[row], &now));
+        }
+
+        #[test]
+        fn a_row_that_holds_nothing_of_the_one_before_is_another_one_wherever_several_columns_tell(
+            count in 2_usize..30, width in 2_usize..5, row in 0_usize..30,
+        ) {
+            let cell = |at: usize, column: usize| Some(Mark::text(format!("v{column} {}", 900 - at).as_bytes()));
+            let rows: Vec<Marks> = (0..count).map(|at| (0..width).map(|column| cell(at, column)).collect()).collect();
+            let then: Vec<(i64, Marks)> = (1..).zip(rows.clone()).collect();
+            let now: Marks = (0..width).map(|column| cell(800, column)).collect();
+            prop_assert!(Watch::new(&then, &rows, None).is_another(&rows[row % count], &now));
+        }
+    }
+}
