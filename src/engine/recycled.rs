@@ -9,8 +9,10 @@
 
 mod among;
 mod another;
+mod counting;
 
 pub use among::Among;
+pub use counting::{SHORT_KEY, counting};
 
 use super::Value;
 use another::Grounds;

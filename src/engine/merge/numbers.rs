@@ -99,7 +99,7 @@ fn may_be_made(piece: &Piece, now: (&TableName, &str), then: (&TableName, &str))
 }
 
 /// Tells whether a foreign key is over a column, as far as the text of a constraint tells.
-fn refers(catalog: &Catalog, (table, column): (&TableName, &str)) -> bool {
+pub fn refers(catalog: &Catalog, (table, column): (&TableName, &str)) -> bool {
     let plain = |text: &str| text.replace(['"', '`', '[', ']'], "").to_ascii_lowercase();
     let texts = catalog.tables.get(table).into_iter().flat_map(|table| table.constraints.values());
     let mut heads = texts.filter_map(|text| {

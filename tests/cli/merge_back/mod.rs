@@ -28,6 +28,7 @@ mod nulls;
 mod once_more;
 mod parents;
 mod partitions;
+mod places;
 mod recycled;
 mod rekeyed;
 mod renamed;

@@ -167,10 +167,10 @@ fn seats_are_not_taken_for_guests_who_have_other_numbers_now() {
     let db = &TestDatabase::postgres();
     let made = "CREATE TABLE seat (room INT NOT NULL, no INT NOT NULL, who TEXT UNIQUE, PRIMARY KEY (room, no));
 CREATE TABLE ticket (id INT PRIMARY KEY, room INT NOT NULL, no INT NOT NULL, FOREIGN KEY (room, no) REFERENCES seat (room, no));";
-    let filled = "INSERT INTO seat VALUES (1, 1, 'Ann'), (1, 2, 'Bob'), (1, 3, 'Cy'); INSERT INTO ticket VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3);";
+    let filled = "INSERT INTO seat VALUES (1, 1, 'Ann'), (1, 2, 'Bob'), (1, 3, 'Cy'), (1, 4, 'Dee'); INSERT INTO ticket VALUES (1, 1, 1), (2, 1, 2), (3, 1, 3);";
     let sandbox = project(db, made, filled, "DELETE FROM ticket;", "SELECT 1;");
     upgrade(&sandbox);
-    db.execute("UPDATE seat SET who = NULL; UPDATE seat SET who = 'Bob' WHERE no = 1; UPDATE seat SET who = 'Ann' WHERE no = 2; UPDATE seat SET who = 'Cyrus' WHERE no = 3;");
+    db.execute("UPDATE seat SET who = NULL; UPDATE seat SET who = 'Bob' WHERE no = 1; UPDATE seat SET who = 'Ann' WHERE no = 2; UPDATE seat SET who = 'Cyrus' WHERE no = 3; UPDATE seat SET who = 'Dee' WHERE no = 4;");
     assert_eq!(counts(&downgrade(&sandbox), db, "ticket", None), [1, 0, 0, 2]);
     assert_eq!(db.query("SELECT id FROM ticket;"), "3");
 }

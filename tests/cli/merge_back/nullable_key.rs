@@ -33,9 +33,9 @@ fn values_of_edited_rows_come_back_by_a_key_of_several_columns_that_could_be_nul
     let (up, down) = ("ALTER TABLE seat DROP COLUMN note;", "ALTER TABLE seat ADD COLUMN note TEXT;");
     let sandbox = project(db, made, filled, up, down);
     upgrade(&sandbox);
-    db.execute("UPDATE seat SET who = 'Eve' WHERE room = 1 AND no = 2; DELETE FROM seat WHERE room = 2;");
+    db.execute("UPDATE seat SET who = 'Eve' WHERE room = 1 AND no = 1; DELETE FROM seat WHERE room = 2;");
     let result = downgrade(&sandbox);
-    assert_eq!(db.query("SELECT * FROM seat ORDER BY room, no;"), "1|1|Ann|x\n1|2|Eve|y", "{result:#}");
+    assert_eq!(db.query("SELECT * FROM seat ORDER BY room, no;"), "1|1|Eve|x\n1|2|Bob|y", "{result:#}");
     assert_eq!(counts(&result, db, "seat", Some("note")), [2, 0, 1, 0]);
 }
 

@@ -7,6 +7,8 @@
 //! at where something must be unique beside it; as the table is read then, each of its rows is asked whether it shows to be
 //! another one, however many there are ([`recycled::others`]).
 
+mod others;
+
 use super::super::PostgresDatabase;
 use super::super::dumped::DumpedRows;
 use super::super::names::{identifier, is_held};
@@ -64,7 +66,8 @@ impl Name {
     /// Returns the condition that nothing of it is as it was, where it is all that was kept: of a place in a list, or a number that
     /// the way back gives out anew, nothing says then that it is still that of its row.
     fn all_differ(&self) -> Option<String> {
-        let differ = self.columns.iter().map(|(then, now)| format!("{then} IS DISTINCT FROM {now}"));
+        let differ =
+            self.columns.iter().map(|(then, now)| format!("{then}::text IS DISTINCT FROM {now}::text"));
         let differ: Vec<String> = differ.collect();
         (self.any && differ.len() > 1).then(|| differ.join(" AND "))
     }
@@ -183,7 +186,11 @@ impl PostgresDatabase {
     ) -> Result<Option<String>, Error> {
         let Some(then) = subject.catalog.tables.get(subject.then) else { return Ok(None) };
         let is_number = matches!(key, [key] if key.is_number());
-        let (columns, names) = names(subject, then, live, is_number);
+        let is_natural = match key {
+            [key] => !is_number && others::is_short(session, subject.now, key).await?,
+            _ => true,
+        };
+        let (columns, names) = names(subject, then, live, (is_number, is_natural));
         let wanted = subject.key.iter().map(|(_, then)| then).chain(&columns).map(String::as_str);
         let fields = fields(then, wanted).filter(|_| !names.is_empty());
         let Some((fields, width)) = fields else { return Ok(None) };
@@ -209,7 +216,7 @@ impl PostgresDatabase {
             }
             _ => Among::default(),
         };
-        let found = subject.compare(session, key, &names, others).await?;
+        let found = subject.compare(session, key, (&names, is_natural), others).await?;
         session.run(DOING, &format!("DROP TABLE pg_temp.{}_then", subject.name)).await?;
         Ok(found)
     }
@@ -245,9 +252,14 @@ pub(super) async fn parents(session: &mut Session, piece: &Piece) -> Result<Vec<
     Ok(puts.flat_map(|key| key.parents().cloned().collect::<Vec<_>>()).collect())
 }
 
-/// Returns the names that rows of a table have, and the columns that they are made of beside the key; with `all` also those that were
-/// kept beside the names.
-fn names(subject: &Subject<'_>, then: &Table, live: &[LiveColumn], all: bool) -> (Vec<String>, Vec<Name>) {
+/// Returns the names that rows of a table have, and the columns that they are made of beside the key; where a key is a number also
+/// those that were kept beside the names. Under one that people choose all that was kept is a name.
+fn names(
+    subject: &Subject<'_>,
+    then: &Table,
+    live: &[LiveColumn],
+    (is_number, is_natural): (bool, bool),
+) -> (Vec<String>, Vec<Name>) {
     let in_key = |name: &str| subject.key.iter().position(|(_, own)| own == name);
     let is_free = |name: &String| in_key(name).is_none() && !(subject.is_about)(name);
     let kept: Vec<String> = kept(then, live).into_iter().filter(is_free).collect();
@@ -255,19 +267,23 @@ fn names(subject: &Subject<'_>, then: &Table, live: &[LiveColumn], all: bool) ->
         set.iter().all(|name| in_key(name).is_some() || kept.contains(name))
             && set.iter().any(|name| kept.contains(name))
     };
-    let mut sets: Vec<Vec<String>> = unique_sets(then).into_iter().filter(is_name).collect();
-    let any = sets.is_empty() && !kept.is_empty() && (subject.key.len() > 1 || subject.remade);
-    if any {
-        sets.push(kept.clone());
-    }
-    let columns: Vec<String> =
-        kept.into_iter().filter(|name| all || sets.iter().any(|set| set.contains(name))).collect();
+    let sets: Vec<Vec<String>> = unique_sets(then).into_iter().filter(is_name).collect();
+    let is_remade = subject.remade && sets.is_empty();
+    // Where nothing is unique beside it, all that stands under a word may be what changes every day: a rate, a stock.
+    let is_asked = is_natural && (subject.key.len() > 1 || !sets.is_empty());
+    let any = !kept.is_empty() && (is_asked || is_remade);
+    let columns: Vec<String> = kept
+        .iter()
+        .filter(|name| is_number || any || sets.iter().any(|set| set.contains(name)))
+        .cloned()
+        .collect();
     let expressions = |name: &String| match (in_key(name), columns.iter().position(|own| own == name)) {
         (Some(at), _) => Some((format!("s.k{at}"), format!("t.{}", identifier(&subject.key[at].0)))),
         (None, at) => Some((format!("s.c{}", at?), format!("t.{}", identifier(name)))),
     };
-    let name = |set: &Vec<String>| Name { columns: set.iter().filter_map(expressions).collect(), any };
-    let names = sets.iter().map(name).collect();
+    let name = |set: &Vec<String>, any| Name { columns: set.iter().filter_map(expressions).collect(), any };
+    let mut names: Vec<Name> = sets.iter().map(|set| name(set, false)).collect();
+    names.extend(any.then(|| name(&kept, true)));
     (columns, names)
 }
 
@@ -277,7 +293,7 @@ impl Subject<'_> {
         &self,
         session: &mut Session,
         key: &[&LiveColumn],
-        names: &[Name],
+        (names, is_natural): (&[Name], bool),
         others: Among,
     ) -> Result<Option<String>, Error> {
         let (own, live) = (&self.name, self.now.sql());
@@ -313,6 +329,9 @@ impl Subject<'_> {
                      JOIN ONLY {live} AS t ON {on} WHERE {differ}"
                 );
                 session.run(DOING, &other).await?;
+            }
+            if name.any && is_natural {
+                self.others(session, key, name, &on).await?;
             }
             let once = |named: &str, from: &str| {
                 format!(

@@ -123,7 +123,7 @@ fn in_one_transaction(
         strangers.extend(strangers::given_again(session, &catalog, &of_turn, turns)?);
         turns += 1;
         let placed: Vec<(usize, &Piece)> = turn.iter().map(|index| (*index, &pieces[*index])).collect();
-        let mut moved = moved::Moved::look(session, &catalog, &placed)?;
+        let mut moved = moved::Moved::look(session, &catalog, (turns, &placed))?;
         strangers.append(&mut moved.strangers);
         let (before, mut jobs) = (strangers.len(), Vec::new());
         for index in turn {

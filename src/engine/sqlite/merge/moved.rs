@@ -4,15 +4,19 @@
 //! name: what was the name of one row of then is that of another one now. Without such a proof a row is the one of its key,
 //! whatever was edited in it, unless that is all that was kept of it, and its key is more than a number that only grows.
 
+mod others;
+
 use super::super::session::{Session, open_frozen};
 use super::super::snapshot::file_in;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
-use super::recycled::kept;
+use super::recycled::{is_numbered, kept};
 use super::strangers::{Guard, Strangers};
-use crate::catalog::{Catalog, Table, TableKind, quote};
-use crate::engine::{Base, Error, Piece, Value};
+use super::together;
+use crate::catalog::{Catalog, Table, TableKind, TableName, quote};
+use crate::engine::{Base, Error, Piece, Value, counting};
 use crate::ledger::SalvageKind;
+use others::Others;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The names of then, and of now: `v0`, `v1` … for the key, behind them the name, and what of that was salvaged.
@@ -34,6 +38,8 @@ struct Name {
     is_salvaged: bool,
     /// Whether each of them must be there, as for a UNIQUE constraint.
     is_whole: bool,
+    /// How rows show to be others by it, where it is all that was kept.
+    others: Option<Others>,
 }
 
 impl Moved {
@@ -41,28 +47,37 @@ impl Moved {
     pub(super) fn look(
         session: &Session,
         catalog: &Catalog,
-        pieces: &[(usize, &Piece)],
+        (turn, pieces): (usize, &[(usize, &Piece)]),
     ) -> Result<Self, Error> {
-        let mut found = Self::default();
+        let (mut found, mut asked) = (Self::default(), BTreeSet::new());
         for (index, piece) in pieces {
             let Some(live) = catalog.tables.get(&piece.salvage.table).filter(|live| is_asked(piece, live))
             else {
                 continue;
             };
-            let same_table = pieces
-                .iter()
-                .map(|(_, other)| *other)
-                .filter(|other| other.salvage.table == piece.salvage.table);
-            let values: Vec<&Piece> =
-                same_table.filter(|other| other.salvage.what == SalvageKind::Values).collect();
-            let about = |name: &str| values.iter().any(|other| other.is_about(name));
+            let table = &piece.salvage.table;
             let keys = format!("ripcord_moved_{index}");
-            let looked = Look { session, piece, live, keys: &keys };
-            if looked.run(&about)? {
+            let then = piece.table_then();
+            let looked = Look { session, piece, then, table, key: &piece.salvage.key, live, keys: &keys };
+            asked.insert(table.clone());
+            if looked.run(&|name| is_about(pieces, table, name))? {
                 let places = piece.salvage.key.iter().filter_map(|name| piece.place_of(name)).collect();
-                let key = piece.salvage.key.as_slice();
-                found.strangers.push(Strangers::of_moved(&piece.salvage.table, &keys, key));
+                found.strangers.push(Strangers::of_moved(table, &keys, looked.key));
                 found.retaken.insert(*index, (keys, places));
+            }
+        }
+        for (_, piece) in pieces {
+            for (parent, pairs) in together::keys(session, &piece.salvage.table)? {
+                let puts = |(own, _): &(String, String)| {
+                    piece.salvage.columns.iter().any(|name| name.eq_ignore_ascii_case(own))
+                };
+                let named = catalog.tables.iter().find(|(name, _)| name.name.eq_ignore_ascii_case(&parent));
+                let Some((parent, live)) = named.filter(|_| pairs.iter().any(puts)) else { continue };
+                if !asked.insert(parent.clone()) {
+                    continue;
+                }
+                let name = format!("ripcord_moved_{turn}_of_{}", asked.len());
+                found.strangers.extend(look_at_parent(session, piece, pieces, (parent, live), &name)?);
             }
         }
         Ok(found)
@@ -75,6 +90,32 @@ impl Moved {
     }
 }
 
+/// Looks at a table of which no values come back by its key, but to which a piece refers.
+fn look_at_parent(
+    session: &Session,
+    piece: &Piece,
+    pieces: &[(usize, &Piece)],
+    (table, live): (&TableName, &Table),
+    keys: &str,
+) -> Result<Option<Strangers>, Error> {
+    let then = piece.catalog.as_ref().and_then(|catalog| catalog.tables.get(table));
+    let is_there = |name: &String| live.columns.iter().any(|column| column.name == *name);
+    let key = then.map(|then| &then.key).filter(|key| !key.is_empty() && key.iter().all(is_there));
+    // Where keys are put back it is known which of them are not.
+    let is_rekeying = pieces.iter().any(|(_, other)| other.salvage.table == *table && other.is_rekeying());
+    let Some(key) = key.filter(|_| !is_rekeying && live.kind == TableKind::Ordinary) else { return Ok(None) };
+    let look = Look { session, piece, then: table, table, key, live, keys };
+    let found = look.run(&|name| is_about(pieces, table, name))?;
+    Ok(found.then(|| Strangers::of_moved(table, keys, key)))
+}
+
+/// Tells whether values of a column come back, so that it says nothing about who its row is.
+fn is_about(pieces: &[(usize, &Piece)], table: &TableName, column: &str) -> bool {
+    let of_table = pieces.iter().map(|(_, other)| *other).filter(|other| other.salvage.table == *table);
+    let mut values = of_table.filter(|other| other.salvage.what == SalvageKind::Values);
+    values.any(|other| other.is_about(column))
+}
+
 /// Tells whether a row can have the key of another one without having been inserted.
 fn is_asked(piece: &Piece, live: &Table) -> bool {
     let key = piece.salvage.key.as_slice();
@@ -83,10 +124,13 @@ fn is_asked(piece: &Piece, live: &Table) -> bool {
     of_values && piece.snapshot.is_some() && !key.is_empty() && key.iter().all(is_there)
 }
 
-/// One piece that is looked at.
+/// One table that is looked at: that of a piece, or one to which it refers.
 struct Look<'a> {
     session: &'a Session,
     piece: &'a Piece,
+    then: &'a TableName,
+    table: &'a TableName,
+    key: &'a [String],
     live: &'a Table,
     /// The table that takes the keys.
     keys: &'a str,
@@ -95,7 +139,7 @@ struct Look<'a> {
 impl Look<'_> {
     /// Looks which keys are of other rows; tells whether there are any.
     fn run(&self, is_about: &dyn Fn(&str) -> bool) -> Result<bool, Error> {
-        let (session, key) = (self.session, &self.piece.salvage.key);
+        let (session, key) = (self.session, self.key);
         drop(fill(session, self.keys, key.len())?);
         let Some((then, names)) = self.readable(self.names(is_about))?.flatten() else { return Ok(false) };
         for name in &names {
@@ -108,6 +152,9 @@ impl Look<'_> {
             if is_read {
                 self.read_now(name)?;
                 self.compare(name)?;
+                if let Some(others) = &name.others {
+                    self.others(name, others)?;
+                }
             }
         }
         session.run(DOING, &format!("DROP TABLE IF EXISTS temp.{THEN}; DROP TABLE IF EXISTS temp.{NOW}"))?;
@@ -131,39 +178,55 @@ impl Look<'_> {
         let Some(folder) = &piece.snapshot else { return Ok(None) };
         let then = open_frozen(&file_in(folder), &self.session.cancel())?;
         let catalog = super::catalog::read(&then)?;
-        let Some(table) = catalog.tables.get(piece.table_then()) else { return Ok(None) };
-        let is_key = |name: &str| piece.salvage.key.iter().any(|key| key == name);
+        let Some(table) = catalog.tables.get(self.then) else { return Ok(None) };
+        let is_key = |name: &str| self.key.iter().any(|key| key == name);
         let kept = kept(self.live, table, &|name| is_about(name) || is_key(name));
         let mut names: Vec<Name> = Vec::new();
-        for unique in unique(&then, &piece.table_then().name)? {
+        for unique in unique(&then, &self.then.name)? {
             names.extend(self.name(&unique, &kept));
         }
-        if names.is_empty() && !kept.is_empty() && (piece.remade || piece.salvage.key.len() > 1) {
-            names.push(Name { columns: kept, is_salvaged: false, is_whole: false });
+        let key: Vec<String> = self.key.iter().map(|name| self.column_then(name).to_string()).collect();
+        let is_word = |name: &String| !is_numbered(table, name) && others::is_short(&then, self.then, name);
+        // Where nothing is unique beside it, all that stands under a word may be what changes every day: a rate, a stock.
+        let is_natural = key.len() > 1 || (!names.is_empty() && key.iter().all(is_word));
+        let is_remade = self.is_own() && piece.remade && names.is_empty();
+        if !kept.is_empty() && (is_remade || is_natural) {
+            let others = is_natural.then(|| Others { counting: counting(&catalog, self.then, &key) });
+            names.push(Name { columns: kept, is_salvaged: false, is_whole: false, others });
         }
         Ok(Some((then, names)))
+    }
+
+    /// Tells whether it is the table of the piece, whose columns may have had other names.
+    fn is_own(&self) -> bool {
+        self.piece.salvage.table == *self.table
+    }
+
+    fn column_then<'s>(&'s self, column: &'s str) -> &'s str {
+        if self.is_own() { self.piece.column_then(column) } else { column }
     }
 
     /// Returns the name that the columns of a unique index are, if they were kept, or what was left in them is known. What
     /// stands beside them in the key may be part of it, but not all of the key: that never is another row's.
     fn name(&self, unique: &[String], kept: &[String]) -> Option<Name> {
         let piece = self.piece;
-        let is_key = |name: &String| piece.salvage.key.iter().any(|key| piece.column_then(key) == name);
+        let is_key = |name: &String| self.key.iter().any(|key| self.column_then(key) == name);
         let own: Vec<&String> = unique.iter().filter(|name| !is_key(name)).collect();
-        let has_all =
-            piece.salvage.key.iter().all(|key| unique.iter().any(|name| piece.column_then(key) == name));
+        let has_all = self.key.iter().all(|key| unique.iter().any(|name| self.column_then(key) == name));
         if own.is_empty() || has_all {
             return None;
         }
         let now = |name: &String| {
-            let mut all = piece.salvage.key.iter().chain(&piece.salvage.columns);
-            all.find(|now| piece.column_then(now) == name).unwrap_or(name).clone()
+            let salvaged = piece.salvage.columns.iter().filter(|_| self.is_own());
+            let mut all = self.key.iter().chain(salvaged);
+            all.find(|now| self.column_then(now) == name).unwrap_or(name).clone()
         };
         let columns: Vec<String> = unique.iter().map(now).collect();
         let is_left = |name: &&String| {
             let name = now(name);
             let live = self.live.columns.iter().find(|column| column.name == name);
-            piece.salvage.columns.contains(&name)
+            self.is_own()
+                && piece.salvage.columns.contains(&name)
                 && matches!(piece.base(&name), Base::Column(_))
                 && live.is_some_and(|live| live.generated.is_none())
         };
@@ -172,17 +235,16 @@ impl Look<'_> {
             columns,
             is_salvaged,
             is_whole: true,
+            others: None,
         })
     }
 
     /// Reads the names of then out of the snapshot; false where that cannot be read.
     fn read_then(&self, then: &Session, name: &Name) -> Result<bool, Error> {
-        let piece = self.piece;
         let of_then =
-            |names: &[String]| names.iter().map(|name| piece.column_then(name).to_string()).collect();
-        let (key, columns): (Vec<String>, Vec<String>) =
-            (of_then(&piece.salvage.key), of_then(&name.columns));
-        let sql = select(&piece.table_then().sql(), &key, &columns, name.is_whole);
+            |names: &[String]| names.iter().map(|name| self.column_then(name).to_string()).collect();
+        let (key, columns): (Vec<String>, Vec<String>) = (of_then(self.key), of_then(&name.columns));
+        let sql = select(&self.then.sql(), &key, &columns, name.is_whole);
         let mut insert = self.insert(THEN, key.len() + columns.len())?;
         let Some(mut statement) =
             self.readable(then.prepare(&sql).map_err(|error| then.failed(DOING, error)))?
@@ -237,16 +299,16 @@ impl Look<'_> {
 
     /// Reads the names of now.
     fn read_now(&self, name: &Name) -> Result<(), Error> {
-        let key = &self.piece.salvage.key;
+        let key = self.key;
         drop(fill(self.session, NOW, key.len() + name.columns.len())?);
-        let select = select(&self.piece.salvage.table.sql(), key, &name.columns, name.is_whole);
+        let select = select(&self.table.sql(), key, &name.columns, name.is_whole);
         self.session.run(DOING, &format!("INSERT INTO temp.{NOW} {select}"))
     }
 
     /// Takes the keys of both rows where the name of just one row of then is that of just one row of now, and that one has
     /// another key: neither is the row of its key any more. A row without a name, then or now, is left out of it.
     fn compare(&self, name: &Name) -> Result<(), Error> {
-        let (keys, wide) = (self.piece.salvage.key.len(), name.columns.len());
+        let (keys, wide) = (self.key.len(), name.columns.len());
         let (key, of_name) = (0..keys, keys..keys + wide);
         for (table, what, range) in [
             (THEN, "keys", key.clone()),

@@ -1,0 +1,79 @@
+//! Rows under a key that another one was given again: whoever enters a line takes the next number of its order, and whoever registers
+//! any name that is free.
+
+use super::super::super::session::Session;
+use super::super::DOING;
+use super::{Look, NOW, Name, THEN, columns, named};
+use crate::catalog::{TableName, quote};
+use crate::engine::{Error, SHORT_KEY};
+
+/// How rows show to be others.
+#[derive(Debug)]
+pub(super) struct Others {
+    /// The place in a key of several columns of what counts the rows of each group: the last of its numbers is given out again.
+    pub counting: Option<usize>,
+}
+
+/// Tells whether keys are so short that people choose them.
+pub(super) fn is_short(then: &Session, table: &TableName, key: &str) -> bool {
+    let sql = format!(
+        "SELECT coalesce(max(length({0})), 0) FROM (SELECT {0} FROM main.{1} LIMIT 100)",
+        quote(key),
+        table.sql()
+    );
+    then.one::<i64>(DOING, &sql).is_ok_and(|longest| longest <= SHORT_KEY)
+}
+
+impl Look<'_> {
+    /// Takes the keys of rows that show to be others: nothing is as it was of several columns in which rows differ most. At the end
+    /// of a group, down to the first row that does not show it, one such column is enough, which is more than what users may edit
+    /// in any other row: there a new row has the key of the old one by itself. What was NULL says nothing, and a row that was
+    /// cleared is no new one.
+    pub(super) fn others(&self, name: &Name, others: &Others) -> Result<(), Error> {
+        let keys = self.key.len();
+        let telling = self.telling(keys..keys + name.columns.len())?;
+        let each = |of: &dyn Fn(usize) -> String, between: &str| {
+            telling.iter().map(|at| of(*at)).collect::<Vec<_>>().join(between)
+        };
+        let last = match (telling.len(), others.counting) {
+            (0, _) | (1, None) => return Ok(()),
+            (1, Some(at)) => {
+                let group: Vec<String> =
+                    (0..keys).filter(|other| *other != at).map(|at| format!("v{at}")).collect();
+                let last = format!(
+                    "max(CASE WHEN NOT other THEN v{at} END) OVER (PARTITION BY {})",
+                    group.join(", ")
+                );
+                (last, format!("v{at}"))
+            }
+            // Wherever it is.
+            _ => ("NULL".to_string(), "0".to_string()),
+        };
+        let same: Vec<String> = (0..keys).map(|at| format!("n.v{at} IS t.v{at}")).collect();
+        let list = columns("", 0..keys).join(", ");
+        let take = format!(
+            "INSERT INTO temp.{} SELECT {list} FROM (SELECT {list}, other, {} AS last FROM (\
+             SELECT {}, ({}) AND ({}) AND ({}) AS other FROM temp.{THEN} AS t CROSS JOIN temp.{NOW} AS n ON {})) \
+             WHERE other AND (last IS NULL OR {} > last)",
+            self.keys,
+            last.0,
+            named(&columns("t", 0..keys)),
+            each(&|at| format!("(t.v{at} IS NULL OR t.v{at} IS NOT n.v{at})"), " AND "),
+            each(&|at| format!("t.v{at} IS NOT NULL"), " OR "),
+            each(&|at| format!("n.v{at} IS NOT NULL"), " OR "),
+            same.join(" AND "),
+            last.1,
+        );
+        self.session.run(DOING, &take)
+    }
+
+    /// Returns the columns of then with most values, and with more than half as many; none where all rows hold the same.
+    fn telling(&self, of_name: std::ops::Range<usize>) -> Result<Vec<usize>, Error> {
+        let count = |at| format!("SELECT count(DISTINCT v{at}) FROM temp.{THEN}");
+        let counted = of_name.map(|at| Ok((at, self.session.one::<i64>(DOING, &count(at))?)));
+        let counted: Vec<(usize, i64)> = counted.collect::<Result<_, Error>>()?;
+        let most = counted.iter().map(|(_, count)| *count).max().unwrap_or(0);
+        let tells = |(_, count): &&(usize, i64)| most > 1 && *count * 2 > most;
+        Ok(counted.iter().filter(tells).map(|(at, _)| *at).collect())
+    }
+}
