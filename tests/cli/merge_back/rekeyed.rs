@@ -225,6 +225,30 @@ DROP TABLE staff; ALTER TABLE s2 RENAME TO staff;";
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 
+    fn what_refers_to_its_own_table_stays_where_the_numbers_are_taken(db: &TestDatabase) {
+        let made = |table: &str, kind: &str| {
+            format!("CREATE TABLE {table} (id {kind} NOT NULL PRIMARY KEY, mail VARCHAR(40) UNIQUE, boss {kind} REFERENCES {table} (id));")
+        };
+        let rebuilt = |kind: &str, key: &str| {
+            format!(
+                "{} INSERT INTO n SELECT {key}, mail, NULL FROM emp ORDER BY mail;
+UPDATE n SET boss = (SELECT b2.id FROM emp e JOIN emp b ON b.id = e.boss JOIN n b2 ON b2.mail = b.mail WHERE e.mail = n.mail);
+DROP TABLE emp; ALTER TABLE n RENAME TO emp;",
+                made("n", kind)
+            )
+        };
+        let filled = "INSERT INTO emp VALUES (3, 'anna', NULL), (5, 'bert', 3), (8, 'gerd', 5), (9, 'hanna', 5);";
+        let (up, down) = (rebuilt("VARCHAR(40)", "'key of ' || mail"), rebuilt("INTEGER", "row_number() OVER (ORDER BY mail)"));
+        let sandbox = project(db, &made("emp", "INTEGER"), filled, &up, &down);
+        upgrade(&sandbox);
+        db.execute("INSERT INTO emp VALUES ('c', 'carl', 'key of anna'), ('d', 'dora', 'key of anna'), ('e', 'emil', 'key of anna');");
+        let result = downgrade(&sandbox);
+        let bosses = db.query("SELECT e.mail, b.mail FROM emp e LEFT JOIN emp b ON b.id = e.boss ORDER BY 1;");
+        assert_eq!(bosses, "anna|\nbert|anna\ncarl|anna\ndora|anna\nemil|anna\ngerd|bert\nhanna|bert", "{result:#}");
+        assert_eq!(counts(&result, db, "emp", Some("id"))[3], 4, "{result:#}");
+        sandbox.ripcord(&["verify"]).expect_code(0);
+    }
+
     fn numbers_that_were_given_out_then_are_not_given_out_again(db: &TestDatabase) {
         let number = match db.backend() {
             Backend::Sqlite => "INTEGER PRIMARY KEY AUTOINCREMENT",

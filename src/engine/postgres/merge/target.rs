@@ -157,7 +157,10 @@ impl<'p> Target<'p> {
             let met: Vec<String> = met.collect();
             let found =
                 TargetColumn::of(piece, column, &keys, &misfits, given_to(given, piece, &column.name));
-            found.map(|found| found.away_from(&met))
+            found.map(|mut found| {
+                found.keep_away(&met);
+                found
+            })
         };
         let columns: Vec<TargetColumn> = fitting.filter_map(of).collect();
         if columns.is_empty() {
@@ -260,7 +263,7 @@ impl<'p> Target<'p> {
 }
 
 /// Returns what a row holds in a column once the piece is put back: of a key some columns may never have been lost.
-fn held(piece: &Piece, name: &str) -> String {
+pub(super) fn held(piece: &Piece, name: &str) -> String {
     match piece.place_of(name).filter(|_| piece.salvage.columns.iter().any(|own| own == name)) {
         Some(place) => format!("s.v{place}"),
         None => format!("t.{}", identifier(name)),
@@ -394,12 +397,13 @@ impl TargetColumn {
     }
 
     /// Leaves theirs where ours would refer to a row that is another one now.
-    fn away_from(self, met: &[String]) -> Self {
-        if met.is_empty() {
-            return self;
+    pub(super) fn keep_away(&mut self, met: &[String]) {
+        if !met.is_empty() {
+            let met = met.join(" OR ");
+            self.fits = format!("{} AND NOT ({met})", self.fits);
+            self.stranger =
+                Some(self.stranger.take().map_or(met.clone(), |known| format!("{known} OR {met}")));
         }
-        let stranger = met.join(" OR ");
-        Self { fits: format!("{} AND NOT ({stranger})", self.fits), stranger: Some(stranger), ..self }
     }
 
     /// Leaves theirs where this condition holds of the loaded row.

@@ -7,7 +7,7 @@ use super::super::session::Session;
 use super::rekey::{self, Rekeyed};
 use super::side::Side;
 use super::target::{Target, object};
-use super::{DOING, alike, fit};
+use super::{DOING, alike, fit, strangers};
 use crate::engine::{
     AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES,
 };
@@ -92,6 +92,7 @@ pub(super) async fn values(
     let loaded = target.loaded.clone();
     let groups = group(session, target).await?;
     let keys = rekey::put(session, target, &groups, known).await?;
+    strangers::keep_away(session, target, &groups).await?;
     let paired = alike::put(session, target, &groups, side).await?;
     let Groups { table: made, ident, live, .. } = &groups;
     let due = format!("{loaded}_due");
