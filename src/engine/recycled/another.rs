@@ -148,6 +148,48 @@ mod tests {
         assert!(!is_another(&then, 1, &["first 0", "last 7"]));
     }
 
+    #[test]
+    fn where_nothing_differs_no_row_counts_as_another_one_whatever_rows_share() {
+        let towns = ["Oslo", "Rome", "Bonn", "Lima", "Kiel", "Oslo", "Rome"];
+        let rows: Vec<Marks> =
+            (1..).zip(towns).map(|(at, town)| marks(&[&format!("user{at}"), town])).collect();
+        let then: Vec<(i64, Marks)> = (1..).zip(rows.clone()).collect();
+        let look = |now: &[Marks]| {
+            let mut watch = Watch::new(&then, now, None);
+            then.iter().zip(now).rev().for_each(|((key, then), now)| watch.see(*key, then, now, false));
+            watch.end()
+        };
+        let found = look(&rows);
+        assert_eq!(((1..=7).any(|key| found.holds(key)), found.untold), (false, true));
+        let mut edited = rows.clone();
+        edited[6] = marks(&["user7", "Lima"]);
+        assert!(look(&edited).holds(7));
+    }
+
+    #[test]
+    fn below_a_row_that_stayed_those_that_show_to_be_others_are_told_one_by_one() {
+        let row = |at: i64, of: &str| {
+            [format!("{of} {}", 90 - at), format!("{of}{}@x", 90 - at)]
+                .map(|cell| Some(Mark::text(cell.as_bytes())))
+                .to_vec()
+        };
+        let then: Vec<(i64, Marks)> = (1..=9).map(|at| (at, row(at, "old"))).collect();
+        let now: Vec<Marks> =
+            (1..=9).map(|at| row(at, if [2, 4, 5, 7].contains(&at) { "new" } else { "old" })).collect();
+        let mut all = Watch::new(&then, &now, None);
+        let mut some = Watch::new(&then, &now, None);
+        for at in (0..9).rev() {
+            all.see(then[at].0, &then[at].1, &now[at], false);
+            if some.is_looking() || then[at].1 != now[at] {
+                some.see(then[at].0, &then[at].1, &now[at], false);
+            }
+        }
+        let (all, some) = (all.end(), some.end());
+        assert_eq!((1..=9).filter(|key| all.holds(*key)).collect::<Vec<_>>(), [2, 4, 5, 7]);
+        assert_eq!((1..=9).filter(|key| some.holds(*key)).collect::<Vec<_>>(), [2, 4, 5, 7]);
+        assert_eq!(some.only_seen().above, None);
+    }
+
     fn cell() -> impl Strategy<Value = Option<Mark>> {
         prop_oneof![1 => Just(None), 4 => (0_u8..200).prop_map(|one| Some(Mark::text(format!("v{one:03}").as_bytes())))]
     }
