@@ -42,6 +42,7 @@ fn question(asked: &Sample, now: &TableName) -> Question {
         is_open: false,
         is_nullable: false,
         is_remade: false,
+        is_beside_key: false,
         columns,
         alike: Vec::new(),
         held: Vec::new(),
