@@ -84,7 +84,8 @@ impl<'a> Of<'a> {
 
     /// Returns all rows of a table that is gone: by a primary key that can be NULL, where it was so nowhere.
     fn whole(&self, rows: Option<&RowChanges>) -> Keep {
-        let plain = self.keep(SalvageKind::Rows);
+        let alike = rows.map(|rows| rows.may_be_in.clone()).unwrap_or_default();
+        let plain = Keep { in_any: !alike.is_empty(), alike, ..self.keep(SalvageKind::Rows) };
         let held = |part: &String| rows.and_then(|rows| rows.held.get(part)) == Some(&self.old.rows);
         if !plain.key.is_empty() || !self.nullable.iter().all(held) {
             return plain;
