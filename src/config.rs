@@ -34,7 +34,7 @@ pub struct Config {
     pub tools: Option<PathBuf>,
     /// How long `pg_dump` or `pg_restore` may take before it counts as hanging.
     pub tool_timeout: Option<Duration>,
-    /// How often a migration is tried again that could not get its locks.
+    /// PostgreSQL: how often a migration is tried again that could not get its locks.
     pub retries: u32,
     /// The folder that holds `versions/`.
     pub migrations: PathBuf,

@@ -106,6 +106,7 @@ impl Salvaged {
                 SalvageKind::Values => keep.identity.clone(),
                 SalvageKind::Rows => keep.alike.clone(),
             },
+            in_any: keep.in_any && keep.what == SalvageKind::Rows,
             columns: keep.columns.iter().map(|column| column.name.clone()).collect(),
             returned,
             in_tree: false,

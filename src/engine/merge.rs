@@ -48,6 +48,12 @@ pub const ONE_WAS_WRITTEN: &str =
 /// Why rows without a key are not merged where each of several values could be anybody's.
 pub const SEVERAL_VALUES: &str =
     "without a key: rows that are alike were salvaged with several values, and nothing says which is whose";
+/// Why a row without a key is not inserted where such rows are.
+pub const THERE_ARE_SUCH: &str =
+    "without a key: such rows are there, and nobody can tell whether they are these";
+/// The same where rows went, came and changed at once: any that has something of it may be it.
+pub const ONE_MAY_BE: &str =
+    "without a key: others came and changed when it went, and a row that is there may be this one";
 /// Why nothing is put or looked for where a text has half a character, which only UTF-16 can have: what SQLite is handed is
 /// UTF-8, and it would take another text in its place.
 pub const HALF: &str = "the text has half a character of UTF-16, which can only be written by hand";
@@ -274,6 +280,15 @@ impl Piece {
             found => found,
         }
     }
+
+    /// Returns why a whole row without a key, of which so many columns would be put back, is not inserted beside one that may be
+    /// it, and whether that one is the same in all of these.
+    pub fn why_not_beside(&self, columns: usize) -> (&'static str, bool) {
+        match self.salvage.in_any {
+            true => (ONE_MAY_BE, false),
+            false => (THERE_ARE_SUCH, self.told_by().len() == columns),
+        }
+    }
 }
 
 /// Tells whether a conflict for this reason leaves open what is there, where it names nothing: several rows could be meant, or the
@@ -391,6 +406,7 @@ pub(super) mod tests {
             table: TableName::plain(table),
             key: Vec::new(),
             identity: Vec::new(),
+            in_any: false,
             columns: Vec::new(),
             returned: BTreeMap::new(),
             in_tree: false,

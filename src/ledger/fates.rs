@@ -4,6 +4,7 @@ use super::pairs::{self, keys_match, same};
 use super::{Answers, Fate, Retyped, RowChanges, Seen, TableEntry, Tree};
 use crate::catalog::TableName;
 use crate::fingerprint::{Fingerprint, Inventory, TableFingerprint};
+use crate::history::Direction;
 use std::collections::BTreeMap;
 
 /// The fingerprints of before and after, and what was asked about them.
@@ -206,9 +207,11 @@ impl<'a> Look<'a> {
     }
 
     /// Tells whether a column that went elsewhere is lost all the same: there was a way back, and neither the column nor
-    /// any other one holds its values at the end of it.
+    /// any other one holds its values at the end of it. Of a downgrade nothing is: its way back is the upgrade, which may write
+    /// over what it likes, and says so when it comes to that.
     pub(super) fn is_lost_on_the_way_back(&self, name: &TableName, column: &str) -> bool {
-        let Some((back, answers)) = self.seen.back.filter(|_| self.seen.rows_seen) else { return false };
+        let is_asked = self.seen.rows_seen && self.seen.direction == Direction::Up;
+        let Some((back, answers)) = self.seen.back.filter(|_| is_asked) else { return false };
         if self.differing_after_back(name, column) == Some(0) {
             return false;
         }

@@ -84,7 +84,8 @@ impl<'a> Of<'a> {
 
     /// Returns all rows of a table that is gone: by a primary key that can be NULL, where it was so nowhere.
     fn whole(&self, rows: Option<&RowChanges>) -> Keep {
-        let plain = self.keep(SalvageKind::Rows);
+        let alike = rows.map(|rows| rows.may_be_in.clone()).unwrap_or_default();
+        let plain = Keep { in_any: !alike.is_empty(), alike, ..self.keep(SalvageKind::Rows) };
         let held = |part: &String| rows.and_then(|rows| rows.held.get(part)) == Some(&self.old.rows);
         if !plain.key.is_empty() || !self.nullable.iter().all(held) {
             return plain;
@@ -105,6 +106,7 @@ impl<'a> Of<'a> {
             key,
             identity: Vec::new(),
             alike: Vec::new(),
+            in_any: false,
             columns: columns.collect(),
             left_out: if what == SalvageKind::Rows { self.left_out.clone() } else { Vec::new() },
             types: self.types.clone(),
@@ -285,9 +287,11 @@ impl Pair<'_> {
             let (told_by, changed) = self.told_apart(common.clone());
             if is_changed {
                 let tells = self.rows.is_some_and(|rows| rows.tells) || !self.made.is_empty();
-                let identity = if tells { &told_by } else { &common };
-                let (identity, alike) = (identity.clone(), told_by.clone());
-                keeps.push(Keep { identity, alike, ..self.keep(SalvageKind::Rows, &[]) });
+                let identity = if tells { told_by.clone() } else { common };
+                let may_be_in = self.rows.filter(|_| self.made.is_empty()).map(|rows| &rows.may_be_in);
+                let may_be_in = may_be_in.filter(|columns| !columns.is_empty());
+                let (alike, in_any) = (may_be_in.unwrap_or(&told_by).clone(), may_be_in.is_some());
+                keeps.push(Keep { identity, alike, in_any, ..self.keep(SalvageKind::Rows, &[]) });
             }
             columns.extend(changed.into_iter().map(|name| self.kept(name)));
             told_by
@@ -426,8 +430,11 @@ fn of_fate(
     } else if went {
         let common = of.stored.iter().filter(|column| new.columns.contains_key(*column)).cloned();
         let identity = if key.is_empty() { common.collect() } else { Vec::new() };
-        let alike = rows.filter(|_| key.is_empty()).map(|rows| rows.told_by.clone()).unwrap_or_default();
-        keeps.push(Keep { now: now.cloned(), key, identity, alike, ..of.keep(SalvageKind::Rows) });
+        let told = rows.filter(|_| key.is_empty()).map(|rows| (&rows.told_by, &rows.may_be_in));
+        let in_any = told.is_some_and(|(_, may_be_in)| !may_be_in.is_empty());
+        let alike = told.map(|(told_by, may_be_in)| if in_any { may_be_in } else { told_by });
+        let alike = alike.cloned().unwrap_or_default();
+        keeps.push(Keep { now: now.cloned(), key, identity, alike, in_any, ..of.keep(SalvageKind::Rows) });
     }
     keeps
 }

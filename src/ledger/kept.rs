@@ -19,6 +19,8 @@ pub struct Keep {
     pub identity: Vec<String>,
     /// Of whole rows without a key: the columns in which a row of now may be one of these, changed; empty for all.
     pub alike: Vec<String>,
+    /// Whether it may be one as soon as it is alike in any one of them.
+    pub in_any: bool,
     /// The columns to keep, in the order of the table.
     pub columns: Vec<Kept>,
     /// Generated columns, which nothing could load.

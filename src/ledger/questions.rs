@@ -28,6 +28,8 @@ pub struct Question {
     /// Whether the key was gone in between, or of another type: what is in it now may have been made anew, and that it is what
     /// another row had is chance then.
     pub is_remade: bool,
+    /// Whether this is asked of everything beside a key, of rows that have one.
+    pub is_beside_key: bool,
     /// The columns to compare, by their names before and after.
     pub columns: Vec<(String, String)>,
     /// Without a key: the columns that hold the same values, of which it is open whether they hold them in the same rows.
@@ -58,6 +60,9 @@ pub struct RowChanges {
     pub told_by: Vec<String>,
     /// Whether those that were alike in these columns before were alike altogether.
     pub tells: bool,
+    /// Of rows that were compared whole and of which some are others now, where nothing tells which: the columns in which one
+    /// that is new holds what one that is gone held. In each of these it may be that row.
+    pub may_be_in: Vec<String>,
     /// Those of the columns that were asked for in which the whole table held one value.
     pub uniform: BTreeSet<String>,
     /// The columns by which rows were found where these are the key of one side only, can be NULL, or are none at all, and told
@@ -123,6 +128,7 @@ fn of_tables(before: &Inventory, after: &Inventory) -> Vec<Question> {
                 is_open: false,
                 is_nullable: false,
                 is_remade: false,
+                is_beside_key: false,
                 columns: Vec::new(),
                 alike: Vec::new(),
                 uniform: held.clone(),
@@ -171,7 +177,7 @@ fn of_pair(
     let alike = if key.is_empty() || is_without { alike_pairs(old, new) } else { Vec::new() };
     let after = Some(now.clone());
     let (before, held) = (name.clone(), gone);
-    let is_remade = false;
+    let (is_remade, is_beside_key) = (false, false);
     Some(Question {
         before,
         after,
@@ -179,6 +185,7 @@ fn of_pair(
         is_open,
         is_nullable,
         is_remade,
+        is_beside_key,
         columns,
         alike,
         held,

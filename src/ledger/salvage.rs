@@ -18,6 +18,9 @@ pub struct Salvage {
     /// which a live row may be one of them, changed; all when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub identity: Vec<String>,
+    /// Of whole rows without a key: whether a live row may be one of them as soon as it is alike in any one of these columns.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_any: bool,
     /// The columns whose values are salvaged.
     pub columns: Vec<String>,
     /// What the way back left in these columns. A column that is not in it: unknown.

@@ -18,6 +18,11 @@ pub enum Ask {
     More(Vec<Pair>),
     /// How many rows before are not alike in the first columns, and how many in the second.
     Distinct(Vec<Pair>, Vec<Pair>),
+    /// Of rows that are there more often on one side, compared by these columns together: how many values of the one at this
+    /// place are in some that are gone, and in some that are new as well. The second number says nothing.
+    Shared(Vec<Pair>, usize),
+    /// How many groups of rows that were alike in these columns before have more rows now. The second number says nothing.
+    Grown(Vec<Pair>),
 }
 
 /// Compares the rows of one table whole.
@@ -36,8 +41,12 @@ enum Stage {
     Alike,
     /// By which columns rows can be told apart although some are others now.
     Told(Telling),
-    /// Whether those columns told all rows apart before.
-    Tells(Vec<Pair>),
+    /// Whether such columns told all rows apart before: those of which that is known, and those that are asked about.
+    Tells(Vec<bool>, Vec<Vec<usize>>),
+    /// Whether rows that came are alike in these columns with some of before.
+    Grown(Vec<usize>),
+    /// In which columns a row that is new may be one that is gone, from this one on.
+    Doubt(usize),
     Over,
 }
 
@@ -53,7 +62,11 @@ impl<'q> WholeRows<'q> {
             Stage::Whole => Some(Ask::More(all.clone())),
             Stage::Alike => Some(Ask::More(self.question.alike.clone())),
             Stage::Told(telling) => telling.next().map(|places| Ask::More(self.columns(&places))),
-            Stage::Tells(some) => Some(Ask::Distinct(some.clone(), all.clone())),
+            Stage::Tells(known, each) => {
+                each.get(known.len()).map(|places| Ask::Distinct(self.columns(places), all.clone()))
+            }
+            Stage::Grown(places) => Some(Ask::Grown(self.columns(places))),
+            Stage::Doubt(place) => Some(Ask::Shared(all.clone(), *place)),
             Stage::Over => None,
         }
     }
@@ -70,12 +83,26 @@ impl<'q> WholeRows<'q> {
             }
             Stage::Alike => self.alike((one, other) == (0, 0)),
             Stage::Told(mut telling) => {
-                let asked = telling.next().unwrap_or_default();
-                if telling.take(other) { self.told_by(&asked) } else { Stage::Told(telling) }
+                telling.take(one.min(other));
+                match (telling.next(), telling.found) {
+                    (Some(_), found) => Stage::Told(Telling { found, ..telling }),
+                    (None, found) if found.is_empty() => self.doubt(0),
+                    (None, found) => Stage::Tells(Vec::new(), found),
+                }
             }
-            Stage::Tells(_) => {
-                self.changes.tells = one == other;
+            Stage::Tells(mut known, each) => {
+                known.push(one == other);
+                if known.len() < each.len() { Stage::Tells(known, each) } else { self.told_by(&known, &each) }
+            }
+            Stage::Grown(_) => {
+                self.changes.tells = one == 0;
                 Stage::Over
+            }
+            Stage::Doubt(place) => {
+                if one > 0 {
+                    self.may_be_in(place..place + 1);
+                }
+                self.doubt(place + 1)
             }
             Stage::Over => Stage::Over,
         };
@@ -104,14 +131,39 @@ impl<'q> WholeRows<'q> {
         }
         match self.changes.changed {
             0 => Stage::Over,
+            _ if self.question.columns.len() > TRIED => self.doubt(0),
             _ => Stage::Told(Telling::new(self.question.columns.len())),
         }
     }
 
-    fn told_by(&mut self, places: &[usize]) -> Stage {
-        let some = self.columns(places);
-        self.changes.told_by = some.iter().map(|(name, _)| name.clone()).collect();
-        Stage::Tells(some)
+    /// Of several sets of columns by which rows could be told apart only one that did so before is no chance.
+    fn told_by(&mut self, known: &[bool], each: &[Vec<usize>]) -> Stage {
+        let mut telling = each.iter().zip(known).filter(|(_, tells)| **tells || each.len() == 1);
+        let (Some((places, tells)), None) = (telling.next(), telling.next()) else { return self.doubt(0) };
+        self.changes.told_by = self.columns(places).into_iter().map(|(name, _)| name).collect();
+        self.changes.tells = *tells;
+        match *tells && self.changes.inserted > 0 {
+            true => Stage::Grown(places.clone()),
+            false => Stage::Over,
+        }
+    }
+
+    /// Where nothing tells which of the new rows are such that are gone, a row can be any that has something of it. Beside a key
+    /// nobody asks.
+    fn doubt(&mut self, place: usize) -> Stage {
+        let columns = self.question.columns.len();
+        if columns > TRIED && !self.question.is_beside_key {
+            self.may_be_in(0..columns);
+        }
+        match self.question.is_beside_key || columns > TRIED || place >= columns {
+            true => Stage::Over,
+            false => Stage::Doubt(place),
+        }
+    }
+
+    fn may_be_in(&mut self, places: std::ops::Range<usize>) {
+        let columns = self.question.columns[places].iter();
+        self.changes.may_be_in.extend(columns.map(|(name, _)| name.clone()));
     }
 
     fn columns(&self, places: &[usize]) -> Vec<Pair> {
@@ -120,19 +172,19 @@ impl<'q> WholeRows<'q> {
 }
 
 /// Finds the columns by which rows can be told apart, although some of them are others now: those in which there is no value
-/// more than before, or all of these but one.
+/// more than before, or, where rows came as well, none fewer; together, or all of these but one.
 #[derive(Debug)]
 struct Telling {
     columns: usize,
     kept: Vec<usize>,
     asked: usize,
+    /// Those that were found: all together, or each that is all but one.
+    found: Vec<Vec<usize>>,
 }
 
 impl Telling {
-    /// Begins; of more columns than [`TRIED`] none are asked about.
     fn new(columns: usize) -> Self {
-        let columns = if columns > TRIED { 0 } else { columns };
-        Self { columns, kept: Vec::new(), asked: 0 }
+        Self { columns, kept: Vec::new(), asked: 0, found: Vec::new() }
     }
 
     /// Returns the places of the columns to ask about next; none when nothing is left to ask.
@@ -141,6 +193,7 @@ impl Telling {
             None => Some(vec![self.asked]),
             Some(_) if self.kept.is_empty() => None,
             Some(0) => Some(self.kept.clone()),
+            Some(_) if self.found.contains(&self.kept) => None,
             Some(left_out) if self.kept.len() > 1 && left_out <= self.kept.len() => {
                 let rest = self.kept.iter().enumerate().filter(|(at, _)| at + 1 != left_out);
                 Some(rest.map(|(_, place)| *place).collect())
@@ -149,14 +202,15 @@ impl Telling {
         }
     }
 
-    /// Takes how many rows there are more now; returns true when the columns that were asked about are those.
-    fn take(&mut self, more: u64) -> bool {
-        let single = self.asked < self.columns;
-        if single && more == 0 {
+    /// Takes how many rows there are that none of the other side can be, where there are some on both.
+    fn take(&mut self, left: u64) {
+        let asked = self.next().unwrap_or_default();
+        if left == 0 && self.asked < self.columns {
             self.kept.push(self.asked);
+        } else if left == 0 {
+            self.found.push(asked);
         }
         self.asked += 1;
-        !single && more == 0
     }
 }
 
@@ -185,6 +239,7 @@ mod tests {
             is_open: false,
             is_nullable: false,
             is_remade: false,
+            is_beside_key: false,
             columns: pairs(columns),
             alike: pairs(alike),
             held: Vec::new(),
@@ -209,6 +264,28 @@ mod tests {
         (sum(-1), sum(1))
     }
 
+    /// Counts the values of a column that rows of both sides have which the other side has not, or not as often.
+    fn shared((before, now): (&[Row], &[Row]), columns: &[Pair], place: usize) -> u64 {
+        let apart = |one: &[Row], other: &[Row]| -> BTreeSet<u8> {
+            let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
+            let mut left = project(other, &names);
+            let rows = project(one, &names).into_iter().filter(|row| {
+                let twin = left.iter().position(|found| found == row);
+                twin.map(|twin| left.swap_remove(twin)).is_none()
+            });
+            rows.map(|row| row[place]).collect()
+        };
+        apart(before, now).intersection(&apart(now, before)).count() as u64
+    }
+
+    fn grown((before, now): (&[Row], &[Row]), columns: &[Pair]) -> u64 {
+        let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
+        let (before, now) = (project(before, &names), project(now, &names));
+        let count = |rows: &[Vec<u8>], row: &Vec<u8>| rows.iter().filter(|other| *other == row).count();
+        let groups: BTreeSet<&Vec<u8>> = before.iter().collect();
+        groups.into_iter().filter(|row| count(&now, row) > count(&before, row)).count() as u64
+    }
+
     fn distinct(rows: &[Row], columns: &[Pair]) -> u64 {
         let names: Vec<&String> = columns.iter().map(|(name, _)| name).collect();
         project(rows, &names).into_iter().collect::<BTreeSet<_>>().len() as u64
@@ -222,6 +299,8 @@ mod tests {
             rule.take(match &ask {
                 Ask::More(columns) => more((before, now), columns),
                 Ask::Distinct(some, all) => (distinct(before, some), distinct(before, all)),
+                Ask::Grown(columns) => (grown((before, now), columns), 0),
+                Ask::Shared(columns, place) => (shared((before, now), columns, *place), 0),
             });
         }
         (rule.into_changes(), asked)
@@ -229,17 +308,29 @@ mod tests {
 
     /// The columns that tell rows apart, by trying out what the rule is meant to find.
     fn told_by(question: &Question, before: &[Row], now: &[Row]) -> Vec<Pair> {
-        let nothing_new = |columns: &[Pair]| more((before, now), columns).1 == 0;
+        let all_are_alike = |columns: &[Pair]| {
+            let (gone, new) = more((before, now), columns);
+            gone == 0 || new == 0
+        };
+        let tells = |columns: &[Pair]| distinct(before, columns) == distinct(before, &question.columns);
         let each = question.columns.iter().cloned();
-        let kept: Vec<Pair> = each.filter(|pair| nothing_new(std::slice::from_ref(pair))).collect();
+        let kept: Vec<Pair> = each.filter(|pair| all_are_alike(std::slice::from_ref(pair))).collect();
+        if kept.is_empty() || all_are_alike(&kept) {
+            return kept;
+        }
         let but = |out: usize| {
             kept.iter().enumerate().filter(move |(at, _)| *at != out).map(|(_, pair)| pair.clone())
         };
-        let tried = std::iter::once(kept.clone()).chain((0..kept.len()).map(|out| but(out).collect()));
-        tried
-            .filter(|columns: &Vec<Pair>| !columns.is_empty())
-            .find(|columns| nothing_new(columns))
-            .unwrap_or_default()
+        let tried = (0..kept.len()).map(|out| but(out).collect::<Vec<Pair>>());
+        let found: Vec<Vec<Pair>> =
+            tried.filter(|columns| !columns.is_empty() && all_are_alike(columns)).collect();
+        match found.as_slice() {
+            [only] => only.clone(),
+            _ => {
+                let mut telling = found.iter().filter(|columns| tells(columns));
+                telling.next().filter(|_| telling.next().is_none()).cloned().unwrap_or_default()
+            }
+        }
     }
 
     #[test]
@@ -257,7 +348,8 @@ mod tests {
             let mut rule = WholeRows::new(&asked);
             while let Some(ask) = rule.next() {
                 rule.take(match &ask {
-                    Ask::More(columns) if rule.changes.changed > 0 => (1, more(columns)),
+                    Ask::More(columns) if rule.changes.changed > 0 => (more(columns) + 1, more(columns)),
+                    Ask::Grown(_) => (0, 0),
                     _ => (1, 1),
                 });
             }
@@ -267,6 +359,7 @@ mod tests {
         assert_eq!(told(&|columns| u64::from(has(columns, 2))), "c0 c1");
         assert_eq!(told(&|columns| u64::from(has(columns, 0) && columns.len() > 1)), "c1 c2");
         assert_eq!(told(&|columns| u64::from(has(columns, 2) && columns.len() > 1)), "c0 c1");
+        assert_eq!(told(&|columns| u64::from(columns.len() > 2)), "", "two of three, and nothing says which");
         assert_eq!(told(&|columns| u64::from(columns.len() > 1)), "");
         assert_eq!(told(&|_| 1), "");
     }
@@ -276,6 +369,25 @@ mod tests {
         let columns: Vec<(usize, usize)> = (0..TRIED + 1).map(|place| (place % 3, place % 3)).collect();
         let (found, count) = compared(&question(&columns, &[]), &[[1, 2, 3]], &[[1, 2, 4]]);
         assert_eq!((count, found.changed, found.told_by.len()), (1, 1, 0));
+        assert_eq!(found.may_be_in.len(), TRIED + 1);
+    }
+
+    #[test]
+    fn rows_that_came_do_not_hide_which_columns_the_others_kept() {
+        let asked = question(&[(0, 0), (1, 1), (2, 2)], &[]);
+        let (found, _) =
+            compared(&asked, &[[1, 7, 0], [2, 8, 0]], &[[1, 7, 5], [2, 8, 5], [3, 9, 5], [3, 7, 5]]);
+        assert_eq!((found.told_by.join(" "), found.may_be_in.len()), ("c0 c1".to_string(), 0));
+    }
+
+    #[test]
+    fn where_rows_went_and_came_and_others_changed_it_is_known_in_what_they_may_be_each_other() {
+        let asked = question(&[(0, 0), (1, 1), (2, 2)], &[]);
+        let before = [[1, 7, 0], [2, 8, 0], [3, 8, 0], [4, 6, 1]];
+        let (found, _) = compared(&asked, &before, &[[1, 7, 5], [2, 8, 6], [5, 9, 2]]);
+        assert_eq!((found.told_by.len(), found.may_be_in.join(" ")), (0, "c0 c1".to_string()));
+        let (found, _) = compared(&asked, &before[..2], &[[1, 7, 0], [5, 9, 2], [6, 9, 2]]);
+        assert_eq!((found.told_by.len(), found.may_be_in.len()), (0, 0), "they have nothing in common");
     }
 
     fn rows() -> impl Strategy<Value = Vec<Row>> {
@@ -315,8 +427,14 @@ mod tests {
             let names: Vec<&String> = told.iter().map(|(name, _)| name).collect();
             prop_assert_eq!(found.told_by.iter().collect::<Vec<_>>(), names);
             let tells = !told.is_empty() && distinct(&before, &told) == distinct(&before, &question.columns);
-            prop_assert_eq!(found.tells, tells);
-            prop_assert!(count <= 2 * question.columns.len() + 4, "{} questions", count);
+            let is_crowded = found.inserted > 0 && grown((&before, &now), &told) > 0;
+            prop_assert_eq!(found.tells, tells && !is_crowded);
+            let is_shared = |place: &usize| shared((&before, &now), &question.columns, *place) > 0;
+            let is_open = found.changed > 0 && told.is_empty();
+            let places = (0..question.columns.len()).filter(|place| is_open && is_shared(place));
+            let may_be: Vec<&String> = places.map(|place| &question.columns[place].0).collect();
+            prop_assert_eq!(found.may_be_in.iter().collect::<Vec<_>>(), may_be);
+            prop_assert!(count <= 4 * question.columns.len() + 4, "{} questions", count);
         }
     }
 }

@@ -206,6 +206,13 @@ ALTER TABLE training_config RENAME COLUMN model_kind TO model_type;",
         assert_eq!(error["aftermath"], "unchanged");
     }
 
+    fn rows_that_go_from_a_table_without_a_key_are_shown_as_often_as_they_go(db: &TestDatabase) {
+        let sandbox = with(db, "DELETE FROM heap WHERE n <> 5; INSERT INTO heap VALUES (7, 'many');", "SELECT 1;");
+        db.execute("CREATE TABLE heap (n INTEGER, word VARCHAR(9)); INSERT INTO heap VALUES (1, 'one'), (5, NULL), (7, 'many'), (7, 'many'), (7, 'many');");
+        let run = sandbox.ripcord(&["upgrade"]);
+        run.expect_code(3).stderr_has("\n  deletes-rows:heap: 3 rows, 14 B: n=1, word=one; n=7, word=many; n=7, word=many\n");
+    }
+
     fn a_rehearsal_names_the_hazards_and_the_command_that_accepts_them(db: &TestDatabase) {
         let sandbox = with(db, "DROP TABLE scrap; DELETE FROM training_metric WHERE step = 1;", "SELECT 1;");
         let run = sandbox.ripcord(&["rehearse"]);

@@ -325,6 +325,7 @@ mod tests {
             table: TableName::plain("person"),
             key: vec!["id".to_string()],
             identity: Vec::new(),
+            in_any: false,
             columns: vec!["phone".to_string()],
             returned: std::collections::BTreeMap::new(),
             in_tree: false,

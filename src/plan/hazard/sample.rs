@@ -35,6 +35,10 @@ pub enum Which {
     Gone {
         now: TableName,
     },
+    /// Those that are there more often than in the table of now, by all columns: nothing else identifies them.
+    GoneWhole {
+        now: TableName,
+    },
     /// Those whose value is another one in the table of now, under the same key.
     Differing {
         now: TableName,
@@ -58,16 +62,25 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
         found::of_loss(loss).is_some_and(|hazard| hazard.within(before.engine) == held.hazard)
     })?;
     let print = before.fingerprint.tables.get(&loss.table)?;
-    let now = |column| place(ledger, loss, &print.key, column, now?);
     // In the order of the table: what comes first there is mostly what tells a row from others.
     let declared = before.catalog.tables.get(&loss.table).map(|table| table.columns.iter());
     let declared = declared.into_iter().flatten().map(|column| &column.name);
-    let all = || declared.filter(|name| print.columns.contains_key(*name)).cloned().collect();
+    let all: Vec<String> = declared.filter(|name| print.columns.contains_key(*name)).cloned().collect();
+    let entries = || ledger.tables.iter().filter(|entry| entry.table == loss.table);
+    let place_by = |key: &[String], column| place(ledger, loss, key, column, now?);
+    let now = |column| place_by(&print.key, column);
     let (key, column) = (print.key.clone(), loss.column.clone());
     let (which, columns) = match &held.hazard {
-        Hazard::DropsTable { .. } => (Which::All, all()),
+        Hazard::DropsTable { .. } => (Which::All, all),
         Hazard::DropsColumn { .. } => (Which::Filled, vec![column?]),
-        Hazard::DeletesRows { .. } => (Which::Gone { now: now(None)? }, all()),
+        // One that changed would be taken for one that is gone.
+        Hazard::DeletesRows { .. } if key.is_empty() && entries().any(|entry| entry.changed > 0) => {
+            return None;
+        }
+        Hazard::DeletesRows { .. } if key.is_empty() => {
+            (Which::GoneWhole { now: place_by(&all, None)? }, all)
+        }
+        Hazard::DeletesRows { .. } => (Which::Gone { now: now(None)? }, all),
         // Of a key no row is found whose value differs.
         Hazard::NarrowsType { .. } | Hazard::OverwritesValues { .. }
             if column.as_ref().is_some_and(|column| key.contains(column)) =>
@@ -80,8 +93,7 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
         Hazard::Irreversible { .. } | Hazard::Opaque => return None,
     };
     // Where rows are in others of its tree, the table alone does not say which of them are gone, or differ.
-    let mut entries = ledger.tables.iter().filter(|entry| entry.table == loss.table);
-    let is_told = which == Which::Filled || entries.all(|entry| entry.moved == 0);
+    let is_told = which == Which::Filled || entries().all(|entry| entry.moved == 0);
     // One that can be NULL names rows as well, and finds none.
     let nullable = before.catalog.tables.get(&loss.table).map(|table| table.nullable_key.clone());
     let key = if key.is_empty() { nullable.unwrap_or_default() } else { key };
@@ -128,7 +140,9 @@ fn example(asked: &Sample, row: &[Option<String>]) -> String {
     let named = |(name, text): (&String, &Option<String>)| format!("{name}={}", value(text));
     let (key, rest) = row.split_at(asked.key.len().min(row.len()));
     let key: Vec<String> = asked.key.iter().zip(key).map(named).collect();
-    if asked.columns.len() == 1 && !matches!(asked.which, Which::All | Which::Gone { .. }) {
+    if asked.columns.len() == 1
+        && !matches!(asked.which, Which::All | Which::Gone { .. } | Which::GoneWhole { .. })
+    {
         let text = rest.first().map(value).unwrap_or_default();
         return if key.is_empty() { text } else { format!("{}: {text}", key.join(", ")) };
     }

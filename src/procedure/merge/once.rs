@@ -28,8 +28,8 @@ pub(super) fn once(pieces: Vec<Piece>) -> Vec<Piece> {
     divided
 }
 
-/// Tells whether a row of one file can be found in the other one. Of whole rows without a key there may be more in one, and
-/// of values without a key the rows that are alike are told by all columns together.
+/// Tells whether a row of one file can be found in the other one. Without a key that takes all its columns: whole rows are
+/// found as often as they are in both, and of values those that are alike are told by all columns together.
 fn is_twin(earlier: &Piece, later: &Piece) -> bool {
     let (one, other) = (&earlier.salvage, &later.salvage);
     let is_same = one.table == other.table
@@ -38,12 +38,7 @@ fn is_twin(earlier: &Piece, later: &Piece) -> bool {
         && !later.matched_by().is_empty()
         && earlier.matched_by() == later.matched_by();
     let has_all = || other.columns.iter().all(|name| one.columns.contains(name));
-    is_same
-        && match (other.key.is_empty(), other.what) {
-            (false, SalvageKind::Values) => true,
-            (true, SalvageKind::Rows) => false,
-            _ => has_all(),
-        }
+    is_same && ((!other.key.is_empty() && other.what == SalvageKind::Values) || has_all())
 }
 
 fn of_columns(mut piece: Piece, is_one: impl Fn(&String) -> bool) -> Piece {
@@ -81,7 +76,7 @@ mod tests {
             (of("t", Values, &["id"], &["a"]), of("u", Values, &["id"], &["a"])),
             (of("t", Values, &["id"], &["a"]), of("t", Values, &["no"], &["a"])),
             (of("t", Values, &["id"], &["a"]), of("t", Rows, &["id"], &["a"])),
-            (of("t", Rows, &[], &["a"]), of("t", Rows, &[], &["a"])),
+            (of("t", Rows, &[], &["a"]), of("t", Rows, &[], &["a", "b"])),
             (of("t", Values, &[], &["a"]), of("t", Values, &[], &["a"])),
         ] {
             assert!(told(vec![one, other]).iter().all(|(_, beyond)| !beyond));
@@ -91,7 +86,9 @@ mod tests {
     #[test]
     fn a_file_that_another_one_has_all_columns_of_is_not_merged_twice() {
         use SalvageKind::Rows;
-        let told = told(vec![of("t", Rows, &["id"], &["id", "a"]), of("t", Rows, &["id"], &["id", "a"])]);
-        assert_eq!(told, [("id a".to_string(), false), ("id a".to_string(), true)]);
+        for key in [&["id"][..], &[]] {
+            let told = told(vec![of("t", Rows, key, &["id", "a"]), of("t", Rows, key, &["id", "a"])]);
+            assert_eq!(told, [("id a".to_string(), false), ("id a".to_string(), true)]);
+        }
     }
 }

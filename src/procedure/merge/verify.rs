@@ -110,6 +110,7 @@ mod tests {
             table: TableName::plain("t"),
             key: Vec::new(),
             identity: Vec::new(),
+            in_any: false,
             columns: Vec::new(),
             returned: BTreeMap::new(),
             in_tree: false,

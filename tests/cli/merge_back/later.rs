@@ -36,4 +36,22 @@ both_engines! {
             forget(db);
         }
     }
+
+    fn a_row_without_a_key_that_was_kept_twice_is_put_back_or_told_once(db: &TestDatabase) {
+        let made = PEOPLE.replace("PRIMARY KEY", "");
+        let up = format!("DELETE FROM person WHERE id <= CASE WHEN {} THEN 3 ELSE 2 END;", is_real(db));
+        let sandbox = project(db, &made, FIVE, &up, "SELECT 1;");
+        db.execute("INSERT INTO person VALUES (1, 'ada', '11'), (3, 'eve', '33');");
+        accepting(&sandbox, &["upgrade", "--on-failure", "stop"]);
+        let exports = sandbox.backups().pop().expect("a backup").join("exports");
+        let files = ["rows", "rows.later"].map(|what| exports.join(format!("{}.{what}.csv.gz", named(db, "person"))));
+        assert_eq!(files.each_ref().map(|file| file.exists()), [true, true]);
+        db.execute("INSERT INTO person VALUES (2, 'bob', '22');");
+        let result = downgrade(&sandbox);
+        assert_eq!(counts(&result, db, "person", None), [4, 0, 0, 1], "{result:#}");
+        let merge = &result["merge"];
+        assert_eq!((merge["merged"].as_array().map(Vec::len), &merge["conflict_count"]), (Some(1), &json!(1)), "{merge:#}");
+        let rows = "SELECT id, count(*) FROM person GROUP BY id ORDER BY id;";
+        assert_eq!(db.query(rows), "1|2\n2|1\n3|2\n4|1\n5|1");
+    }
 }

@@ -15,6 +15,7 @@ mod half_characters;
 mod hard;
 mod held_back;
 mod keyless;
+mod keyless_mixed;
 mod later;
 mod legs;
 mod legs_broken_off;

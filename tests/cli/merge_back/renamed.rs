@@ -23,6 +23,20 @@ fn upgraded(sandbox: &Sandbox, third: &str) -> String {
 }
 
 both_engines! {
+    fn a_rename_back_loses_nothing_where_an_older_upgrade_would_write_over_the_column_again(db: &TestDatabase) {
+        let sandbox = project(db, STAFF, THREE, "UPDATE staff SET phone = 'x' || id;", "SELECT 1;");
+        upgrade(&sandbox);
+        let (there, back) = ("ALTER TABLE staff RENAME COLUMN phone TO tel;", "ALTER TABLE staff RENAME COLUMN tel TO phone;");
+        sandbox.revision(THIRD, &[SECOND], there, back);
+        at(&sandbox, 1);
+        sandbox.ripcord(&["upgrade"]).expect_code(0);
+        db.execute("UPDATE staff SET tel = 'mine' WHERE id = 2;");
+        at(&sandbox, 2);
+        sandbox.ripcord(&["rehearse", "--downgrade", FIRST]).expect_code(0).stdout_lacks("LOST");
+        sandbox.ripcord(&["downgrade", FIRST]).expect_code(0);
+        assert_eq!(db.query("SELECT id, phone FROM staff ORDER BY id;"), "1|11\n2|mine\n3|33");
+    }
+
     fn salvage_follows_a_table_that_its_own_upgrade_renamed(db: &TestDatabase) {
         let up = "ALTER TABLE staff RENAME TO person; UPDATE person SET phone = NULL;";
         let sandbox = project(db, STAFF, THREE, up, "ALTER TABLE person RENAME TO staff;");

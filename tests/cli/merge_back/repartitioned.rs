@@ -196,3 +196,37 @@ fn of_a_number_that_two_tables_of_a_tree_have_no_row_counts_as_moved() {
         db.query("SELECT id, name FROM ONLY par ORDER BY id; SELECT id, name, phone FROM kid ORDER BY id;");
     assert!(rows.ends_with("1|other|44\n9|d|"), "{result:#}");
 }
+
+#[test]
+fn rows_without_a_key_that_move_and_lose_a_value_are_not_put_back_beside_themselves() {
+    let (made, split) =
+        (MADE.replace(" PRIMARY KEY", ""), format!("{SPLIT} UPDATE e SET phone = NULL WHERE id < 70;"));
+    let emptied = format!("{SPLIT} ALTER TABLE e DROP COLUMN phone;");
+    let again = "ALTER TABLE e ADD COLUMN phone VARCHAR(20);".to_string();
+    let joined = format!("{JOIN} {again}");
+    let kid = (
+        INHERITING.replace(" PRIMARY KEY", ""),
+        format!("{INHERIT} UPDATE par SET phone = NULL WHERE id < 4;"),
+    );
+    let by_key = "CREATE TABLE e (id INTEGER, name VARCHAR(20), phone VARCHAR(20)) PARTITION BY LIST (name);
+CREATE TABLE e1 PARTITION OF e FOR VALUES IN ('a', 'b', 'c', 'e'); CREATE TABLE e2 PARTITION OF e FOR VALUES IN ('d', 'z');";
+    let nothing = "SELECT 1;".to_string();
+    for (made, up, down, through, filled) in [
+        (&made, &split, &nothing, ROWS, FILLED),
+        (&made, &emptied, &again, ROWS, FILLED),
+        (&made, &emptied, &joined, ROWS, FILLED),
+        (&kid.0, &kid.1, &nothing, THROUGH, HEIRS),
+        (&by_key.to_string(), &"UPDATE e SET name = 'z' WHERE id = 60;".to_string(), &nothing, ROWS, FILLED),
+    ] {
+        let db = &TestDatabase::postgres();
+        let sandbox = project(db, made, filled, up, down);
+        let count = |rows: String| rows.lines().count();
+        let before = db.query(through);
+        upgrade(&sandbox);
+        let result = downgrade(&sandbox);
+        let after = db.query(through);
+        assert_eq!(count(after.clone()), count(before.clone()), "{up}\n{after}\n{result:#}");
+        let is_said = result["merge"]["conflict_count"].as_u64().is_some_and(|count| count > 0);
+        assert!(after == before || is_said, "{up}\n{after}\n{result:#}");
+    }
+}

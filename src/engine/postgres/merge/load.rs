@@ -10,6 +10,7 @@ use super::target::shown;
 use super::unkeyed::row_text;
 use crate::catalog::TableName;
 use crate::engine::{Base, Error, Piece};
+use crate::ledger::SalvageKind;
 use crate::report::Progress;
 use std::collections::BTreeSet;
 
@@ -63,11 +64,21 @@ pub(super) async fn leave_out(
         let places = piece.matched_by().iter().filter_map(|name| piece.place_of(name));
         row_text(&places.map(|place| shown(place, misfits)).collect::<Vec<_>>())
     };
-    let sql = format!(
-        "DELETE FROM pg_temp.{loaded} AS s WHERE {} IN (SELECT {} FROM pg_temp.{told} AS s)",
-        found_by(piece, misfits),
-        found_by(other, &theirs)
-    );
+    let (own, theirs) = (found_by(piece, misfits), found_by(other, &theirs));
+    let sql = match piece.salvage.key.is_empty() && piece.salvage.what == SalvageKind::Rows {
+        // Of whole rows without a key one file may have more.
+        true => format!(
+            "DELETE FROM pg_temp.{loaded} AS d USING \
+             (SELECT s.ctid AS place, {own} AS row, row_number() OVER (PARTITION BY {own}) AS at FROM pg_temp.{loaded} AS s) AS x \
+             JOIN (SELECT {theirs} AS row, count(*) AS n FROM pg_temp.{told} AS s GROUP BY 1) AS o ON o.row = x.row AND x.at <= o.n \
+             WHERE d.ctid = x.place"
+        ),
+        false => {
+            format!(
+                "DELETE FROM pg_temp.{loaded} AS s WHERE {own} IN (SELECT {theirs} FROM pg_temp.{told} AS s)"
+            )
+        }
+    };
     let count = session.execute(&sql).await.map_err(|error| session.failed(&error, DOING))?;
     session.run(DOING, &format!("DROP TABLE pg_temp.{told}; ANALYZE pg_temp.{loaded}")).await?;
     Ok(count)

@@ -12,9 +12,6 @@ use crate::engine::{
     AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES,
 };
 
-/// Why rows without a key are not inserted where such rows are.
-const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
-
 /// Takes out the rows that nothing can be found by: the type of a column by which they are found does not take the value.
 pub(super) async fn take_out_unfindable(
     session: &mut Session,
@@ -175,14 +172,16 @@ pub(super) async fn rows(
         .collect();
     let ours: Vec<String> = told_by.iter().map(|(_, place)| format!("s.v{place}")).collect();
     let live_by: Vec<String> = told_by.iter().map(|(name, _)| format!("t.{name}")).collect();
+    let is_there = match target.piece.salvage.in_any {
+        true => in_any(session, target).await?,
+        false => {
+            let (ours, live) = (row_text(&ours), row_text(&live_by));
+            format!("{ours} IN (SELECT {live} FROM ONLY {} AS t)", target.table.sql())
+        }
+    };
     // What the type of a column does not take is in no live row.
     let taken = target.has_misfit().map(|misfit| format!("NOT {misfit} AND ")).unwrap_or_default();
-    let clash = format!(
-        "{taken}{} IN (SELECT {} FROM ONLY {} AS t)",
-        row_text(&ours),
-        row_text(&live_by),
-        target.table.sql()
-    );
+    let clash = format!("{taken}({is_there})");
     let count: u64 =
         number(session, &format!("SELECT count(*) FROM pg_temp.{loaded} AS s WHERE {clash}")).await?;
     if count > 0 {
@@ -193,12 +192,13 @@ pub(super) async fn rows(
             .collect();
         let row = object(&parts.join(", "));
         // Which of those that are alike only in part is meant, nobody can tell.
-        let theirs = if told_by.len() == parts.len() { row.as_str() } else { "NULL" };
+        let (why, is_same) = target.piece.why_not_beside(parts.len());
+        let theirs = if is_same { row.as_str() } else { "NULL" };
         let keep = format!(
             "INSERT INTO {} SELECT {}, {row}, NULL, NULL, {row}, {theirs}, {} FROM pg_temp.{loaded} AS s WHERE {clash}",
             side.table(),
             literal(&target.table.to_string()),
-            literal(THERE_ARE_SUCH)
+            literal(why)
         );
         session.run("writing down a conflict", &keep).await?;
         session.run(DOING, &format!("DELETE FROM pg_temp.{loaded} AS s WHERE {clash}")).await?;
@@ -208,6 +208,27 @@ pub(super) async fn rows(
     target.done = Some(format!("{loaded}_done"));
     target.matches = format!("{} = {}", row_text(&by), row_text(&live));
     Ok(())
+}
+
+/// Returns the condition that a loaded row holds in any of the columns by which it is told what some live row holds there, in the
+/// table or in any other one of its tree.
+async fn in_any(session: &mut Session, target: &Target<'_>) -> Result<String, Error> {
+    let sql = format!(
+        "WITH RECURSIVE up(oid) AS (SELECT {}::regclass::oid UNION SELECT h.inhparent FROM up JOIN pg_inherits h \
+         ON h.inhrelid = up.oid) SELECT up.oid::regclass::text, a.attname FROM up JOIN pg_attribute a ON a.attrelid = up.oid \
+         WHERE a.attnum > 0 AND NOT a.attisdropped AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = up.oid)",
+        literal(&target.table.sql())
+    );
+    let found = session.rows(DOING, &sql).await?;
+    let told = |name: &str| target.piece.told_by().iter().any(|other| other == name);
+    let parts = found.iter().filter(|row| told(row.text(1))).filter_map(|row| {
+        let (root, name) = (row.text(0), row.text(1));
+        let (one, other) =
+            (format!("s.v{}", target.piece.place_of(name)?), format!("t.{}", identifier(name)));
+        Some(format!("{} IN (SELECT {} FROM {root} AS t)", row_text(&[one]), row_text(&[other])))
+    });
+    let parts: Vec<String> = parts.collect();
+    Ok(if parts.is_empty() { "false".to_string() } else { parts.join(" OR ") })
 }
 
 /// Returns the text of these values as one row, which is the same only for the same values.

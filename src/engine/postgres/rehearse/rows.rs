@@ -259,6 +259,8 @@ async fn without_key(old: &mut Session, question: &Question) -> Result<RowChange
             Ask::Distinct(some, all) => {
                 (distinct(old, question, some).await?, distinct(old, question, all).await?)
             }
+            Ask::Grown(columns) => (grown(old, question, columns).await?, 0),
+            Ask::Shared(columns, at) => (shared(old, question, (columns, *at)).await?, 0),
         });
     }
     Ok(rows.into_changes())
@@ -282,18 +284,50 @@ async fn whole(
     question: &Question,
     columns: &[(String, String)],
 ) -> Result<(u64, u64), Error> {
+    let sql = format!(
+        "SELECT coalesce(-sum(n) FILTER (WHERE n < 0), 0), coalesce(sum(n) FILTER (WHERE n > 0), 0) FROM ({}) AS y",
+        counted(question, columns, "")
+    );
+    let found = numbers(old, &sql).await?;
+    Ok((found[0], found[1]))
+}
+
+/// Returns how many values of the column at this place are in rows that there were more before, and in some that there are more
+/// now as well.
+async fn shared(
+    old: &mut Session,
+    question: &Question,
+    (columns, at): (&[(String, String)], usize),
+) -> Result<u64, Error> {
+    let brought = compared(question);
+    let place = columns.get(at).and_then(|pair| brought.iter().position(|(_, other)| *other == &pair.1));
+    let value = place.map(|place| format!("c{place} AS v, ")).unwrap_or_default();
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT FROM ({}) AS y WHERE n <> 0 GROUP BY v HAVING min(n) < 0 AND max(n) > 0) AS z",
+        counted(question, columns, &value)
+    );
+    Ok(numbers(old, &sql).await?.first().copied().unwrap_or_default())
+}
+
+/// Returns how many groups of rows that were alike in these columns before have more rows now.
+async fn grown(old: &mut Session, question: &Question, columns: &[(String, String)]) -> Result<u64, Error> {
+    let groups = counted(question, columns, "min(side) AS one, ");
+    let sql = format!("SELECT count(*) FROM ({groups}) AS y WHERE n > 0 AND one < 0");
+    Ok(numbers(old, &sql).await?.first().copied().unwrap_or_default())
+}
+
+/// Returns the query of the groups of rows that are alike in these columns: how many there are more now, as `n`, behind what else
+/// is asked of each.
+fn counted(question: &Question, columns: &[(String, String)], of_each: &str) -> String {
     let before: String = columns.iter().map(|(name, _)| format!(", {}", text(name))).collect();
     let brought = compared(question);
     let place = |pair: &(String, String)| brought.iter().position(|(_, other)| *other == &pair.1);
     let after: String = columns.iter().filter_map(place).map(|place| format!(", c{place}")).collect();
-    let sql = format!(
-        "SELECT coalesce(-sum(n) FILTER (WHERE n < 0), 0), coalesce(sum(n) FILTER (WHERE n > 0), 0) FROM \
-         (SELECT sum(side) AS n FROM (SELECT -1 AS side, 0 AS place{before} FROM {} AS a UNION ALL \
-         SELECT 1, 0{after} FROM {AFTER}) AS x(side, place{after}) GROUP BY place{after}) AS y",
+    format!(
+        "SELECT {of_each}sum(side) AS n FROM (SELECT -1 AS side, 0 AS place{before} FROM {} AS a UNION ALL \
+         SELECT 1, 0{after} FROM {AFTER}) AS x(side, place{after}) GROUP BY place{after}",
         only(&question.before),
-    );
-    let found = numbers(old, &sql).await?;
-    Ok((found[0], found[1]))
+    )
 }
 
 /// Returns the one row of counts that a query gives.

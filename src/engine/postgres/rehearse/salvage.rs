@@ -92,7 +92,7 @@ fn compared_names(keep: &Keep) -> impl Iterator<Item = String> + '_ {
 }
 
 /// One text for several columns, from which two rows that are alike in them cannot be told and any others can.
-fn together(names: &[String]) -> String {
+pub(super) fn together(names: &[String]) -> String {
     let fields: Vec<String> = names.iter().map(|name| format!("{}::text", text_of(name))).collect();
     format!("(ROW({})::text COLLATE \"C\")", fields.join(", "))
 }

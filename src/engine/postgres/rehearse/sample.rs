@@ -5,6 +5,7 @@ use super::super::large_objects;
 use super::super::names::{identifier, is_held};
 use super::super::session::{Purpose, Session};
 use super::rows::{AFTER, DOING, bring, text};
+use super::salvage::together;
 use crate::catalog::TableName;
 use crate::engine::Error;
 use crate::ledger::Question;
@@ -15,7 +16,7 @@ pub(super) async fn of(copy: &PostgresDatabase, before: &str, asked: &Sample) ->
     let mut old = copy.server.open(before, Purpose::Reading, &name).await?;
     let sampled = match &asked.which {
         Which::All | Which::Filled => read(&mut old, asked).await,
-        Which::Gone { now } | Which::Differing { now } => {
+        Which::Gone { now } | Which::GoneWhole { now } | Which::Differing { now } => {
             let mut new = copy.server.open(&copy.id.name, Purpose::Reading, &name).await?;
             let brought = bring(&mut old, &mut new, &question(asked, now), now).await;
             new.give_back().await;
@@ -32,7 +33,7 @@ pub(super) async fn of(copy: &PostgresDatabase, before: &str, asked: &Sample) ->
 fn question(asked: &Sample, now: &TableName) -> Question {
     let pair = |name: &String| (name.clone(), name.clone());
     let columns = match asked.which {
-        Which::Differing { .. } => asked.columns.iter().map(pair).collect(),
+        Which::GoneWhole { .. } | Which::Differing { .. } => asked.columns.iter().map(pair).collect(),
         _ => Vec::new(),
     };
     Question {
@@ -42,6 +43,7 @@ fn question(asked: &Sample, now: &TableName) -> Question {
         is_open: false,
         is_nullable: false,
         is_remade: false,
+        is_beside_key: false,
         columns,
         alike: Vec::new(),
         held: Vec::new(),
@@ -51,7 +53,7 @@ fn question(asked: &Sample, now: &TableName) -> Question {
 }
 
 async fn read(old: &mut Session, asked: &Sample) -> Result<Sampled, Error> {
-    let from = format!("FROM {} AS a WHERE {}", large_objects::only(&asked.table), condition(asked));
+    let from = format!("FROM {} AS a WHERE {}", table(asked), condition(asked));
     // What is lost of a large object is not its checksum.
     let own = asked.table.is_large_objects().then(large_objects::length);
     let columns = asked.columns.iter().filter(|_| own.is_none()).map(|name| length(&identifier(name)));
@@ -74,6 +76,20 @@ async fn read(old: &mut Session, asked: &Sample) -> Result<Sampled, Error> {
     Ok(Sampled { bytes: bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(0), rows: texts.collect() })
 }
 
+/// The table before; where its rows are compared whole, each with its place among those that are alike, and how many of these there
+/// are now.
+fn table(asked: &Sample) -> String {
+    let before = large_objects::only(&asked.table);
+    let Which::GoneWhole { .. } = &asked.which else { return before };
+    let own = together(&asked.columns);
+    let now: Vec<String> = (0..asked.columns.len()).map(|index| format!("c{index}")).collect();
+    format!(
+        "(SELECT a.*, row_number() OVER (PARTITION BY {own}) AS ripcord_at, coalesce(n.n, 0) AS ripcord_now FROM {before} AS a \
+         LEFT JOIN (SELECT ROW({})::text COLLATE \"C\" AS g, count(*) AS n FROM {AFTER} GROUP BY 1) AS n ON n.g = {own})",
+        now.join(", ")
+    )
+}
+
 /// Which rows, of the table before as `a`.
 fn condition(asked: &Sample) -> String {
     let same = asked.key.iter().enumerate().map(|(index, name)| format!("{} = b.k{index}", text(name)));
@@ -86,6 +102,7 @@ fn condition(asked: &Sample) -> String {
             filled.collect::<Vec<_>>().join(" AND ")
         }
         Which::Gone { .. } => format!("NOT {there})"),
+        Which::GoneWhole { .. } => "a.ripcord_at > a.ripcord_now".to_string(),
         Which::Differing { .. } => {
             let differ = asked.columns.iter().enumerate();
             let differ = differ.map(|(index, name)| format!("{} IS DISTINCT FROM b.c{index}", text(name)));

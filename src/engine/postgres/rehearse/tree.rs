@@ -2,7 +2,8 @@
 //! inheritance tree.
 //!
 //! A row counts as moved only where nothing else can be meant: of two rows under one key, or of a key that more than one table
-//! of the tree had before, none is. Without a key they are moved only where the tree has none fewer than before.
+//! of the tree had before, none is. Without a key they are moved only where the tree has none fewer than before; otherwise each
+//! that has something of a row which came to another table of the tree may be that one.
 
 use super::super::names::identifier;
 use super::super::session::Session;
@@ -141,8 +142,8 @@ async fn joined(
     numbers(old, &sql).await
 }
 
-/// Without a key: only where no column is lost, and no row is gone. What is left of a row says nothing of where it went, and
-/// of rows that are alike nobody can tell which of them went.
+/// Without a key: they moved only where no column is lost, and no row is gone. What is left of a row says nothing of where it
+/// went, and of rows that are alike nobody can tell which of them went: then it is known in what they may be others of the tree.
 async fn whole(
     old: &mut Session,
     new: &mut Session,
@@ -153,39 +154,50 @@ async fn whole(
         members.iter().filter(|member| member.changed).cloned().collect()
     };
     let (was, is) = (changed(&tree.before), changed(&tree.now));
-    let mut all = tree.own.iter().chain(&was).chain(&is);
-    if tree.columns.is_empty() || !all.all(|member| tree.columns.iter().all(|name| member.has(name))) {
+    let mut names = tree.columns.clone();
+    names.retain(|name| tree.own.iter().chain(&was).chain(&is).all(|member| member.has(name)));
+    if names.is_empty() {
         return Ok(found);
     }
     let list = |is_own: &str, member: &Member| {
-        let texts: String = tree.columns.iter().map(|name| format!(", {}", text_of(member, name))).collect();
+        let texts: String = names.iter().map(|name| format!(", {}", text_of(member, name))).collect();
         format!("SELECT {is_own}{texts} FROM ONLY {} AS a", member.table.sql())
     };
     let own = tree.own.iter().map(|own| list("1", own));
     let out: Vec<String> = own.chain(is.iter().map(|one| list("0", one))).collect();
-    let columns: Vec<String> = (0..tree.columns.len()).map(|at| format!("c{at}")).collect();
+    let columns: Vec<String> = (0..names.len()).map(|at| format!("c{at}")).collect();
     let made: Vec<String> = std::iter::once("own".to_string()).chain(columns.iter().cloned()).collect();
     pour_into(old, new, &made, &format!("COPY ({}) TO STDOUT", out.join(" UNION ALL "))).await?;
     let before = |is_own: &str, table: &TableName| {
-        let texts: String = tree.columns.iter().map(|name| format!(", {}", text(name))).collect();
+        let texts: String = names.iter().map(|name| format!(", {}", text(name))).collect();
         format!("SELECT {is_own}, 0, 1, 0{texts} FROM ONLY {} AS a", table.sql())
     };
     let sides = std::iter::once(before("1", &question.before));
     let sides: Vec<String> = sides.chain(was.iter().map(|one| before("0", &one.table))).collect();
+    // Whether rows that are gone from the table, and some that came to others, hold the same in it.
+    let shared = |column: &String| {
+        format!(
+            ", (SELECT count(*) FROM (SELECT FROM y GROUP BY {column} HAVING bool_or(o > n) AND bool_or(m - n > t - o)) AS z)"
+        )
+    };
+    let shared: String = columns.iter().map(shared).collect();
     let columns = columns.join(", ");
     // How often each row was in the table and is, and in the whole tree.
     let sql = format!(
-        "SELECT coalesce(sum(greatest(least(o - n, t - m), 0)), 0), coalesce(sum(greatest(least(n - o, m - t), 0)), 0), \
-         coalesce(sum(greatest(o - n, 0)), 0) \
-         FROM (SELECT sum(o) AS o, sum(n) AS n, sum(t) AS t, sum(m) AS m FROM ({} UNION ALL \
-         SELECT 0, own::int, 0, 1, {columns} FROM {AFTER}) AS x(o, n, t, m, {columns}) GROUP BY {columns}) AS y",
+        "WITH y AS (SELECT sum(o) AS o, sum(n) AS n, sum(t) AS t, sum(m) AS m, {columns} FROM ({} UNION ALL \
+         SELECT 0, own::int, 0, 1, {columns} FROM {AFTER}) AS x(o, n, t, m, {columns}) GROUP BY {columns}) \
+         SELECT coalesce(sum(greatest(least(o - n, t - m), 0)), 0), coalesce(sum(greatest(least(n - o, m - t), 0)), 0), \
+         coalesce(sum(greatest(o - n, 0)), 0){shared} FROM y",
         sides.join(" UNION ALL "),
     );
     let counted = numbers(old, &sql).await;
     drop_after(old).await?;
-    let [gone, fresh, missing] = counted?[..] else { return Ok(found) };
-    if gone > 0 || missing == 0 {
-        return Ok(found);
+    let [gone, fresh, missing, ref shared @ ..] = counted?[..] else { return Ok(found) };
+    if gone > 0 || missing == 0 || names.len() < tree.columns.len() {
+        let mut may_be_in = found.may_be_in.clone();
+        let others = names.into_iter().zip(shared).filter(|(_, count)| **count > 0).map(|(name, _)| name);
+        may_be_in.extend(others.filter(|name| !found.may_be_in.contains(name)));
+        return Ok(RowChanges { may_be_in, ..found });
     }
     let columns = BTreeMap::new();
     Ok(RowChanges { moved: missing, columns, ..RowChanges::of_whole_rows(gone, fresh) })

@@ -6,6 +6,7 @@ use super::super::session::Session;
 use super::DOING;
 use super::feed::Feed;
 use crate::engine::{Error, Piece, Value};
+use crate::ledger::SalvageKind;
 use rusqlite::Statement;
 
 /// What rows of files hold in some columns.
@@ -14,6 +15,8 @@ pub(super) struct Told {
     table: String,
     /// The places of the same columns in the rows that are looked up.
     places: Vec<usize>,
+    /// Whether each of them is found as often as it is there, and no more: of whole rows without a key one file may have more.
+    counted: bool,
 }
 
 /// Looks rows up among those.
@@ -21,6 +24,7 @@ pub(super) struct Look<'s> {
     session: &'s Session,
     places: &'s [usize],
     select: Statement<'s>,
+    counted: bool,
     row: Row,
 }
 
@@ -29,7 +33,9 @@ impl Told {
     pub(super) fn of(session: &Session, piece: &Piece, index: usize) -> Result<Option<Self>, Error> {
         let Some(other) = &piece.beyond else { return Ok(None) };
         let files = [(other.as_ref(), places(other))];
-        Self::read(session, format!("ripcord_told_{index}"), &files, places(piece)).map(Some)
+        let told = Self::read(session, format!("ripcord_told_{index}"), &files, places(piece))?;
+        let counted = piece.salvage.key.is_empty() && piece.salvage.what == SalvageKind::Rows;
+        Ok(Some(Self { counted, ..told }))
     }
 
     /// Reads columns of files, each by their places, into a table of this name.
@@ -40,9 +46,12 @@ impl Told {
         places: Vec<usize>,
     ) -> Result<Self, Error> {
         session.run(DOING, &format!("DROP TABLE IF EXISTS temp.{table}"))?;
-        session.run(DOING, &format!("CREATE TEMP TABLE {table} (row BLOB PRIMARY KEY) WITHOUT ROWID"))?;
+        session.run(
+            DOING,
+            &format!("CREATE TEMP TABLE {table} (row BLOB PRIMARY KEY, n INTEGER) WITHOUT ROWID"),
+        )?;
         let failed = |error| session.failed(DOING, error);
-        let insert = format!("INSERT OR IGNORE INTO temp.{table} VALUES (?1)");
+        let insert = format!("INSERT INTO temp.{table} VALUES (?1, 1) ON CONFLICT DO UPDATE SET n = n + 1");
         let mut insert = session.prepare(&insert).map_err(failed)?;
         let mut row = Row::default();
         for (file, there) in files {
@@ -51,20 +60,27 @@ impl Told {
             })?;
         }
         drop(insert);
-        Ok(Self { table, places })
+        Ok(Self { table, places, counted: false })
     }
 
     pub(super) fn look<'s>(&'s self, session: &'s Session) -> Result<Look<'s>, Error> {
-        let sql = format!("SELECT 1 FROM temp.{} WHERE row = ?1", self.table);
+        let sql = match self.counted {
+            true => format!("UPDATE temp.{} SET n = n - 1 WHERE row = ?1 AND n > 0", self.table),
+            false => format!("SELECT 1 FROM temp.{} WHERE row = ?1", self.table),
+        };
         let select = session.prepare(&sql).map_err(|error| session.failed(DOING, error))?;
-        Ok(Look { session, places: &self.places, select, row: Row::default() })
+        Ok(Look { session, places: &self.places, select, counted: self.counted, row: Row::default() })
     }
 }
 
 impl Look<'_> {
     /// Tells whether a row is among them.
     pub(super) fn has(&mut self, values: &[Value<'_>]) -> Result<bool, Error> {
-        let found = self.select.exists([joined(&mut self.row, values, self.places)]);
+        let row = [joined(&mut self.row, values, self.places)];
+        let found = match self.counted {
+            true => self.select.execute(row).map(|count| count > 0),
+            false => self.select.exists(row),
+        };
         found.map_err(|error| self.session.failed(DOING, error))
     }
 }

@@ -15,9 +15,6 @@ use crate::engine::{
 };
 use crate::ledger::{Followed, SalvageKind};
 
-/// Why rows without a key are not inserted where such rows are.
-const THERE_ARE_SUCH: &str = "without a key: such rows are there, and nobody can tell whether they are these";
-
 /// Values of rows without a key on their way.
 pub(super) struct Unkeyed<'p> {
     pub target: Target<'p>,
@@ -284,15 +281,14 @@ pub(super) fn rows<'p>(
     merged: &mut [Merged],
 ) -> Result<(Target<'p>, Feed<'p>), Error> {
     let (piece, clash, there, due) = load(session, &target, side, merged)?;
-    let on = same_row(&target, "p", "t");
-    session.run(
-        DOING,
-        &format!(
-            "CREATE TEMP TABLE {clash} AS SELECT DISTINCT p.rowid AS first FROM temp.{piece} p \
-             JOIN main.{} t ON {on}",
-            target.table.sql()
-        ),
-    )?;
+    let live = target.table.sql();
+    let find = match target.piece.salvage.in_any {
+        true => format!("p WHERE {}", in_any(&target, "p", &live)),
+        false => format!("p JOIN main.{live} t ON {}", same_row(&target, "p", "t")),
+    };
+    let find =
+        format!("CREATE TEMP TABLE {clash} AS SELECT DISTINCT p.rowid AS first FROM temp.{piece} {find}");
+    session.run(DOING, &find)?;
     let is_there = format!("rowid IN (SELECT first FROM temp.{clash})");
     session.run(
         DOING,
@@ -301,7 +297,7 @@ pub(super) fn rows<'p>(
              CREATE TEMP TABLE {due} AS SELECT * FROM temp.{piece} WHERE NOT {is_there}"
         ),
     )?;
-    let all = target.piece.told_by().len() == target.columns.len();
+    let (why, is_same) = target.piece.why_not_beside(target.columns.len());
     Feed::Table(there).each(session, &mut |values| {
         merged[0].conflicts += 1;
         let columns = target.columns.iter();
@@ -313,8 +309,8 @@ pub(super) fn rows<'p>(
             base: None,
             ours: Some(row.clone()),
             // Which of those that are alike only in part is meant, nobody can tell.
-            theirs: all.then_some(row),
-            reason: THERE_ARE_SUCH.to_string(),
+            theirs: is_same.then_some(row),
+            reason: why.to_string(),
         })
     })?;
     target.condition = "0".to_string();
@@ -345,6 +341,17 @@ fn load(
         insert.execute(rusqlite::params_from_iter(all)).map(|_| ()).map_err(failed)
     })?;
     Ok(names)
+}
+
+/// Returns the condition that a loaded row holds in any of the columns by which it is told what some live row holds there.
+fn in_any(target: &Target<'_>, loaded: &str, table: &str) -> String {
+    let piece = target.piece;
+    let parts = piece.told_by().iter().filter_map(|name| {
+        let (one, other) = (format!("{loaded}.v{}", piece.place_of(name)?), quote(name));
+        let (one, other) = (wide::text(&[one]), wide::text(&[other]));
+        Some(format!("{one} IN (SELECT {other} FROM main.{table})"))
+    });
+    wide::joined(&parts.collect::<Vec<_>>(), "OR", "0")
 }
 
 /// Returns the condition that a loaded row and a live one hold the same, by type and bytes.

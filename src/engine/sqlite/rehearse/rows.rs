@@ -184,6 +184,8 @@ fn without_key(
                 };
                 (of(some)?, of(all)?)
             }
+            Ask::Grown(columns) => (grown(session, columns, old, now)?, 0),
+            Ask::Shared(columns, place) => (shared(session, (columns, *place), old, now)?, 0),
         });
     }
     Ok(rows.into_changes())
@@ -207,6 +209,39 @@ fn whole(
     old: &str,
     now: &TableName,
 ) -> Result<(u64, u64), Error> {
+    let sql = format!(
+        "SELECT coalesce(sum(CASE WHEN n < 0 THEN -n END), 0), coalesce(sum(CASE WHEN n > 0 THEN n END), 0) FROM ({})",
+        counted(columns, "sum(n) AS n", old, now)
+    );
+    let found = numbers(session, &sql)?;
+    Ok((found[0], found[1]))
+}
+
+/// Returns how many values of the column at this place are in rows that there were more before, and in some that there are more
+/// now as well.
+fn shared(
+    session: &Session,
+    (columns, place): (&[(String, String)], usize),
+    old: &str,
+    now: &TableName,
+) -> Result<u64, Error> {
+    let sql = format!(
+        "SELECT count(*) FROM (SELECT 1 FROM ({}) WHERE n <> 0 GROUP BY {} HAVING min(n) < 0 AND max(n) > 0)",
+        counted(columns, &format!("c{place} AS v, sum(n) AS n"), old, now),
+        typed("v")
+    );
+    Ok(numbers(session, &sql)?[0])
+}
+
+/// Returns how many groups of rows that were alike in these columns before have more rows now.
+fn grown(session: &Session, columns: &[(String, String)], old: &str, now: &TableName) -> Result<u64, Error> {
+    let groups = counted(columns, "sum(n) AS n, min(n) AS one", old, now);
+    Ok(numbers(session, &format!("SELECT count(*) FROM ({groups}) WHERE n > 0 AND one < 0"))?[0])
+}
+
+/// Returns the query of the groups of rows that are alike in these columns, in which `n` is 1 for one of now and -1 for one of
+/// before.
+fn counted(columns: &[(String, String)], list_of: &str, old: &str, now: &TableName) -> String {
     let list = |side: fn(&(String, String)) -> &String| -> Vec<String> {
         let names: Vec<String> = columns.iter().map(|pair| side(pair).clone()).collect();
         let terms = terms(&names).into_iter().enumerate();
@@ -215,17 +250,13 @@ fn whole(
     let (before, after) = (list(|pair| &pair.0), list(|pair| &pair.1));
     let by = (0..before.len()).map(|index| typed(&format!("c{index}")));
     let by: Vec<String> = std::iter::once("side".to_string()).chain(by).collect();
-    let sql = format!(
-        "SELECT coalesce(sum(CASE WHEN n < 0 THEN -n END), 0), coalesce(sum(CASE WHEN n > 0 THEN n END), 0)
-        FROM (SELECT sum(n) AS n FROM (SELECT {}0 AS side, -1 AS n FROM {old}
-        UNION ALL SELECT {}0, 1 FROM main.{}) GROUP BY {})",
+    format!(
+        "SELECT {list_of} FROM (SELECT {}0 AS side, -1 AS n FROM {old} UNION ALL SELECT {}0, 1 FROM main.{}) GROUP BY {}",
         before.concat(),
         after.concat(),
         now.sql(),
         by.join(", ")
-    );
-    let found = numbers(session, &sql)?;
-    Ok((found[0], found[1]))
+    )
 }
 
 /// Returns the one row of counts that a query gives.

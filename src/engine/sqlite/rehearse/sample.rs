@@ -3,7 +3,7 @@
 use super::super::Site;
 use super::BEFORE;
 use super::rows::{both, differs, same_row};
-use super::wide::joined;
+use super::wide::{self, joined};
 use crate::catalog::{TableName, quote};
 use crate::engine::Error;
 use crate::plan::hazard::{EXAMPLES, SHOWN_CHARACTERS, Sample, Sampled, Which};
@@ -14,7 +14,7 @@ const DOING: &str = "looking at what a migration loses";
 pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, Error> {
     let session = both(site, before)?;
     let failed = |error| session.failed(DOING, error);
-    let from = format!("FROM {BEFORE}.{} AS a WHERE {}", quote(&asked.table.name), condition(asked));
+    let from = format!("FROM {} AS a WHERE {}", table(asked), condition(asked));
     let lengths = asked.columns.iter();
     let lengths = lengths.map(|name| format!("coalesce(length(CAST(a.{} AS BLOB)), 0)", quote(name)));
     let lengths = joined(&lengths.collect::<Vec<_>>(), "+", "0");
@@ -36,6 +36,22 @@ pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, 
     Ok(Sampled { bytes: bytes.unsigned_abs(), rows })
 }
 
+/// The table before; where its rows are compared whole, each with its place among those that are alike, and how many of these there
+/// are now.
+fn table(asked: &Sample) -> String {
+    let before = format!("{BEFORE}.{}", quote(&asked.table.name));
+    let Which::GoneWhole { now } = &asked.which else { return before };
+    let names: Vec<String> = asked.columns.iter().map(|name| quote(name)).collect();
+    let own: Vec<String> = names.iter().map(|name| format!("a.{name}")).collect();
+    let own = wide::text(&own);
+    format!(
+        "(SELECT a.*, row_number() OVER (PARTITION BY {own}) AS ripcord_at, coalesce(n.n, 0) AS ripcord_now FROM {before} AS a \
+         LEFT JOIN (SELECT {} AS g, count(*) AS n FROM main.{} GROUP BY 1) AS n ON n.g = {own})",
+        wide::text(&names),
+        quote(&now.name)
+    )
+}
+
 /// Which rows, of the table before as `a`.
 fn condition(asked: &Sample) -> String {
     let key: Vec<String> = asked.key.iter().map(|name| format!("a.{}", quote(name))).collect();
@@ -55,6 +71,7 @@ fn condition(asked: &Sample) -> String {
             filled.collect::<Vec<_>>().join(" AND ")
         }
         Which::Gone { now } => format!("({key}) NOT IN {}", there(now, "1")),
+        Which::GoneWhole { .. } => "a.ripcord_at > a.ripcord_now".to_string(),
         Which::Differing { now } => {
             let differ: Vec<String> = asked.columns.iter().map(|name| differs(name, name)).collect();
             format!("({key}) IN {}", there(now, &differ.join(" OR ")))

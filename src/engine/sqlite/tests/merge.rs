@@ -67,6 +67,7 @@ pub(super) fn piece(
         table: TableName::plain(table),
         key: own(key),
         identity: own(&identity.collect::<Vec<_>>()),
+        in_any: false,
         columns: own(&lost),
         returned: BTreeMap::new(),
         in_tree: false,

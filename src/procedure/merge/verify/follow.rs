@@ -101,6 +101,7 @@ mod tests {
             table: TableName::plain(table),
             key: Vec::new(),
             identity: Vec::new(),
+            in_any: false,
             columns: Vec::new(),
             returned: BTreeMap::new(),
             in_tree: false,
