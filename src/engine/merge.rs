@@ -10,7 +10,7 @@ mod total;
 
 pub use crate::ledger::{Conflict, Merged, MergedBack};
 pub use became::{MergeBecame, TRANSACTION, WAS_MERGED, announce, is_kept, merged_table_name};
-pub use numbers::{Numbers, Since, UNDECIDED};
+pub use numbers::{Numbers, Shown, Since, UNDECIDED};
 pub use total::{in_all, skip};
 
 use super::{Error, ShapeColumn, Value};

@@ -303,7 +303,7 @@ impl TargetColumn {
         let (mut is_base, mut base) = match piece.base(&column.name) {
             Base::Constant(None) => (format!("({})", is_null(&theirs)), "NULL::text".to_string()),
             Base::Constant(Some((text, _))) => {
-                (column.is_text(&text, &theirs), format!("{}::text", literal(&text)))
+                (live::is_text(&text, &theirs), format!("{}::text", literal(&text)))
             }
             Base::Column(place) => {
                 let same = column.same(&theirs, &format!("s.v{place}"));
@@ -400,6 +400,15 @@ impl TargetColumn {
         }
         let stranger = met.join(" OR ");
         Self { fits: format!("{} AND NOT ({stranger})", self.fits), stranger: Some(stranger), ..self }
+    }
+
+    /// Notes that what the way back left in all rows has followed a key that moved.
+    pub(super) fn follow(&mut self, left: &str) {
+        let (theirs, ours) = (format!("t.{}", identifier(&self.name)), format!("s.v{}", self.place));
+        self.is_base = live::is_text(left, &theirs);
+        self.base = format!("{}::text", literal(left));
+        self.kept = Some(live::is_text(left, &ours));
+        self.differs = format!("NOT {}", self.settled());
     }
 
     /// Leaves theirs where this condition holds of the loaded row.

@@ -92,6 +92,8 @@ pub(super) async fn values(
     let loaded = target.loaded.clone();
     let groups = group(session, target).await?;
     let keys = rekey::put(session, target, &groups, known).await?;
+    let own = target.table.clone();
+    rekey::follow(session, target, &[(&own, &keys.2)]).await?;
     let paired = alike::put(session, target, &groups, side).await?;
     let Groups { table: made, ident, live, .. } = &groups;
     let due = format!("{loaded}_due");

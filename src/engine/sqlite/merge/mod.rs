@@ -9,6 +9,7 @@ mod alike;
 mod became;
 mod chain;
 mod feed;
+mod left;
 mod moved;
 mod proof;
 mod recycled;
