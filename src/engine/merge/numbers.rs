@@ -8,7 +8,7 @@
 //! then. For a join that gives a row the number which it had finds that of what it refers to unchanged, and this does not move.
 
 use super::{Base, Piece};
-use crate::catalog::{Catalog, TableName};
+use crate::catalog::{Catalog, Column, TableName};
 use crate::ledger::SalvageKind;
 
 /// Why a key is left to which rows refer of which nobody knows whether they mean the row that has it now.
@@ -43,6 +43,8 @@ pub struct Shown {
     pub follows: bool,
     /// Some were left other numbers than they had.
     pub gives: bool,
+    /// One was left something else than the number of now of what it referred to: no join does that.
+    pub strays: bool,
 }
 
 /// Which numbers rows hold that are not as they were then, nor as the way back left them.
@@ -102,28 +104,29 @@ impl Numbers {
 
     /// Tells which numbers rows hold that are neither as they were then nor as the way back left them.
     pub fn since(&self, shown: Shown) -> Since {
-        match (shown.stays || self.finds, shown.follows) {
+        match (shown.stays, shown.follows) {
             // The way back may have given them one as well.
             (true, false) if self.is_fresh && !shown.gives => Since::Then,
-            (false, true) => Since::Now,
-            (false, false) if self.may_be_made => Since::Now,
+            (false, true) if !shown.strays => Since::Now,
+            (false, false) if self.may_be_made && !shown.strays => Since::Now,
             _ => Since::Unknown,
         }
     }
 }
 
-/// Tells whether what an upgrade ended with has not the column as it was then, or refers with it to something: then a way
-/// back has to make it, of all rows that there are.
+/// Tells whether a way back has to make a column, of all rows that there are: what an upgrade ended with has not got it, also not by
+/// another name, or refers with it to something. In another type it may hold the same numbers.
 fn may_be_made(piece: &Piece, now: (&TableName, &str), then: (&TableName, &str)) -> bool {
-    let type_of = |catalog: &Catalog, (table, column): (&TableName, &str)| {
-        let columns = catalog.tables.get(table).into_iter().flat_map(|table| &table.columns);
-        let mut found = columns.filter(|one| one.name.eq_ignore_ascii_case(column));
-        found.next().map(|one| one.type_name.clone())
-    };
     let Some(ended) = piece.ended.as_deref() else { return false };
-    let types = (type_of(ended, now), piece.catalog.as_deref().and_then(|catalog| type_of(catalog, then)));
-    let is_kept = matches!(types, (Some(ended), Some(then)) if ended == then);
-    !is_kept || refers(ended, now)
+    let former = piece.catalog.as_deref().and_then(|catalog| catalog.tables.get(then.0));
+    let (Some(former), Some(table)) = (former, ended.tables.get(now.0)) else { return false };
+    let is = |column: &Column, name: &str| column.name.eq_ignore_ascii_case(name);
+    let Some(own) = former.columns.iter().find(|column| is(column, then.1)) else { return false };
+    if table.columns.iter().any(|column| is(column, now.1)) {
+        return refers(ended, now);
+    }
+    let is_new = |column: &Column| !former.columns.iter().any(|other| is(other, &column.name));
+    !table.columns.iter().any(|column| is_new(column) && column.type_name == own.type_name)
 }
 
 /// Tells whether a foreign key is over a column, as far as the text of a constraint tells.
@@ -143,17 +146,25 @@ fn refers(catalog: &Catalog, (table, column): (&TableName, &str)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::{Column, Table};
+    use crate::catalog::Table;
     use crate::engine::empty_piece;
     use crate::ledger::Returned;
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
     fn catalog(type_name: &str, constraint: &str) -> Option<Arc<Catalog>> {
-        let column = Column { name: "up".to_string(), type_name: type_name.to_string(), ..Column::default() };
+        of_columns(&[("up", type_name)], constraint)
+    }
+
+    fn of_columns(columns: &[(&str, &str)], constraint: &str) -> Option<Arc<Catalog>> {
+        let column = |(name, type_name): &(&str, &str)| Column {
+            name: name.to_string(),
+            type_name: type_name.to_string(),
+            ..Column::default()
+        };
+        let columns = columns.iter().map(column).collect();
         let constraints = BTreeMap::from([("k".to_string(), constraint.to_string())]);
-        let table =
-            Table { columns: vec![column], key: vec!["id".to_string()], constraints, ..Table::default() };
+        let table = Table { columns, key: vec!["id".to_string()], constraints, ..Table::default() };
         let tables = BTreeMap::from([(TableName::plain("child"), table)]);
         Some(Arc::new(Catalog { tables, ..Catalog::default() }))
     }
@@ -187,7 +198,7 @@ mod tests {
     }
 
     fn shown(stays: bool, follows: bool) -> Shown {
-        Shown { stays, follows, gives: follows }
+        Shown { stays, follows, gives: follows, strays: false }
     }
 
     #[test]
@@ -203,22 +214,31 @@ mod tests {
     #[test]
     fn what_was_written_since_holds_the_numbers_of_now_where_the_column_is_seen_to_be_made() {
         let kept = of(&[], catalog("INTEGER", "")).expect("kept");
-        assert_eq!(kept.since(shown(false, true)), Since::Now);
+        let follows = shown(false, true);
+        assert_eq!(kept.since(follows), Since::Now);
+        assert_eq!(kept.since(Shown { strays: true, ..follows }), Since::Unknown);
         assert_eq!(kept.since(shown(true, true)), Since::Unknown);
     }
 
     #[test]
-    fn a_column_that_the_upgrade_had_otherwise_holds_the_numbers_of_now_where_nothing_is_seen() {
+    fn a_column_that_the_upgrade_had_not_or_that_referred_holds_the_numbers_of_now_where_nothing_is_seen() {
         for ended in [
-            catalog("TEXT", ""),
+            of_columns(&[("name", "TEXT")], ""),
             catalog("INTEGER", "FOREIGN KEY (\"up\") REFERENCES parent(id)"),
             catalog("INTEGER", "up REFERENCES parent"),
         ] {
             let made = of(&[], ended).expect("not seen to be made");
             let (stays, nothing) = (shown(true, false), Shown::default());
             assert_eq!((made.since(nothing), made.since(stays)), (Since::Now, Since::Then));
+            assert_eq!(made.since(Shown { strays: true, ..nothing }), Since::Unknown);
         }
-        let other = of(&[], catalog("INTEGER", "other REFERENCES parent")).expect("kept");
-        assert_eq!(other.since(Shown::default()), Since::Unknown);
+        // In another type or under another name it may hold the same.
+        for ended in [
+            catalog("INTEGER", "other REFERENCES parent"),
+            catalog("TEXT", ""),
+            of_columns(&[("above", "INTEGER")], ""),
+        ] {
+            assert_eq!(of(&[], ended).map(|kept| kept.since(Shown::default())), Some(Since::Unknown));
+        }
     }
 }

@@ -95,11 +95,13 @@ impl Left {
         let Self { table, ours, base, kept, .. } = self;
         let sql = format!(
             "SELECT EXISTS (SELECT FROM {table} AS x JOIN {keys} AS m ON m.old = {ours} WHERE m.now = {base}), \
-             EXISTS (SELECT FROM {table} AS x WHERE {} AND NOT {kept})",
+             EXISTS (SELECT FROM {table} AS x WHERE {} AND NOT {kept}), \
+             EXISTS (SELECT FROM {table} AS x LEFT JOIN {keys} AS m ON m.old = {ours} \
+             WHERE NOT {kept} AND {base} IS DISTINCT FROM m.now AND (m.now IS NOT NULL OR {ours} IS NULL))",
             is_held(base)
         );
         let rows = session.rows(DOING, &sql).await?;
-        let shown = rows.first().map(|row| (row.is(0), row.is(1))).unwrap_or_default();
-        Ok(Shown { follows: shown.0, gives: shown.1, ..Shown::default() })
+        let is = |at: usize| rows.first().is_some_and(|row| row.is(at));
+        Ok(Shown { follows: is(0), gives: is(1), strays: is(2), ..Shown::default() })
     }
 }

@@ -152,12 +152,9 @@ impl<'p> Target<'p> {
         let keys = live::foreign_keys(session, &table).await?;
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));
         let of = |column: &LiveColumn| {
-            let met = keys.iter().filter(|key| key.columns.contains(&column.name));
-            let met = met.filter_map(|key| strangers::met(strangers, key, |name| Some(held(piece, name))));
-            let met: Vec<String> = met.collect();
             let found =
                 TargetColumn::of(piece, column, &keys, &misfits, given_to(given, piece, &column.name));
-            found.map(|found| found.away_from(&met))
+            found.map(|found| found.away_from(&met((piece, &keys), strangers, &column.name)))
         };
         let columns: Vec<TargetColumn> = fitting.filter_map(of).collect();
         if columns.is_empty() {
@@ -210,6 +207,13 @@ impl<'p> Target<'p> {
         Ok((Some(target), skipped))
     }
 
+    /// Leaves theirs wherever ours would refer to one of these rows.
+    pub(super) fn keep_away(&mut self, strangers: &[Strangers]) {
+        for column in &mut self.columns {
+            *column = column.clone().away_from(&met((self.piece, &self.keys), strangers, &column.name));
+        }
+    }
+
     /// Returns the live table and the loaded one, joined.
     pub(super) fn joined(&self) -> String {
         format!("pg_temp.{} AS s JOIN ONLY {} AS t ON {}", self.loaded, self.table.sql(), self.matches)
@@ -257,6 +261,12 @@ impl<'p> Target<'p> {
             misfits.map(|place| format!("s.{} IS NOT NULL", fit::beside(place))).collect();
         (!parts.is_empty()).then(|| format!("({})", parts.join(" OR ")))
     }
+}
+
+/// Returns the conditions that a column of a loaded row would refer to a row that is another one now.
+fn met((piece, keys): (&Piece, &[ForeignKey]), known: &[Strangers], column: &String) -> Vec<String> {
+    let own = keys.iter().filter(|key| key.columns.contains(column));
+    own.filter_map(|key| strangers::met(known, key, |name| Some(held(piece, name)))).collect()
 }
 
 /// Returns what a row holds in a column once the piece is put back: of a key some columns may never have been lost.
@@ -398,7 +408,7 @@ impl TargetColumn {
         if met.is_empty() {
             return self;
         }
-        let stranger = met.join(" OR ");
+        let stranger = self.stranger.iter().chain(met).cloned().collect::<Vec<_>>().join(" OR ");
         Self { fits: format!("{} AND NOT ({stranger})", self.fits), stranger: Some(stranger), ..self }
     }
 

@@ -7,7 +7,7 @@ use super::super::session::Session;
 use super::rekey::{self, Rekeyed};
 use super::side::Side;
 use super::target::{Target, object};
-use super::{DOING, alike, fit};
+use super::{DOING, alike, fit, strangers};
 use crate::engine::{
     AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES,
 };
@@ -94,6 +94,9 @@ pub(super) async fn values(
     let keys = rekey::put(session, target, &groups, known).await?;
     let own = target.table.clone();
     rekey::follow(session, target, &[(&own, &keys.2)]).await?;
+    // What refers to the same table must not hang on whoever keeps a key that is not put back.
+    let strangers = strangers::of_keys(session, target, &groups).await?;
+    target.keep_away(&strangers);
     let paired = alike::put(session, target, &groups, side).await?;
     let Groups { table: made, ident, live, .. } = &groups;
     let due = format!("{loaded}_due");

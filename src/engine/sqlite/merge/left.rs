@@ -93,6 +93,10 @@ impl Left {
         };
         let follows = is(&format!("JOIN {keys} AS m ON m.old = {ours} WHERE m.now IS {base}"))?;
         let gives = is(&format!("WHERE {base} IS NOT NULL AND {base} IS NOT {ours}"))?;
-        Ok(Shown { follows, gives, ..Shown::default() })
+        let strays = is(&format!(
+            "LEFT JOIN {keys} AS m ON m.old = {ours} WHERE {base} IS NOT {ours} AND {base} IS NOT m.now \
+             AND (m.now IS NOT NULL OR {ours} IS NULL)"
+        ))?;
+        Ok(Shown { follows, gives, strays, ..Shown::default() })
     }
 }
