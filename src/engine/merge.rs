@@ -11,7 +11,7 @@ mod total;
 pub use crate::ledger::{Conflict, Merged, MergedBack};
 pub use became::{MergeBecame, TRANSACTION, WAS_MERGED, announce, is_kept, merged_table_name};
 pub(super) use numbers::refers;
-pub use numbers::{Numbers, Since, UNDECIDED};
+pub use numbers::{Numbers, Shown, Since, UNDECIDED};
 pub use total::{in_all, skip};
 
 use super::{Error, ShapeColumn, Value};

@@ -38,6 +38,7 @@ mod repartitioned;
 mod rows;
 mod spelled;
 mod stays;
+mod stays_in_part;
 mod strangers;
 mod tables;
 mod types;

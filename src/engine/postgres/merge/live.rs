@@ -69,10 +69,6 @@ impl LiveColumn {
         }
     }
 
-    pub(super) fn is_text(&self, text: &str, value: &str) -> String {
-        format!("({value}::text COLLATE \"C\" IS NOT DISTINCT FROM {} COLLATE \"C\")", literal(text))
-    }
-
     pub(super) fn vacant(&self, table: &TableName) -> Option<String> {
         let name = identifier(&self.name);
         match self.type_name.as_str() {
@@ -116,6 +112,11 @@ impl LiveColumn {
         };
         (number || word || quoted).then_some(text)
     }
+}
+
+/// Returns the condition that a value is the one that is printed so.
+pub(super) fn is_text(text: &str, value: &str) -> String {
+    format!("({value}::text COLLATE \"C\" IS NOT DISTINCT FROM {} COLLATE \"C\")", literal(text))
 }
 
 pub(super) async fn columns(session: &mut Session, table: &TableName) -> Result<Vec<LiveColumn>, Error> {

@@ -12,6 +12,7 @@ mod circle;
 mod claims;
 mod fit;
 mod given;
+mod left;
 mod live;
 mod load;
 pub(super) mod locks;
@@ -188,7 +189,7 @@ impl PostgresDatabase {
                 let keys = jobs.iter().filter_map(|job: &Job<'_>| {
                     Some((&job.target.table, job.rekeyed.as_ref()?.moves.as_slice()))
                 });
-                rekey::follow(session, &target, &keys.collect::<Vec<_>>()).await?;
+                rekey::follow(session, &mut target, &keys.collect::<Vec<_>>()).await?;
                 self.tell_apart(session, &mut target, pieces, &jobs, moved.of_pieces.get(&index)).await?;
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, (&strangers, (self, pieces)), &mut side).await?;

@@ -8,7 +8,7 @@ use super::super::PostgresDatabase;
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::claims::is_answer;
-use super::stays::{self, Stays};
+use super::stays::{self, Led, Stays};
 use super::target::{Target, TargetColumn};
 use super::unkeyed::Groups;
 use super::{DOING, values};
@@ -38,10 +38,11 @@ pub(super) struct Rekeyed {
 /// What was put of the keys of a piece: how many of each column, what followed, and the columns whose keys moved.
 pub(super) type Put = (Vec<u64>, Vec<Followed>, Vec<(String, String)>);
 
-/// Lets what the way back left in columns that refer to keys which moved follow these, as the rows themselves have.
+/// Lets what the way back left in columns that refer to keys which moved follow these, as the rows themselves have. What it left as
+/// it was is a number of then, which has not.
 pub(super) async fn follow(
     session: &mut Session,
-    target: &Target<'_>,
+    target: &mut Target<'_>,
     moved: &[(&TableName, &[(String, String)])],
 ) -> Result<(), Error> {
     for key in &target.keys {
@@ -49,16 +50,30 @@ pub(super) async fn follow(
         for (name, moves) in of_parent.flat_map(|(_, moves)| moves.iter()) {
             let pairs = key.columns.iter().zip(&key.referred).filter(|(_, other)| *other == name);
             for (own, _) in pairs {
-                let Base::Column(place) = target.piece.base(own) else { continue };
-                if target.misfits.contains(&place) || !target.columns.iter().any(|column| column.name == *own)
-                {
+                let Some(column) = target.columns.iter_mut().find(|column| column.name == *own) else {
                     continue;
+                };
+                match target.piece.base(own) {
+                    Base::Column(place) if !target.misfits.contains(&place) => {
+                        let sql = format!(
+                            "UPDATE pg_temp.{} AS s SET v{place} = m.old FROM {moves} AS m \
+                             WHERE m.now = s.v{place} AND s.v{place} IS DISTINCT FROM s.v{}",
+                            target.loaded, column.place
+                        );
+                        session.run(DOING, &sql).await?;
+                    }
+                    // One that a default gave is no number of a row.
+                    Base::Constant(Some((text, _))) if column.base == format!("{}::text", literal(&text)) => {
+                        let sql = format!(
+                            "SELECT m.old::text FROM {moves} AS m WHERE m.now::text = {}",
+                            literal(&text)
+                        );
+                        if let Some(left) = session.value(DOING, &sql).await? {
+                            column.follow(&left);
+                        }
+                    }
+                    _ => {}
                 }
-                let sql = format!(
-                    "UPDATE pg_temp.{} AS s SET v{place} = m.old FROM {moves} AS m WHERE m.now = s.v{place}",
-                    target.loaded
-                );
-                session.run(DOING, &sql).await?;
             }
         }
     }
@@ -153,26 +168,32 @@ impl Moves<'_, '_> {
         self.find(session, groups).await?;
         let Some(stayed) = stays.lead(session).await? else { return Ok(None) };
         self.leave_taken(session).await?;
-        let Some((count, mut followed)) = self.move_all(session).await? else { return Ok(None) };
+        let late: Vec<&Led> = stayed.late().collect();
+        let Some((count, mut followed)) = self.move_all(session, &late).await? else { return Ok(None) };
         let is_settled = stays.settle(session, &stayed, &mut followed).await?;
         Ok(is_settled.then_some((count, followed, stayed.undecided)))
     }
 
     /// Moves all that are left, and returns how many, and what followed; nothing where a constraint forbids it.
-    async fn move_all(&self, session: &mut Session) -> Result<Option<(u64, Vec<Followed>)>, Error> {
+    async fn move_all(
+        &self,
+        session: &mut Session,
+        late: &[&Led],
+    ) -> Result<Option<(u64, Vec<Followed>)>, Error> {
         let moves = self.name();
         let overlap = format!("SELECT EXISTS (SELECT FROM {moves} AS x JOIN {moves} AS y ON x.old = y.now)");
         let overlaps = session.value(DOING, &overlap).await?.as_deref() == Some("t");
         let count = session.value(DOING, &format!("SELECT count(*) FROM {moves}")).await?;
         let count: u64 = count.and_then(|text| text.parse().ok()).unwrap_or_default();
         if count == 0 {
-            return Ok(Some((0, Vec::new())));
+            // Nothing takes them where they belong.
+            return Ok(late.is_empty().then(|| (0, Vec::new())));
         }
-        let followed = if overlaps {
-            let Some(aside) = self.set_aside(session).await? else { return Ok(None) };
-            self.change(session, &aside, ("aside", "old")).await?
+        let followed = if overlaps || !late.is_empty() {
+            let Some(aside) = self.set_aside(session, late).await? else { return Ok(None) };
+            self.change(session, &aside, ("aside", "old"), &[]).await?
         } else {
-            self.change(session, &moves, ("now", "old")).await?
+            self.change(session, &moves, ("now", "old"), &[]).await?
         };
         Ok(followed.map(|followed| (count, followed)))
     }
@@ -216,7 +237,7 @@ impl Moves<'_, '_> {
 
     /// Where keys change places, gives each row one that nobody has first, and returns the table that has it as `aside`;
     /// nothing where there is no such value, or a constraint forbids it.
-    async fn set_aside(&self, session: &mut Session) -> Result<Option<String>, Error> {
+    async fn set_aside(&self, session: &mut Session, late: &[&Led]) -> Result<Option<String>, Error> {
         let Some(vacant) = self.column.vacant.as_ref().filter(|vacant| *vacant != "NULL") else {
             return Ok(None);
         };
@@ -230,16 +251,17 @@ impl Moves<'_, '_> {
             .run(DOING, &format!("CREATE INDEX ON {aside} (now); CREATE INDEX ON {aside} (aside)"))
             .await?;
         session.run(DOING, &format!("ANALYZE {aside}")).await?;
-        Ok(self.change(session, &aside, ("now", "aside")).await?.map(|_| aside))
+        Ok(self.change(session, &aside, ("now", "aside"), late).await?.map(|_| aside))
     }
 
-    /// Changes the keys from one column of a table to another, and everything that refers to them; nothing where a
-    /// constraint forbids it.
+    /// Changes the keys from one column of a table to another, and everything that refers to them: what comes late as if it held
+    /// the key of its row of then. Nothing where a constraint forbids it.
     async fn change(
         &self,
         session: &mut Session,
         moves: &str,
         (from, to): (&str, &str),
+        late: &[&Led],
     ) -> Result<Option<Vec<Followed>>, Error> {
         // A table is written once in a statement, so that all its columns are set together.
         let own = (&self.target.table, false, &self.column.name);
@@ -248,16 +270,35 @@ impl Moves<'_, '_> {
         for (table, is_partitioned, column) in std::iter::once(own).chain(refer) {
             tables.entry((table, is_partitioned)).or_default().push(column);
         }
+        let is_written =
+            |led: &&Led| tables.keys().any(|(table, whole)| **table == led.refers.table && !*whole);
+        if !late.iter().all(is_written) {
+            return Ok(None);
+        }
         let updates = tables.iter().enumerate().map(|(at, ((table, is_partitioned), columns))| {
+            let of_then = |column: &String| {
+                let is_own = |led: &&&Led| led.refers.table == **table && led.refers.column == *column;
+                late.iter().find(is_own).map(|led| format!("{} AS l WHERE l.place = r.ctid", led.table))
+            };
             let each = |column: &&String| {
                 let name = identifier(column);
+                let first = of_then(column).map(|led| {
+                    format!(
+                        "(SELECT coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = l.led), l.led) FROM {led}), "
+                    )
+                });
                 format!(
-                    "{name} = coalesce((SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})"
+                    "{name} = coalesce({}(SELECT m.{to} FROM {moves} AS m WHERE m.{from} = r.{name}), r.{name})",
+                    first.unwrap_or_default()
                 )
             };
             // Several of them are looked up by the index, each for itself, however many keys move.
             let hit = |column: &&String| {
-                format!("EXISTS (SELECT FROM {moves} AS m WHERE m.{from} = r.{})", identifier(column))
+                let by = format!("EXISTS (SELECT FROM {moves} AS m WHERE m.{from} = r.{})", identifier(column));
+                match of_then(column) {
+                    Some(led) => format!("{by} OR EXISTS (SELECT FROM {led} AND l.led IS NOT NULL)"),
+                    None => by,
+                }
             };
             let only = if *is_partitioned { "" } else { "ONLY " };
             format!(

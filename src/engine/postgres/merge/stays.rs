@@ -2,37 +2,44 @@
 //! back. Before the keys move it is led to the rows of then, under the keys that these have now, and then it follows like
 //! everything else: whatever a foreign key does when a key changes, its rows end where they were.
 //!
-//! Where nobody knows which row is meant, the key that is referred to stays as it is.
+//! What the way back left in a row where it changed something is a number of now, and only follows ([`super::left`]). Where nobody
+//! knows which row is meant, the key that is referred to stays as it is.
 
 use super::super::PostgresDatabase;
 use super::super::dumped::DumpedRows;
 use super::super::names::{identifier, literal};
 use super::super::session::{Row, Session};
 use super::claims::is_answer;
+use super::left::Left;
 use super::live;
 use super::recycled::{fields, fill, kept, unread};
 use super::target::{Target, TargetColumn};
 use super::{DOING, live::LiveColumn};
 use crate::catalog::TableName;
-use crate::engine::{Error, Numbers, Piece, Since};
+use crate::engine::{Error, Numbers, Piece, Shown, Since};
 use crate::ledger::Followed;
 
 /// A foreign key of rows that lie in one table, by which they refer to keys that move.
-struct Refers {
-    table: TableName,
+pub(super) struct Refers {
+    pub table: TableName,
     /// Its column, and the other ones of the key with what they refer to.
-    column: String,
+    pub column: String,
     beside: Vec<(String, String)>,
     /// Whether the server takes its rows along.
     follows: bool,
 }
 
-/// Rows that refer by it to what moves, in a temporary table: `place`, `v` what each holds, `was` whether it held that then, `led`
-/// the key of now of the row that it referred to then, and `hit` the one that it refers to now.
-struct Led {
-    refers: Refers,
+/// Rows that refer by it to what moves, without those that hold what the way back gave them, in a temporary table: `place`, `v` what
+/// each holds, `was` whether it held that then and was left it, `led` the key of now of the row that it referred to then, and `hit`
+/// the one that it refers to now.
+pub(super) struct Led {
+    pub refers: Refers,
     numbers: Numbers,
-    table: String,
+    /// What is shown by what the way back left.
+    shown: Shown,
+    pub table: String,
+    /// Whether it is led only when the keys move: each has to be of one row, and they change places.
+    is_late: bool,
 }
 
 /// Looks after one column of keys.
@@ -53,33 +60,49 @@ pub(super) struct Stayed {
     pub undecided: Option<String>,
 }
 
+impl Stayed {
+    /// Returns what is still to be led.
+    pub(super) fn late(&self) -> impl Iterator<Item = &Led> {
+        self.all.iter().filter(|led| led.is_late)
+    }
+}
+
 impl Stays<'_, '_> {
     fn numbers(&self, refers: &Refers) -> Option<Numbers> {
         Numbers::of(self.pieces, self.target.piece, &refers.table, &refers.column)
     }
 
-    /// Tells whether rows refer to the keys by a column that the way back did not make, so that the server must not take them
+    /// Tells whether rows may refer to the keys by a column that the way back did not make, so that the server must not take them
     /// along.
     pub(super) async fn any_follows(&self, session: &mut Session) -> Result<bool, Error> {
         let refer = refer(session, &self.target.table, &self.column.name).await?;
-        Ok(refer.iter().any(|one| one.follows && self.numbers(one).is_some()))
+        let may_stay = |one: &Refers| self.numbers(one).is_some_and(|numbers| numbers.may_stay());
+        Ok(refer.iter().any(|one| one.follows && may_stay(one)))
     }
 
     /// Leads what holds numbers of then to the rows of then, and takes the keys out of those that move which nobody knows whether
     /// rows mean; nothing where a constraint forbids it.
     pub(super) async fn lead(&self, session: &mut Session) -> Result<Option<Stayed>, Error> {
         let (mut stayed, mut open) = (Stayed::default(), Vec::new());
-        for refers in refer(session, &self.target.table, &self.column.name).await? {
+        let mut refer: Vec<(Refers, Numbers)> = refer(session, &self.target.table, &self.column.name)
+            .await?
+            .into_iter()
+            .filter_map(|refers| self.numbers(&refers).map(|numbers| (refers, numbers)))
+            .collect();
+        // A row that is found by what is written is found no more.
+        refer.sort_by_key(|(_, numbers)| numbers.is_key);
+        for (refers, numbers) in refer {
             let is_same = |led: &Led| led.refers.table == refers.table && led.refers.column == refers.column;
             if stayed.all.iter().any(is_same) {
                 continue;
             }
-            let Some(numbers) = self.numbers(&refers) else { continue };
-            let led = self.find(session, refers, numbers, stayed.all.len()).await?;
+            let Some(mut led) = self.find(session, refers, numbers, stayed.all.len()).await? else {
+                continue;
+            };
             let table = &led.table;
             let proof = format!("SELECT EXISTS (SELECT FROM {table} WHERE was AND led IS NOT NULL)");
-            let is_proved = session.value(DOING, &proof).await?.as_deref() == Some("t");
-            let since = led.numbers.since(is_proved);
+            let stays = session.value(DOING, &proof).await?.as_deref() == Some("t");
+            let since = led.numbers.since(Shown { stays, ..led.shown });
             let held = if since == Since::Then { "true" } else { "was" };
             let unknown = if since == Since::Unknown { " OR NOT was" } else { "" };
             open.push(format!("SELECT hit FROM {table} WHERE ({held} AND led IS NULL){unknown}"));
@@ -87,14 +110,11 @@ impl Stays<'_, '_> {
             let goes_along = led.refers.beside.is_empty() || led.refers.follows;
             let leads = if goes_along { held } else { "false" };
             session.run(DOING, &format!("UPDATE {table} SET led = NULL WHERE NOT {leads}")).await?;
-            let column = identifier(&led.refers.column);
-            let write = format!(
-                "UPDATE ONLY {} AS r SET {column} = l.led FROM {table} AS l WHERE l.place = r.ctid AND l.led IS NOT NULL",
-                led.refers.table.sql()
-            );
-            match session.query(&write).await {
-                Err(error) if is_answer(&error) => return Ok(None),
-                done => done.map(drop).map_err(|error| session.failed(&error, DOING))?,
+            // Its rows would not be found any more where others of the same table are to be led later.
+            let waits = stayed.late().any(|late| late.refers.table == led.refers.table);
+            led.is_late = waits || !self.write(session, &led).await?;
+            if led.is_late && !led.refers.beside.is_empty() {
+                return Ok(None);
             }
             stayed.all.push(led);
         }
@@ -104,16 +124,57 @@ impl Stays<'_, '_> {
         Ok(Some(stayed))
     }
 
-    /// Finds the rows that refer to what moves, or did so then.
+    /// Writes the keys of now of the rows of then; false where a constraint forbids it.
+    async fn write(&self, session: &mut Session, led: &Led) -> Result<bool, Error> {
+        let write = format!(
+            "UPDATE ONLY {} AS r SET {} = l.led FROM {} AS l WHERE l.place = r.ctid AND l.led IS NOT NULL",
+            led.refers.table.sql(),
+            identifier(&led.refers.column),
+            led.table
+        );
+        session.run(DOING, "SAVEPOINT ripcord_lead").await?;
+        let done = session.query(&write).await;
+        match done {
+            Err(error) if is_answer(&error) => {
+                session.run(DOING, "ROLLBACK TO ripcord_lead; RELEASE ripcord_lead").await?;
+                Ok(false)
+            }
+            done => {
+                done.map_err(|error| session.failed(&error, DOING))?;
+                session.run(DOING, "RELEASE ripcord_lead").await?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Returns what the way back left in the column, where it changed something; none inside where nothing says of which row.
+    async fn left(
+        &self,
+        session: &mut Session,
+        (refers, numbers): (&Refers, &Numbers),
+        name: &str,
+    ) -> Result<Option<Option<Left>>, Error> {
+        let Some(place) = numbers.changed else { return Ok(None) };
+        let live = live::columns(session, &refers.table).await?;
+        let of = (&refers.table, live.as_slice(), refers.column.as_str());
+        Left::load(session, &self.pieces[place], of, name).await.map(Some)
+    }
+
+    /// Finds the rows that refer to what moves, or did so then; none where nothing says in which rows the way back changed it.
     async fn find(
         &self,
         session: &mut Session,
         refers: Refers,
         numbers: Numbers,
         at: usize,
-    ) -> Result<Led, Error> {
+    ) -> Result<Option<Led>, Error> {
         let keys = &self.keys;
         let table = format!("{keys}_led_{at}");
+        let left = self.left(session, (&refers, &numbers), unqualified(&format!("{keys}_left_{at}"))).await?;
+        if matches!(left, Some(None)) {
+            return Ok(None);
+        }
+        let left = left.flatten();
         let is_own = numbers.finds && refers.table == self.target.table;
         let was = match is_own {
             // By this column among others it was found which row is which.
@@ -121,6 +182,17 @@ impl Stays<'_, '_> {
                 format!("EXISTS (SELECT FROM {keys} AS m WHERE m.now = r.{})", identifier(&self.column.name))
             }
             false => self.then(session, &refers, &numbers, &table).await?,
+        };
+        let (was, is_asked) = match &left {
+            None => (was, "true".to_string()),
+            Some(left) => (
+                format!("(({was} AND NOT {}) OR {})", left.is_changed(), left.is_kept()),
+                format!("NOT {}", left.is_there()),
+            ),
+        };
+        let shown = match &left {
+            Some(left) => left.shown(session, keys).await?,
+            None => Shown::default(),
         };
         let own = identifier(&refers.column);
         let pairs = refers.beside.iter();
@@ -138,15 +210,15 @@ impl Stays<'_, '_> {
         };
         let make = format!(
             "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT r.ctid AS place, r.{own} AS v, {was} AS was, {} AS led, {} AS hit \
-             FROM ONLY {} AS r WHERE EXISTS (SELECT FROM {keys} AS m WHERE m.now = r.{own}) \
-             OR EXISTS (SELECT FROM {keys} AS m WHERE m.old = r.{own}); ANALYZE {table}",
+             FROM ONLY {} AS r WHERE (EXISTS (SELECT FROM {keys} AS m WHERE m.now = r.{own}) \
+             OR EXISTS (SELECT FROM {keys} AS m WHERE m.old = r.{own})) AND {is_asked}; ANALYZE {table}",
             unqualified(&table),
             row("old"),
             row("now"),
             refers.table.sql()
         );
         session.run(DOING, &make).await?;
-        Ok(Led { refers, numbers, table })
+        Ok(Some(Led { refers, numbers, shown, table, is_late: false }))
     }
 
     /// Reads what the rows held then out of the dump, and returns the condition that one holds that now.

@@ -10,7 +10,7 @@ use super::super::session::Session;
 use super::live::{self, ForeignKey};
 use super::recycled::{self, Subject};
 use super::side::Side;
-use super::target::{Target, held, object};
+use super::target::{Target, object};
 use super::unkeyed::Groups;
 use super::{DOING, rows};
 use crate::catalog::TableName;
@@ -185,25 +185,6 @@ pub(super) async fn of_keys(
         found.extend(keep(session, target, &from, referred, found.len()).await?);
     }
     Ok(found)
-}
-
-/// Keeps what a table refers to in itself away from rows whose keys are of others, now that those are back that can be.
-pub(super) async fn keep_away(
-    session: &mut Session,
-    target: &mut Target<'_>,
-    groups: &Groups,
-) -> Result<(), Error> {
-    if !target.keys.iter().any(|key| key.refers_to(&target.table)) {
-        return Ok(());
-    }
-    let known = of_keys(session, target, groups).await?;
-    let (piece, keys) = (target.piece, &target.keys);
-    for column in &mut target.columns {
-        let own = keys.iter().filter(|key| key.columns.contains(&column.name));
-        let met = own.filter_map(|key| met(&known, key, |name| Some(held(piece, name))));
-        column.keep_away(&met.collect::<Vec<_>>());
-    }
-    Ok(())
 }
 
 /// Returns the condition that the columns of a table are those of a loaded row.

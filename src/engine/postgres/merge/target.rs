@@ -152,15 +152,9 @@ impl<'p> Target<'p> {
         let keys = live::foreign_keys(session, &table).await?;
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));
         let of = |column: &LiveColumn| {
-            let met = keys.iter().filter(|key| key.columns.contains(&column.name));
-            let met = met.filter_map(|key| strangers::met(strangers, key, |name| Some(held(piece, name))));
-            let met: Vec<String> = met.collect();
             let found =
                 TargetColumn::of(piece, column, &keys, &misfits, given_to(given, piece, &column.name));
-            found.map(|mut found| {
-                found.keep_away(&met);
-                found
-            })
+            found.map(|found| found.away_from(&met((piece, &keys), strangers, &column.name)))
         };
         let columns: Vec<TargetColumn> = fitting.filter_map(of).collect();
         if columns.is_empty() {
@@ -213,6 +207,13 @@ impl<'p> Target<'p> {
         Ok((Some(target), skipped))
     }
 
+    /// Leaves theirs wherever ours would refer to one of these rows.
+    pub(super) fn keep_away(&mut self, strangers: &[Strangers]) {
+        for column in &mut self.columns {
+            *column = column.clone().away_from(&met((self.piece, &self.keys), strangers, &column.name));
+        }
+    }
+
     /// Returns the live table and the loaded one, joined.
     pub(super) fn joined(&self) -> String {
         format!("pg_temp.{} AS s JOIN ONLY {} AS t ON {}", self.loaded, self.table.sql(), self.matches)
@@ -262,8 +263,14 @@ impl<'p> Target<'p> {
     }
 }
 
+/// Returns the conditions that a column of a loaded row would refer to a row that is another one now.
+fn met((piece, keys): (&Piece, &[ForeignKey]), known: &[Strangers], column: &String) -> Vec<String> {
+    let own = keys.iter().filter(|key| key.columns.contains(column));
+    own.filter_map(|key| strangers::met(known, key, |name| Some(held(piece, name)))).collect()
+}
+
 /// Returns what a row holds in a column once the piece is put back: of a key some columns may never have been lost.
-pub(super) fn held(piece: &Piece, name: &str) -> String {
+fn held(piece: &Piece, name: &str) -> String {
     match piece.place_of(name).filter(|_| piece.salvage.columns.iter().any(|own| own == name)) {
         Some(place) => format!("s.v{place}"),
         None => format!("t.{}", identifier(name)),
@@ -306,7 +313,7 @@ impl TargetColumn {
         let (mut is_base, mut base) = match piece.base(&column.name) {
             Base::Constant(None) => (format!("({})", is_null(&theirs)), "NULL::text".to_string()),
             Base::Constant(Some((text, _))) => {
-                (column.is_text(&text, &theirs), format!("{}::text", literal(&text)))
+                (live::is_text(&text, &theirs), format!("{}::text", literal(&text)))
             }
             Base::Column(place) => {
                 let same = column.same(&theirs, &format!("s.v{place}"));
@@ -397,13 +404,21 @@ impl TargetColumn {
     }
 
     /// Leaves theirs where ours would refer to a row that is another one now.
-    pub(super) fn keep_away(&mut self, met: &[String]) {
-        if !met.is_empty() {
-            let met = met.join(" OR ");
-            self.fits = format!("{} AND NOT ({met})", self.fits);
-            self.stranger =
-                Some(self.stranger.take().map_or(met.clone(), |known| format!("{known} OR {met}")));
+    fn away_from(self, met: &[String]) -> Self {
+        if met.is_empty() {
+            return self;
         }
+        let stranger = self.stranger.iter().chain(met).cloned().collect::<Vec<_>>().join(" OR ");
+        Self { fits: format!("{} AND NOT ({stranger})", self.fits), stranger: Some(stranger), ..self }
+    }
+
+    /// Notes that what the way back left in all rows has followed a key that moved.
+    pub(super) fn follow(&mut self, left: &str) {
+        let (theirs, ours) = (format!("t.{}", identifier(&self.name)), format!("s.v{}", self.place));
+        self.is_base = live::is_text(left, &theirs);
+        self.base = format!("{}::text", literal(left));
+        self.kept = Some(live::is_text(left, &ours));
+        self.differs = format!("NOT {}", self.settled());
     }
 
     /// Leaves theirs where this condition holds of the loaded row.

@@ -89,7 +89,11 @@ pub(super) async fn values(
     let loaded = target.loaded.clone();
     let groups = group(session, target).await?;
     let keys = rekey::put(session, target, &groups, known).await?;
-    strangers::keep_away(session, target, &groups).await?;
+    let own = target.table.clone();
+    rekey::follow(session, target, &[(&own, &keys.2)]).await?;
+    // What refers to the same table must not hang on whoever keeps a key that is not put back.
+    let strangers = strangers::of_keys(session, target, &groups).await?;
+    target.keep_away(&strangers);
     let paired = alike::put(session, target, &groups, side).await?;
     let Groups { table: made, ident, live, .. } = &groups;
     let due = format!("{loaded}_due");

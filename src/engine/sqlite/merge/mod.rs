@@ -9,6 +9,7 @@ mod alike;
 mod became;
 mod chain;
 mod feed;
+mod left;
 mod moved;
 mod proof;
 mod recycled;
@@ -139,7 +140,6 @@ fn in_one_transaction(
             strangers.extend(strangers::of_rows(session, &catalog, &target)?);
             target.guards = strangers::guards(session, &target, &strangers)?;
             let mut job = Job::prepare(session, target, pieces, &mut side)?;
-            job.guard_its_own(session, &catalog)?;
             job.run(session, &mut side, progress)?;
             // An older backup may have put back the keys that a newer one could not.
             strangers::renew(session, &job.target.table, &strangers[..before])?;
@@ -278,17 +278,6 @@ impl<'p> Job<'p> {
         }
         let waiting = (self.refused > 0).then(|| feed::Aside::name(&self.target, self.target.round));
         strangers::of_keys(session, catalog, &self.target, waiting.as_deref())
-    }
-
-    /// Keeps what a table refers to in itself away from rows whose keys are of others: what keys come back is known here.
-    fn guard_its_own(&mut self, session: &Session, catalog: &Catalog) -> Result<(), Error> {
-        let table = &self.target.table;
-        let keys = together::keys(session, table)?;
-        if keys.iter().any(|(parent, _)| parent.eq_ignore_ascii_case(&table.name)) {
-            let own = self.strangers(session, catalog)?;
-            self.target.guards.extend(strangers::guards(session, &self.target, &own)?);
-        }
-        Ok(())
     }
 
     /// Tells whether values came to rows of which nobody can tell whether they are those of then.

@@ -240,10 +240,8 @@ impl Moves<'_, '_> {
     fn change_places(&self) -> Result<Option<Vec<Followed>>, Error> {
         let moves = self.of("keys");
         let aside = format!(
-            "UPDATE {moves} SET aside = CASE typeof(now) WHEN 'integer' \
-             THEN (SELECT min(coalesce(min({}), 0), 0) FROM main.{}) - rowid ELSE 'ripcord ' || rowid || hex(randomblob(8)) END; {}",
-            quote(&self.column.name),
-            self.target.table.sql(),
+            "UPDATE {moves} SET aside = {}; {}",
+            aside("now", &self.target.table, &self.column.name),
             self.index("aside"),
         );
         self.session.run(DOING, &aside)?;
@@ -351,6 +349,16 @@ impl Moves<'_, '_> {
             hit.collect::<Vec<_>>().join(" OR ")
         )
     }
+}
+
+/// Returns a value in the place of what a row of a temporary table holds that no row has in a column.
+pub(super) fn aside(held: &str, table: &TableName, column: &str) -> String {
+    format!(
+        "CASE typeof({held}) WHEN 'integer' THEN (SELECT min(coalesce(min({}), 0), 0) FROM main.{}) - rowid \
+         ELSE 'ripcord ' || rowid || hex(randomblob(8)) END",
+        quote(column),
+        table.sql()
+    )
 }
 
 /// Tells whether a table has an index that begins with these columns, in any order.

@@ -2,29 +2,34 @@
 //! back. Before the keys move it is led to the rows of then, under the keys that these have now, and then it follows like
 //! everything else: whatever a foreign key does when a key changes, its rows end where they were.
 //!
-//! Where nobody knows which row is meant, the key that is referred to stays as it is.
+//! What the way back left in a row where it changed something is a number of now, and only follows ([`super::left`]). Where nobody
+//! knows which row is meant, the key that is referred to stays as it is.
 
 use super::super::scan::rowid_name;
 use super::super::session::{Session, open_frozen};
 use super::super::snapshot::file_in;
 use super::DOING;
 use super::feed::{Bound, fill, value};
+use super::left::Left;
 use super::recycled::kept;
 use super::references::Reference;
+use super::rekey::aside;
 use super::strangers::Guard;
 use super::target::Target;
 use crate::catalog::{Catalog, TableName, quote};
-use crate::engine::{Error, Numbers, Piece, Since};
+use crate::engine::{Error, Numbers, Piece, Shown, Since};
 use crate::ledger::Followed;
 use rusqlite::ErrorCode;
 
-/// One foreign key whose column the way back did not make, and the temporary table of the rows that refer by it to what moves:
-/// `k0`, `k1` … by which each is found, `v` what it holds, `was` whether it held that then, `led` the key of now of the row that
-/// it referred to then, and `hit` the rowid of the row that it refers to now.
+/// One foreign key, and the temporary table of the rows that refer by it to what moves, without those that hold what the way back
+/// gave them: `k0`, `k1` … by which each is found, `v` what it holds, `was` whether it held that then and was left it, `led` the
+/// key of now of the row that it referred to then, `hit` the rowid of the row that it refers to now, and room for `aside`.
 struct Led<'a> {
     one: &'a Reference,
     column: &'a str,
     numbers: Numbers,
+    /// What is shown by what the way back left.
+    shown: Shown,
     table: String,
     found_by: Vec<String>,
 }
@@ -51,12 +56,13 @@ pub(super) struct Stayed {
 }
 
 impl Stays<'_, '_> {
-    /// Tells whether rows refer to the keys by a column that the way back did not make, so that the database itself must not
+    /// Tells whether rows may refer to the keys by a column that the way back did not make, so that the database itself must not
     /// take them along.
     pub(super) fn any_follows(&self, refer: &[Reference]) -> bool {
         refer.iter().filter(|one| one.follows()).any(|one| {
             one.to(self.column.0).is_some_and(|column| {
-                Numbers::of(self.pieces, self.target.piece, &one.table, column).is_some()
+                Numbers::of(self.pieces, self.target.piece, &one.table, column)
+                    .is_some_and(|numbers| numbers.may_stay())
             })
         })
     }
@@ -70,15 +76,31 @@ impl Stays<'_, '_> {
             let Some(numbers) = Numbers::of(self.pieces, self.target.piece, &one.table, column) else {
                 continue;
             };
+            let name = format!("ripcord_left_{}_{}_{}", self.target.index, self.column.1, all.len());
+            let live = self.catalog.tables.get(&one.table);
+            let left = match (numbers.changed, live) {
+                (Some(place), Some(live)) => {
+                    let left = Left::read(self.session, &self.pieces[place], (live, column), &name)?;
+                    // Nothing says of which row.
+                    if left.is_none() {
+                        continue;
+                    }
+                    left
+                }
+                _ => None,
+            };
             let then = self.then(one, &numbers, all.len())?;
-            all.extend(self.find(one, column, numbers, then, all.len())?);
+            all.extend(self.find((one, column), numbers, (then, left), all.len())?);
         }
+        // A row that is found by what is written is found no more.
+        all.sort_by_key(|led| led.numbers.is_key);
         let mut stayed = Stayed::default();
         let mut open = Vec::new();
         for led in &all {
             let Led { one, column, table, .. } = led;
             let proof = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE was AND led IS NOT NULL)");
-            let since = led.numbers.since(self.session.one::<i64>(DOING, &proof)? == 1);
+            let stays = self.session.one::<i64>(DOING, &proof)? == 1;
+            let since = led.numbers.since(Shown { stays, ..led.shown });
             let held = if since == Since::Then { "1" } else { "was" };
             self.session.run(DOING, &format!("DELETE FROM {table} WHERE hit IS NULL AND NOT {held}"))?;
             let unknown = if since == Since::Unknown { " OR NOT was" } else { "" };
@@ -154,10 +176,9 @@ impl Stays<'_, '_> {
     /// Finds the rows that refer to what moves, or did so then; none where nothing finds a row again.
     fn find<'r>(
         &self,
-        one: &'r Reference,
-        column: &'r str,
+        (one, column): (&'r Reference, &'r str),
         numbers: Numbers,
-        then: Option<Then>,
+        (then, left): (Option<Then>, Option<Left>),
         at: usize,
     ) -> Result<Option<Led<'r>>, Error> {
         let Some(live) = self.catalog.tables.get(&one.table) else { return Ok(None) };
@@ -175,6 +196,14 @@ impl Stays<'_, '_> {
             (Some(then), _) => then.holds("r"),
             (None, _) => "0".to_string(),
         };
+        let (was, is_asked) = match &left {
+            None => (was, "1".to_string()),
+            Some(left) => (
+                format!("(({was} AND NOT {}) OR {})", left.is_changed("r"), left.is_kept("r", column)),
+                format!("NOT {}", left.is_there("r", column)),
+            ),
+        };
+        let shown = left.map_or(Ok(Shown::default()), |left| left.shown(self.session, keys))?;
         let beside = one.beside(self.column.0, "r", "t");
         let row = |what: &str, by: &str| {
             // The sign keeps the type of the column out of it, with which no index could be used.
@@ -191,8 +220,8 @@ impl Stays<'_, '_> {
         };
         let by = found_by.iter().enumerate().map(|(at, name)| format!("r.{name} AS k{at}, "));
         let make = format!(
-            "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} AS SELECT {}r.{own} AS v, {was} AS was, {} AS led, {} AS hit \
-             FROM main.{} AS r WHERE r.{own} IN (SELECT now FROM {keys}) OR +r.{own} IN (SELECT old FROM {keys})",
+            "DROP TABLE IF EXISTS {table}; CREATE TABLE {table} AS SELECT {}r.{own} AS v, {was} AS was, {} AS led, {} AS hit, NULL AS aside \
+             FROM main.{} AS r WHERE (r.{own} IN (SELECT now FROM {keys}) OR +r.{own} IN (SELECT old FROM {keys})) AND {is_asked}",
             by.collect::<String>(),
             row("now", "old"),
             row("live", "now"),
@@ -202,7 +231,7 @@ impl Stays<'_, '_> {
         let index: Vec<String> = (0..found_by.len()).map(|at| format!("k{at}")).collect();
         let name = table.trim_start_matches("temp.").to_string();
         self.session.run(DOING, &format!("CREATE INDEX {table}_key ON {name} ({})", index.join(", ")))?;
-        Ok(Some(Led { one, column, numbers, table, found_by }))
+        Ok(Some(Led { one, column, numbers, shown, table, found_by }))
     }
 
     /// Writes the keys of now of the rows of then; false where a constraint forbids it.
@@ -210,17 +239,40 @@ impl Stays<'_, '_> {
         let Led { one, column, table, found_by, .. } = led;
         let list = |of: &str| (0..found_by.len()).map(|at| format!("{of}k{at}")).collect::<Vec<_>>();
         let on = found_by.iter().zip(list("l.")).map(|(name, own)| format!("{own} = r.{name}"));
+        let on = on.collect::<Vec<_>>().join(" AND ");
         let by: Vec<String> = found_by.iter().map(|name| format!("r.{name}")).collect();
-        let update = format!(
-            "UPDATE OR ABORT main.{} AS r SET {} = (SELECT l.led FROM {table} AS l WHERE {}) \
-             WHERE ({}) IN (SELECT {} FROM {table} WHERE led IS NOT NULL)",
-            one.table.sql(),
-            quote(column),
-            on.collect::<Vec<_>>().join(" AND "),
-            by.join(", "),
-            list("").join(", ")
+        let (child, name) = (one.table.sql(), quote(column));
+        let update = |what: &str| {
+            format!(
+                "UPDATE OR ABORT main.{child} AS r SET {name} = (SELECT l.{what} FROM {table} AS l WHERE {on}) \
+                 WHERE ({}) IN (SELECT {} FROM {table} WHERE led IS NOT NULL)",
+                by.join(", "),
+                list("").join(", ")
+            )
+        };
+        if self.try_update(&update("led"))? {
+            return Ok(true);
+        }
+        // Each may have to be of one row, and they change places.
+        let index = table.trim_start_matches("temp.");
+        let aside = format!(
+            "UPDATE {table} SET aside = {} WHERE led IS NOT NULL; CREATE INDEX {table}_aside ON {index} (aside); \
+             PRAGMA ignore_check_constraints = ON",
+            aside("v", &one.table, column)
         );
-        match self.session.execute(&update, []) {
+        self.session.run(DOING, &aside)?;
+        let is_aside = self.try_update(&update("aside"));
+        self.session.run(DOING, "PRAGMA ignore_check_constraints = OFF")?;
+        let back = format!(
+            "UPDATE OR ABORT main.{child} AS r SET {name} = (SELECT l.led FROM {table} AS l WHERE l.aside = r.{name}) \
+             WHERE r.{name} IN (SELECT aside FROM {table} WHERE aside IS NOT NULL)"
+        );
+        Ok(is_aside? && self.try_update(&back)?)
+    }
+
+    /// Tells whether no constraint forbids an update.
+    fn try_update(&self, update: &str) -> Result<bool, Error> {
+        match self.session.execute(update, []) {
             Ok(_) => Ok(true),
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => Ok(false),
             Err(error) => Err(self.session.failed(DOING, error)),

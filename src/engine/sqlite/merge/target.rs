@@ -411,7 +411,8 @@ fn collations(
     Ok(usable.find(|parts| parts.values().any(|collation| collation != "BINARY")).unwrap_or_default())
 }
 
-fn known(session: &Session, piece: &Piece, column: &Column) -> Result<Known, Error> {
+/// Returns what is known of what the way back left in a column.
+pub(super) fn known(session: &Session, piece: &Piece, column: &Column) -> Result<Known, Error> {
     Ok(match piece.base(&column.name) {
         Base::Column(place) => Known::Column(place),
         Base::Constant(None) => Known::Constant(Scalar::Null),

@@ -8,7 +8,7 @@ use super::feed::{Bound, Feed, fill, value};
 use super::rekey::{self, Rekeyed};
 use super::side::{self, Side};
 use super::target::{Known, Target, TargetColumn};
-use super::{DOING, alike};
+use super::{DOING, alike, strangers};
 use crate::catalog::{Catalog, Table, quote};
 use crate::engine::{
     Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES, Value,
@@ -129,12 +129,18 @@ fn put_together(
     rowid: &str,
     side: &mut Side<'_>,
 ) -> Result<(Vec<Merged>, Vec<Followed>), Error> {
+    let known_before = target.guards.len();
     loop {
         session.run(DOING, "SAVEPOINT ripcord_together")?;
         let Rekeyed { put: keys, followed, undecided, moves } = rekey::put(session, target, known, rowid)?;
         (target.undecided, target.moves) = (undecided, moves);
         let own = (target.table.clone(), target.moves.clone());
         target.follow(session, &[(&own.0, &own.1)])?;
+        // What refers to the same table must not hang on whoever keeps a key that is not put back.
+        let due = format!("ripcord_due_{}", target.index);
+        let strangers = strangers::of_keys(session, known.0, target, Some(&due))?;
+        target.guards.truncate(known_before);
+        target.guards.extend(strangers::guards(session, target, &strangers)?);
         let (mut put, broken) = alike::put(session, target, side)?;
         let is_over = broken.is_empty() || keys.iter().all(|count| *count == 0);
         let end = if is_over { "" } else { "ROLLBACK TO ripcord_together; " };

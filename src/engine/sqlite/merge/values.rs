@@ -56,13 +56,15 @@ fn is_left(
     })
 }
 
-/// Returns what the way back left, where that has followed a key that moved.
+/// Returns what the way back left, where that has followed a key that moved. What it left as it was is a number of then, which has not.
 fn followed(session: &Session, column: &TargetColumn, values: &[Value<'_>]) -> Result<Option<Scalar>, Error> {
-    let (Some(moved), Known::Column(_)) = (&column.followed, &column.base) else { return Ok(None) };
+    let left = column.base.value(values);
+    let moved = column.followed.as_ref().filter(|_| !left.is_same(values[column.place]));
+    let (Some(moved), Known::Column(_) | Known::Constant(_)) = (moved, &column.base) else { return Ok(None) };
     let failed = |error| session.failed(DOING, error);
     let sql = format!("SELECT old FROM temp.{moved} WHERE now = ?1");
     let mut look = session.prepare_cached(&sql).map_err(failed)?;
-    let mut rows = look.query([Bound(column.base.value(values))]).map_err(failed)?;
+    let mut rows = look.query([Bound(left)]).map_err(failed)?;
     let Some(row) = rows.next().map_err(failed)? else { return Ok(None) };
     Ok(Some(value(row.get_ref(0).map_err(failed)?).to_scalar()))
 }
