@@ -8,7 +8,8 @@ use super::super::session::{Session, open_frozen};
 use super::super::snapshot::file_in;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
-use super::recycled::kept;
+use super::new_keys::{Named, NewKeys};
+use super::recycled::{is_numbered, kept};
 use super::strangers::{Guard, Strangers};
 use crate::catalog::{Catalog, Table, TableKind, quote};
 use crate::engine::{Base, Error, Piece, Value};
@@ -23,6 +24,8 @@ const NOW: &str = "ripcord_named_now";
 #[derive(Default)]
 pub(super) struct Moved {
     retaken: BTreeMap<usize, (String, Vec<usize>)>,
+    /// The keys that rows have now, where users changed them, by the place of the piece.
+    pub new_keys: BTreeMap<usize, NewKeys>,
     pub strangers: Vec<Strangers>,
 }
 
@@ -57,9 +60,18 @@ impl Moved {
                 same_table.filter(|other| other.salvage.what == SalvageKind::Values).collect();
             let about = |name: &str| values.iter().any(|other| other.is_about(name));
             let keys = format!("ripcord_moved_{index}");
-            let looked = Look { session, piece, live, keys: &keys };
-            if looked.run(&about)? {
-                let places = piece.salvage.key.iter().filter_map(|name| piece.place_of(name)).collect();
+            let places: Vec<usize> =
+                piece.salvage.key.iter().filter_map(|name| piece.place_of(name)).collect();
+            let mut looked = Look { session, piece, live, keys: &keys, new_keys: None };
+            // Who has another number, or another place in a list, is another row.
+            let is_natural =
+                matches!(piece.salvage.key.as_slice(), [key] if !is_numbered(live, key)) && !piece.remade;
+            if is_natural {
+                looked.new_keys = Some(NewKeys::new(session, *index, places.clone())?);
+            }
+            let is_any = looked.run(&about)?;
+            found.new_keys.extend(looked.new_keys.map(|keys| (*index, keys)));
+            if is_any {
                 let key = piece.salvage.key.as_slice();
                 found.strangers.push(Strangers::of_moved(&piece.salvage.table, &keys, key));
                 found.retaken.insert(*index, (keys, places));
@@ -90,13 +102,16 @@ struct Look<'a> {
     live: &'a Table,
     /// The table that takes the keys.
     keys: &'a str,
+    /// Takes the keys of rows that have another one now; none where no key can be another one.
+    new_keys: Option<NewKeys>,
 }
 
 impl Look<'_> {
-    /// Looks which keys are of other rows; tells whether there are any.
-    fn run(&self, is_about: &dyn Fn(&str) -> bool) -> Result<bool, Error> {
+    /// Looks which keys are of other rows, and which rows have another one; tells whether there are any of the former.
+    fn run(&mut self, is_about: &dyn Fn(&str) -> bool) -> Result<bool, Error> {
         let (session, key) = (self.session, &self.piece.salvage.key);
         drop(fill(session, self.keys, key.len())?);
+        let new_keys = self.new_keys.take();
         let Some((then, names)) = self.readable(self.names(is_about))?.flatten() else { return Ok(false) };
         for name in &names {
             let own = if name.is_salvaged { name.columns.len() } else { 0 };
@@ -108,7 +123,17 @@ impl Look<'_> {
             if is_read {
                 self.read_now(name)?;
                 self.compare(name)?;
+                let widths = (key.len(), name.columns.len());
+                let named = Named { then: THEN, now: NOW, widths };
+                if let Some(keys) = new_keys.as_ref().filter(|_| name.is_whole && !name.is_salvaged) {
+                    keys.take(session, (&self.piece.salvage.table, key), &named)?;
+                }
             }
+        }
+        if let Some(keys) = new_keys {
+            let of_then: Vec<&str> = key.iter().map(|name| self.piece.column_then(name)).collect();
+            let is_any = keys.settle(session, &then, (self.piece.table_then(), &of_then));
+            self.new_keys = self.readable(is_any)?.is_some_and(|is_any| is_any).then_some(keys);
         }
         session.run(DOING, &format!("DROP TABLE IF EXISTS temp.{THEN}; DROP TABLE IF EXISTS temp.{NOW}"))?;
         let list = columns("", 0..key.len()).join(", ");
