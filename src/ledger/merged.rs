@@ -125,6 +125,9 @@ pub struct MergedBack {
     /// How many values were not put back in each table because other rows may have the keys now.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub retaken: BTreeMap<TableName, u64>,
+    /// How many rows of each table users gave another key since, under which values were merged into them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub found_anew: BTreeMap<TableName, u64>,
     /// Tables whose keys can be given out again and of which no column says whether that happened.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub untold: BTreeSet<TableName>,

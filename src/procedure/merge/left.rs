@@ -40,6 +40,16 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
             found.unwrap_or_default()
         )
     });
+    let found_anew = merged.found_anew.iter().map(|(table, count)| {
+        format!(
+            "{} of {table} {} another key now than when {} saved, and {} by what else is unique in {}: the values of then were merged under the key of now",
+            counted(*count, "row"),
+            one_or_more(*count, "has", "have"),
+            one_or_more(*count, "it was", "they were"),
+            one_or_more(*count, "is known", "are known"),
+            one_or_more(*count, "it", "them"),
+        )
+    });
     let followed = merged.followed.iter().filter_map(|one| {
         let is_put = |column: &String| {
             let mut merged = merged.merged.iter().filter(|merged| merged.table == one.table);
@@ -84,6 +94,7 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
     });
     silent
         .into_iter()
+        .chain(found_anew.collect::<Vec<_>>())
         .chain(followed.collect::<Vec<_>>())
         .chain(led.collect::<Vec<_>>())
         .chain(keyless.collect::<Vec<_>>())

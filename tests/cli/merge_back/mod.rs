@@ -24,6 +24,7 @@ mod made;
 mod moved;
 mod moved_sqlite;
 mod names;
+mod new_keys;
 mod nullable_key;
 mod nulls;
 mod once_more;

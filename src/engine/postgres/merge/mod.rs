@@ -17,6 +17,7 @@ mod live;
 mod load;
 pub(super) mod locks;
 mod moved;
+mod new_keys;
 mod parts;
 mod recycled;
 mod rekey;
@@ -191,6 +192,9 @@ impl PostgresDatabase {
                 });
                 rekey::follow(session, &mut target, &keys.collect::<Vec<_>>()).await?;
                 self.tell_apart(session, &mut target, pieces, &jobs, moved.of_pieces.get(&index)).await?;
+                if let Some(keys) = moved.new_keys.get(&index) {
+                    target.take_new_keys(session, keys).await?;
+                }
                 strangers.extend(strangers::of_rows(session, &target).await?);
                 let mut job = Job::prepare(session, target, (&strangers, (self, pieces)), &mut side).await?;
                 job.unfinished = job.run(session).await? > 0;
@@ -222,6 +226,12 @@ impl PostgresDatabase {
             }
         }
         let Conflicts { table: side_table, first: conflicts, retaken } = side.end(session).await?;
+        let mut found_anew = BTreeMap::<TableName, u64>::new();
+        for target in done.iter().map(|job| &job.target).filter(|target| target.found_anew > 0) {
+            // Several pieces of a table are mostly of the same rows.
+            let known = found_anew.entry(target.table.clone()).or_default();
+            *known = target.found_anew.max(*known);
+        }
         let rekeyed = done.iter_mut().filter_map(|job| job.rekeyed.take());
         let followed = rekeyed.flat_map(|rekeyed| rekeyed.followed).collect();
         let merged = in_all(done.into_iter().map(|job| (job.target.piece, job.merged)));
@@ -236,6 +246,7 @@ impl PostgresDatabase {
                 silent,
                 untold,
                 retaken,
+                found_anew,
                 followed,
                 ..MergedBack::default()
             },

@@ -14,6 +14,7 @@ use super::super::dumped::DumpedRows;
 use super::super::names::{identifier, is_held};
 use super::super::session::Session;
 use super::live::{self, LiveColumn};
+use super::new_keys::NewKeys;
 use super::recycled::{self, fields, fill, kept, unread};
 use super::strangers::Strangers;
 use super::unique::unique_sets;
@@ -29,7 +30,18 @@ use std::path::Path;
 pub(super) struct Found {
     /// The tables of keys, by the places of pieces.
     pub of_pieces: BTreeMap<usize, String>,
+    /// The tables of keys that rows have now, where users changed them, by the places of pieces.
+    pub new_keys: BTreeMap<usize, String>,
     pub strangers: Vec<Strangers>,
+}
+
+/// The temporary tables of keys of one table; none where there are none, or nobody can tell.
+#[derive(Default)]
+struct Keys {
+    /// Those under which other rows stand.
+    of_others: Option<String>,
+    /// Those of then of rows that have another one now, with that one.
+    new: Option<String>,
 }
 
 /// A table that is looked at.
@@ -101,7 +113,9 @@ impl PostgresDatabase {
             let subject =
                 Subject { now, then: own, key, snapshot, catalog, remade, is_about: &is_about, name };
             asked.insert(now.clone());
-            if let Some(keys) = self.moved(session, &subject).await? {
+            let found_keys = self.moved(session, &subject).await?;
+            found.new_keys.extend(found_keys.new.map(|keys| (*index, keys)));
+            if let Some(keys) = found_keys.of_others {
                 let columns = piece.salvage.key.clone();
                 found.strangers.push(strangers::of_moved(session, now, &keys, columns).await?);
                 found.of_pieces.insert(*index, keys);
@@ -148,19 +162,19 @@ impl PostgresDatabase {
             is_about: &is_about,
             name,
         };
-        let Some(keys) = self.moved(session, &subject).await? else { return Ok(None) };
+        let Some(keys) = self.moved(session, &subject).await?.of_others else { return Ok(None) };
         Ok(Some(strangers::of_moved(session, parent, &keys, columns).await?))
     }
 
-    /// Returns the temporary table of keys under which other rows stand; none where there are none, or nobody can tell.
-    async fn moved(&self, session: &mut Session, subject: &Subject<'_>) -> Result<Option<String>, Error> {
+    /// Looks under which keys other rows stand, and which rows have another one now.
+    async fn moved(&self, session: &mut Session, subject: &Subject<'_>) -> Result<Keys, Error> {
         let live = live::columns(session, subject.now).await?;
         let find = |name: &String| live.iter().find(|column| column.name == *name);
         let Some(key) = subject.key.iter().map(|(now, _)| find(now)).collect::<Option<Vec<_>>>() else {
-            return Ok(None);
+            return Ok(Keys::default());
         };
         if key.is_empty() {
-            return Ok(None);
+            return Ok(Keys::default());
         }
         session.run(DOING, "SAVEPOINT ripcord_moved").await?;
         match self.by_names(session, subject, &live, &key).await {
@@ -172,7 +186,7 @@ impl PostgresDatabase {
             // A snapshot that cannot be read is no reason not to merge what was salvaged out of it.
             Err(_) => {
                 session.run(DOING, "ROLLBACK TO ripcord_moved; RELEASE ripcord_moved").await?;
-                Ok(None)
+                Ok(Keys::default())
             }
         }
     }
@@ -183,8 +197,8 @@ impl PostgresDatabase {
         subject: &Subject<'_>,
         live: &[LiveColumn],
         key: &[&LiveColumn],
-    ) -> Result<Option<String>, Error> {
-        let Some(then) = subject.catalog.tables.get(subject.then) else { return Ok(None) };
+    ) -> Result<Keys, Error> {
+        let Some(then) = subject.catalog.tables.get(subject.then) else { return Ok(Keys::default()) };
         let is_number = matches!(key, [key] if key.is_number());
         let is_natural = match key {
             [key] => !is_number && others::is_short(session, subject.now, key).await?,
@@ -193,8 +207,10 @@ impl PostgresDatabase {
         let (columns, names) = names(subject, then, live, (is_number, is_natural));
         let wanted = subject.key.iter().map(|(_, then)| then).chain(&columns).map(String::as_str);
         let fields = fields(then, wanted).filter(|_| !names.is_empty());
-        let Some((fields, width)) = fields else { return Ok(None) };
-        let Some(file) = self.dumped_rows(subject.snapshot, subject.then).await? else { return Ok(None) };
+        let Some((fields, width)) = fields else { return Ok(Keys::default()) };
+        let Some(file) = self.dumped_rows(subject.snapshot, subject.then).await? else {
+            return Ok(Keys::default());
+        };
         let typed =
             subject.key.iter().map(|(now, _)| now).enumerate().map(|(at, name)| (format!("k{at}"), name));
         let typed = typed.chain(columns.iter().enumerate().map(|(at, name)| (format!("c{at}"), name)));
@@ -216,9 +232,18 @@ impl PostgresDatabase {
             }
             _ => Among::default(),
         };
-        let found = subject.compare(session, key, (&names, is_natural), others).await?;
+        let of_others = subject.compare(session, key, (&names, is_natural), others).await?;
+        let unique: Vec<_> =
+            names.iter().filter(|name| !name.any).map(|name| (name.then(), name.now())).collect();
+        let mut new = None;
+        // Who has another number, or another place in a list, is another row.
+        if key.len() == 1 && !is_number && !subject.remade && !unique.is_empty() {
+            let (then, found) = (format!("{}_then", subject.name), format!("{}_new", subject.name));
+            NewKeys { now: subject.now, key, then: &then, found: &found }.look(session, &unique).await?;
+            new = is_any(session, &found).await?.then_some(found);
+        }
         session.run(DOING, &format!("DROP TABLE pg_temp.{}_then", subject.name)).await?;
-        Ok(found)
+        Ok(Keys { of_others, new })
     }
 }
 

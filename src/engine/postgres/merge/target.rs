@@ -39,6 +39,8 @@ pub(super) struct Target<'p> {
     pub is_whole: bool,
     /// The condition that a live row with the key of a loaded one may be another row; none when there is no such row.
     pub retaken: Option<String>,
+    /// How many loaded rows are found by another key than that of then, because users changed it.
+    pub found_anew: u64,
     /// Whether no column tells whether that is so.
     pub untold: bool,
     /// Whether `moved` stands beside the loaded rows: such a row is put back as a whole or not at all.
@@ -199,6 +201,7 @@ impl<'p> Target<'p> {
             inherited,
             is_whole,
             retaken: None,
+            found_anew: 0,
             untold: false,
             renumbered: false,
             misfits,

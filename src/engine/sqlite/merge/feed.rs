@@ -2,9 +2,10 @@
 
 use super::super::session::Session;
 use super::DOING;
+use super::new_keys::NewKeys;
 use super::target::Target;
 use super::told::Told;
-use crate::engine::{Error, Inlet, Piece, Scalar, Value};
+use crate::engine::{Error, Inlet, Scalar, Value};
 use rusqlite::ToSql;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use std::cell::RefCell;
@@ -15,17 +16,23 @@ pub(super) enum Feed<'p> {
     File(&'p dyn Inlet),
     /// The same without the rows that another file has as well.
     Rest(&'p dyn Inlet, Told),
+    /// The same, each row with the key that it has now.
+    NewKeys(Box<Self>, NewKeys),
     /// A temporary table, in the order in which it was filled.
     Table(String),
 }
 
 impl<'p> Feed<'p> {
-    /// Returns the rows of a file that this piece is to bring.
-    pub(super) fn of(session: &Session, piece: &'p Piece, index: usize) -> Result<Self, Error> {
-        let source = piece.source.as_ref();
-        Ok(match Told::of(session, piece, index)? {
+    /// Returns the rows of a file that a target is to get.
+    pub(super) fn of(session: &Session, target: &Target<'p>) -> Result<Self, Error> {
+        let source = target.piece.source.as_ref();
+        let rows = match Told::of(session, target.piece, target.index)? {
             Some(told) => Self::Rest(source, told),
             None => Self::File(source),
+        };
+        Ok(match &target.new_keys {
+            Some(keys) => Self::NewKeys(Box::new(rows), keys.clone()),
+            None => rows,
         })
     }
 
@@ -42,6 +49,13 @@ impl<'p> Feed<'p> {
                 each_of_file(session, *source, &mut |values| match look.has(values)? {
                     true => Ok(()),
                     false => take(values),
+                })
+            }
+            Self::NewKeys(rows, keys) => {
+                keys.begin();
+                rows.each(session, &mut |values| match keys.of_now(session, values)? {
+                    None => take(values),
+                    Some(now) => take(&now.iter().map(Scalar::as_value).collect::<Vec<_>>()),
                 })
             }
             Self::Table(name) => {

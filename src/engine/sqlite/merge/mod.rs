@@ -11,6 +11,7 @@ mod chain;
 mod feed;
 mod left;
 mod moved;
+mod new_keys;
 mod proof;
 mod recycled;
 mod references;
@@ -119,6 +120,7 @@ fn in_one_transaction(
     let mut skipped = Vec::new();
     let (mut strangers, mut turns) = (Vec::new(), 0);
     let (mut merged, mut followed, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut found_anew = BTreeMap::<TableName, u64>::new();
     for turn in in_order(pieces, &parents(session, &catalog)?) {
         let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
         strangers.extend(strangers::given_again(session, &catalog, &of_turn, turns)?);
@@ -132,6 +134,7 @@ fn in_one_transaction(
             skip(&mut skipped, &pieces[index], left_out);
             let Some(mut target) = target else { continue };
             target.moved = moved.guard(index);
+            target.new_keys = moved.new_keys.remove(&index);
             let keys = jobs.iter().map(|job: &Job<'_>| (&job.target.table, &job.target.moves));
             target.follow(session, &keys.collect::<Vec<_>>())?;
             target.renumbered = renumbered::look(session, &target, pieces)?;
@@ -161,13 +164,26 @@ fn in_one_transaction(
             named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
         }
         untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
+        for (table, rows) in jobs.iter().filter_map(Job::found_anew) {
+            // Several pieces of a table are mostly of the same rows.
+            let known = found_anew.entry(table.clone()).or_default();
+            *known = rows.max(*known);
+        }
         followed.extend(jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.followed)));
         merged.extend(in_all(jobs.into_iter().map(|job| (job.target.piece, job.merged))));
     }
     let (side_table, conflicts, retaken) = side.end();
     merged.extend(skipped);
-    let mut done =
-        MergedBack { merged, conflicts, side_table, followed, untold, retaken, ..MergedBack::default() };
+    let mut done = MergedBack {
+        merged,
+        conflicts,
+        side_table,
+        followed,
+        untold,
+        retaken,
+        found_anew,
+        ..MergedBack::default()
+    };
     let written = done.written();
     done.silent = silent(&catalog, &done.merged);
     done.stale = text_index::rebuild(session, &catalog, &written)?;
@@ -257,7 +273,7 @@ impl<'p> Job<'p> {
         let (mut beforehand, mut followed) = (Vec::new(), Vec::new());
         let (target, feed) = match (piece.salvage.key.is_empty(), piece.salvage.what) {
             (false, _) => {
-                let feed = Feed::of(session, piece, target.index)?;
+                let feed = Feed::of(session, &target)?;
                 (target, feed)
             }
             (true, SalvageKind::Values) => {
@@ -283,6 +299,12 @@ impl<'p> Job<'p> {
     /// Tells whether values came to rows of which nobody can tell whether they are those of then.
     fn is_untold(&self) -> bool {
         self.target.recycled.untold && self.merged.iter().any(|one| one.merged > 0)
+    }
+
+    /// Returns the table, and how many of its rows were found by another key than that of then.
+    fn found_anew(&self) -> Option<(&TableName, u64)> {
+        let count = self.target.new_keys.as_ref()?.count();
+        (count > 0).then_some((&self.target.table, count))
     }
 
     /// Tells whether numbers came back, of rows or as values.

@@ -10,6 +10,7 @@ use super::super::session::{Session, open_frozen};
 use super::super::snapshot::file_in;
 use super::DOING;
 use super::feed::{Bound, Feed, fill, value};
+use super::new_keys::{Named, NewKeys};
 use super::recycled::{is_numbered, kept};
 use super::strangers::{Guard, Strangers};
 use super::together;
@@ -27,6 +28,8 @@ const NOW: &str = "ripcord_named_now";
 #[derive(Default)]
 pub(super) struct Moved {
     retaken: BTreeMap<usize, (String, Vec<usize>)>,
+    /// The keys that rows have now, where users changed them, by the place of the piece.
+    pub new_keys: BTreeMap<usize, NewKeys>,
     pub strangers: Vec<Strangers>,
 }
 
@@ -57,12 +60,19 @@ impl Moved {
             };
             let table = &piece.salvage.table;
             let keys = format!("ripcord_moved_{index}");
-            let then = piece.table_then();
-            let looked = Look { session, piece, then, table, key: &piece.salvage.key, live, keys: &keys };
+            let key = piece.salvage.key.as_slice();
+            let places: Vec<usize> = key.iter().filter_map(|name| piece.place_of(name)).collect();
+            let (then, new_keys) = (piece.table_then(), None);
+            let mut looked = Look { session, piece, then, table, key, live, keys: &keys, new_keys };
+            // Who has another number, or another place in a list, is another row.
+            if matches!(key, [key] if !is_numbered(live, key)) && !piece.remade {
+                looked.new_keys = Some(NewKeys::new(session, *index, places.clone())?);
+            }
             asked.insert(table.clone());
-            if looked.run(&|name| is_about(pieces, table, name))? {
-                let places = piece.salvage.key.iter().filter_map(|name| piece.place_of(name)).collect();
-                found.strangers.push(Strangers::of_moved(table, &keys, looked.key));
+            let is_any = looked.run(&|name| is_about(pieces, table, name))?;
+            found.new_keys.extend(looked.new_keys.map(|keys| (*index, keys)));
+            if is_any {
+                found.strangers.push(Strangers::of_moved(table, &keys, key));
                 found.retaken.insert(*index, (keys, places));
             }
         }
@@ -104,7 +114,7 @@ fn look_at_parent(
     // Where keys are put back it is known which of them are not.
     let is_rekeying = pieces.iter().any(|(_, other)| other.salvage.table == *table && other.is_rekeying());
     let Some(key) = key.filter(|_| !is_rekeying && live.kind == TableKind::Ordinary) else { return Ok(None) };
-    let look = Look { session, piece, then: table, table, key, live, keys };
+    let mut look = Look { session, piece, then: table, table, key, live, keys, new_keys: None };
     let found = look.run(&|name| is_about(pieces, table, name))?;
     Ok(found.then(|| Strangers::of_moved(table, keys, key)))
 }
@@ -134,13 +144,16 @@ struct Look<'a> {
     live: &'a Table,
     /// The table that takes the keys.
     keys: &'a str,
+    /// Takes the keys of rows that have another one now; none where no key can be another one.
+    new_keys: Option<NewKeys>,
 }
 
 impl Look<'_> {
-    /// Looks which keys are of other rows; tells whether there are any.
-    fn run(&self, is_about: &dyn Fn(&str) -> bool) -> Result<bool, Error> {
+    /// Looks which keys are of other rows, and which rows have another one; tells whether there are any of the former.
+    fn run(&mut self, is_about: &dyn Fn(&str) -> bool) -> Result<bool, Error> {
         let (session, key) = (self.session, self.key);
         drop(fill(session, self.keys, key.len())?);
+        let new_keys = self.new_keys.take();
         let Some((then, names)) = self.readable(self.names(is_about))?.flatten() else { return Ok(false) };
         for name in &names {
             let own = if name.is_salvaged { name.columns.len() } else { 0 };
@@ -155,7 +168,17 @@ impl Look<'_> {
                 if let Some(others) = &name.others {
                     self.others(name, others)?;
                 }
+                let widths = (key.len(), name.columns.len());
+                let named = Named { then: THEN, now: NOW, widths };
+                if let Some(keys) = new_keys.as_ref().filter(|_| name.is_whole && !name.is_salvaged) {
+                    keys.take(session, (self.table, key), &named)?;
+                }
             }
+        }
+        if let Some(keys) = new_keys {
+            let of_then: Vec<&str> = key.iter().map(|name| self.piece.column_then(name)).collect();
+            let is_any = keys.settle(session, &then, (self.piece.table_then(), &of_then));
+            self.new_keys = self.readable(is_any)?.is_some_and(|is_any| is_any).then_some(keys);
         }
         session.run(DOING, &format!("DROP TABLE IF EXISTS temp.{THEN}; DROP TABLE IF EXISTS temp.{NOW}"))?;
         let list = columns("", 0..key.len()).join(", ");

@@ -2,6 +2,7 @@
 
 use super::super::scan::rowid_name;
 use super::super::session::Session;
+use super::new_keys::NewKeys;
 use super::rekey::Undecided;
 use super::renumbered::Moved;
 use super::rows::RowHand;
@@ -41,6 +42,8 @@ pub(super) struct Target<'p> {
     pub recycled: Recycled,
     /// Tells of a row whether another one has its key now.
     pub moved: Option<Guard>,
+    /// The keys that rows have now, where users changed them.
+    pub new_keys: Option<NewKeys>,
     /// What must not be put back because it would refer to rows that are others now.
     pub guards: Vec<Guard>,
     /// The columns whose keys moved, each with the temporary table that has them.
@@ -280,6 +283,7 @@ impl<'p> Target<'p> {
             deferred: has_deferred_keys(&table),
             recycled: recycled::look(session, piece, pieces, &table)?,
             moved: None,
+            new_keys: None,
             guards: Vec::new(),
             undecided: BTreeMap::new(),
             moves: Vec::new(),

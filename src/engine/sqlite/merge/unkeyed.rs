@@ -339,7 +339,7 @@ fn load(
     }
     let mut insert = fill(session, &names.0, target.width)?;
     let failed = |error| session.failed(DOING, error);
-    Feed::of(session, target.piece, target.index)?.each(session, &mut |values: &[Value<'_>]| {
+    Feed::of(session, target)?.each(session, &mut |values: &[Value<'_>]| {
         if values.iter().any(|value| target.is_half(*value)) {
             return give_up(target, values, HALF, &[], side, merged);
         }
