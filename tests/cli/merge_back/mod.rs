@@ -25,6 +25,7 @@ mod moved_sqlite;
 mod names;
 mod nullable_key;
 mod nulls;
+mod numbered;
 mod once_more;
 mod parents;
 mod partitions;
