@@ -27,6 +27,7 @@ mod names;
 mod new_keys;
 mod nullable_key;
 mod nulls;
+mod numbered;
 mod once_more;
 mod parents;
 mod partitions;

@@ -40,21 +40,21 @@ both_engines! {
         sandbox.ripcord(&["verify"]).expect_code(0);
     }
 
-    fn a_row_that_has_the_number_of_another_one_and_was_edited_is_a_conflict_as_a_whole(db: &TestDatabase) {
+    fn where_one_of_them_was_edited_all_stay_as_they_are(db: &TestDatabase) {
         let sandbox = project(db, MADE, &eight(), TURNED, "SELECT 1;");
         upgrade(&sandbox);
         db.execute("UPDATE t SET name = 'edited' WHERE id = 3;");
+        let there = all(db, "true");
         let result = downgrade(&sandbox);
-        assert_eq!(counts(&result, db, "t", Some("name")), [7, 0, 0, 1]);
-        assert_eq!(counts(&result, db, "t", Some("score")), [7, 0, 0, 1]);
-        assert_eq!(all(db, "id <> 3"), as_then(&[1, 2, 4, 5, 6, 7, 8]));
-        assert_eq!(all(db, "id = 3"), ["3|edited|0"]);
+        assert_eq!(counts(&result, db, "t", Some("name")), [0, 0, 0, 8]);
+        assert_eq!(counts(&result, db, "t", Some("score")), [0, 0, 0, 8]);
+        assert_eq!(all(db, "true"), there);
         let both = format!("{{\"id\":3}}|name|name 3|edited|{RETAKEN}\n{{\"id\":3}}|score|30|0|{RETAKEN}");
-        assert_eq!(kept(db, &result), both);
+        assert!(kept(db, &result).contains(&both));
         let backup = sandbox.path("backups").join(result["backup"]["id"].as_str().expect("a backup"));
         let csv = unzipped(&backup.join("conflicts.csv.gz"));
         assert!(csv.contains("\"name 3\",\"edited\"") && csv.contains("\"30\",\"0\""), "{csv}");
-        assert!(result["notes"].to_string().contains("2 values were not put back into"), "{result:#}");
+        assert!(result["notes"].to_string().contains("16 values were not put back into"), "{result:#}");
     }
 
     fn where_numbers_are_gone_each_row_is_known_by_what_else_it_holds(db: &TestDatabase) {
@@ -69,18 +69,6 @@ both_engines! {
         assert_eq!(all(db, "id < 9 AND id <> 7"), as_then(&[1, 3, 4, 5, 6, 8]));
         assert_eq!(all(db, "id = 7"), ["7|edited|0"]);
         assert_eq!(all(db, "id = 12"), [as_then(&[7])[0].replace("7|name", "12|name")]);
-    }
-
-    fn so_is_one_of_which_a_constraint_refuses_a_value(db: &TestDatabase) {
-        let made = MADE.replace("name VARCHAR(20)", "name VARCHAR(20) UNIQUE");
-        let sandbox = project(db, &made, &eight(), TURNED, "SELECT 1;");
-        upgrade(&sandbox);
-        db.execute("UPDATE t SET name = 'edited' WHERE id = 6; INSERT INTO t VALUES (99, 'name 3', 1);");
-        let result = downgrade(&sandbox);
-        assert_eq!(counts(&result, db, "t", Some("name")), [6, 0, 0, 2]);
-        assert_eq!(counts(&result, db, "t", Some("score")), [6, 0, 0, 2]);
-        assert_eq!(all(db, "id IN (3, 6, 99)"), ["3|name 6|0", "6|edited|0", "99|name 3|1"]);
-        assert_eq!(all(db, "id NOT IN (3, 6, 99)"), as_then(&[1, 2, 4, 5, 7, 8]));
     }
 
     fn where_nothing_was_rehearsed_no_half_of_such_a_row_comes_back(db: &TestDatabase) {

@@ -3,14 +3,11 @@
 use super::super::PostgresDatabase;
 use super::super::names::identifier;
 use super::super::session::Session;
-use super::moved::{parents, salvaged};
-use super::strangers::Strangers;
-use super::target::{Known, Target, TargetColumn};
+use super::moved::salvaged;
+use super::target::{Target, TargetColumn};
 use super::unique::unique_sets;
-use super::{DOING, Job, live, renumbered, strangers};
+use super::{DOING, live, renumbered};
 use crate::engine::{Error, Piece};
-use crate::report::Progress;
-use std::collections::{BTreeMap, BTreeSet};
 
 impl PostgresDatabase {
     /// Looks which rows of a target may be others than those of then, and lets nothing be put into these.
@@ -19,45 +16,17 @@ impl PostgresDatabase {
         session: &mut Session,
         target: &mut Target<'_>,
         pieces: &[Piece],
-        jobs: &[Job<'_>],
+        gone: &[&Target<'_>],
         moved: Option<&String>,
     ) -> Result<(), Error> {
         if !self.look_for_recycled(session, target, pieces).await? {
-            renumbered::look(session, target, jobs).await?;
+            renumbered::look(session, target, gone).await?;
         }
         if let Some(keys) = moved {
             target.leave_moved(session, keys).await?;
         }
         target.leave_renamed();
         Ok(())
-    }
-
-    /// Looks which rows that pieces of a turn refer to keep what stands under their keys, because it is of others now. Whole rows
-    /// come back before the values of what they refer to, so that these are loaded for this look alone.
-    pub(super) async fn kept_parents(
-        &self,
-        session: &mut Session,
-        pieces: &[Piece],
-        turn: &[usize],
-        known: Known<'_>,
-        moved: &BTreeMap<usize, String>,
-    ) -> Result<Vec<Strangers>, Error> {
-        let (mut referred, mut found) = (BTreeSet::new(), Vec::new());
-        for index in turn {
-            referred.extend(parents(session, &pieces[*index]).await?);
-        }
-        let is_asked = |piece: &Piece| {
-            piece.remade && salvaged(piece).is_some() && referred.contains(&piece.salvage.table)
-        };
-        for index in turn.iter().filter(|index| is_asked(&pieces[**index])) {
-            let (piece, place) = (&pieces[*index], pieces.len() + index);
-            let (target, _) = Target::load(session, piece, place, known, &Progress::silent()).await?;
-            let Some(mut target) = target else { continue };
-            self.tell_apart(session, &mut target, pieces, &[], moved.get(index)).await?;
-            found.extend(strangers::of_kept(session, &target).await?);
-            session.run(DOING, &format!("DROP TABLE pg_temp.{}", target.loaded)).await?;
-        }
-        Ok(found)
     }
 }
 
@@ -96,6 +65,13 @@ impl Target<'_> {
         if !others.is_empty() {
             self.keep_apart(&format!("({})", others.join(" OR ")));
         }
+    }
+
+    /// Lets all of it stay as it is, because its rows were numbered anew and somebody has written since.
+    pub(super) fn leave_all(&mut self) {
+        self.broken = true;
+        self.columns.iter_mut().for_each(|column| column.kept = None);
+        self.keep_apart("true");
     }
 
     /// Lets nothing be put where this condition says that another row stands.

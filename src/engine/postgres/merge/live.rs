@@ -86,6 +86,12 @@ impl LiveColumn {
         ["smallint", "integer", "bigint"].contains(&self.type_name.as_str())
     }
 
+    /// Tells whether it holds text, which is nobody else's by chance.
+    pub(super) fn is_word(&self) -> bool {
+        let name = self.type_name.as_str();
+        name.starts_with("character") || ["text", "citext", "uuid"].contains(&name)
+    }
+
     /// Tells whether an insert must name it.
     pub(super) fn is_required(&self) -> bool {
         self.not_null && !self.generated && self.identity.is_empty() && self.default.is_none()

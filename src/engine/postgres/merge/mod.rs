@@ -12,6 +12,7 @@ mod circle;
 mod claims;
 mod fit;
 mod given;
+mod intact;
 mod left;
 mod live;
 mod load;
@@ -145,16 +146,38 @@ impl PostgresDatabase {
         Ok(merged)
     }
 
+    /// Begins again where a table whose rows were numbered anew would not come back as a whole: it stays as it is then.
     async fn in_transaction(
         &self,
         session: &mut Session,
         pieces: &[Piece],
         mode: MergeMode,
-        (operation, schema): (&str, &str),
+        names: (&str, &str),
         progress: &Progress,
     ) -> Result<(u64, MergedBack), Error> {
+        let mut left = BTreeSet::new();
+        loop {
+            match self.attempt(session, pieces, mode, names, (progress, &left)).await? {
+                Ok(done) => return Ok(done),
+                Err(torn) => left.extend(torn),
+            }
+            session.run(DOING, "ROLLBACK").await?;
+        }
+    }
+
+    /// Merges all pieces, but for the tables that are left as they are; or says which more have to be.
+    async fn attempt(
+        &self,
+        session: &mut Session,
+        pieces: &[Piece],
+        mode: MergeMode,
+        (operation, schema): (&str, &str),
+        (progress, left): (&Progress, &BTreeSet<TableName>),
+    ) -> Result<Result<(u64, MergedBack), BTreeSet<TableName>>, Error> {
         session.run(DOING, "BEGIN").await?;
-        session.run(DOING, &with_room()).await?;
+        if left.is_empty() {
+            session.run(DOING, &with_room()).await?;
+        }
         let own = self.own_transaction(session).await?;
         let tables = pieces.iter().map(|piece| piece.salvage.table.clone());
         let mut tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
@@ -177,8 +200,9 @@ impl PostgresDatabase {
             let moved = self.look_for_moved(session, pieces, (&turn, turns)).await?;
             strangers.extend(moved.strangers);
             let known = Known { given: &given, strangers: &strangers };
-            let kept = self.kept_parents(session, pieces, &turn, known, &moved.of_pieces).await?;
-            strangers.extend(kept);
+            let told = (&moved.of_pieces, left);
+            let mut intact = self.look_for_intact(session, pieces, (&turn, turns), known, told).await?;
+            strangers.append(&mut intact.strangers);
             turns += 1;
             let mut jobs = Vec::new();
             for index in turn {
@@ -191,7 +215,9 @@ impl PostgresDatabase {
                     Some((&job.target.table, job.rekeyed.as_ref()?.moves.as_slice()))
                 });
                 rekey::follow(session, &mut target, &keys.collect::<Vec<_>>()).await?;
-                self.tell_apart(session, &mut target, pieces, &jobs, moved.of_pieces.get(&index)).await?;
+                let gone: Vec<&Target<'_>> = jobs.iter().map(|job: &Job<'_>| &job.target).collect();
+                self.tell_apart(session, &mut target, pieces, &gone, moved.of_pieces.get(&index)).await?;
+                intact.tell(&mut target);
                 if let Some(keys) = moved.new_keys.get(&index) {
                     target.take_new_keys(session, keys).await?;
                 }
@@ -206,6 +232,10 @@ impl PostgresDatabase {
                 circle::close(session, &mut jobs).await?;
             }
             retry(session, &mut jobs).await?;
+            let torn = intact.torn(session, &jobs).await?;
+            if !torn.is_empty() {
+                return Ok(Err(torn));
+            }
             let tables: Vec<TableName> = jobs.iter().map(|job| job.target.table.clone()).collect();
             for job in &mut jobs {
                 let alone = tables.iter().filter(|table| **table == job.target.table).count() == 1;
@@ -237,20 +267,18 @@ impl PostgresDatabase {
         let merged = in_all(done.into_iter().map(|job| (job.target.piece, job.merged)));
         let merged: Vec<Merged> = merged.into_iter().chain(skipped).collect();
         let silent = triggers::silent(&silenced, &merged);
-        Ok((
-            own,
-            MergedBack {
-                merged,
-                conflicts,
-                side_table,
-                silent,
-                untold,
-                retaken,
-                found_anew,
-                followed,
-                ..MergedBack::default()
-            },
-        ))
+        let done = MergedBack {
+            merged,
+            conflicts,
+            side_table,
+            silent,
+            untold,
+            retaken,
+            found_anew,
+            followed,
+            ..MergedBack::default()
+        };
+        Ok(Ok((own, done)))
     }
 
     /// Ends one of our own sessions, and waits until it is gone.
@@ -344,7 +372,8 @@ impl<'p> Job<'p> {
                 strangers::take_out(session, &target, strangers, side, &mut merged[0]).await?;
             }
             (true, SalvageKind::Values) => {
-                let (put, keys) = unkeyed::values(session, &mut target, known, side, &mut merged).await?;
+                let (put, keys) =
+                    unkeyed::values(session, &mut target, (strangers, known), side, &mut merged).await?;
                 (beforehand, rekeyed) = (put, Some(keys));
             }
             (true, SalvageKind::Rows) => {

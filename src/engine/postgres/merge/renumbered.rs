@@ -1,37 +1,36 @@
 //! Rows that the way there and back gave the key of another one: an upgrade numbered them anew and its way back did not undo
-//! that. As long as nobody has written to such a row, all of it becomes what the row of its key was. Where somebody has, what is
-//! left of the one in it would stand beside what comes back of the other: it is put back as a whole or not at all, and with it all that were numbered anew, since the
-//! rows that stand in their places would be lost.
+//! that. As long as nobody has written, all of such a row becomes what the row of its key was. Where somebody has, all of the
+//! table stays as it is ([`intact`](super::intact)): the rows that stand in the places of others would be lost.
 
 use super::super::names::{identifier, is_held};
 use super::super::session::Session;
+use super::DOING;
 use super::target::{Target, TargetColumn};
-use super::{DOING, Job};
 use crate::engine::{Base, Error, SAMPLE};
 use crate::ledger::SalvageKind;
 
 /// Looks whether rows have what others had, and notes beside each loaded one whether it has, and whether it was written to.
-/// `jobs` are about what was merged before.
+/// `gone` are whole rows that are not there any more.
 pub(super) async fn look(
     session: &mut Session,
     target: &mut Target<'_>,
-    jobs: &[Job<'_>],
+    gone: &[&Target<'_>],
 ) -> Result<(), Error> {
-    if target.columns.len() < 2 {
-        return Ok(());
-    }
-    let mut moved = Vec::new();
+    let (mut moved, mut is_word) = (Vec::new(), false);
     for column in &target.columns {
         let Some(left) = left(target, column) else { continue };
-        let then = then(target, column, jobs);
+        let then = then(target, column, gone);
         if is_of_others(session, target, (column, &left), &then).await? {
+            is_word |= column.is_word;
             moved.push((column.place, left, then));
         }
     }
-    if moved.is_empty() {
+    // A number alone says nothing: one that is one more than it was is soon that of another row.
+    if moved.is_empty() || !is_word && target.columns.len() < 2 {
         return Ok(());
     }
     note(session, target, &moved).await?;
+    target.whole = is_word || has_whole(session, target).await?;
     let fits: Vec<String> = target.columns.iter().map(|column| column.fits.clone()).collect();
     for column in &mut target.columns {
         // What stands there is not theirs alone.
@@ -78,41 +77,30 @@ async fn note(
         target.matches,
         whole.join(" AND ")
     );
-    session.run(DOING, &torn).await?;
-    leave_broken(session, target).await
+    session.run(DOING, &torn).await
 }
 
-/// Leaves all rows as they are that hold all that another one had, in the columns in which not all were left the same, where
-/// one of them is gone or somebody has written to it: what stands in one of them has its place in another one, and would be
-/// lost.
-async fn leave_broken(session: &mut Session, target: &Target<'_>) -> Result<(), Error> {
-    let (loaded, table) = (&target.loaded, target.table.sql());
+/// Tells whether a row holds all that another one had, in two columns or more in which not all were left the same.
+async fn has_whole(session: &mut Session, target: &Target<'_>) -> Result<bool, Error> {
+    let loaded = &target.loaded;
     let mut columns = Vec::new();
     for column in &target.columns {
         match target.piece.base(&column.name) {
             Base::Constant(_) => {}
             Base::Column(place) => columns.push((place, column.place)),
-            Base::Unknown => return Ok(()),
+            Base::Unknown => return Ok(false),
         }
     }
-    // One column says nothing: a number that is one more than it was is soon that of another row.
     if columns.len() < 2 {
-        return Ok(());
+        return Ok(false);
     }
     let left: Vec<String> = columns.iter().map(|(left, _)| format!("s.v{left}::text")).collect();
     let had: Vec<String> = columns.iter().map(|(_, had)| format!("o.v{had}::text")).collect();
     // As one text, so that the server joins by it.
     let row = |texts: &[String]| format!("ROW({})::text COLLATE \"C\"", texts.join(", "));
     let whole = format!("s.moved AND {} IN (SELECT {} FROM pg_temp.{loaded} AS o)", row(&left), row(&had));
-    let broken = format!(
-        "SELECT EXISTS (SELECT FROM pg_temp.{loaded} AS s WHERE {whole} \
-         AND (s.torn OR NOT EXISTS (SELECT FROM ONLY {table} AS t WHERE {})))",
-        target.matches
-    );
-    if session.value(DOING, &broken).await?.as_deref() == Some("t") {
-        session.run(DOING, &format!("UPDATE pg_temp.{loaded} AS s SET torn = true WHERE {whole}")).await?;
-    }
-    Ok(())
+    let any = format!("SELECT EXISTS (SELECT FROM pg_temp.{loaded} AS s WHERE {whole})");
+    Ok(session.value(DOING, &any).await?.as_deref() == Some("t"))
 }
 
 /// Returns a column as it is to be put back by itself, where others of its row are refused.
@@ -149,9 +137,9 @@ fn left(target: &Target<'_>, column: &TargetColumn) -> Option<Left> {
 }
 
 /// Returns the statement that reads what rows had in a column, `v`, with their keys, `k`.
-fn then(target: &Target<'_>, column: &TargetColumn, jobs: &[Job<'_>]) -> String {
+fn then(target: &Target<'_>, column: &TargetColumn, gone: &[&Target<'_>]) -> String {
     // Those whose keys are gone are in a file of their own.
-    let gone = jobs.iter().map(|job| &job.target).filter(|other| {
+    let gone = gone.iter().copied().filter(|other| {
         other.table == target.table && other.piece.salvage.what == SalvageKind::Rows && other.done.is_none()
     });
     let all = std::iter::once(target).chain(gone).filter_map(|one| {

@@ -341,6 +341,16 @@ pub(super) async fn beside_others(
     Ok(refer.into_iter().filter(|one| !one.beside.is_empty()).map(|one| one.table).collect())
 }
 
+/// Returns the columns that refer to one by foreign keys, with the tables in which their rows lie.
+pub(super) async fn referring(
+    session: &mut Session,
+    table: &TableName,
+    column: &str,
+) -> Result<Vec<(TableName, String)>, Error> {
+    let refer = refer(session, table, column).await?;
+    Ok(refer.into_iter().map(|one| (one.table, one.column)).collect())
+}
+
 /// Returns the foreign keys that refer to a column, those that refer to it alone first: of each table in which rows lie.
 async fn refer(session: &mut Session, table: &TableName, column: &str) -> Result<Vec<Refers>, Error> {
     let sql = format!(

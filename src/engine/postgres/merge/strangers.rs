@@ -14,7 +14,7 @@ use super::target::{Target, object};
 use super::unkeyed::Groups;
 use super::{DOING, rows};
 use crate::catalog::TableName;
-use crate::engine::{Error, Merged, Piece, STRANGER};
+use crate::engine::{Error, Merged, Piece, RETAKEN, STRANGER};
 use crate::ledger::SalvageKind;
 use std::collections::BTreeSet;
 
@@ -23,6 +23,8 @@ pub(super) struct Strangers {
     of: TableName,
     keys: String,
     columns: Vec<String>,
+    /// Whether all rows of the table keep the numbers that the way there gave them.
+    renumbered: bool,
 }
 
 impl Strangers {
@@ -101,7 +103,8 @@ async fn of_parents(
         subject.now.sql()
     );
     session.run(DOING, &make).await?;
-    let strangers = Strangers { of: subject.now.clone(), keys, columns: vec![referred.to_string()] };
+    let strangers =
+        Strangers { of: subject.now.clone(), keys, columns: vec![referred.to_string()], renumbered: false };
     strangers.index(session).await?;
     Ok(Some(strangers))
 }
@@ -113,7 +116,7 @@ pub(super) async fn of_moved(
     keys: &str,
     columns: Vec<String>,
 ) -> Result<Strangers, Error> {
-    let strangers = Strangers { of: table.clone(), keys: keys.to_string(), columns };
+    let strangers = Strangers { of: table.clone(), keys: keys.to_string(), columns, renumbered: false };
     strangers.index(session).await?;
     Ok(strangers)
 }
@@ -124,7 +127,12 @@ pub(super) async fn of_kept(session: &mut Session, target: &Target<'_>) -> Resul
     let same: Vec<&str> = target.columns.iter().map(|column| column.same.as_str()).collect();
     let from = format!("{} WHERE {retaken} AND NOT ({})", target.joined(), same.join(" AND "));
     let mut found = Vec::new();
-    for referred in referred(session, target).await? {
+    let mut all = referred(session, target).await?;
+    // What a foreign key refers to beside the key need not have been salvaged.
+    if !all.contains(&target.found_by) {
+        all.push(target.found_by.clone());
+    }
+    for referred in all {
         found.extend(keep(session, target, &from, referred, found.len()).await?);
     }
     Ok(found)
@@ -213,7 +221,7 @@ async fn keep(
         return Ok(None);
     }
     let columns = referred.into_iter().map(|(name, _)| name).collect();
-    let strangers = Strangers { of: target.table.clone(), keys, columns };
+    let strangers = Strangers { of: target.table.clone(), keys, columns, renumbered: target.broken };
     strangers.index(session).await?;
     Ok(Some(strangers))
 }
@@ -234,24 +242,46 @@ async fn referred(session: &mut Session, target: &Target<'_>) -> Result<Vec<Refe
 
 /// Returns the condition that a row, which is to hold these values in its columns, refers to a row that is another one now;
 /// none where no such row is known.
-pub(super) fn met(
-    known: &[Strangers],
+pub(super) fn met<'k>(
+    known: impl IntoIterator<Item = &'k Strangers>,
     key: &ForeignKey,
     value: impl Fn(&String) -> Option<String>,
 ) -> Option<String> {
-    let of_parent = known
-        .iter()
-        .filter(|one| key.refers_to(&one.of) && key.referred.iter().all(|name| one.columns.contains(name)));
-    let values: Vec<String> = key.columns.iter().map(value).collect::<Option<_>>()?;
+    let of_parent = known.into_iter().filter(|one| key.refers_to(&one.of));
     let met: Vec<String> = of_parent
-        .map(|one| {
-            let on = key.referred.iter().zip(&values);
-            let on: Vec<String> =
-                on.map(|(name, value)| format!("x.{} = {value}", identifier(name))).collect();
-            format!("EXISTS (SELECT FROM pg_temp.{} AS x WHERE {})", one.keys, on.join(" AND "))
+        .filter_map(|one| {
+            // What a foreign key refers to beside a number that is of another row now makes no difference.
+            let pairs = key.referred.iter().zip(&key.columns).filter(|(name, _)| one.columns.contains(name));
+            let pairs: Vec<(&String, &String)> = pairs.collect();
+            let is_part = pairs.len() == one.columns.len();
+            if pairs.is_empty() || !(is_part || pairs.len() == key.referred.len()) {
+                return None;
+            }
+            let on =
+                pairs.iter().map(|(name, own)| Some(format!("x.{} = {}", identifier(name), value(own)?)));
+            let on: Vec<String> = on.collect::<Option<_>>()?;
+            Some(format!("EXISTS (SELECT FROM pg_temp.{} AS x WHERE {})", one.keys, on.join(" AND ")))
         })
         .collect();
     (!met.is_empty()).then(|| format!("({})", met.join(" OR ")))
+}
+
+/// Tells whether loaded rows would refer to numbers that stay with other rows than then.
+pub(super) async fn hangs_on_renumbered(
+    session: &mut Session,
+    target: &Target<'_>,
+    known: &[Strangers],
+) -> Result<bool, Error> {
+    let known: Vec<&Strangers> = known.iter().filter(|one| one.renumbered).collect();
+    let value = |name: &String| target.piece.place_of(name).map(|place| format!("s.v{place}"));
+    let met: Vec<String> =
+        target.keys.iter().filter_map(|key| met(known.iter().copied(), key, value)).collect();
+    if met.is_empty() {
+        return Ok(false);
+    }
+    let any =
+        format!("SELECT EXISTS (SELECT FROM pg_temp.{} AS s WHERE {})", target.loaded, met.join(" OR "));
+    Ok(session.value(DOING, &any).await?.as_deref() == Some("t"))
 }
 
 /// Takes out the whole rows that would hang on another row, and writes them down.
@@ -264,11 +294,15 @@ pub(super) async fn take_out(
 ) -> Result<(), Error> {
     let value = |name: &String| target.piece.place_of(name).map(|place| format!("s.v{place}"));
     let met: Vec<String> = target.keys.iter().filter_map(|key| met(known, key, value)).collect();
+    // Under another number it may be there.
+    let (met, reason) = match target.broken {
+        true => ("true".to_string(), RETAKEN),
+        false => (met.join(" OR "), STRANGER),
+    };
     if met.is_empty() {
         return Ok(());
     }
-    let which =
-        format!("pg_temp.{} AS s WHERE ({}) AND {}", target.loaded, met.join(" OR "), rows::absent(target));
+    let which = format!("pg_temp.{} AS s WHERE ({met}) AND {}", target.loaded, rows::absent(target));
     let count = session.value(DOING, &format!("SELECT count(*) FROM {which}")).await?;
     let count: u64 = count.and_then(|text| text.parse().ok()).unwrap_or_default();
     if count == 0 {
@@ -285,7 +319,7 @@ pub(super) async fn take_out(
         literal(&target.table.to_string()),
         target.key(),
         object(&parts.join(", ")),
-        literal(STRANGER)
+        literal(reason)
     );
     session.run("writing down a conflict", &keep).await?;
     session.run(DOING, &format!("DELETE FROM {which}")).await?;

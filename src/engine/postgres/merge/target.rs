@@ -45,6 +45,10 @@ pub(super) struct Target<'p> {
     pub untold: bool,
     /// Whether `moved` stands beside the loaded rows: such a row is put back as a whole or not at all.
     pub renumbered: bool,
+    /// Whether whole rows were numbered anew, so that all of the table comes back or nothing.
+    pub whole: bool,
+    /// Whether somebody has written since to a table whose rows were numbered anew, so that all of it stays as it is.
+    pub broken: bool,
     /// The places of columns with values that their type does not take now.
     pub misfits: BTreeSet<usize>,
 }
@@ -76,6 +80,8 @@ pub(super) struct TargetColumn {
     pub would_take_along: bool,
     /// Whether each row gets a value of its own where nobody names one.
     pub makes_its_own: bool,
+    /// Whether it holds text, which is nobody else's by chance.
+    pub is_word: bool,
     /// `GENERATED ALWAYS AS IDENTITY`, which no update may set.
     pub always_identity: bool,
     /// What may stand there for a moment and no other row has, if the type has such values; `m.number` is the row's own.
@@ -204,6 +210,8 @@ impl<'p> Target<'p> {
             found_anew: 0,
             untold: false,
             renumbered: false,
+            whole: false,
+            broken: false,
             misfits,
         };
         target.note_left(session, given).await?;
@@ -396,6 +404,7 @@ impl TargetColumn {
             undecided: None,
             would_take_along: column.would_take_along,
             makes_its_own: column.makes_its_own(),
+            is_word: column.is_word(),
             always_identity: column.identity == "a",
             vacant: column.vacant(&piece.salvage.table),
         })

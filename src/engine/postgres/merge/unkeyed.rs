@@ -6,10 +6,11 @@ use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::rekey::{self, Rekeyed};
 use super::side::Side;
+use super::strangers::{Strangers, hangs_on_renumbered};
 use super::target::{Target, object};
 use super::{DOING, alike, fit, strangers};
 use crate::engine::{
-    AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES,
+    AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES, STRANGER,
 };
 
 /// Takes out the rows that nothing can be found by: the type of a column by which they are found does not take the value.
@@ -77,11 +78,15 @@ pub(super) struct Groups {
 pub(super) async fn values(
     session: &mut Session,
     target: &mut Target<'_>,
-    known: (&PostgresDatabase, &[Piece]),
+    (strangers, known): (&[Strangers], (&PostgresDatabase, &[Piece])),
     side: &mut Side,
     merged: &mut [Merged],
 ) -> Result<(Vec<Merged>, Rekeyed), Error> {
     take_out_unfindable(session, target, side, merged).await?;
+    // What cannot be told apart goes together.
+    if hangs_on_renumbered(session, target, strangers).await? {
+        take_out(session, target, side, merged, "true", STRANGER).await?;
+    }
     let is_lost = target.piece.is_lost_for_rows();
     if is_lost && !target.piece.is_base_known() {
         take_out(session, target, side, merged, "true", NOTHING_TELLS).await?;

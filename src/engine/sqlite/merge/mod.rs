@@ -9,6 +9,7 @@ mod alike;
 mod became;
 mod chain;
 mod feed;
+mod intact;
 mod left;
 mod moved;
 mod new_keys;
@@ -92,7 +93,8 @@ impl Site {
         self.with_writer(|writer| {
             let session = &writer.session;
             silence_triggers(session, true)?;
-            let outcome = in_one_transaction(session, pieces, mode, (operation, log), progress);
+            let outcome =
+                in_one_transaction(session, pieces, mode, (operation, log), progress, &BTreeSet::new());
             session.end();
             let restored = silence_triggers(session, false);
             let merged = outcome?;
@@ -107,12 +109,15 @@ pub(super) fn silence_triggers(session: &Session, silent: bool) -> Result<(), Er
     set.map(|_| ()).map_err(|error| session.failed("silencing triggers", error))
 }
 
+/// Merges all pieces, but for the tables that are left as they are. Where another one whose rows were numbered anew would not come
+/// back as a whole, everything begins again without it.
 fn in_one_transaction(
     session: &Session,
     pieces: &[Piece],
     mode: MergeMode,
     (operation, log): (&str, &ScriptLog),
     progress: &Progress,
+    left: &BTreeSet<TableName>,
 ) -> Result<MergedBack, Error> {
     session.run(DOING, "BEGIN IMMEDIATE")?;
     let catalog = catalog::read(session)?;
@@ -128,6 +133,8 @@ fn in_one_transaction(
         let placed: Vec<(usize, &Piece)> = turn.iter().map(|index| (*index, &pieces[*index])).collect();
         let mut moved = moved::Moved::look(session, &catalog, (turns, &placed))?;
         strangers.append(&mut moved.strangers);
+        let mut intact = intact::look(session, &catalog, pieces, (&turn, &moved), (&strangers, left))?;
+        strangers.append(&mut intact.strangers);
         let (before, mut jobs) = (strangers.len(), Vec::new());
         for index in turn {
             let (target, left_out) = Target::of(session, &catalog, pieces, index)?;
@@ -137,9 +144,7 @@ fn in_one_transaction(
             target.new_keys = moved.new_keys.remove(&index);
             let keys = jobs.iter().map(|job: &Job<'_>| (&job.target.table, &job.target.moves));
             target.follow(session, &keys.collect::<Vec<_>>())?;
-            target.renumbered = renumbered::look(session, &target, pieces)?;
-            target.rows_then = renumbered::rows_then(session, &target, pieces)?;
-            target.broken = values::is_broken(session, &target)?;
+            intact.tell(&mut target);
             strangers.extend(strangers::of_rows(session, &catalog, &target)?);
             target.guards = strangers::guards(session, &target, &strangers)?;
             let mut job = Job::prepare(session, target, pieces, &mut side)?;
@@ -151,6 +156,12 @@ fn in_one_transaction(
             jobs.push(job);
         }
         retry(session, &mut jobs, &mut side)?;
+        let torn = intact.torn(session, &catalog, &jobs)?;
+        if !torn.is_empty() {
+            session.run(DOING, "ROLLBACK")?;
+            let left = left.union(&torn).cloned().collect();
+            return in_one_transaction(session, pieces, mode, (operation, log), progress, &left);
+        }
         for job in &mut jobs {
             job.give_up(session, &mut side)?;
             proof::prove(session, job)?;

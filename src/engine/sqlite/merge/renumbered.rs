@@ -1,7 +1,6 @@
 //! Rows that the way there and back gave the key of another one: an upgrade numbered them anew and its way back did not undo
-//! that. As long as nobody has written to such a row, all of it becomes what the row of its key was. Where somebody has, what is
-//! left of the one in it would stand beside what comes back of the other: it is put back as a whole or not at all, and with it all that were numbered anew, since the
-//! rows that stand in their places would be lost.
+//! that. As long as nobody has written, all of such a row becomes what the row of its key was. Where somebody has, all of the
+//! table stays as it is ([`intact`](super::intact)): the rows that stand in the places of others would be lost.
 
 use super::super::session::Session;
 use super::DOING;
@@ -42,20 +41,32 @@ struct Changed {
     /// The place of the column among those of the target.
     index: usize,
     rows: usize,
+    /// How many of them hold text there.
+    words: usize,
     /// By what stood there: the keys of these rows.
     keys: HashMap<Mark, Vec<Mark>>,
     /// By the same: how many rows had that before, and the key of one.
     then: HashMap<Mark, (usize, Mark)>,
 }
 
-/// Returns the columns in which most rows got what just one other row had. Values that many rows have say nothing.
-pub(super) fn look(session: &Session, target: &Target<'_>, pieces: &[Piece]) -> Result<Vec<Moved>, Error> {
+/// What shows that rows have the keys of others.
+#[derive(Default)]
+pub(super) struct Renumbered {
+    /// The columns in which most rows got what just one other row had. Values that many rows have say nothing.
+    pub moved: Vec<Moved>,
+    /// Whether whole rows did: in a column of text, or in all that not every row was left the same in. A number alone says
+    /// nothing: one that is one more than it was is soon that of another row.
+    pub whole: bool,
+}
+
+/// Looks whether rows of a piece have the keys of others.
+pub(super) fn look(session: &Session, target: &Target<'_>, pieces: &[Piece]) -> Result<Renumbered, Error> {
     let piece = target.piece;
     let ([key], SalvageKind::Values) = (piece.salvage.key.as_slice(), piece.salvage.what) else {
-        return Ok(Vec::new());
+        return Ok(Renumbered::default());
     };
-    if target.columns.len() < 2 || target.recycled.apart {
-        return Ok(Vec::new());
+    if target.recycled.apart {
+        return Ok(Renumbered::default());
     }
     let mut changed = sample(session, target)?;
     let files = files(piece, pieces);
@@ -73,8 +84,14 @@ pub(super) fn look(session: &Session, target: &Target<'_>, pieces: &[Piece]) -> 
             Ok(())
         })?;
     }
-    let found = changed.iter().filter(|one| one.is_of_others()).map(|one| one.index);
-    found.map(|index| moved(session, target, index, &files)).collect()
+    changed.retain(Changed::is_of_others);
+    let is_word = changed.iter().any(|one| one.words * 2 > one.rows);
+    if changed.is_empty() || !is_word && target.columns.len() < 2 {
+        return Ok(Renumbered::default());
+    }
+    let found = changed.iter().map(|one| moved(session, target, one.index, &files));
+    let moved = found.collect::<Result<_, _>>()?;
+    Ok(Renumbered { moved, whole: is_word || has_whole(session, target, &files)? })
 }
 
 /// Returns the file of a piece, and those of rows of the same table whose keys are gone. What another backup has is of
@@ -87,25 +104,27 @@ fn files<'p>(piece: &'p Piece, pieces: &'p [Piece]) -> Vec<&'p Piece> {
     std::iter::once(piece).chain(gone).collect()
 }
 
-/// Returns what rows had then in the columns in which not all of them were left the same, where some hold what others had.
-/// One such column says nothing: a number that is one more than it was is soon that of another row.
-pub(super) fn rows_then(
-    session: &Session,
-    target: &Target<'_>,
-    pieces: &[Piece],
-) -> Result<Option<Told>, Error> {
+/// Tells whether a row holds all that another one had, in two columns or more in which not all of them were left the same.
+fn has_whole(session: &Session, target: &Target<'_>, files: &[&Piece]) -> Result<bool, Error> {
     let is_known = target.columns.iter().all(|column| !matches!(column.base, Known::Unknown(_)));
     let columns: Vec<&TargetColumn> = target.left_in_each().collect();
-    if target.renumbered.is_empty() || !is_known || columns.len() < 2 {
-        return Ok(None);
+    if !is_known || columns.len() < 2 {
+        return Ok(false);
     }
     let places = |file: &Piece| -> Option<Vec<usize>> {
         columns.iter().map(|column| file.place_of(&column.name)).collect()
     };
-    let files = files(target.piece, pieces).into_iter();
-    let files: Vec<(&Piece, Vec<usize>)> = files.filter_map(|file| Some((file, places(file)?))).collect();
+    let files = files.iter().filter_map(|file| Some((*file, places(file)?)));
     let table = format!("ripcord_rows_then_{}", target.index);
-    Told::read(session, table, &files, (0..columns.len()).collect()).map(Some)
+    let then = Told::read(session, table, &files.collect::<Vec<_>>(), (0..columns.len()).collect())?;
+    let (mut look, mut found) = (then.look(session)?, false);
+    Feed::File(target.piece.source.as_ref()).each(session, &mut |values| {
+        let left: Vec<Value<'_>> = columns.iter().map(|column| column.base.value(values)).collect();
+        let is_its_own = columns.iter().zip(&left).all(|(column, left)| left.is_same(values[column.place]));
+        found = found || (!is_its_own && look.has(&left)?);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 fn moved(session: &Session, target: &Target<'_>, index: usize, files: &[&Piece]) -> Result<Moved, Error> {
@@ -127,7 +146,7 @@ fn sample(session: &Session, target: &Target<'_>) -> Result<Vec<Changed>, Error>
         let column = &target.columns[*index];
         !matches!(column.base, Known::Constant(_)) && !column.makes_its_own
     };
-    let fresh = |index| Changed { index, rows: 0, keys: HashMap::new(), then: HashMap::new() };
+    let fresh = |index| Changed { index, rows: 0, words: 0, keys: HashMap::new(), then: HashMap::new() };
     let mut changed: Vec<Changed> = (0..target.columns.len()).filter(can_differ).map(fresh).collect();
     let names: Vec<String> = target.columns.iter().map(|column| quote(&column.name)).collect();
     let sql =
@@ -146,6 +165,7 @@ fn sample(session: &Session, target: &Target<'_>) -> Result<Vec<Changed>, Error>
             if let (Some(mark), false) = (Mark::of(left), left.is_same(values[column.place])) {
                 one.keys.entry(mark).or_default().push(key.clone());
                 one.rows += 1;
+                one.words += usize::from(matches!(left, Value::Text(_)));
             }
         }
         Ok(())

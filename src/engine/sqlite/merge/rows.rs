@@ -6,7 +6,7 @@ use super::side::{self, Side};
 use super::target::{Hand, Target};
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
-use crate::engine::{BOTH_CHANGED, Conflict, Error, HALF, Merged, STRANGER, Value};
+use crate::engine::{BOTH_CHANGED, Conflict, Error, HALF, Merged, RETAKEN, STRANGER, Value};
 use rusqlite::Statement;
 
 /// Inserts the rows of one piece that are not there.
@@ -72,6 +72,11 @@ impl<'s> RowHand<'s> {
             }
         }
         Ok(true)
+    }
+
+    /// Tells whether another row has its key now.
+    pub(super) fn is_taken(&mut self, values: &[Value<'_>]) -> Result<bool, Error> {
+        Ok(matches!(self.look(values)?, Live::Other(_)))
     }
 
     fn would_hang_on_another(&self, values: &[Value<'_>]) -> Result<bool, Error> {
@@ -142,6 +147,11 @@ impl Hand for RowHand<'_> {
             Live::Other(theirs) => {
                 merged[0].conflicts += 1;
                 self.conflict(values, Some(theirs), BOTH_CHANGED, side)?;
+            }
+            // Under another number it may be there.
+            Live::Absent if self.target.broken => {
+                merged[0].conflicts += 1;
+                self.conflict(values, None, RETAKEN, side)?;
             }
             Live::Absent if self.would_hang_on_another(values)? => {
                 merged[0].conflicts += 1;

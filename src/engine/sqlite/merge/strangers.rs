@@ -12,6 +12,7 @@ use super::references::references;
 use super::target::Target;
 use super::together::keys;
 use super::unkeyed::{same_in, same_row};
+use super::values::ValueHand;
 use crate::catalog::{Catalog, TableName, quote};
 use crate::engine::{Error, Piece, Recycled, Value};
 use crate::ledger::SalvageKind;
@@ -24,6 +25,8 @@ pub(super) struct Strangers {
     columns: Vec<String>,
     /// Looks for them anew, where they are keys that their rows may get yet.
     again: Option<String>,
+    /// Whether all rows of the table keep the numbers that the way there gave them.
+    renumbered: bool,
 }
 
 /// The columns that a foreign key refers to, with their places in a piece.
@@ -35,6 +38,8 @@ pub(super) struct Guard {
     pub columns: Vec<String>,
     places: Vec<usize>,
     sql: String,
+    /// Whether all rows of the table that it is about keep the numbers that the way there gave them.
+    pub renumbered: bool,
 }
 
 impl Guard {
@@ -42,7 +47,7 @@ impl Guard {
     pub(super) fn of_keys(keys: &str, places: Vec<usize>) -> Self {
         let on: Vec<String> = (0..places.len()).map(|at| format!("v{at} = ?{}", at + 1)).collect();
         let sql = format!("SELECT 1 FROM temp.{keys} WHERE {}", on.join(" AND "));
-        Self { columns: Vec::new(), places, sql }
+        Self { columns: Vec::new(), places, sql, renumbered: false }
     }
 
     /// Tells whether a row with these values would.
@@ -100,6 +105,7 @@ pub(super) fn given_again(
                 keys: format!("ripcord_parent_{turn}_{}", asked.len()),
                 columns: vec![column.name.to_ascii_lowercase()],
                 again: None,
+                renumbered: false,
             };
             if one.fill_with(session, &column.name, &recycled)? {
                 found.push(one);
@@ -169,6 +175,32 @@ pub(super) fn of_rows(
     Ok(found)
 }
 
+/// Looks which rows keep what stands in them because it is of others, and not what was salvaged; nothing has been put yet.
+pub(super) fn of_kept(session: &Session, target: &Target<'_>) -> Result<Option<Strangers>, Error> {
+    let key = &target.piece.salvage.key;
+    let places: Vec<usize> = key.iter().filter_map(|name| target.piece.place_of(name)).collect();
+    let one = Strangers {
+        of: target.table.clone(),
+        keys: format!("ripcord_kept_{}", target.index),
+        columns: key.iter().map(|name| name.to_ascii_lowercase()).collect(),
+        again: None,
+        renumbered: target.broken,
+    };
+    let (mut hand, mut any) = (ValueHand::new(session, target)?, false);
+    let mut insert = fill(session, &one.keys, places.len())?;
+    Feed::File(target.piece.source.as_ref()).each(session, &mut |values| {
+        if hand.is_left_alone(values)? {
+            any = true;
+            let own = places.iter().map(|place| Bound(values[*place]));
+            insert.execute(rusqlite::params_from_iter(own)).map_err(|error| session.failed(DOING, error))?;
+        }
+        Ok(())
+    })?;
+    drop(insert);
+    session.run(DOING, &one.index())?;
+    Ok(any.then_some(one))
+}
+
 /// Looks which rows that nothing but other columns tell apart have not got their keys, now that all have that can at once. Those
 /// in the table of the waiting ones may get them yet: as long as nobody else has such a key, what refers to it waits as well.
 pub(super) fn of_keys(
@@ -204,7 +236,7 @@ impl Strangers {
     /// The keys, in a table that is there, of rows that have another key now.
     pub(super) fn of_moved(table: &TableName, keys: &str, key: &[String]) -> Self {
         let columns = key.iter().map(|name| name.to_ascii_lowercase()).collect();
-        Self { of: table.clone(), keys: keys.to_string(), columns, again: None }
+        Self { of: table.clone(), keys: keys.to_string(), columns, again: None, renumbered: false }
     }
 
     /// Takes the numbers that were given out again; tells whether there are any.
@@ -247,7 +279,7 @@ impl Strangers {
     fn new(target: &Target<'_>, referred: &Referred, number: usize) -> Self {
         let columns = referred.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
         let keys = format!("ripcord_strangers_{}_{number}", target.index);
-        Self { of: target.table.clone(), keys, columns, again: None }
+        Self { of: target.table.clone(), keys, columns, again: None, renumbered: false }
     }
 
     /// Returns the statement without which each row that is merged would be compared with all of them.
@@ -314,25 +346,28 @@ pub(super) fn guards(
         return Ok(found);
     }
     for (parent, pairs) in keys(session, &target.table)? {
-        let own: Option<Vec<(String, usize)>> = pairs
-            .iter()
-            .map(|(own, _)| {
-                let column = target.columns.iter().find(|column| column.name.eq_ignore_ascii_case(own))?;
-                Some((column.name.clone(), column.place))
-            })
-            .collect();
-        let Some(own) = own else { continue };
         for one in known.iter().filter(|one| one.of.name.eq_ignore_ascii_case(&parent)) {
             let place =
                 |name: &String| one.columns.iter().position(|column| column.eq_ignore_ascii_case(name));
-            let Some(at) = pairs.iter().map(|(_, other)| place(other)).collect::<Option<Vec<usize>>>() else {
+            // What a foreign key refers to beside a number that is of another row now makes no difference.
+            let named = pairs.iter().filter_map(|(own, other)| Some((own, place(other)?)));
+            let named: Vec<(&String, usize)> = named.collect();
+            let is_part = named.len() == one.columns.len();
+            if named.is_empty() || !(is_part || named.len() == pairs.len()) {
                 continue;
-            };
+            }
+            let own = named.iter().map(|(own, _)| {
+                let column = target.columns.iter().find(|column| column.name.eq_ignore_ascii_case(own))?;
+                Some((column.name.clone(), column.place))
+            });
+            let Some(own) = own.collect::<Option<Vec<_>>>() else { continue };
+            let at = named.iter().map(|(_, at)| *at);
             let on: Vec<String> = (1..).zip(at).map(|(number, at)| format!("v{at} = ?{number}")).collect();
             found.push(Guard {
                 columns: own.iter().map(|(name, _)| name.clone()).collect(),
                 places: own.iter().map(|(_, place)| *place).collect(),
                 sql: format!("SELECT 1 FROM temp.{} WHERE {}", one.keys, on.join(" AND ")),
+                renumbered: one.renumbered,
             });
         }
     }
@@ -352,6 +387,7 @@ mod tests {
             keys: "ripcord_strangers_0_0".to_string(),
             columns: vec!["a".to_string(), "b".to_string()],
             again: None,
+            renumbered: false,
         };
         drop(fill(&session, &strangers.keys, 2).expect("a table"));
         session.run(DOING, &strangers.index()).expect("an index");

@@ -9,7 +9,6 @@ use super::rows::RowHand;
 use super::side::Side;
 use super::strangers::Guard;
 use super::together::keys;
-use super::told::Told;
 use super::values::ValueHand;
 use super::{DOING, Written, recycled, references};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
@@ -52,9 +51,7 @@ pub(super) struct Target<'p> {
     pub undecided: BTreeMap<usize, Undecided>,
     /// In which columns rows got what others had: such a row is put back as a whole or not at all.
     pub renumbered: Vec<Moved>,
-    /// What whole rows had then, where some of these rows may hold all that another one had.
-    pub rows_then: Option<Told>,
-    /// Whether one of those cannot be put back, so that none is.
+    /// Whether its rows were numbered anew and somebody has written since, so that all of it stays as it is.
     pub broken: bool,
     /// Whether the database stores text as UTF-16.
     pub wide: bool,
@@ -288,7 +285,6 @@ impl<'p> Target<'p> {
             undecided: BTreeMap::new(),
             moves: Vec::new(),
             renumbered: Vec::new(),
-            rows_then: None,
             broken: false,
             wide: session.is_wide()?,
             round: 0,

@@ -7,11 +7,13 @@ use super::super::{catalog, session::Session};
 use super::feed::{Bound, Feed, fill, value};
 use super::rekey::{self, Rekeyed};
 use super::side::{self, Side};
+use super::strangers::Guard;
 use super::target::{Known, Target, TargetColumn};
 use super::{DOING, alike, strangers};
 use crate::catalog::{Catalog, Table, quote};
 use crate::engine::{
-    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES, Value,
+    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES,
+    STRANGER, Value,
 };
 use crate::ledger::{Followed, SalvageKind};
 
@@ -34,6 +36,11 @@ pub(super) fn values<'p>(
     merged: &mut [Merged],
 ) -> Result<Unkeyed<'p>, Error> {
     let (piece, groups, pairs, due) = load(session, &target, side, merged)?;
+    if hangs_on_renumbered(session, &target)? {
+        let all = Feed::Table(piece.clone());
+        all.each(session, &mut |values| give_up(&target, values, STRANGER, &[], side, merged))?;
+        return none_due(session, target, &piece, due);
+    }
     if target.piece.is_lost_for_rows() && !target.piece.is_base_known() {
         let all = Feed::Table(piece.clone());
         all.each(session, &mut |values| give_up(&target, values, NOTHING_TELLS, &[], side, merged))?;
@@ -151,6 +158,23 @@ fn put_together(
             return Ok((put, followed));
         }
     }
+}
+
+/// Tells whether rows would refer to numbers that stay with other rows than then. What cannot be told apart goes together, so that
+/// none of it is put back then.
+fn hangs_on_renumbered(session: &Session, target: &Target<'_>) -> Result<bool, Error> {
+    let mut met = false;
+    let guards: Vec<&Guard> = target.guards.iter().filter(|guard| guard.renumbered).collect();
+    if guards.is_empty() {
+        return Ok(false);
+    }
+    Feed::File(target.piece.source.as_ref()).each(session, &mut |values| {
+        for guard in &guards {
+            met = met || guard.is_met(session, values)?;
+        }
+        Ok(())
+    })?;
+    Ok(met)
 }
 
 /// Tells whether a column looks like the rowid itself.

@@ -1,12 +1,11 @@
 //! Values of rows that are found by their key.
 
 use super::super::session::Session;
-use super::feed::{Bound, Feed, value};
+use super::feed::{Bound, value};
 use super::renumbered::Had;
 use super::side::{self, Side};
 use super::target::{Hand, Known, Target, TargetColumn};
 use super::together::apart;
-use super::told::Look;
 use super::{DOING, TURNED, Written, guarded, written};
 use crate::catalog::quote;
 use crate::engine::{
@@ -26,13 +25,9 @@ pub(super) struct ValueHand<'s> {
     set: Vec<bool>,
     /// Looks up whether another row had a value, for each column in which that is asked.
     then: Vec<Had<'s>>,
-    /// Looks up whether another row had all that was left in one.
-    rows_then: Option<Look<'s>>,
     /// Of the row that was looked at last: whether it may hold what another one had.
     moved: bool,
-    /// Whether all that was left in it is what another one had.
-    whole: bool,
-    /// Whether it was written to as well, so that nothing is put into it.
+    /// Whether it was written to as well, or all of its table stays as it is, so that nothing is put into it.
     torn: bool,
 }
 
@@ -82,22 +77,13 @@ impl<'s> ValueHand<'s> {
         let set = vec![false; target.columns.len()];
         let then = target.renumbered.iter().map(|moved| moved.look(session)).collect::<Result<_, _>>()?;
         let updates = BTreeMap::new();
-        let rows_then = target.rows_then.as_ref().map(|then| then.look(session)).transpose()?;
-        let (moved, whole, torn) = (false, false, false);
-        Ok(Self { session, target, select, updates, set, then, rows_then, moved, whole, torn })
+        Ok(Self { session, target, select, updates, set, then, moved: false, torn: false })
     }
 
     /// Looks at the live row and decides for each column; counts what needs no writing.
     fn look(&mut self, values: &[Value<'_>]) -> Result<Live, Error> {
         let failed = |error| self.session.failed(DOING, error);
         self.moved = false;
-        self.whole = match &mut self.rows_then {
-            Some(then) => {
-                let left = self.target.left_in_each().map(|column| column.base.value(values));
-                then.has(&left.collect::<Vec<_>>())?
-            }
-            None => false,
-        };
         let mut rows = self
             .select
             .query(rusqlite::params_from_iter(self.target.found(values).map(Bound)))
@@ -122,8 +108,7 @@ impl<'s> ValueHand<'s> {
             let may_be_put = is_base && !is_away && !is_odd && !self.target.is_half(ours);
             decisions.push(decide(may_be_put, ours, theirs));
         }
-        self.torn =
-            self.moved && (decisions.contains(&Decision::Conflict) || (self.target.broken && self.whole));
+        self.torn = self.target.broken || (self.moved && decisions.contains(&Decision::Conflict));
         for decision in decisions.iter_mut().filter(|decision| self.torn && **decision == Decision::Put) {
             *decision = Decision::Conflict;
         }
@@ -138,15 +123,41 @@ impl<'s> ValueHand<'s> {
         }
     }
 
-    /// Tells whether a row that holds what another one had cannot be put back as a whole.
-    fn breaks(&mut self, values: &[Value<'_>]) -> Result<bool, Error> {
+    /// Tells whether a row is there in which each column holds what was salvaged or gets it.
+    pub(super) fn is_untouched(&mut self, values: &[Value<'_>]) -> Result<bool, Error> {
         if self.target.is_found_by_half(values) {
             return Ok(false);
         }
-        Ok(match self.look(values)? {
-            Live::One(_) => self.whole && self.torn,
-            Live::Absent | Live::Several => self.whole,
-        })
+        let live = self.look(values)?;
+        Ok(matches!(live, Live::One(decisions) if !decisions.contains(&Decision::Conflict)))
+    }
+
+    /// Tells whether a row holds all that was salvaged of it.
+    pub(super) fn is_back(&mut self, values: &[Value<'_>]) -> Result<bool, Error> {
+        let live = self.look(values)?;
+        let is_back = |decisions: &[Decision]| decisions.iter().all(|one| *one == Decision::Already);
+        Ok(matches!(live, Live::One(decisions) if is_back(&decisions)))
+    }
+
+    /// Tells whether a row holds in a column what the way back left, and gets what was salvaged.
+    pub(super) fn is_put(&mut self, values: &[Value<'_>], index: usize) -> Result<bool, Error> {
+        if self.target.is_found_by_half(values) {
+            return Ok(false);
+        }
+        let Live::One(decisions) = self.look(values)? else { return Ok(false) };
+        let column = &self.target.columns[index];
+        let is_kept = column.base.keeps(values[column.place], values);
+        Ok(decisions[index] == Decision::Put || (is_kept && decisions[index] == Decision::Already))
+    }
+
+    /// Tells whether a row that is there keeps what stands in it because that is another one's, and not what was salvaged.
+    pub(super) fn is_left_alone(&mut self, values: &[Value<'_>]) -> Result<bool, Error> {
+        if self.target.is_found_by_half(values) {
+            return Ok(false);
+        }
+        let Live::One(decisions) = self.look(values)? else { return Ok(false) };
+        let is_another = self.torn || self.target.is_retaken(self.session, values)?;
+        Ok(is_another && decisions.iter().any(|decision| *decision != Decision::Already))
     }
 
     /// Sets the columns that are marked to what was salvaged.
@@ -304,20 +315,6 @@ impl<'s> ValueHand<'s> {
     }
 }
 
-/// Tells whether some row that holds all that another one had cannot be put back as a whole, because it is gone or somebody
-/// has written to it. Then none of them is: what stands in one of them has its place in another one, and would be lost.
-pub(super) fn is_broken(session: &Session, target: &Target<'_>) -> Result<bool, Error> {
-    if target.rows_then.is_none() {
-        return Ok(false);
-    }
-    let (mut hand, mut broken) = (ValueHand::new(session, target)?, false);
-    Feed::File(target.piece.source.as_ref()).each(session, &mut |values| {
-        broken = broken || hand.breaks(values)?;
-        Ok(())
-    })?;
-    Ok(broken)
-}
-
 /// Tells whether nothing of ours is lost in a column, so that theirs stays without a word. Rows that were numbered anew are
 /// another matter: what stands there is not theirs alone.
 pub(super) fn keeps(
@@ -331,7 +328,7 @@ pub(super) fn keeps(
         Some(left) => left.as_value().is_same(ours),
         None => column.base.keeps(ours, values),
     };
-    Ok(target.renumbered.is_empty() && is_kept && !target.is_half(ours))
+    Ok(target.renumbered.is_empty() && !target.broken && is_kept && !target.is_half(ours))
 }
 
 /// Returns the columns of which the salvaged values would refer to a row that is another one now.
