@@ -72,6 +72,24 @@ fn has_numbers_again(db: &TestDatabase, note: bool) {
     assert!(db.query(NUMBERS).starts_with("1|zoe\n2|max\n3|anna\n4|karl"), "{}", db.query(NUMBERS));
 }
 
+/// Parents with children whose key has the number of their parent in it, numbered anew on both ways, each in another order.
+fn numbered_both_ways(db: &TestDatabase) -> Sandbox {
+    let made = |p: &str, c: &str| {
+        format!("CREATE TABLE {p} (id INTEGER PRIMARY KEY, name VARCHAR(20), made VARCHAR(20));
+CREATE TABLE {c} (pid INTEGER NOT NULL REFERENCES {p} (id), what VARCHAR(20), made VARCHAR(20), PRIMARY KEY (pid, made));")
+    };
+    let filled = "INSERT INTO p VALUES (1, 'zoe', '01'), (2, 'max', '02'), (3, 'anna', '03');
+INSERT INTO c VALUES (1, 'w2', '04'), (3, 'w0', '05'), (1, 'w1', '06'), (3, 'w3', '07');";
+    let anew = format!("CREATE TABLE mp (old INTEGER, nw INTEGER); INSERT INTO mp SELECT id, row_number() OVER (ORDER BY name) FROM p;
+{} INSERT INTO np SELECT mp.nw, p.name, p.made FROM p JOIN mp ON mp.old = p.id;
+INSERT INTO nc SELECT mp.nw, c.what, c.made FROM c JOIN mp ON mp.old = c.pid; DROP TABLE mp;
+DROP TABLE c; DROP TABLE p; ALTER TABLE np RENAME TO p; ALTER TABLE nc RENAME TO c;", made("np", "nc"));
+    let back = anew.replace("ORDER BY name", "ORDER BY made DESC");
+    let sandbox = project(db, &made("p", "c"), filled, &anew, &back);
+    upgrade(&sandbox);
+    sandbox
+}
+
 both_engines! {
     fn rows_that_were_sorted_anew_have_their_numbers_again_where_nobody_wrote(db: &TestDatabase) {
         has_numbers_again(db, true);
@@ -146,20 +164,17 @@ DROP TABLE tree; ALTER TABLE n RENAME TO tree;");
     }
 
     fn children_under_a_key_of_their_own_stay_where_their_parents_keep_new_numbers(db: &TestDatabase) {
-        let made = |p: &str, c: &str| format!("CREATE TABLE {p} (id INTEGER PRIMARY KEY, name VARCHAR(20), made VARCHAR(20));
-CREATE TABLE {c} (pid INTEGER NOT NULL REFERENCES {p} (id), what VARCHAR(20), made VARCHAR(20), PRIMARY KEY (pid, made));");
-        let filled = "INSERT INTO p VALUES (1, 'ann', '01'), (2, 'bob', '02'), (3, 'eve', '03');
-INSERT INTO c VALUES (1, 'w2', '04'), (3, 'w0', '05'), (1, 'w0', '06'), (3, 'w0', '07');";
-        let anew = format!("CREATE TABLE mp (old INTEGER, nw INTEGER); INSERT INTO mp SELECT id, row_number() OVER (ORDER BY made DESC) FROM p;
-{} INSERT INTO np SELECT mp.nw, p.name, p.made FROM p JOIN mp ON mp.old = p.id;
-INSERT INTO nc SELECT mp.nw, c.what, c.made FROM c JOIN mp ON mp.old = c.pid; DROP TABLE mp;
-DROP TABLE c; DROP TABLE p; ALTER TABLE np RENAME TO p; ALTER TABLE nc RENAME TO c;", made("np", "nc"));
-        let sandbox = project(db, &made("p", "c"), filled, &anew, &anew);
-        upgrade(&sandbox);
+        let sandbox = numbered_both_ways(db);
         db.execute("DELETE FROM c WHERE made = '04'; UPDATE p SET name = 'new' WHERE id = 3; INSERT INTO c VALUES (3, 'w3', '08');");
         let all = "SELECT c.made, p.made FROM c JOIN p ON p.id = c.pid ORDER BY c.made;";
         let before = db.query(all);
         let result = downgrade(&sandbox);
         assert_eq!(db.query(all), before, "{result:#}");
+    }
+    fn so_they_come_back_together_where_nobody_wrote(db: &TestDatabase) {
+        let sandbox = numbered_both_ways(db);
+        let result = downgrade(&sandbox);
+        let rows = db.query("SELECT id, name FROM p ORDER BY id; SELECT pid, made FROM c ORDER BY made;");
+        assert_eq!(rows, "1|zoe\n2|max\n3|anna\n1|04\n3|05\n1|06\n3|07", "{result:#}");
     }
 }

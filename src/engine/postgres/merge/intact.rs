@@ -52,9 +52,10 @@ impl Intact {
     ) -> Result<BTreeSet<TableName>, Error> {
         let mut torn = BTreeSet::new();
         for numbers in &self.whole {
-            for target in jobs.iter().map(|job| &job.target).filter(|target| is_by_key(target.piece)) {
+            for job in jobs.iter().filter(|job| is_found(job.target.piece)) {
+                let target = &job.target;
                 let mut not: Vec<String> = Vec::new();
-                if target.table == numbers.of {
+                if target.table == numbers.of && is_by_key(target.piece) {
                     not.extend(target.columns.iter().map(|column| format!("NOT {}", column.same)));
                 }
                 for (_, own) in numbers.refer.iter().filter(|(table, _)| *table == target.table) {
@@ -63,7 +64,11 @@ impl Intact {
                     not.extend(column.map(|column| format!("(NOT {} AND {is_meant})", column.same)));
                 }
                 let which = format!("FROM {} WHERE {}", target.joined(), not.join(" OR "));
-                if !not.is_empty() && is_any(session, &which).await? {
+                // Without a key those that are alike go together.
+                let is_left = !not.is_empty()
+                    && !is_by_key(target.piece)
+                    && job.merged.iter().chain(&job.beforehand).any(|one| one.conflicts > 0);
+                if is_left || !not.is_empty() && is_any(session, &which).await? {
                     torn.insert(numbers.of.clone());
                 }
             }
@@ -89,6 +94,13 @@ fn is_asked(piece: &Piece) -> bool {
 fn is_by_key(piece: &Piece) -> bool {
     let salvage = &piece.salvage;
     salvage.what == SalvageKind::Values && !salvage.key.is_empty() && !salvage.table.is_large_objects()
+}
+
+/// Tells whether a piece has values of rows that are found by their key, or by other columns.
+fn is_found(piece: &Piece) -> bool {
+    let salvage = &piece.salvage;
+    let is_by_other = salvage.what == SalvageKind::Values && !piece.matched_by().is_empty();
+    is_by_other && !salvage.table.is_large_objects()
 }
 
 async fn is_any(session: &mut Session, from: &str) -> Result<bool, Error> {
@@ -142,7 +154,7 @@ impl PostgresDatabase {
             .collect();
         let refers = |index: &usize| {
             let parents = referred.get(index).into_iter().flatten();
-            is_by_key(&pieces[*index])
+            is_found(&pieces[*index])
                 && !asked.contains(index)
                 && (parents.into_iter().any(|table| whole.contains_key(table))
                     || whole.contains_key(&pieces[*index].salvage.table))

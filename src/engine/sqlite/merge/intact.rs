@@ -51,9 +51,11 @@ impl Intact {
         for table in &self.whole {
             let refer = references(session, catalog, table)?;
             let is_refused = |job: &Job<'_>| {
-                job.refused > 0
-                    && is_by_key(job.target.piece)
-                    && refer.iter().any(|one| one.table == job.target.table)
+                // Without a key those that are alike go together.
+                let is_left = job.refused > 0
+                    || !is_by_key(job.target.piece)
+                        && job.merged.iter().any(|one| one.conflicts > 0 || one.skipped.is_some());
+                is_left && is_found(job.target.piece) && refer.iter().any(|one| one.table == job.target.table)
             };
             let mut is_back = !jobs.iter().any(is_refused);
             for job in jobs.iter().filter(|job| job.target.table == *table && is_by_key(job.target.piece)) {
@@ -116,6 +118,11 @@ fn is_by_key(piece: &Piece) -> bool {
     piece.salvage.what == SalvageKind::Values && !piece.salvage.key.is_empty()
 }
 
+/// Tells whether a piece has values of rows that are found by their key, or by other columns.
+fn is_found(piece: &Piece) -> bool {
+    piece.salvage.what == SalvageKind::Values && !piece.matched_by().is_empty()
+}
+
 struct Look<'a> {
     session: &'a Session,
     catalog: &'a Catalog,
@@ -139,7 +146,7 @@ impl<'a> Look<'a> {
             return Ok(broken);
         }
         let (session, catalog, pieces) = (self.session, self.catalog, self.pieces);
-        for index in self.turn.iter().filter(|index| is_by_key(&pieces[**index])) {
+        for index in self.turn.iter().filter(|index| is_found(&pieces[**index])) {
             if self.tables.iter().any(|target| target.index == *index) {
                 continue;
             }
