@@ -138,6 +138,7 @@ impl Definition {
 
     fn constrain(&mut self, column: &str, clause: &[&str]) {
         let (label, body) = named(clause);
+        let body = &plain_parent(body);
         let text = if column.is_empty() { join(body) } else { format!("{column} {}", join(body)) };
         let mut key = label.unwrap_or_else(|| text.clone());
         // Two constraints may say the same or bear the same name; neither may hide the other.
@@ -146,6 +147,23 @@ impl Definition {
         }
         self.constraints.insert(key, text);
     }
+}
+
+/// Takes the quotes off the name of the table that a foreign key refers to, where it is the same without them: SQLite writes them
+/// when that is renamed, and leaves them when it gets its name back.
+fn plain_parent<'s>(body: &[&'s str]) -> Vec<&'s str> {
+    let is_plain = |name: &&str| {
+        let is_word = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        is_word && !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit())
+    };
+    let mut plain = body.to_vec();
+    for at in 1..body.len() {
+        if is_word(body[at - 1], "REFERENCES") {
+            let bare = body[at].strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+            plain[at] = bare.filter(is_plain).unwrap_or(body[at]);
+        }
+    }
+    plain
 }
 
 fn named<'t, 's>(clause: &'t [&'s str]) -> (Option<String>, &'t [&'s str]) {
@@ -161,6 +179,18 @@ mod tests {
 
     fn constraints(sql: &str) -> Vec<String> {
         read(sql).constraints.into_iter().map(|(name, text)| format!("{name} = {text}")).collect()
+    }
+
+    #[test]
+    fn quotes_that_a_rename_leaves_around_a_parent_make_no_other_constraint() {
+        let before = constraints(
+            "CREATE TABLE c (t INT REFERENCES t(id), u INT, FOREIGN KEY (u) REFERENCES \"t 2\" (id))",
+        );
+        let after = constraints(
+            "CREATE TABLE c (t INT REFERENCES \"t\"(id), u INT, FOREIGN KEY (u) REFERENCES \"t 2\" (id))",
+        );
+        assert_eq!(before, after);
+        assert!(after[0].contains("\"t 2\""), "{after:?}");
     }
 
     #[test]
