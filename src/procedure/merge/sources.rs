@@ -249,7 +249,8 @@ impl Search<'_> {
             }
             return;
         }
-        if concerns && !is_first && self.unmerged.contains(id.as_str()) {
+        let is_empty = || pieces(backup).is_ok_and(|pieces| pieces.is_empty());
+        if concerns && !is_first && self.unmerged.contains(id.as_str()) && !is_empty() {
             self.found.notes.push(never_merged(id));
         }
         if plan.direction != Direction::Up || !is_first {
@@ -309,11 +310,12 @@ fn of_another(ports: &Ports<'_>, backup: &Backup, open: &BTreeSet<RevisionId>) -
     ))
 }
 
-/// Returns the backups whose salvage a downgrade left where it is, as asked or because it failed, and that nothing has
-/// merged since. Pure.
+/// Returns the backups whose salvage a downgrade left where it is, as asked or because it failed, or whose upgrade was undone by
+/// something else (a script, Alembic), and that nothing has merged since. Pure.
 fn unmerged(operations: &[OperationState]) -> BTreeSet<&str> {
-    let mut waits = BTreeSet::new();
+    let (mut waits, mut stand) = (BTreeSet::new(), Vec::new());
     for state in operations {
+        waits.extend(undone_elsewhere(&mut stand, state));
         let is_done = state.finished.contains(&Step::MergeBack);
         let told = Told::of(state);
         let of = |name: &str| state.facts.get(name).map(String::as_str).unwrap_or_default();
@@ -329,4 +331,35 @@ fn unmerged(operations: &[OperationState]) -> BTreeSet<&str> {
         }
     }
     waits
+}
+
+/// Follows which upgrades stand, and returns those that the database was taken back from when this operation begins: its version
+/// rows are others than they left.
+fn undone_elsewhere<'s>(stand: &mut Vec<&'s OperationState>, state: &'s OperationState) -> Vec<&'s str> {
+    if state.ended != Some(Aftermath::Changed) {
+        return Vec::new();
+    }
+    let is_at = |upgrade: &OperationState, rows: &[RevisionId]| {
+        let rows = rows.iter().collect::<BTreeSet<_>>();
+        upgrade.database.is_same(&state.database) && upgrade.to.iter().collect::<BTreeSet<_>>() == rows
+    };
+    let below = |stand: &[&OperationState], rows| {
+        stand.iter().rposition(|upgrade| is_at(upgrade, rows)).map_or(0, |at| at + 1)
+    };
+    match state.kind {
+        Kind::Upgrade => {
+            let gone = stand.split_off(below(stand, &state.from));
+            stand.push(state);
+            gone.iter().map(|upgrade| upgrade.operation.as_str()).collect()
+        }
+        Kind::Downgrade => {
+            stand.truncate(below(stand, &state.to));
+            Vec::new()
+        }
+        Kind::Restore | Kind::Stamp => {
+            stand.clear();
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
 }

@@ -55,4 +55,30 @@ both_engines! {
             forget(db);
         }
     }
+
+    fn salvage_of_an_upgrade_that_another_program_took_back_is_told_as_never_merged(db: &TestDatabase) {
+        let made = "CREATE TABLE person (id INTEGER PRIMARY KEY, name VARCHAR(20), phone TEXT);";
+        let (up, down) = ("ALTER TABLE person DROP COLUMN phone;", "ALTER TABLE person ADD COLUMN phone TEXT;");
+        let filled = "INSERT INTO person VALUES (1, 'ann', '111'), (2, 'bob', '222');";
+        let sandbox = project(db, made, filled, up, down);
+        upgrade(&sandbox);
+        let first = by_hand::upgrade_backup(&sandbox);
+        // The script of `downgrade --sql`, run by somebody else.
+        let script = sandbox.ripcord(&["downgrade", &format!("{SECOND}:{FIRST}"), "--sql"]);
+        script.expect_code(0);
+        db.execute(&script.stdout);
+        db.execute("INSERT INTO person VALUES (3, 'cid', '333');");
+        at(&sandbox, 5);
+        upgrade(&sandbox);
+        let run = accepting(&sandbox, &["downgrade"]);
+        run.expect_code(0).stdout_has("1 put back");
+        let told = "holds salvage of an earlier upgrade to the same revisions, which was never merged back";
+        run.stdout_has(&format!("backup {first} {told}"));
+        sandbox.ripcord(&["backup", "merge-back", &first]).expect_code(0).stdout_has("2 put back");
+        assert_eq!(db.query("SELECT phone FROM person ORDER BY id;"), "111\n222\n333");
+        // Once it is merged nobody is told any more.
+        at(&sandbox, 9);
+        upgrade(&sandbox);
+        accepting(&sandbox, &["downgrade"]).expect_code(0).stdout_lacks(&format!("backup {first} {told}"));
+    }
 }
