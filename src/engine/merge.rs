@@ -230,12 +230,14 @@ impl Piece {
 
     /// Tells whether it puts keys back as values: rows are found by something else.
     pub fn is_rekeying(&self) -> bool {
+        self.salvage.columns.iter().any(|column| self.puts_key(column))
+    }
+
+    /// Tells whether a column is one of the key that comes back as a value.
+    pub fn puts_key(&self, column: &str) -> bool {
         let then = self.catalog.as_ref().and_then(|catalog| catalog.tables.get(self.table_then()));
-        let is_key = |column: &String| {
-            then.is_some_and(|then| then.key.iter().any(|part| part == self.column_then(column)))
-        };
-        let Salvage { what, key, columns, .. } = &self.salvage;
-        *what == SalvageKind::Values && key.is_empty() && columns.iter().any(is_key)
+        let is_key = then.is_some_and(|then| then.key.iter().any(|part| part == self.column_then(column)));
+        is_key && self.salvage.what == SalvageKind::Values && self.salvage.key.is_empty()
     }
 
     /// Returns where a column stands in the CSV.

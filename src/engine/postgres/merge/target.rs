@@ -374,6 +374,8 @@ impl TargetColumn {
             same = format!("({taken} AND {same})");
         }
         let kept = match piece.base(&column.name) {
+            // A key made anew may be the same on the copy by accident, and another row's in the real run.
+            _ if piece.puts_key(&column.name) => None,
             Base::Column(base)
                 if given.is_none() && !misfits.contains(&base) && !misfits.contains(&place) =>
             {

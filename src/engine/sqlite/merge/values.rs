@@ -328,6 +328,8 @@ pub(super) fn keeps(
         Some(left) => left.as_value().is_same(ours),
         None => column.base.keeps(ours, values),
     };
+    // A key made anew may be the same on the copy by accident, and another row's in the real run.
+    let is_kept = is_kept && !target.piece.puts_key(&column.name);
     Ok(target.renumbered.is_empty() && !target.broken && is_kept && !target.is_half(ours))
 }
 
