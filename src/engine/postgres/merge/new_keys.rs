@@ -49,7 +49,7 @@ impl NewKeys<'_> {
                 at_all = same(&|at| own[at].clone(), "s.k"),
                 gone = list("g.k"),
                 new = new.join(", "),
-                all = format!("{}, {}", list("f.k"), list("f.n")),
+                all = [list("f.k"), list("f.n")].join(", "),
                 taken = same(&|at| format!("f.n{at}"), "s.k"),
             );
             session.run(DOING, &find).await?;
