@@ -5,6 +5,7 @@
 //! it is and is written down.
 
 mod became;
+mod intact;
 mod numbers;
 mod total;
 

@@ -23,7 +23,7 @@ pub use meanwhile::*;
 #[cfg(test)]
 pub(crate) use merge::tests::piece as empty_piece;
 pub use merge::*;
-pub use recycled::{Among, Mark, Marks, Recycled, SAMPLE, SHORT_KEY, Watch, counting};
+pub use recycled::{Among, Mark, Marks, Recycled, SAMPLE, SHORT_KEY, Watch, counting, telling};
 pub use url::{DatabaseUrl, PostgresUrl, UrlError};
 
 use crate::catalog::{Catalog, DatabaseId, TableName};

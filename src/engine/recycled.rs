@@ -12,7 +12,7 @@ mod another;
 mod counting;
 
 pub use among::Among;
-pub use counting::{SHORT_KEY, counting};
+pub use counting::{SHORT_KEY, counting, telling};
 
 use super::Value;
 use another::Grounds;

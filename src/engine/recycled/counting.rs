@@ -19,6 +19,13 @@ pub fn counting(catalog: &Catalog, table: &TableName, key: &[String]) -> Option<
     key.iter().rposition(counts).filter(|_| key.len() > 1)
 }
 
+/// Returns which columns tell rows apart, of how many values each holds: that with most of them, and those with more than half as
+/// many; none where all rows hold the same.
+pub fn telling(counts: &[u64]) -> Vec<usize> {
+    let most = counts.iter().copied().max().unwrap_or(0);
+    (0..counts.len()).filter(|at| most > 1 && counts[*at] * 2 > most).collect()
+}
+
 /// Tells whether a type, as an engine writes it, is one of whole numbers.
 fn is_whole(type_name: &str) -> bool {
     let first = type_name.to_ascii_lowercase();
@@ -58,6 +65,13 @@ mod tests {
         assert_eq!(counts(&line, "", &["line_no", "sku"]), Some(0));
         let refers = "FOREIGN KEY (order_id) REFERENCES orders(id)";
         assert_eq!(counts(&line, refers, &["line_no", "order_id"]), Some(0));
+    }
+
+    #[test]
+    fn the_column_with_most_values_tells_and_those_with_more_than_half_as_many() {
+        assert_eq!(telling(&[9, 4, 5, 1]), [0, 2]);
+        assert_eq!(telling(&[4, 2]), [0]);
+        assert!(telling(&[1, 1]).is_empty() && telling(&[0]).is_empty() && telling(&[]).is_empty());
     }
 
     #[test]

@@ -52,10 +52,10 @@ impl Intact {
     ) -> Result<BTreeSet<TableName>, Error> {
         let mut torn = BTreeSet::new();
         for numbers in &self.whole {
-            for job in jobs.iter().filter(|job| is_found(job.target.piece)) {
+            for job in jobs.iter().filter(|job| job.target.piece.is_found()) {
                 let target = &job.target;
                 let mut not: Vec<String> = Vec::new();
-                if target.table == numbers.of && is_by_key(target.piece) {
+                if target.table == numbers.of && target.piece.is_by_key() {
                     not.extend(target.columns.iter().map(|column| format!("NOT {}", column.same)));
                 }
                 for (_, own) in numbers.refer.iter().filter(|(table, _)| *table == target.table) {
@@ -66,7 +66,7 @@ impl Intact {
                 let which = format!("FROM {} WHERE {}", target.joined(), not.join(" OR "));
                 // Without a key those that are alike go together.
                 let is_left = !not.is_empty()
-                    && !is_by_key(target.piece)
+                    && !target.piece.is_by_key()
                     && job.merged.iter().chain(&job.beforehand).any(|one| one.conflicts > 0);
                 if is_left || !not.is_empty() && is_any(session, &which).await? {
                     torn.insert(numbers.of.clone());
@@ -81,26 +81,6 @@ impl Numbers {
     fn holds(&self, value: &str) -> String {
         format!("EXISTS (SELECT FROM pg_temp.{} AS m WHERE m.v = {value})", self.keys)
     }
-}
-
-/// Tells whether rows may hold what others had: not where the way back left one value in all of them.
-fn is_asked(piece: &Piece) -> bool {
-    let mut columns = piece.salvage.columns.iter();
-    is_by_key(piece)
-        && piece.salvage.key.len() == 1
-        && columns.any(|name| !matches!(piece.base(name), Base::Constant(_)))
-}
-
-fn is_by_key(piece: &Piece) -> bool {
-    let salvage = &piece.salvage;
-    salvage.what == SalvageKind::Values && !salvage.key.is_empty() && !salvage.table.is_large_objects()
-}
-
-/// Tells whether a piece has values of rows that are found by their key, or by other columns.
-fn is_found(piece: &Piece) -> bool {
-    let salvage = &piece.salvage;
-    let is_by_other = salvage.what == SalvageKind::Values && !piece.matched_by().is_empty();
-    is_by_other && !salvage.table.is_large_objects()
 }
 
 async fn is_any(session: &mut Session, from: &str) -> Result<bool, Error> {
@@ -133,8 +113,9 @@ impl PostgresDatabase {
             |piece: &Piece| referred.values().flatten().any(|table| *table == piece.salvage.table);
         let is_kept = |piece: &Piece| piece.remade && salvaged(piece).is_some() && is_referred(piece);
         let of_turn = || turn.iter().copied();
-        let asked: Vec<usize> =
-            of_turn().filter(|index| is_asked(&pieces[*index]) || is_kept(&pieces[*index])).collect();
+        let asked: Vec<usize> = of_turn()
+            .filter(|index| pieces[*index].may_be_numbered_anew() || is_kept(&pieces[*index]))
+            .collect();
         let is_gone = |index: &usize| {
             let salvage = &pieces[*index].salvage;
             let is_of_asked = || asked.iter().any(|other| pieces[*other].salvage.table == salvage.table);
@@ -154,7 +135,7 @@ impl PostgresDatabase {
             .collect();
         let refers = |index: &usize| {
             let parents = referred.get(index).into_iter().flatten();
-            is_found(&pieces[*index])
+            pieces[*index].is_found()
                 && !asked.contains(index)
                 && (parents.into_iter().any(|table| whole.contains_key(table))
                     || whole.contains_key(&pieces[*index].salvage.table))

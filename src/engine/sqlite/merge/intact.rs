@@ -17,7 +17,7 @@ use super::together::keys;
 use super::values::ValueHand;
 use super::{DOING, Job};
 use crate::catalog::{Catalog, TableName, quote};
-use crate::engine::{Base, Error, Mark, Piece, Value};
+use crate::engine::{Error, Mark, Piece, Value};
 use crate::ledger::SalvageKind;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -53,12 +53,14 @@ impl Intact {
             let is_refused = |job: &Job<'_>| {
                 // Without a key those that are alike go together.
                 let is_left = job.refused > 0
-                    || !is_by_key(job.target.piece)
+                    || !job.target.piece.is_by_key()
                         && job.merged.iter().any(|one| one.conflicts > 0 || one.skipped.is_some());
-                is_left && is_found(job.target.piece) && refer.iter().any(|one| one.table == job.target.table)
+                is_left
+                    && job.target.piece.is_found()
+                    && refer.iter().any(|one| one.table == job.target.table)
             };
             let mut is_back = !jobs.iter().any(is_refused);
-            for job in jobs.iter().filter(|job| job.target.table == *table && is_by_key(job.target.piece)) {
+            for job in jobs.iter().filter(|job| job.target.table == *table && job.target.piece.is_by_key()) {
                 let mut hand = ValueHand::new(session, &job.target)?;
                 job.feed.each(session, &mut |values| {
                     is_back = is_back && hand.is_back(values)?;
@@ -82,7 +84,7 @@ pub(super) fn look(
     (known, left): (&[Strangers], &BTreeSet<TableName>),
 ) -> Result<Intact, Error> {
     let (mut tables, mut whole) = (Vec::new(), BTreeMap::new());
-    for index in turn.iter().filter(|index| is_asked(&pieces[**index])) {
+    for index in turn.iter().filter(|index| pieces[**index].may_be_numbered_anew()) {
         let (Some(mut target), _) = Target::of(session, catalog, pieces, *index)? else { continue };
         target.moved = elsewhere.guard(*index);
         target.guards = strangers::guards(session, &target, known)?;
@@ -104,23 +106,6 @@ pub(super) fn look(
     let renumbered = tables.map(|target| (target.index, target.renumbered)).collect();
     let whole = whole.into_keys().filter(|table| !broken.contains(table)).collect();
     Ok(Intact { renumbered, whole, broken, strangers })
-}
-
-/// Tells whether rows may hold what others had: not where the way back left one value in all of them.
-fn is_asked(piece: &Piece) -> bool {
-    let mut columns = piece.salvage.columns.iter();
-    is_by_key(piece)
-        && piece.salvage.key.len() == 1
-        && columns.any(|name| !matches!(piece.base(name), Base::Constant(_)))
-}
-
-fn is_by_key(piece: &Piece) -> bool {
-    piece.salvage.what == SalvageKind::Values && !piece.salvage.key.is_empty()
-}
-
-/// Tells whether a piece has values of rows that are found by their key, or by other columns.
-fn is_found(piece: &Piece) -> bool {
-    piece.salvage.what == SalvageKind::Values && !piece.matched_by().is_empty()
 }
 
 struct Look<'a> {
@@ -146,7 +131,7 @@ impl<'a> Look<'a> {
             return Ok(broken);
         }
         let (session, catalog, pieces) = (self.session, self.catalog, self.pieces);
-        for index in self.turn.iter().filter(|index| is_found(&pieces[**index])) {
+        for index in self.turn.iter().filter(|index| pieces[**index].is_found()) {
             if self.tables.iter().any(|target| target.index == *index) {
                 continue;
             }

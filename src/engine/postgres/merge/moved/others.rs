@@ -7,7 +7,7 @@ use super::super::DOING;
 use super::super::live::LiveColumn;
 use super::{Name, Subject};
 use crate::catalog::TableName;
-use crate::engine::{Error, SHORT_KEY, counting};
+use crate::engine::{Error, SHORT_KEY, counting, telling};
 
 /// Tells whether keys are so short that people choose them.
 pub(super) async fn is_short(
@@ -72,7 +72,7 @@ impl Subject<'_> {
         session.run(DOING, &take).await
     }
 
-    /// Returns the columns of a name with most values then, and with more than half as many; none where all rows hold the same.
+    /// Returns the columns of a name that told rows apart then.
     async fn telling(&self, session: &mut Session, name: &Name) -> Result<Vec<usize>, Error> {
         let counts: Vec<String> =
             name.columns.iter().map(|(then, _)| format!("count(DISTINCT {then}::text)")).collect();
@@ -81,8 +81,6 @@ impl Subject<'_> {
         let row = rows.first();
         let counted = |at: usize| row.and_then(|row| row.text(at).parse::<u64>().ok()).unwrap_or(0);
         let counted: Vec<u64> = (0..name.columns.len()).map(counted).collect();
-        let most = counted.iter().copied().max().unwrap_or(0);
-        let tells = |at: &usize| most > 1 && counted[*at] * 2 > most;
-        Ok((0..counted.len()).filter(tells).collect())
+        Ok(telling(&counted))
     }
 }

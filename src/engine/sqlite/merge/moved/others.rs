@@ -5,7 +5,7 @@ use super::super::super::session::Session;
 use super::super::DOING;
 use super::{Look, NOW, Name, THEN, columns, named};
 use crate::catalog::{TableName, quote};
-use crate::engine::{Error, SHORT_KEY};
+use crate::engine::{Error, SHORT_KEY, telling};
 
 /// How rows show to be others.
 #[derive(Debug)]
@@ -67,13 +67,15 @@ impl Look<'_> {
         self.session.run(DOING, &take)
     }
 
-    /// Returns the columns of then with most values, and with more than half as many; none where all rows hold the same.
+    /// Returns the columns of then that tell rows apart.
     fn telling(&self, of_name: std::ops::Range<usize>) -> Result<Vec<usize>, Error> {
-        let count = |at| format!("SELECT count(DISTINCT v{at}) FROM temp.{THEN}");
-        let counted = of_name.map(|at| Ok((at, self.session.one::<i64>(DOING, &count(at))?)));
-        let counted: Vec<(usize, i64)> = counted.collect::<Result<_, Error>>()?;
-        let most = counted.iter().map(|(_, count)| *count).max().unwrap_or(0);
-        let tells = |(_, count): &&(usize, i64)| most > 1 && *count * 2 > most;
-        Ok(counted.iter().filter(tells).map(|(at, _)| *at).collect())
+        let counts: Vec<String> = of_name.clone().map(|at| format!("count(DISTINCT v{at})")).collect();
+        let sql = format!("SELECT {} FROM temp.{THEN}", counts.join(", "));
+        let read = |row: &rusqlite::Row<'_>| {
+            let counted = (0..of_name.len()).map(|at| row.get::<_, i64>(at).map(i64::unsigned_abs));
+            counted.collect::<rusqlite::Result<Vec<u64>>>()
+        };
+        let counted = self.session.query_row(&sql, [], read).map_err(|error| self.failed(error))?;
+        Ok(telling(&counted).into_iter().map(|at| of_name.start + at).collect())
     }
 }
