@@ -191,6 +191,8 @@ fn none_due<'p>(
     due: String,
 ) -> Result<Unkeyed<'p>, Error> {
     session.run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
+    // Where nothing tells rows apart there is no condition by which one could be looked for.
+    let target = Target { condition: "0".to_string(), found_by: Vec::new(), ..target };
     let (beforehand, followed) = (Vec::new(), Vec::new());
     Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed })
 }
