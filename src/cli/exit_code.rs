@@ -110,6 +110,8 @@ fn of_runner(error: &runner::Error) -> ExitCode {
     use runner::Error;
     match error {
         Error::NoProject { .. }
+        | Error::AllOfAlembic { .. }
+        | Error::OfAlembic { .. }
         | Error::File { .. }
         | Error::History(_)
         | Error::Exists { .. }

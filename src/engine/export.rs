@@ -107,6 +107,7 @@ impl Salvaged {
                 SalvageKind::Rows => keep.alike.clone(),
             },
             in_any: keep.in_any && keep.what == SalvageKind::Rows,
+            doubt: doubt_column(keep),
             columns: keep.columns.iter().map(|column| column.name.clone()).collect(),
             returned,
             in_tree: false,
@@ -137,6 +138,16 @@ pub fn salvage_columns(keep: &Keep, left: &[String]) -> (Vec<String>, Vec<(Strin
         named.push((column.clone(), free));
     }
     (names, named)
+}
+
+/// Returns the name of the column that says which of whole rows may be there still, changed; a free one, and none where that is
+/// no question.
+pub fn doubt_column(keep: &Keep) -> Option<String> {
+    let mut free = "in doubt".to_string();
+    while keep.columns.iter().any(|column| column.name == free) {
+        free.insert_str(0, "really ");
+    }
+    keep.is_in_doubt().then_some(free)
 }
 
 /// A value on its way into an export; text in UTF-8, as far as it is valid at all.

@@ -8,12 +8,14 @@ mod became;
 mod intact;
 mod numbers;
 mod total;
+mod twice;
 
 pub use crate::ledger::{Conflict, Merged, MergedBack};
 pub use became::{MergeBecame, TRANSACTION, WAS_MERGED, announce, is_kept, merged_table_name};
 pub(super) use numbers::refers;
 pub use numbers::{Numbers, Shown, Since, UNDECIDED};
 pub use total::{in_all, skip};
+pub use twice::{Twice, twice};
 
 use super::{Error, ShapeColumn, Value};
 use crate::base::hash::Hashed;
@@ -55,6 +57,8 @@ pub const THERE_ARE_SUCH: &str =
 /// The same where rows went, came and changed at once: any that has something of it may be it.
 pub const ONE_MAY_BE: &str =
     "without a key: others came and changed when it went, and a row that is there may be this one";
+/// The same where no such row is there any more: it went since, and may have been this one.
+pub const ONE_WAS: &str = "without a key: the upgrade left a row that may be this one, changed, and it was deleted or changed since";
 /// Why nothing is put or looked for where a text has half a character, which only UTF-16 can have: what SQLite is handed is
 /// UTF-8, and it would take another text in its place.
 pub const HALF: &str = "the text has half a character of UTF-16, which can only be written by hand";
@@ -284,6 +288,11 @@ impl Piece {
         }
     }
 
+    /// Returns where the CSV says of a whole row that what the way back left may have been this one.
+    pub fn doubt(&self) -> Option<usize> {
+        self.place_of(self.salvage.doubt.as_ref()?)
+    }
+
     /// Returns why a whole row without a key, of which so many columns would be put back, is not inserted beside one that may be
     /// it, and whether that one is the same in all of these.
     pub fn why_not_beside(&self, columns: usize) -> (&'static str, bool) {
@@ -410,6 +419,7 @@ pub(super) mod tests {
             key: Vec::new(),
             identity: Vec::new(),
             in_any: false,
+            doubt: None,
             columns: Vec::new(),
             returned: BTreeMap::new(),
             in_tree: false,

@@ -390,8 +390,8 @@ fn of_fate(
         Some(Fate::Transformed { held_in, .. }) => held_in.is_none(),
         _ => false,
     };
-    let lost: BTreeSet<String> = of.stored.iter().filter(|column| is_lost(column)).cloned().collect();
-    let is_kept = |column: &str| !lost.contains(column);
+    let mut lost: BTreeSet<String> = of.stored.iter().filter(|column| is_lost(column)).cloned().collect();
+    let is_kept = |column: &str| !is_lost(&column.to_string());
     let plain = of.keep(SalvageKind::Values);
     let told = of.found_by(rows, is_kept);
     let by_nullable = |key: Vec<(String, String)>| match key.is_empty() && of.is_primary_key(&told, table) {
@@ -399,6 +399,11 @@ fn of_fate(
         false => key,
     };
     let key = by_nullable(of.usable(plain.key.clone(), is_kept));
+    // Where rows went no column holds what it held, and those that stayed are told by what each of them has kept.
+    let apart =
+        rows.filter(|rows| key.is_empty() && told.is_empty() && rows.tells && of.old.rows != new.rows);
+    let apart: &[String] = apart.map(|rows| rows.told_by.as_slice()).unwrap_or_default();
+    lost.retain(|column| !apart.contains(column));
     if !lost.is_empty() {
         // What wrote over a value wrote over NULL, too.
         let is_overwritten =
@@ -411,6 +416,7 @@ fn of_fate(
         let columns: Vec<Kept> = columns.map(with_nulls).collect();
         let same = |column: &&String| matches!(entry.columns.get(*column), Some(Fate::Kept));
         let identity = match key.is_empty() {
+            true if !apart.is_empty() => apart.to_vec(),
             true => of.stored.iter().filter(same).cloned().collect(),
             false => Vec::new(),
         };
@@ -429,7 +435,11 @@ fn of_fate(
         keeps.push(keep.without_key());
     } else if went {
         let common = of.stored.iter().filter(|column| new.columns.contains_key(*column)).cloned();
-        let identity = if key.is_empty() { common.collect() } else { Vec::new() };
+        let identity = match key.is_empty() {
+            true if !apart.is_empty() => apart.to_vec(),
+            true => common.collect(),
+            false => Vec::new(),
+        };
         let told = rows.filter(|_| key.is_empty()).map(|rows| (&rows.told_by, &rows.may_be_in));
         let in_any = told.is_some_and(|(_, may_be_in)| !may_be_in.is_empty());
         let alike = told.map(|(told_by, may_be_in)| if in_any { may_be_in } else { told_by });

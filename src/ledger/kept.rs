@@ -77,6 +77,13 @@ impl Keep {
         format!("{}.{}", self.table, self.what.word())
     }
 
+    /// Tells whether some of its rows may not be gone but changed: a row that came holds in these columns what one of them held.
+    /// Where a row of now is told by the same columns as one of then, a row that came is another one.
+    pub fn is_in_doubt(&self) -> bool {
+        let is_whole_without_key = self.what == SalvageKind::Rows && self.key.is_empty();
+        is_whole_without_key && self.now.is_some() && !self.alike.is_empty() && self.alike != self.identity
+    }
+
     /// Returns what to keep when nothing is known of the present state: all of it.
     pub fn uncompared(mut self) -> Self {
         self.now = None;

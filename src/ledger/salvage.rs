@@ -21,6 +21,10 @@ pub struct Salvage {
     /// Of whole rows without a key: whether a live row may be one of them as soon as it is alike in any one of these columns.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub in_any: bool,
+    /// Of whole rows without a key: the column of the CSV that says of each one whether the way there and back left a row that
+    /// may be this one, changed. Such a row is not known to be gone: where that other one is gone, users may have deleted it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
     /// The columns whose values are salvaged.
     pub columns: Vec<String>,
     /// What the way back left in these columns. A column that is not in it: unknown.

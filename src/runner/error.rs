@@ -1,5 +1,6 @@
 //! What can go wrong with migrations, as facts.
 
+use crate::base::counted;
 use crate::history::{HistoryError, RevisionId};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,15 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     #[error("{} has no versions folder; it is made by \"ripcord init\"", folder.display())]
     NoProject { folder: PathBuf },
+    /// Nothing of it is ripcord's, and taking it for empty would lead to advice that harms a database which is not.
+    #[error(
+        "{} holds {} of Alembic's (.py), which Alembic runs, and ripcord does not",
+        versions.display(),
+        counted(*count, "revision")
+    )]
+    AllOfAlembic { versions: PathBuf, count: u64 },
+    #[error("revision {revision} is {}: one of Alembic's, which Alembic runs, and ripcord does not", place.display())]
+    OfAlembic { revision: String, place: PathBuf },
     #[error("{place}: {source}")]
     File { place: String, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(transparent)]

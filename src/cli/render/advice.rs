@@ -18,6 +18,14 @@ pub(super) fn hints(cause: &(dyn StdError + Send + Sync + 'static)) -> Vec<Strin
     if let Some(JournalError::Damaged { operation: Some(operation), .. }) = cause.downcast_ref() {
         return vec![format!("ripcord log {operation}"), "ripcord recover --accept-as-is".to_string()];
     }
+    if let Some(runner::Error::AllOfAlembic { .. } | runner::Error::OfAlembic { .. }) = cause.downcast_ref() {
+        return vec![
+            "ripcord backup create".to_string(),
+            "alembic upgrade head (Flask-Migrate: flask db upgrade)".to_string(),
+            "or keep revisions of ripcord's own (.sql) in another folder: runner.directory in ripcord.toml"
+                .to_string(),
+        ];
+    }
     if let Some(Refusal::Preflight { findings }) = cause.downcast_ref()
         && findings.iter().any(|finding| ["createdb", "extension"].contains(&finding.code.as_str()))
     {

@@ -326,6 +326,7 @@ mod tests {
             key: vec!["id".to_string()],
             identity: Vec::new(),
             in_any: false,
+            doubt: None,
             columns: vec!["phone".to_string()],
             returned: std::collections::BTreeMap::new(),
             in_tree: false,

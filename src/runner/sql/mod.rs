@@ -4,6 +4,7 @@
 //! engine they are for, and a file whose way up changed after it was applied is refused by name. How a script and its version
 //! rows become one transaction is the engine's; when to run a plan at all is the procedure's.
 
+mod alembic;
 pub mod directive;
 pub mod file;
 pub mod offline;
@@ -77,7 +78,8 @@ impl MigrationRunner for SqlRunner {
     async fn plan(&self, direction: Direction, target: &str) -> Result<Plan, Error> {
         // Files first: a mistake in them is found without a database.
         let files = self.project.files()?;
-        planning::make(&files, &self.state(&files).await?, direction, target)
+        let made = planning::make(&files, &self.state(&files).await?, direction, target);
+        made.map_err(|error| alembic::named(self.project.folder(), error))
     }
 
     async fn run(&self, plan: &Plan, book: &Bookkeeping<'_>, log: &ScriptLog) -> Result<Applied, Error> {

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::alembic;
 use super::file::{FileError, FileProblem, RevisionFile, load_directory};
 use super::planning::{self, State};
 use super::template::NewRevision;
@@ -43,14 +44,20 @@ impl Project {
 
     /// Reads every revision file, in the order of their names.
     pub fn files(&self) -> Result<Vec<RevisionFile>, Error> {
-        load_directory(&self.folder).map_err(|error| match &*error.problem {
+        let files = load_directory(&self.folder).map_err(|error| match &*error.problem {
             FileProblem::Unreadable(source)
                 if source.kind() == std::io::ErrorKind::NotFound && error.path == self.versions() =>
             {
                 Error::NoProject { folder: self.folder.clone() }
             }
             _ => error.into(),
-        })
+        })?;
+        match alembic::revisions(&self.folder).len() as u64 {
+            count if files.is_empty() && count > 0 => {
+                Err(Error::AllOfAlembic { versions: self.versions(), count })
+            }
+            _ => Ok(files),
+        }
     }
 
     fn versions(&self) -> PathBuf {
@@ -70,7 +77,8 @@ impl Project {
         direction: Direction,
         target: &str,
     ) -> Result<Plan, Error> {
-        planning::make(&self.files()?, &State::at(engine, rows), direction, target)
+        let made = planning::make(&self.files()?, &State::at(engine, rows), direction, target);
+        made.map_err(|error| alembic::named(&self.folder, error))
     }
 
     /// Makes the folder of a new project and returns what was made.

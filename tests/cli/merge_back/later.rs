@@ -54,4 +54,46 @@ both_engines! {
         let rows = "SELECT id, count(*) FROM person GROUP BY id ORDER BY id;";
         assert_eq!(db.query(rows), "1|2\n2|1\n3|2\n4|1\n5|1");
     }
+
+    fn a_conflict_of_rows_without_a_key_is_counted_once_where_the_real_run_took_another_column_as_well(db: &TestDatabase) {
+        let made = PEOPLE.replace("PRIMARY KEY", "");
+        let up = format!("UPDATE person SET phone = NULL WHERE id <= 2; UPDATE person SET name = 'x' WHERE id = 3 AND {};", is_real(db));
+        let sandbox = project(db, &made, FIVE, &up, "SELECT 1;");
+        accepting(&sandbox, &["upgrade", "--on-failure", "stop"]);
+        let exports = sandbox.backups().pop().expect("a backup").join("exports");
+        let files = ["values", "values.later"].map(|what| exports.join(format!("{}.{what}.csv.gz", named(db, "person"))));
+        assert_eq!(files.each_ref().map(|file| file.exists()), [true, true]);
+        db.execute("UPDATE person SET phone = '99' WHERE id = 1; UPDATE person SET name = 'mine' WHERE id = 3;");
+        let result = downgrade(&sandbox);
+        assert_eq!(counts(&result, db, "person", Some("phone")), [1, 0, 0, 1], "{result:#}");
+        let merge = &result["merge"];
+        assert_eq!((&merge["conflict_count"], merge["conflicts"].as_array().map(Vec::len)), (&json!(2), Some(2)), "{merge:#}");
+        let kept = format!("SELECT \"column\", ours, theirs FROM {} ORDER BY ours;", side_table(&result));
+        assert_eq!(db.query(&kept), "phone|11|99\nname|eve|mine");
+        assert_eq!(db.query("SELECT * FROM person ORDER BY id;"), "1|ada|99\n2|bob|22\n3|mine|33\n4|kim|\n5|zoe|55");
+    }
+
+    fn a_conflict_of_rows_without_a_key_is_counted_once_where_the_real_run_deleted_as_well(db: &TestDatabase) {
+        let made = PEOPLE.replace("PRIMARY KEY", "");
+        let up = format!("UPDATE person SET phone = NULL WHERE id <= 2; DELETE FROM person WHERE id = 3 AND {};", is_real(db));
+        let sandbox = project(db, &made, FIVE, &up, "SELECT 1;");
+        accepting(&sandbox, &["upgrade", "--on-failure", "stop"]);
+        db.execute("UPDATE person SET phone = '99' WHERE id = 1;");
+        let result = downgrade(&sandbox);
+        assert_eq!(counts(&result, db, "person", Some("phone")), [1, 3, 0, 1], "{result:#}");
+        assert_eq!(counts(&result, db, "person", None), [1, 0, 0, 0]);
+        assert_eq!(result["merge"]["conflict_count"], 1);
+        assert_eq!(db.query("SELECT * FROM person ORDER BY id;"), "1|ada|99\n2|bob|22\n3|eve|33\n4|kim|\n5|zoe|55");
+    }
+
+    fn what_only_the_real_run_did_to_all_columns_of_a_table_without_a_key_is_a_conflict_and_no_failure(db: &TestDatabase) {
+        let made = PEOPLE.replace("PRIMARY KEY", "");
+        let real = is_real(db);
+        let up = format!("UPDATE person SET id = id + 10, name = name || 'x', phone = phone || '0' WHERE id < 9 AND {real};");
+        let sandbox = project(db, &made, "INSERT INTO person VALUES (1, 'ada', '11'), (2, 'bob', '22');", &up, "SELECT 1;");
+        accepting(&sandbox, &["upgrade", "--on-failure", "stop"]);
+        let run = accepting(&sandbox, &["downgrade"]);
+        run.expect_code(0).stdout_has("nothing says which row is which");
+        assert_eq!(db.query("SELECT * FROM person ORDER BY id;"), "11|adax|110\n12|bobx|220");
+    }
 }

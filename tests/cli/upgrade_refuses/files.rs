@@ -155,6 +155,30 @@ both_engines! {
         sandbox.ripcord(&["heads"]).expect_code(0);
     }
 
+    fn revisions_of_alembic_are_left_to_alembic_by_name(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let python = "\"\"\"add rank\"\"\"\nrevision = \"ae1027a6acf0\"\ndown_revision = None\n";
+        sandbox.write("migrations/versions/ae1027a6acf0_add_rank.py", python);
+        let says = |run: Run, fact: &str| {
+            run.stderr_has(fact).stderr_has("which Alembic runs, and ripcord does not").stderr_lacks("--purge");
+            run.stderr_has("next: ripcord backup create\n").stderr_has("next: alembic upgrade head");
+        };
+        // One among ripcord's own, by its name and where the database is at it.
+        let run = refuses(&sandbox, db, &["upgrade", "ae1027a6acf0"], 2, "revision ae1027a6acf0 is ");
+        says(run, "ae1027a6acf0_add_rank.py");
+        db.execute("UPDATE alembic_version SET version_num = 'ae1027a6acf0';");
+        says(refuses(&sandbox, db, &["upgrade"], 2, "revision ae1027a6acf0 is "), "ae1027a6acf0_add_rank.py");
+        // A project of Alembic's.
+        for file in sandbox.files("migrations/versions").iter().filter(|file| file.ends_with(".sql")) {
+            std::fs::remove_file(sandbox.path("migrations/versions").join(file)).unwrap();
+        }
+        sandbox.write("migrations/versions/__init__.py", "");
+        for arguments in [["upgrade"], ["downgrade"], ["heads"]] {
+            says(refuses(&sandbox, db, &arguments, 2, "migrations/versions"), "holds 1 revision of Alembic's (.py)");
+        }
+        sandbox.ripcord(&["backup", "create"]).expect_code(0);
+    }
+
     fn a_key_of_the_configuration_that_nobody_knows_names_the_nearest(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         for (text, fact) in [

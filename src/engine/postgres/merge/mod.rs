@@ -40,7 +40,9 @@ use super::session::{Purpose, Session};
 use super::wait_watch::WaitWatch;
 use crate::base::checkpoint;
 use crate::catalog::TableName;
-use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip};
+use crate::engine::{
+    Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip, twice,
+};
 use crate::journal::ScriptLog;
 use crate::ledger::SalvageKind;
 use crate::report::Progress;
@@ -255,6 +257,7 @@ impl PostgresDatabase {
                 sequences::follow(session, table, &then).await?;
             }
         }
+        leave_out_twice(session, pieces, &mut done, &side).await?;
         let Conflicts { table: side_table, first: conflicts, retaken } = side.end(session).await?;
         let mut found_anew = BTreeMap::<TableName, u64>::new();
         for target in done.iter().map(|job| &job.target).filter(|target| target.found_anew > 0) {
@@ -293,6 +296,26 @@ impl PostgresDatabase {
         other.close().await;
         Ok(())
     }
+}
+
+/// Takes out conflicts that the later one of two files repeats.
+async fn leave_out_twice(
+    session: &mut Session,
+    pieces: &[Piece],
+    jobs: &mut [Job<'_>],
+    side: &Side,
+) -> Result<(), Error> {
+    for job in jobs {
+        for twice in twice(pieces.iter(), job.target.piece) {
+            for merged in &mut job.merged {
+                let Some(column) = merged.column.as_ref().filter(|name| twice.columns.contains(name)) else {
+                    continue;
+                };
+                merged.conflicts -= side.leave_out_twice(session, &job.target.table, &twice, column).await?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns how far the sequences were behind what a piece brings back.

@@ -4,7 +4,7 @@ use super::super::names::literal;
 use super::super::session::Session;
 use super::DOING;
 use crate::catalog::TableName;
-use crate::engine::{CONFLICTS_NAMED, Conflict, Error, RETAKEN, side_table_name};
+use crate::engine::{CONFLICTS_NAMED, Conflict, Error, RETAKEN, Twice, side_table_name};
 use std::collections::BTreeMap;
 
 /// What is in the side table at the end.
@@ -51,6 +51,43 @@ impl Side {
 
     pub(super) fn table(&self) -> String {
         self.table.sql()
+    }
+
+    /// Takes out the conflicts of a column that the later of two files repeats; returns how many.
+    pub(super) async fn leave_out_twice(
+        &self,
+        session: &mut Session,
+        table: &TableName,
+        twice: &Twice<'_>,
+        column: &str,
+    ) -> Result<u64, Error> {
+        if !self.made {
+            return Ok(0);
+        }
+        let by = twice.by.iter().map(|name| format!("s.\"key\"::json -> {}", literal(name)));
+        let by = format!("json_build_array({})::text", by.collect::<Vec<_>>().join(", "));
+        // A conflict of either file is told by as many columns as that one tells rows by, and by these.
+        let of = |told_by: &[String]| {
+            let names: Vec<String> = told_by.iter().map(|name| literal(name)).collect();
+            format!(
+                "FROM {} AS s WHERE s.\"table\" = {} AND s.\"column\" = {} AND (SELECT count(*) = {count} AND \
+                 count(*) FILTER (WHERE k IN ({})) = {count} FROM json_object_keys(s.\"key\"::json) AS k)",
+                self.table.sql(),
+                literal(&table.to_string()),
+                literal(column),
+                names.join(", "),
+                count = names.len(),
+            )
+        };
+        let sql = format!(
+            "DELETE FROM {} AS d USING (SELECT s.ctid AS place, {by} AS told, s.ours, row_number() OVER \
+             (PARTITION BY {by}, s.ours) AS at {}) AS l JOIN (SELECT {by} AS told, s.ours, count(*) AS n {} GROUP BY 1, 2) AS f \
+             ON f.told = l.told AND f.ours IS NOT DISTINCT FROM l.ours AND l.at <= f.n WHERE d.ctid = l.place",
+            self.table.sql(),
+            of(twice.later),
+            of(twice.first)
+        );
+        session.execute(&sql).await.map_err(|error| session.failed(&error, DOING))
     }
 
     pub(super) async fn end(self, session: &mut Session) -> Result<Conflicts, Error> {

@@ -10,7 +10,8 @@ use super::strangers::{Strangers, hangs_on_renumbered};
 use super::target::{Target, object};
 use super::{DOING, alike, fit, strangers};
 use crate::engine::{
-    AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES, STRANGER,
+    AMBIGUOUS, Error, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES,
+    STRANGER,
 };
 
 /// Takes out the rows that nothing can be found by: the type of a column by which they are found does not take the value.
@@ -190,7 +191,10 @@ pub(super) async fn rows(
     };
     // What the type of a column does not take is in no live row.
     let taken = target.has_misfit().map(|misfit| format!("NOT {misfit} AND ")).unwrap_or_default();
-    let clash = format!("{taken}({is_there})");
+    let is_there = format!("({taken}({is_there}))");
+    // One that may have been changed, and deleted since, stays deleted.
+    let doubt = target.piece.doubt().map(|place| format!(" OR s.v{place} = '1'")).unwrap_or_default();
+    let clash = format!("{is_there}{doubt}");
     let count: u64 =
         number(session, &format!("SELECT count(*) FROM pg_temp.{loaded} AS s WHERE {clash}")).await?;
     if count > 0 {
@@ -202,12 +206,13 @@ pub(super) async fn rows(
         let row = object(&parts.join(", "));
         // Which of those that are alike only in part is meant, nobody can tell.
         let (why, is_same) = target.piece.why_not_beside(parts.len());
-        let theirs = if is_same { row.as_str() } else { "NULL" };
+        let theirs =
+            if is_same { format!("CASE WHEN {is_there} THEN {row} END") } else { "NULL".to_string() };
+        let why = format!("CASE WHEN {is_there} THEN {} ELSE {} END", literal(why), literal(ONE_WAS));
         let keep = format!(
-            "INSERT INTO {} SELECT {}, {row}, NULL, NULL, {row}, {theirs}, {} FROM pg_temp.{loaded} AS s WHERE {clash}",
+            "INSERT INTO {} SELECT {}, {row}, NULL, NULL, {row}, {theirs}, {why} FROM pg_temp.{loaded} AS s WHERE {clash}",
             side.table(),
             literal(&target.table.to_string()),
-            literal(why)
         );
         session.run("writing down a conflict", &keep).await?;
         session.run(DOING, &format!("DELETE FROM pg_temp.{loaded} AS s WHERE {clash}")).await?;

@@ -12,7 +12,7 @@ use super::super::server::Server;
 use super::super::session::{Purpose, Session};
 use super::rows::{AFTER, drop_after, pour_into, text};
 use super::tree;
-use crate::engine::{Error, Exported, Outlet, Salvaged, Selection, Tally, salvage_columns};
+use crate::engine::{Error, Exported, Outlet, Salvaged, Selection, Tally, doubt_column, salvage_columns};
 use crate::ledger::{Keep, Kept, Member, Returned, SalvageKind};
 use crate::report::Progress;
 use std::collections::BTreeMap;
@@ -73,8 +73,11 @@ async fn compared(
     let left: Vec<String> =
         compared_names(keep).filter(|name| brought && keep.returned && is_open(name)).collect();
     let (names, left) = salvage_columns(keep, &left);
-    let sql = statement(keep, &names, &left);
-    let plan = Plan::of_columns(old, &keep.table, &names, &left, &sql).await?;
+    // A text beside the rows, as what the way back left is one; no type says so, and any column's will do.
+    let doubt = doubt_column(keep).and_then(|name| Some((keep.alike.first()?.clone(), name)));
+    let sql = statement(keep, &names, &left, doubt.as_ref().map(|(_, name)| name.as_str()));
+    let texts: Vec<(String, String)> = left.iter().cloned().chain(doubt).collect();
+    let plan = Plan::of_columns(old, &keep.table, &names, &texts, &sql).await?;
     let mut exported = copy.export_plan(old, plan, place, outlet, tally).await?;
     if brought {
         drop_after(old).await?;
@@ -106,8 +109,18 @@ fn whole(keep: &Keep) -> Vec<String> {
     keep.identity.iter().cloned().chain(compared_names(keep)).collect()
 }
 
+/// The columns in which together a row that came may be one that is gone, changed: each of these is enough.
+fn doubted(keep: &Keep) -> Vec<Vec<String>> {
+    match (keep.is_in_doubt(), keep.in_any) {
+        (false, _) => Vec::new(),
+        (true, false) => vec![keep.alike.clone()],
+        (true, true) => keep.alike.iter().map(|name| vec![name.clone()]).collect(),
+    }
+}
+
 /// Brings over what the rows of before are compared with: k0 … for the key, or k0 for all identifying columns together and
-/// x0 for those and the compared ones; c0 … for what is compared. Returns whether there is anything to compare with.
+/// x0 for those and the compared ones; c0 … for what is compared, d0 … for that in which a row may be
+/// one that is gone. Returns whether there is anything to compare with.
 async fn bring(old: &mut Session, new: &mut Session, keep: &Keep) -> Result<bool, Error> {
     if let Some(tree) = keep.tree.as_ref().filter(|_| keep.in_tree && !keep.key.is_empty()) {
         let names = || keep.key.iter().map(|(_, name)| name.clone()).chain(compared_names(keep));
@@ -131,6 +144,10 @@ async fn bring(old: &mut Session, new: &mut Session, keep: &Keep) -> Result<bool
     for (index, name) in compared_names(keep).enumerate() {
         made.push(format!("c{index}"));
         parts.push(format!("{}::text", text_of(&name)));
+    }
+    for (index, columns) in doubted(keep).iter().enumerate() {
+        made.push(format!("d{index}"));
+        parts.push(together(columns));
     }
     let out = format!("COPY (SELECT {} FROM {} AS a) TO STDOUT", parts.join(", "), only(now));
     pour_into(old, new, &made, &out).await?;
@@ -160,7 +177,7 @@ async fn constants(old: &mut Session, keep: &Keep) -> Result<Left, Error> {
     Ok(found)
 }
 
-fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String {
+fn statement(keep: &Keep, names: &[String], left: &[(String, String)], doubt: Option<&str>) -> String {
     let old = only(&keep.table);
     let content = keep.table.is_large_objects().then(large_objects::content);
     let list: Vec<String> = names.iter().map(|name| text_of(name)).chain(content).collect();
@@ -173,7 +190,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
         return format!("SELECT {list} FROM {old} AS a WHERE {filter}");
     }
     if keep.key.is_empty() {
-        return without_key(keep, &old, names, left);
+        return without_key(keep, &old, names, left, doubt);
     }
     let on = keep.key.iter().enumerate().map(|(index, (name, _))| format!("{} = b.k{index}", text(name)));
     let on = on.collect::<Vec<_>>().join(" AND ");
@@ -203,7 +220,13 @@ fn place(keep: &Keep, name: &str) -> usize {
 /// left in one that is like it, which all of them together have in common; beside one too many its own values.
 ///
 /// Inside, the columns are v0, v1 … by their places in `names`: one of the table's could be called as what is computed here.
-fn without_key(keep: &Keep, old: &str, names: &[String], left: &[(String, String)]) -> String {
+fn without_key(
+    keep: &Keep,
+    old: &str,
+    names: &[String],
+    left: &[(String, String)],
+    doubt: Option<&str>,
+) -> String {
     let (group, all) = (together(&keep.identity), together(&whole(keep)));
     let own = |name: &String| names.iter().position(|other| other == name).unwrap_or_default();
     let numbered = names.iter().enumerate().map(|(place, name)| format!("{} AS v{place}", text_of(name)));
@@ -232,6 +255,10 @@ fn without_key(keep: &Keep, old: &str, names: &[String], left: &[(String, String
         )
     });
     let beside: String = beside.collect();
+    let (came, texts, doubt) = match doubt {
+        Some(name) => in_doubt(keep, old, name),
+        None => Default::default(),
+    };
     let pairs = match left.is_empty() {
         true => String::new(),
         false => format!(
@@ -240,13 +267,29 @@ fn without_key(keep: &Keep, old: &str, names: &[String], left: &[(String, String
         ),
     };
     format!(
-        "SELECT {list}{beside} FROM (SELECT a.*, bool_or(a.ripcord_all <> coalesce(x.n, 0){held}) \
+        "{came}SELECT {list}{beside}{doubt} FROM (SELECT a.*, bool_or(a.ripcord_all <> coalesce(x.n, 0){held}) \
          OVER (PARTITION BY a.ripcord_group) AS ripcord_hit, coalesce(k.n, 0) AS ripcord_now FROM \
-         (SELECT {numbered}, {group} AS ripcord_group, {all} AS ripcord_whole, \
+         (SELECT {numbered}{texts}, {group} AS ripcord_group, {all} AS ripcord_whole, \
          row_number() OVER (PARTITION BY {group} ORDER BY 1{order}) AS ripcord_place, \
          count(*) OVER (PARTITION BY {all}) AS ripcord_all FROM {old} AS a) AS a \
          LEFT JOIN (SELECT k0, count(*) AS n FROM {AFTER} GROUP BY k0) AS k ON k.k0 = a.ripcord_group \
          LEFT JOIN (SELECT x0, count(*) AS n FROM {AFTER} GROUP BY x0) AS x ON x.x0 = a.ripcord_whole) AS a{pairs} \
          WHERE {chosen}"
     )
+}
+
+/// Returns what says of each row that is gone whether a row that came may be it, changed: the query of those that came, what a
+/// row of before holds to be compared with them, and the column.
+fn in_doubt(keep: &Keep, old: &str, name: &str) -> (String, String, String) {
+    let came = format!(
+        "WITH ripcord_came AS (SELECT x.* FROM (SELECT x.*, row_number() OVER (PARTITION BY k0) AS place FROM {AFTER} AS x) AS x \
+         LEFT JOIN (SELECT {} AS k, count(*) AS n FROM {old} AS a GROUP BY 1) AS o ON o.k = x.k0 WHERE x.place > coalesce(o.n, 0)) ",
+        together(&keep.identity)
+    );
+    let each = doubted(keep);
+    let texts =
+        each.iter().enumerate().map(|(at, columns)| format!(", {} AS ripcord_d{at}", together(columns)));
+    let is = (0..each.len()).map(|at| format!("a.ripcord_d{at} IN (SELECT d{at} FROM ripcord_came)"));
+    let is = is.collect::<Vec<_>>().join(" OR ");
+    (came, texts.collect(), format!(", CASE WHEN {is} THEN '1' ELSE '0' END AS {}", identifier(name)))
 }

@@ -34,7 +34,9 @@ use super::table::count_from;
 use super::{catalog, failure, raw, text_index};
 use crate::base::checkpoint;
 use crate::catalog::{Catalog, TableName};
-use crate::engine::{Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip};
+use crate::engine::{
+    Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip, twice,
+};
 use crate::journal::ScriptLog;
 use crate::ledger::{Followed, SalvageKind};
 use crate::report::{Amount, Progress};
@@ -180,6 +182,7 @@ fn in_one_transaction(
             let known = found_anew.entry(table.clone()).or_default();
             *known = rows.max(*known);
         }
+        leave_out_twice(pieces, &mut jobs, &mut side)?;
         followed.extend(jobs.iter_mut().flat_map(|job| std::mem::take(&mut job.followed)));
         merged.extend(in_all(jobs.into_iter().map(|job| (job.target.piece, job.merged))));
     }
@@ -211,6 +214,21 @@ fn in_one_transaction(
     session.run("committing the merge", end)?;
     checkpoint::reached("after the commit of a merge");
     Ok(done)
+}
+
+/// Takes out conflicts that the later one of two files repeats.
+fn leave_out_twice(pieces: &[Piece], jobs: &mut [Job<'_>], side: &mut Side<'_>) -> Result<(), Error> {
+    for job in jobs {
+        for twice in twice(pieces.iter(), job.target.piece) {
+            for merged in &mut job.merged {
+                let Some(column) = merged.column.as_ref().filter(|name| twice.columns.contains(name)) else {
+                    continue;
+                };
+                merged.conflicts -= side.leave_out_twice(&job.target.table, &twice, column)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Tries what was refused again, as long as something gets in: a row may have waited for its parent, or for another row to

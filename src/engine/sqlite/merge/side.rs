@@ -3,7 +3,7 @@
 use super::super::session::Session;
 use super::DOING;
 use crate::catalog::{TableName, quote};
-use crate::engine::{CONFLICTS_NAMED, Conflict, Error, Piece, RETAKEN, Value, side_table_name};
+use crate::engine::{CONFLICTS_NAMED, Conflict, Error, Piece, RETAKEN, Twice, Value, side_table_name};
 use rusqlite::params;
 use std::collections::BTreeMap;
 
@@ -53,6 +53,72 @@ impl<'s> Side<'s> {
             self.first.push(conflict);
         }
         Ok(())
+    }
+
+    /// Takes out the conflicts of a column that the later of two files repeats; returns how many.
+    pub(super) fn leave_out_twice(
+        &mut self,
+        table: &TableName,
+        twice: &Twice<'_>,
+        column: &str,
+    ) -> Result<u64, Error> {
+        if !self.made {
+            return Ok(0);
+        }
+        let (name, literal) = (quote(&self.name), |text: &str| format!("'{}'", text.replace('\'', "''")));
+        let by = twice.by.iter().map(|name| {
+            format!("(SELECT j.value FROM json_each(s.\"key\") AS j WHERE j.key = {})", literal(name))
+        });
+        let by = format!("json_array({})", by.collect::<Vec<_>>().join(", "));
+        // A conflict of either file is told by as many columns as that one tells rows by, and by these.
+        let of = |told_by: &[String]| {
+            let names: Vec<String> = told_by.iter().map(|name| literal(name)).collect();
+            format!(
+                "FROM main.{name} AS s WHERE s.\"table\" = ?1 AND s.\"column\" = ?2 AND (SELECT count(*) = {count} AND \
+                 coalesce(sum(j.key IN ({})), 0) = {count} FROM json_each(s.\"key\") AS j)",
+                names.join(", "),
+                count = names.len(),
+            )
+        };
+        let sql = format!(
+            "DELETE FROM main.{name} WHERE rowid IN (SELECT l.place FROM (SELECT s.rowid AS place, {by} AS told, s.ours, \
+             row_number() OVER (PARTITION BY {by}, s.ours) AS at {}) AS l JOIN (SELECT {by} AS told, s.ours, count(*) AS n {} \
+             GROUP BY 1, 2) AS f ON f.told = l.told AND f.ours IS l.ours AND l.at <= f.n)",
+            of(twice.later),
+            of(twice.first)
+        );
+        let failed = |error| self.session.failed("writing down a conflict", error);
+        let values = params![table.to_string(), column];
+        let mut statement = self.session.prepare(&sql).map_err(failed)?;
+        let count = statement.execute(values).map_err(failed)? as u64;
+        if count > 0 {
+            drop(statement);
+            self.first = self.named()?;
+        }
+        Ok(count)
+    }
+
+    /// Reads the first conflicts.
+    fn named(&self) -> Result<Vec<Conflict>, Error> {
+        let sql = format!(
+            "SELECT \"table\", \"key\", \"column\", base, ours, theirs, reason FROM main.{} ORDER BY rowid LIMIT {CONFLICTS_NAMED}",
+            quote(&self.name)
+        );
+        let failed = |error| self.session.failed("reading the conflicts", error);
+        let named = |text: String| TableName::parse(&text).unwrap_or_else(|| TableName::plain(text));
+        let mut statement = self.session.prepare(&sql).map_err(failed)?;
+        let rows = statement.query_map([], |row| {
+            Ok(Conflict {
+                table: named(row.get(0)?),
+                key: row.get(1)?,
+                column: row.get(2)?,
+                base: row.get(3)?,
+                ours: row.get(4)?,
+                theirs: row.get(5)?,
+                reason: row.get(6)?,
+            })
+        });
+        rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
     }
 
     /// Returns the table, if there is one, the first conflicts, and how many there are of rows that may be others.

@@ -12,8 +12,8 @@ use super::target::{Known, Target, TargetColumn};
 use super::{DOING, alike, strangers};
 use crate::catalog::{Catalog, Table, quote};
 use crate::engine::{
-    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS_WRITTEN, Piece, SEVERAL_VALUES,
-    STRANGER, Value,
+    Conflict, Error, HALF, Merged, NOT_AS_MANY, NOTHING_TELLS, ONE_WAS, ONE_WAS_WRITTEN, Piece,
+    SEVERAL_VALUES, STRANGER, Value,
 };
 use crate::ledger::{Followed, SalvageKind};
 
@@ -191,6 +191,8 @@ fn none_due<'p>(
     due: String,
 ) -> Result<Unkeyed<'p>, Error> {
     session.run(DOING, &format!("CREATE TEMP TABLE {due} AS SELECT *, 0, 0 FROM temp.{piece} WHERE 0"))?;
+    // Where nothing tells rows apart there is no condition by which one could be looked for.
+    let target = Target { condition: "0".to_string(), found_by: Vec::new(), ..target };
     let (beforehand, followed) = (Vec::new(), Vec::new());
     Ok(Unkeyed { target, feed: Feed::Table(due), beforehand, followed })
 }
@@ -320,16 +322,19 @@ pub(super) fn rows<'p>(
         format!("CREATE TEMP TABLE {clash} AS SELECT DISTINCT p.rowid AS first FROM temp.{piece} {find}");
     session.run(DOING, &find)?;
     let is_there = format!("rowid IN (SELECT first FROM temp.{clash})");
+    // One that may have been changed, and deleted since, stays deleted.
+    let doubt = target.piece.doubt().map_or("0".to_string(), |place| format!("v{place}"));
     session.run(
         DOING,
         &format!(
-            "CREATE TEMP TABLE {there} AS SELECT * FROM temp.{piece} WHERE {is_there}; \
-             CREATE TEMP TABLE {due} AS SELECT * FROM temp.{piece} WHERE NOT {is_there}"
+            "CREATE TEMP TABLE {there} AS SELECT *, {is_there} FROM temp.{piece} WHERE {is_there} OR {doubt}; \
+             CREATE TEMP TABLE {due} AS SELECT * FROM temp.{piece} WHERE NOT ({is_there} OR {doubt})"
         ),
     )?;
     let (why, is_same) = target.piece.why_not_beside(target.columns.len());
     Feed::Table(there).each(session, &mut |values| {
         merged[0].conflicts += 1;
+        let is_there = values.last() == Some(&Value::Integer(1));
         let columns = target.columns.iter();
         let row = side::object(columns.map(|column| (column.name.as_str(), values[column.place])));
         side.add(Conflict {
@@ -339,8 +344,8 @@ pub(super) fn rows<'p>(
             base: None,
             ours: Some(row.clone()),
             // Which of those that are alike only in part is meant, nobody can tell.
-            theirs: is_same.then_some(row),
-            reason: why.to_string(),
+            theirs: (is_same && is_there).then_some(row),
+            reason: if is_there { why } else { ONE_WAS }.to_string(),
         })
     })?;
     target.condition = "0".to_string();

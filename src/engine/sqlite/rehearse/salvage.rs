@@ -10,12 +10,12 @@ use super::super::raw::Cursor;
 use super::super::session::Session;
 use super::super::view::View;
 use super::rows::same_row;
-use super::wide::{joined, terms};
+use super::wide::{joined, terms, text};
 use super::{BEFORE, attach};
 use crate::catalog::{TableKind, quote};
 use crate::engine::{
     Error, Exported, MOST_WORKERS, Outlet, Salvaged, Selection, Shape, ShapeColumn, Tally, Value,
-    salvage_columns,
+    doubt_column, salvage_columns,
 };
 use crate::ledger::{Keep, Kept, ROWID, Returned, SalvageKind};
 use crate::report::Progress;
@@ -72,9 +72,11 @@ fn compared(
     let left: Vec<String> =
         compared_names(keep).filter(|name| keep.returned && keep.now.is_some() && is_open(name)).collect();
     let (names, left) = salvage_columns(keep, &left);
-    let sql = statement(keep, &names, &left);
+    let doubt = doubt_column(keep);
+    let sql = statement(keep, &names, &left, doubt.as_deref());
     let types = names.iter().map(|name| (name.clone(), keep.type_of(name)));
     let types = types.chain(left.iter().map(|(column, name)| (name.clone(), keep.type_of(column))));
+    let types = types.chain(doubt.map(|name| (name, "INTEGER".to_string())));
     let shape = Shape {
         table: Some(keep.table.clone()),
         columns: types.map(|(name, type_name)| ShapeColumn { name, type_name }).collect(),
@@ -125,7 +127,7 @@ fn constants(session: &Session, keep: &Keep) -> Result<Left, Error> {
     Ok(found)
 }
 
-fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String {
+fn statement(keep: &Keep, names: &[String], left: &[(String, String)], doubt: Option<&str>) -> String {
     let old = format!("{BEFORE}.{}", quote(&keep.table.name));
     let list = names.iter().map(|name| format!("a.{0} AS {0}", quote(name))).collect::<Vec<_>>().join(", ");
     let Some(now) = &keep.now else {
@@ -137,7 +139,7 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
     };
     let now = format!("main.{}", now.sql());
     if keep.key.is_empty() {
-        return without_key(keep, &old, &now, names, left);
+        return without_key(keep, (&old, &now), names, left, doubt);
     }
     let on = same_row(&keep.key);
     match keep.what {
@@ -167,7 +169,13 @@ fn statement(keep: &Keep, names: &[String], left: &[(String, String)]) -> String
 /// one too many its own values.
 ///
 /// Inside, the columns are v0, v1 …: one of the table's could be called as what is computed here.
-fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String], left: &[(String, String)]) -> String {
+fn without_key(
+    keep: &Keep,
+    (old, now): (&str, &str),
+    exported: &[String],
+    left: &[(String, String)],
+    doubt: Option<&str>,
+) -> String {
     let compared: Vec<String> = compared_names(keep).collect();
     let of_kept = |name: &String| keep.columns.iter().any(|column| column.name == *name);
     let mut names: Vec<&String> = keep.identity.iter().filter(|name| !of_kept(name)).collect();
@@ -203,6 +211,10 @@ fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String], left: &[(
     let beside: String = beside.collect();
     let left = left.iter().enumerate().map(|(place, (_, name))| format!(", x.w{place} AS {}", quote(name)));
     let left: String = left.collect();
+    let (then, came, doubt) = match doubt {
+        Some(name) => in_doubt(keep, inside, (&group, name)),
+        None => Default::default(),
+    };
     let pair = match beside.is_empty() {
         true => String::new(),
         false => format!(" WINDOW ripcord_pair AS ({group}, ripcord_place ORDER BY ripcord_side)"),
@@ -222,11 +234,35 @@ fn without_key(keep: &Keep, old: &str, now: &str, exported: &[String], left: &[(
     };
     format!(
         "WITH ripcord_both AS (SELECT 0 AS ripcord_side{before} FROM {old} UNION ALL SELECT 1{after} FROM {now}),
-        ripcord_counted AS (SELECT *, sum(ripcord_side) OVER ({group}) AS ripcord_now,
+        ripcord_counted AS (SELECT *, sum(ripcord_side) OVER ({group}) AS ripcord_now,{then}
         row_number() OVER ({group}, ripcord_side ORDER BY 0{order}) AS ripcord_place,
         sum(1 - 2 * ripcord_side) OVER ({whole}) AS ripcord_more FROM ripcord_both),
         ripcord_marked AS (SELECT *, max(ripcord_more <> 0 OR {held}) OVER ({group}) AS ripcord_hit{beside}
-        FROM ripcord_counted{pair})
-        SELECT {list}{left} FROM ripcord_marked AS x WHERE ripcord_side = 0 AND {chosen}"
+        FROM ripcord_counted{pair}){came}
+        SELECT {list}{left}{doubt} FROM ripcord_marked AS x WHERE ripcord_side = 0 AND {chosen}"
+    )
+}
+
+/// Returns what says of each row that is gone whether a row that came may be it, changed: how many alike there were before, the
+/// query of those that came, and the column.
+fn in_doubt(
+    keep: &Keep,
+    inside: impl Fn(&String) -> String,
+    (group, name): (&str, &str),
+) -> (String, String, String) {
+    let alike = |columns: &[String]| {
+        let columns =
+            |side: &str| columns.iter().map(|name| format!("{side}.{}", inside(name))).collect::<Vec<_>>();
+        format!("{} IN (SELECT {} FROM ripcord_came AS c)", text(&columns("x")), text(&columns("c")))
+    };
+    let is = match keep.in_any {
+        true => keep.alike.iter().map(|name| alike(std::slice::from_ref(name))).collect(),
+        false => vec![alike(&keep.alike)],
+    };
+    let came = ", ripcord_came AS MATERIALIZED (SELECT * FROM ripcord_counted WHERE ripcord_side = 1 AND ripcord_place > ripcord_then)";
+    (
+        format!("\n        sum(1 - ripcord_side) OVER ({group}) AS ripcord_then,"),
+        came.to_string(),
+        format!(", {} AS {}", joined(&is, "OR", "0"), quote(name)),
     )
 }

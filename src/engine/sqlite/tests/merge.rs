@@ -68,6 +68,7 @@ pub(super) fn piece(
         key: own(key),
         identity: own(&identity.collect::<Vec<_>>()),
         in_any: false,
+        doubt: None,
         columns: own(&lost),
         returned: BTreeMap::new(),
         in_tree: false,

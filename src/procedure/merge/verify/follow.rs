@@ -102,6 +102,7 @@ mod tests {
             key: Vec::new(),
             identity: Vec::new(),
             in_any: false,
+            doubt: None,
             columns: Vec::new(),
             returned: BTreeMap::new(),
             in_tree: false,
