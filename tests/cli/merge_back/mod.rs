@@ -38,6 +38,7 @@ mod renamed;
 mod renumbered;
 mod repartitioned;
 mod rows;
+mod same_again;
 mod spelled;
 mod stays;
 mod stays_in_part;
