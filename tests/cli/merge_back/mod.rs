@@ -45,6 +45,7 @@ mod stays_in_part;
 mod strangers;
 mod tables;
 mod types;
+mod undeclared;
 mod unique;
 mod untried;
 
