@@ -113,8 +113,9 @@ impl RowChanges {
         let is_open = self.deleted > 0 && self.inserted > 0;
         let told = groups.told(beside_key);
         let tells = groups.tells || groups.changed == 0;
-        let is_luck = self.is_count && groups.changed == 0 && groups.deleted == 0 && groups.inserted == 0;
-        if !is_open && !(is_luck && self.changed == 0 && !told.is_empty()) {
+        let is_same = |rows: &Self| rows.changed == 0 && rows.deleted == 0 && rows.inserted == 0;
+        let is_luck = self.is_count && is_same(&self) && is_same(&groups) && !told.is_empty();
+        if !(is_open || is_luck) {
             return self;
         }
         if is_open && (told.is_empty() || !tells || groups.deleted >= self.deleted) {
