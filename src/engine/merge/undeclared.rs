@@ -90,41 +90,50 @@ pub fn named(pieces: &[Piece]) -> Vec<Named<'_>> {
 }
 
 impl<'p> Column<'p> {
-    /// Returns the columns of then that are named after this one, of its type, and neither salvaged nor a foreign key.
+    /// Returns the columns of other tables that were named after this one then, of its type, and neither salvaged nor a foreign key:
+    /// of tables whose rows are found by their keys, so that it shows which of them hold what they held then.
     fn namesakes(&self, pieces: &'p [Piece]) -> Vec<Named<'p>> {
         let (piece, parent) = (self.piece, self.piece.table_then());
         let key = (parent, piece.column_then(self.name));
         let Some(catalog) = piece.catalog.as_deref() else { return Vec::new() };
-        let of_key = |table: &'p Table| table.columns.iter().find(|column| column.name == key.1);
-        let Some(of_key) = catalog.tables.get(parent).and_then(of_key) else { return Vec::new() };
-        let ordinary = catalog.tables.iter().filter(|(_, table)| table.kind == TableKind::Ordinary);
-        let columns =
-            ordinary.flat_map(|(name, table)| table.columns.iter().map(move |column| (name, column)));
-        let is_asked = |(name, column): &(&'p TableName, &'p crate::catalog::Column)| {
-            column.type_name == of_key.type_name
-                && column.generated.is_none()
-                && (*name, column.name.as_str()) != key
-                && is_named_after(&column.name, parent, *name == parent)
-                && !refers(catalog, (*name, &column.name))
+        let own = catalog.tables.get(parent).map(|table| &table.columns);
+        let Some(own) = own.and_then(|columns| columns.iter().find(|column| column.name == key.1)) else {
+            return Vec::new();
         };
-        let asked = columns.filter(is_asked).filter_map(|(name, column)| {
-            let mut own =
-                pieces.iter().filter(|other| other.turn == piece.turn && other.table_then() == name);
-            let table = own.clone().next().map_or(name, |other| &other.salvage.table).clone();
-            let is_salvaged = |other: &Piece| {
-                let mut columns = other.salvage.columns.iter();
-                columns.any(|salvaged| other.column_then(salvaged) == column.name)
-            };
-            let is_kept = !own.any(|other| other.salvage.what == SalvageKind::Values && is_salvaged(other));
+        let is_found = |(name, table): &(&TableName, &Table)| {
+            table.kind == TableKind::Ordinary && !table.key.is_empty() && *name != parent
+        };
+        let columns = catalog.tables.iter().filter(is_found);
+        let columns =
+            columns.flat_map(|(name, table)| table.columns.iter().map(move |column| (name, column)));
+        let asked = columns.filter(|(name, column)| {
+            column.type_name == own.type_name
+                && column.generated.is_none()
+                && is_named_after(&column.name, parent, false)
+                && !refers(catalog, (*name, &column.name))
+        });
+        let asked = asked.filter_map(|(name, column)| {
             let what = Undeclared {
-                table,
+                table: self.kept_in(pieces, (name, &column.name))?,
                 column: column.name.clone(),
                 parent: piece.salvage.table.clone(),
                 key: self.name.clone(),
             };
-            is_kept.then_some(Named { what, piece, own: (name, &column.name), key })
+            Some(Named { what, piece, own: (name, &column.name), key })
         });
         asked.collect()
+    }
+
+    /// Returns what the table of a column is called now; none where its values or the keys of its rows were salvaged.
+    fn kept_in(&self, pieces: &[Piece], (table, column): (&TableName, &str)) -> Option<TableName> {
+        let own =
+            || pieces.iter().filter(|other| other.turn == self.piece.turn && other.table_then() == table);
+        let is_lost = |other: &Piece| {
+            let mut columns = other.salvage.columns.iter();
+            let is_in_it = columns.any(|salvaged| other.column_then(salvaged) == column);
+            other.is_rekeying() || (other.salvage.what == SalvageKind::Values && is_in_it)
+        };
+        (!own().any(is_lost)).then(|| own().next().map_or(table, |other| &other.salvage.table).clone())
     }
 
     /// Returns the columns of a file of values of which it is known what the way back left.
@@ -294,5 +303,33 @@ mod tests {
             |column: &str| found(&[of("customers"), of("cities"), piece("doc", column, &[(11, 1), (12, 2)])]);
         assert_eq!(with("city_id"), [pair("city_id", "cities")]);
         assert_eq!(with("other"), []);
+    }
+
+    #[test]
+    fn of_what_was_not_salvaged_names_and_types_say_what_to_ask_the_snapshot_about() {
+        let column = |(name, type_name): &(&str, &str)| crate::catalog::Column {
+            name: (*name).to_string(),
+            type_name: (*type_name).to_string(),
+            ..crate::catalog::Column::default()
+        };
+        let table = |key: &str, columns: &[(&str, &str)]| Table {
+            key: [key].iter().filter(|key| !key.is_empty()).map(|key| (*key).to_string()).collect(),
+            columns: columns.iter().map(column).collect(),
+            ..Table::default()
+        };
+        let doc =
+            [("id", "INTEGER"), ("customer_id", "INTEGER"), ("customer_name", "TEXT"), ("pages", "INTEGER")];
+        let tables = BTreeMap::from([
+            (TableName::plain("customers"), table("id", &[("id", "INTEGER"), ("customer_id", "INTEGER")])),
+            (TableName::plain("doc"), table("id", &doc)),
+            (TableName::plain("log"), table("", &doc)),
+        ]);
+        let mut customers = piece("customers", "id", &[(11, 1)]);
+        customers.catalog = Some(Arc::new(Catalog { tables, ..Catalog::default() }));
+        let asked = |pieces: &[Piece]| -> Vec<String> {
+            named(pieces).into_iter().map(|one| format!("{}.{}", one.what.table, one.what.column)).collect()
+        };
+        assert_eq!(asked(std::slice::from_ref(&customers)), ["doc.customer_id"]);
+        assert_eq!(asked(&[customers, piece("doc", "customer_id", &[(11, 1)])]), [""; 0]);
     }
 }
