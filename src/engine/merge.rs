@@ -9,6 +9,7 @@ mod intact;
 mod numbers;
 mod total;
 mod twice;
+mod undeclared;
 
 pub use crate::ledger::{Conflict, Merged, MergedBack};
 pub use became::{MergeBecame, TRANSACTION, WAS_MERGED, announce, is_kept, merged_table_name};
@@ -16,6 +17,7 @@ pub(super) use numbers::refers;
 pub use numbers::{Numbers, Shown, Since, UNDECIDED};
 pub use total::{in_all, skip};
 pub use twice::{Twice, twice};
+pub use undeclared::{Named, Undeclared, named, undeclared};
 
 use super::{Error, ShapeColumn, Value};
 use crate::base::hash::Hashed;

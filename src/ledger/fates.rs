@@ -261,6 +261,15 @@ impl<'a> Look<'a> {
         there.is_none_or(|there| !there.columns.contains_key(column)) || self.retyped(name, column).is_some()
     }
 
+    /// Tells whether a column was another one, or of another type, at the end of the way there, and nothing held what it had held.
+    pub(super) fn is_held_nowhere(&self, name: &TableName, column: &str) -> bool {
+        let Some(old) = self.before.tables.get(name) else { return false };
+        let now = self.place(name).and_then(|place| Some((place, self.after.tables.get(place)?)));
+        let is_there = now.is_some_and(|(_, new)| same(old, column, new, column));
+        let elsewhere = || self.held_elsewhere(name, column, self.after, now, self.seen.rows);
+        self.was_replaced(name, column) && !is_there && elsewhere().is_none()
+    }
+
     /// Returns the table that holds the rows of one of before at the end of the way back.
     pub(super) fn place_after_back(&self, name: &TableName) -> Option<TableName> {
         let (back, _) = self.seen.back?;

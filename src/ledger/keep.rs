@@ -150,7 +150,12 @@ fn after_back(
     let tables = held.filter_map(|(name, old)| Of::new(before, name, old));
     let each = tables.flat_map(|of| {
         let now = paired.get(of.name).and_then(|now| Some((now, back.fingerprint.tables.get(now)?)));
-        let made = || of.stored.iter().filter(|column| look.is_made_anew(of.name, column)).cloned().collect();
+        let rows = answers.get(of.name);
+        let is_by_chance = |column: &String| {
+            of.old.key.contains(column) && rows.is_some_and(|rows| rows.is_by_chance(column))
+        };
+        let is_made = |column: &&String| look.is_made_anew(of.name, column) || is_by_chance(column);
+        let made = || of.stored.iter().filter(is_made).cloned().collect();
         match now.filter(|(_, new)| new.rows > 0) {
             Some((now, new)) => {
                 let there = back.catalog.tables.get(now);
@@ -180,7 +185,7 @@ struct Pair<'a> {
     new: &'a TableFingerprint,
     there: Option<&'a Table>,
     rows: Option<&'a RowChanges>,
-    /// The columns that the way back made, with a value of its own for each row.
+    /// The columns that the way back made, with a value of its own for each row, be it a key.
     made: BTreeSet<String>,
     /// Whether a column of the key was another one, or of another type, at the end of the way there.
     key_was_replaced: bool,

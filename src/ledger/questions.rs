@@ -28,6 +28,8 @@ pub struct Question {
     /// Whether the key was gone in between, or of another type: what is in it now may have been made anew, and that it is what
     /// another row had is chance then.
     pub is_remade: bool,
+    /// Whether nothing held the key in between: then it may be made anew also where every row has the same one on the copy.
+    pub may_be_luck: bool,
     /// Whether this is asked of everything beside a key, of rows that have one.
     pub is_beside_key: bool,
     /// The columns to compare, by their names before and after.
@@ -74,6 +76,9 @@ pub struct RowChanges {
     /// Where rows are gone by their key and others are new: columns in which each of these may be one of those. Nothing says
     /// which, or whether.
     pub perhaps_by: Vec<String>,
+    /// Of a key that nothing held in between: whether it counted the rows, one number after the other. That is what whoever gives
+    /// out numbers anew makes as well.
+    pub is_count: bool,
     /// How many values that read the same are others in the type that the column had, where that was asked.
     pub turned: BTreeMap<String, u64>,
 }
@@ -106,19 +111,31 @@ impl RowChanges {
 
 /// Returns what has to be asked about the tables between two inventories.
 pub fn questions(before: &Inventory, after: &Inventory) -> Vec<Question> {
+    questions_and(before, after, &|_| false)
+}
+
+/// Returns the same, and a question about each table that is the same and is asked about all the same.
+pub(super) fn questions_and(
+    before: &Inventory,
+    after: &Inventory,
+    is_asked: &dyn Fn(&TableName) -> bool,
+) -> Vec<Question> {
     let in_tree = |question: Question| {
         let tree = Tree::of((before, after), &question.before, question.after.as_ref());
         Question { tree, ..question }
     };
-    of_tables(before, after).into_iter().map(in_tree).collect()
+    of_tables(before, after, is_asked).into_iter().map(in_tree).collect()
 }
 
-fn of_tables(before: &Inventory, after: &Inventory) -> Vec<Question> {
+fn of_tables(before: &Inventory, after: &Inventory, is_asked: &dyn Fn(&TableName) -> bool) -> Vec<Question> {
     let paired = pairs::tables(&before.fingerprint, &after.fingerprint);
     let own = before.fingerprint.tables.iter();
     let own = own.filter(|(name, table)| !name.is_bookkeeping() && table.rows > 0);
     own.filter_map(|(name, old)| match paired.get(name) {
-        Some(now) => of_pair((before, after), (name, old), (now, after.fingerprint.tables.get(now)?)),
+        Some(now) => {
+            let new = (now, after.fingerprint.tables.get(now)?);
+            of_pair((before, after), (name, old), new, is_asked(name))
+        }
         None => {
             let held: Vec<String> = old.columns.keys().cloned().collect();
             Some(Question {
@@ -128,6 +145,7 @@ fn of_tables(before: &Inventory, after: &Inventory) -> Vec<Question> {
                 is_open: false,
                 is_nullable: false,
                 is_remade: false,
+                may_be_luck: false,
                 is_beside_key: false,
                 columns: Vec::new(),
                 alike: Vec::new(),
@@ -144,13 +162,14 @@ fn of_pair(
     (before, after): (&Inventory, &Inventory),
     (name, old): (&TableName, &TableFingerprint),
     (now, new): (&TableName, &TableFingerprint),
+    is_asked: bool,
 ) -> Option<Question> {
     let common: Vec<&String> =
         old.columns.keys().filter(|column| new.columns.contains_key(*column)).collect();
     let gone: Vec<String> =
         old.columns.keys().filter(|column| !new.columns.contains_key(*column)).cloned().collect();
     let settled = keys_match(old, new) && common.iter().all(|column| same(old, column, new, column));
-    if settled && gone.is_empty() {
+    if settled && gone.is_empty() && !is_asked {
         return None;
     }
     let known = key_pairs(old, new);
@@ -177,7 +196,7 @@ fn of_pair(
     let alike = if key.is_empty() || is_without { alike_pairs(old, new) } else { Vec::new() };
     let after = Some(now.clone());
     let (before, held) = (name.clone(), gone);
-    let (is_remade, is_beside_key) = (false, false);
+    let (is_remade, may_be_luck, is_beside_key) = (false, false, false);
     Some(Question {
         before,
         after,
@@ -185,6 +204,7 @@ fn of_pair(
         is_open,
         is_nullable,
         is_remade,
+        may_be_luck,
         is_beside_key,
         columns,
         alike,

@@ -7,11 +7,15 @@
 //! rows ([`Question::by`]), and the key is a value that changed.
 //!
 //! A key that the way back made anew may be the same numbers in another order: then no row is gone by it, and each is another
-//! one ([`Question::is_remade`]).
+//! one ([`Question::is_remade`]). Each row may also have got the one that it had, because the numbers were given out in the same
+//! order: in the real run, where users have deleted a row, all that come after it get others ([`Question::may_be_luck`]). So as
+//! soon as rows are found otherwise, what they had as their key counts as lost in every row, also where it is the same on the copy.
 
 use super::fates::Look;
 use super::keep::seen;
-use super::{Answers, Question, RowChanges, questions};
+use super::questions::questions_and;
+use super::{Answers, Question, RowChanges};
+use crate::catalog::TableName;
 use crate::fingerprint::Inventory;
 
 /// Returns what has to be asked at the end of the way back, with what there was at the end of the way there.
@@ -19,12 +23,17 @@ pub fn questions_back(before: &Inventory, there: (&Inventory, &Answers), back: &
     let nothing = Answers::new();
     let seen = seen(before, there, Some((back, &nothing)));
     let look = Look::new(&seen);
-    let mut asked = questions(before, back);
+    let key_of = |table: &TableName| before.fingerprint.tables.get(table).map(|old| old.key.as_slice());
+    let may_be_luck = |table: &TableName| {
+        key_of(table).is_some_and(|key| matches!(key, [part] if look.is_held_nowhere(table, part)))
+    };
+    let mut asked = questions_and(before, back, &may_be_luck);
     for question in &mut asked {
         let mut key = question.key.iter().map(|(old, _)| old);
         let table = &question.before;
         question.is_remade =
             key.any(|old| look.is_gone_meanwhile(table, old) || look.was_replaced(table, old));
+        question.may_be_luck = !question.key.is_empty() && may_be_luck(table);
     }
     asked
 }
@@ -33,7 +42,7 @@ impl Question {
     /// Returns the same question without the key, where that left rows open: as whole rows of all other columns.
     pub fn beside_key(&self, found: &RowChanges) -> Option<Self> {
         let is_open = found.deleted > 0 && found.inserted > 0;
-        if self.key.is_empty() || !(is_open || (self.is_remade && found.changed > 0)) {
+        if self.key.is_empty() || !(is_open || found.is_count || (self.is_remade && found.changed > 0)) {
             return None;
         }
         let is_key = |name: &String| self.key.iter().any(|(old, new)| name == old || name == new);
@@ -44,6 +53,7 @@ impl Question {
             is_open: false,
             is_nullable: false,
             is_remade: false,
+            may_be_luck: false,
             is_beside_key: true,
             alike: columns.clone(),
             columns,
@@ -71,7 +81,8 @@ impl RowChanges {
     }
 
     /// Returns the changes where rows were found by the key of the question, by which some are gone or others, and once more by
-    /// columns that tell all of them apart. A key that was made anew says nothing against these, unless more values differ.
+    /// columns that tell all of them apart. A key that was made anew says nothing against these, unless more values differ; nor
+    /// does one that only counted the rows, before and now.
     pub fn or_found(self, question: &Question, otherwise: Self) -> Self {
         let differing = |rows: &Self| -> u64 {
             let own = rows.columns.iter().filter(|((one, other), _)| one == other);
@@ -79,7 +90,9 @@ impl RowChanges {
         };
         let moved =
             question.key.iter().any(|part| otherwise.columns.get(part).is_some_and(|count| *count > 0));
-        let others = question.is_remade && moved && differing(&otherwise) <= differing(&self);
+        let others =
+            question.is_remade && (moved || self.is_count) && differing(&otherwise) <= differing(&self);
+        let otherwise = Self { is_count: self.is_count, ..otherwise };
         if otherwise.deleted < self.deleted || (others && otherwise.deleted == self.deleted) {
             otherwise
         } else {
@@ -97,12 +110,15 @@ impl RowChanges {
     /// That counts as long as the columns in which these are alike say as much as all columns beside the key: otherwise a
     /// new row is soon like some old one.
     pub fn or_grouped(self, question: &Question, beside_key: &Question, groups: Self) -> Self {
-        if self.deleted == 0 || self.inserted == 0 {
-            return self;
-        }
+        let is_open = self.deleted > 0 && self.inserted > 0;
         let told = groups.told(beside_key);
         let tells = groups.tells || groups.changed == 0;
-        if told.is_empty() || !tells || groups.deleted >= self.deleted {
+        let is_same = |rows: &Self| rows.changed == 0 && rows.deleted == 0 && rows.inserted == 0;
+        let is_luck = self.is_count && is_same(&self) && is_same(&groups) && !told.is_empty();
+        if !(is_open || is_luck) {
+            return self;
+        }
+        if is_open && (told.is_empty() || !tells || groups.deleted >= self.deleted) {
             return Self { perhaps_by: told, ..self };
         }
         let mut columns = groups.columns;
@@ -115,15 +131,23 @@ impl RowChanges {
             told_by: told,
             tells: true,
             is_rekeyed: true,
+            is_count: self.is_count,
             ..Self::default()
         }
+    }
+
+    /// Tells whether a part of the key is what it was in no row but by chance: rows were found by something else.
+    pub(super) fn is_by_chance(&self, part: &str) -> bool {
+        let is_found_otherwise =
+            self.is_rekeyed || !(self.found_by.is_empty() || self.found_by.iter().any(|own| own == part));
+        let differing = self.columns.get(&(part.to_string(), part.to_string()));
+        is_found_otherwise && differing.is_some_and(|count| *count > 0 || self.is_count)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::TableName;
     use std::collections::BTreeMap;
 
     fn pair(name: &str) -> (String, String) {
@@ -138,6 +162,7 @@ mod tests {
             is_open: false,
             is_nullable: false,
             is_remade: false,
+            may_be_luck: false,
             is_beside_key: false,
             columns: vec![pair("id"), pair("email"), pair("name"), ("gone".to_string(), "fresh".to_string())],
             alike: Vec::new(),

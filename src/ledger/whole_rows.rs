@@ -239,6 +239,7 @@ mod tests {
             is_open: false,
             is_nullable: false,
             is_remade: false,
+            may_be_luck: false,
             is_beside_key: false,
             columns: pairs(columns),
             alike: pairs(alike),

@@ -38,12 +38,14 @@ mod renamed;
 mod renumbered;
 mod repartitioned;
 mod rows;
+mod same_again;
 mod spelled;
 mod stays;
 mod stays_in_part;
 mod strangers;
 mod tables;
 mod types;
+mod undeclared;
 mod unique;
 mod untried;
 

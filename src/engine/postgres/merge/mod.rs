@@ -31,6 +31,7 @@ mod stays;
 mod strangers;
 mod target;
 pub(super) mod triggers;
+mod undeclared;
 mod unique;
 mod unkeyed;
 mod values;
@@ -181,6 +182,7 @@ impl PostgresDatabase {
             session.run(DOING, &with_room()).await?;
         }
         let own = self.own_transaction(session).await?;
+        undeclared::note(self, session, pieces).await?;
         let tables = pieces.iter().map(|piece| piece.salvage.table.clone());
         let mut tables: BTreeSet<TableName> = tables.filter(|table| !table.is_large_objects()).collect();
         tables.extend(rekey::referring(session, pieces).await?);

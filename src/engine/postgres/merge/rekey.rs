@@ -10,6 +10,7 @@ use super::super::session::Session;
 use super::claims::is_answer;
 use super::stays::{self, Led, Stays};
 use super::target::{Target, TargetColumn};
+use super::undeclared;
 use super::unkeyed::Groups;
 use super::{DOING, values};
 use crate::catalog::TableName;
@@ -45,7 +46,7 @@ pub(super) async fn follow(
     target: &mut Target<'_>,
     moved: &[(&TableName, &[(String, String)])],
 ) -> Result<(), Error> {
-    for key in &target.keys {
+    for key in &target.all_keys {
         let of_parent = moved.iter().filter(|(table, _)| key.parents().any(|parent| parent == *table));
         for (name, moves) in of_parent.flat_map(|(_, moves)| moves.iter()) {
             let pairs = key.columns.iter().zip(&key.referred).filter(|(_, other)| *other == name);
@@ -332,7 +333,7 @@ fn unqualified(table: &str) -> &str {
     table.trim_start_matches("pg_temp.")
 }
 
-/// Returns the columns that refer to this one alone.
+/// Returns the columns that refer to this one alone, be it without a foreign key.
 async fn references(session: &mut Session, table: &TableName, column: &str) -> Result<Vec<Reference>, Error> {
     // What a partition has of its parent's keys goes with these: it is written with all of that table.
     let sql = format!(
@@ -356,6 +357,8 @@ async fn references(session: &mut Session, table: &TableName, column: &str) -> R
     };
     let mut found: Vec<Reference> = rows.iter().map(reference).collect();
     found.dedup_by(|one, other| one.table == other.table && one.column == other.column);
+    let more = undeclared::to(session, table, column).await?.into_iter();
+    found.extend(more.map(|(table, column)| Reference { table, column, is_partitioned: false }));
     Ok(found)
 }
 

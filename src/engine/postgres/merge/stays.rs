@@ -14,6 +14,7 @@ use super::left::Left;
 use super::live;
 use super::recycled::{fields, fill, kept, unread};
 use super::target::{Target, TargetColumn};
+use super::undeclared;
 use super::{DOING, live::LiveColumn};
 use crate::catalog::TableName;
 use crate::engine::{Error, Numbers, Piece, Shown, Since};
@@ -351,7 +352,8 @@ pub(super) async fn referring(
     Ok(refer.into_iter().map(|one| (one.table, one.column)).collect())
 }
 
-/// Returns the foreign keys that refer to a column, those that refer to it alone first: of each table in which rows lie.
+/// Returns the foreign keys that refer to a column, those that refer to it alone first, of each table in which rows lie; and what
+/// does so without one.
 async fn refer(session: &mut Session, table: &TableName, column: &str) -> Result<Vec<Refers>, Error> {
     let sql = format!(
         "SELECT n.nspname, c.relname, a.attname, k.confupdtype = 'c', \
@@ -377,7 +379,10 @@ async fn refer(session: &mut Session, table: &TableName, column: &str) -> Result
             follows: row.is(3),
         }
     };
-    Ok(rows.iter().map(refers).collect())
+    let mut found: Vec<Refers> = rows.iter().map(refers).collect();
+    let more = undeclared::to(session, table, column).await?.into_iter();
+    found.extend(more.map(|(table, column)| Refers { table, column, beside: Vec::new(), follows: false }));
+    Ok(found)
 }
 
 /// A temporary table is made, and filled, without naming its schema.

@@ -12,7 +12,7 @@ use super::recycled::{self, Subject};
 use super::side::Side;
 use super::target::{Target, object};
 use super::unkeyed::Groups;
-use super::{DOING, rows};
+use super::{DOING, rows, undeclared};
 use crate::catalog::TableName;
 use crate::engine::{Error, Merged, Piece, RETAKEN, STRANGER};
 use crate::ledger::SalvageKind;
@@ -183,8 +183,13 @@ pub(super) async fn of_keys(
         if !referred.iter().any(|(name, _)| is_put(name)) {
             continue;
         }
+        // What refers to it without a foreign key is refused by nothing where nobody has it.
+        let is_undeclared = match referred.as_slice() {
+            [(name, _)] => !undeclared::to(session, &target.table, name).await?.is_empty(),
+            _ => false,
+        };
         let from = format!(
-            "pg_temp.{0} AS s WHERE EXISTS (SELECT FROM ONLY {1} AS t WHERE {2}) \
+            "pg_temp.{0} AS s WHERE ({is_undeclared} OR EXISTS (SELECT FROM ONLY {1} AS t WHERE {2})) \
              AND NOT EXISTS (SELECT FROM ONLY {1} AS t WHERE {2} AND {same})",
             groups.loaded,
             target.table.sql(),
@@ -226,7 +231,7 @@ async fn keep(
     Ok(Some(strangers))
 }
 
-/// Returns what foreign keys refer to, as far as a piece has all of it: each set of columns once, in the order of names.
+/// Returns what foreign keys refer to, or what does so without one, as far as a piece has all of it: each set of columns once, in the order of names.
 async fn referred(session: &mut Session, target: &Target<'_>) -> Result<Vec<Referred>, Error> {
     let sql = format!(
         "SELECT DISTINCT (SELECT json_agg(a.attname ORDER BY a.attname) FROM pg_attribute a \
@@ -236,8 +241,15 @@ async fn referred(session: &mut Session, target: &Target<'_>) -> Result<Vec<Refe
     );
     let rows = session.rows("reading the keys", &sql).await?;
     let names = rows.iter().map(|row| serde_json::from_str::<Vec<String>>(row.text(0)).unwrap_or_default());
+    let mut names: Vec<Vec<String>> = names.collect();
+    for column in &target.columns {
+        let own = vec![column.name.clone()];
+        if !names.contains(&own) && !undeclared::to(session, &target.table, &column.name).await?.is_empty() {
+            names.push(own);
+        }
+    }
     let place = |name: String| target.piece.place_of(&name).map(|place| (name, place));
-    Ok(names.filter_map(|names| names.into_iter().map(place).collect()).collect())
+    Ok(names.into_iter().filter_map(|names| names.into_iter().map(place).collect()).collect())
 }
 
 /// Returns the condition that a row, which is to hold these values in its columns, refers to a row that is another one now;
@@ -275,7 +287,7 @@ pub(super) async fn hangs_on_renumbered(
     let known: Vec<&Strangers> = known.iter().filter(|one| one.renumbered).collect();
     let value = |name: &String| target.piece.place_of(name).map(|place| format!("s.v{place}"));
     let met: Vec<String> =
-        target.keys.iter().filter_map(|key| met(known.iter().copied(), key, value)).collect();
+        target.all_keys.iter().filter_map(|key| met(known.iter().copied(), key, value)).collect();
     if met.is_empty() {
         return Ok(false);
     }
@@ -293,7 +305,7 @@ pub(super) async fn take_out(
     merged: &mut Merged,
 ) -> Result<(), Error> {
     let value = |name: &String| target.piece.place_of(name).map(|place| format!("s.v{place}"));
-    let met: Vec<String> = target.keys.iter().filter_map(|key| met(known, key, value)).collect();
+    let met: Vec<String> = target.all_keys.iter().filter_map(|key| met(known, key, value)).collect();
     // Under another number it may be there.
     let (met, reason) = match target.broken {
         true => ("true".to_string(), RETAKEN),

@@ -5,7 +5,7 @@ use super::super::session::Session;
 use super::given::{AllGiven, Given, given_to};
 use super::live::{self, ForeignKey, LiveColumn};
 use super::strangers::{self, Strangers};
-use super::{DOING, fit, load, spread};
+use super::{DOING, fit, load, spread, undeclared};
 use crate::base::counted;
 use crate::catalog::TableName;
 use crate::engine::{BOTH_CHANGED, Base, Error, Merged, OWN_VALUE, Piece};
@@ -31,6 +31,8 @@ pub(super) struct Target<'p> {
     pub found_by: Vec<(String, usize)>,
     pub columns: Vec<TargetColumn>,
     pub keys: Vec<ForeignKey>,
+    /// Those, and what refers to rows without one.
+    pub all_keys: Vec<ForeignKey>,
     /// Whether the live table promises that the key is of one row.
     pub unique: bool,
     /// Whether other tables inherit from it, whose rows are read with its own.
@@ -158,11 +160,12 @@ impl<'p> Target<'p> {
             skipped.push(Merged::skipped(&piece.salvage, Some(name), why));
         }
         let keys = live::foreign_keys(session, &table).await?;
+        let all_keys = [keys.clone(), undeclared::of(session, &table).await?].concat();
         let fitting = wanted.into_iter().filter(|column| !unfit.contains(&column.name));
         let of = |column: &LiveColumn| {
             let found =
                 TargetColumn::of(piece, column, &keys, &misfits, given_to(given, piece, &column.name));
-            found.map(|found| found.away_from(&met((piece, &keys), strangers, &column.name)))
+            found.map(|found| found.away_from(&met((piece, &all_keys), strangers, &column.name)))
         };
         let columns: Vec<TargetColumn> = fitting.filter_map(of).collect();
         if columns.is_empty() {
@@ -203,6 +206,7 @@ impl<'p> Target<'p> {
             found_by,
             columns,
             keys,
+            all_keys,
             unique,
             inherited,
             is_whole,
@@ -221,7 +225,7 @@ impl<'p> Target<'p> {
     /// Leaves theirs wherever ours would refer to one of these rows.
     pub(super) fn keep_away(&mut self, strangers: &[Strangers]) {
         for column in &mut self.columns {
-            *column = column.clone().away_from(&met((self.piece, &self.keys), strangers, &column.name));
+            *column = column.clone().away_from(&met((self.piece, &self.all_keys), strangers, &column.name));
         }
     }
 

@@ -66,7 +66,11 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
     let mut changes = match &question.after {
         None => RowChanges::default(),
         Some(now) => match compare(old, new, question, now).await? {
-            Some(found) => by_any_key(old, new, (question, now), found).await?,
+            Some(found) => {
+                let is_count = question.may_be_luck && counts(old, question).await?;
+                let found = RowChanges { is_count, ..found };
+                by_any_key(old, new, (question, now), found).await?
+            }
             None => compare(old, new, &question.whole(), now).await?.unwrap_or_default(),
         },
     };
@@ -104,6 +108,18 @@ async fn by_any_key(
         return Ok(found.or_found(question, otherwise));
     }
     Ok(found.or_grouped(question, &beside, groups))
+}
+
+/// Tells whether the key counted the rows before, one number after the other.
+async fn counts(old: &mut Session, question: &Question) -> Result<bool, Error> {
+    let [(name, _)] = question.key.as_slice() else { return Ok(false) };
+    let sql = format!(
+        "SELECT (count(*) = count(x.n) AND coalesce(max(x.n) - min(x.n) + 1 = count(*), false))::int FROM (SELECT CASE \
+         WHEN {0} ~ '^-?[0-9]{{1,18}}$' THEN {0}::numeric END AS n FROM {1} AS a) AS x",
+        text(name),
+        only(&question.before)
+    );
+    Ok(numbers(old, &sql).await?.first() == Some(&1))
 }
 
 /// Compares the rows; `None` where the key that is one on one side only does not tell all rows apart on both.

@@ -43,6 +43,7 @@ fn question(asked: &Sample, now: &TableName) -> Question {
         is_open: false,
         is_nullable: false,
         is_remade: false,
+        may_be_luck: false,
         is_beside_key: false,
         columns,
         alike: Vec::new(),

@@ -25,6 +25,7 @@ mod strangers;
 mod target;
 mod together;
 mod told;
+mod undeclared;
 mod unkeyed;
 mod values;
 
@@ -123,6 +124,7 @@ fn in_one_transaction(
 ) -> Result<MergedBack, Error> {
     session.run(DOING, "BEGIN IMMEDIATE")?;
     let catalog = catalog::read(session)?;
+    undeclared::note(session, &catalog, pieces)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
     let (mut strangers, mut turns) = (Vec::new(), 0);

@@ -1,6 +1,7 @@
 //! Foreign keys that refer to a table, and what becomes of their rows when a value changes that they refer to.
 
 use super::super::session::Session;
+use super::undeclared;
 use crate::catalog::{Catalog, TableName, quote};
 use crate::engine::Error;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,7 +96,7 @@ impl Reference {
     }
 }
 
-/// Returns the foreign keys that refer to a table.
+/// Returns the foreign keys that refer to a table, and what does so without one.
 pub(super) fn references(
     session: &Session,
     catalog: &Catalog,
@@ -120,6 +121,10 @@ pub(super) fn references(
             reference.columns.push((row.get(1).map_err(failed)?, row.get(2).map_err(failed)?));
         }
         found.extend(of_child.into_values());
+    }
+    for (child, own, other) in undeclared::to(session, table)? {
+        let (table, columns) = (TableName::plain(child), vec![(own, other)]);
+        found.push(Reference { table, columns, on_update: OnUpdate::Nothing });
     }
     Ok(found)
 }

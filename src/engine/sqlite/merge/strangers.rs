@@ -10,7 +10,7 @@ use super::feed::{Bound, Feed, fill, value};
 use super::recycled::{self, Subject};
 use super::references::references;
 use super::target::Target;
-use super::together::keys;
+use super::together::{all_keys, keys};
 use super::unkeyed::{same_in, same_row};
 use super::values::ValueHand;
 use crate::catalog::{Catalog, TableName, quote};
@@ -345,7 +345,7 @@ pub(super) fn guards(
     if known.is_empty() {
         return Ok(found);
     }
-    for (parent, pairs) in keys(session, &target.table)? {
+    for (parent, pairs) in all_keys(session, &target.table)? {
         for one in known.iter().filter(|one| one.of.name.eq_ignore_ascii_case(&parent)) {
             let place =
                 |name: &String| one.columns.iter().position(|column| column.eq_ignore_ascii_case(name));

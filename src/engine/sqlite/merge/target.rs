@@ -8,7 +8,7 @@ use super::renumbered::Moved;
 use super::rows::RowHand;
 use super::side::Side;
 use super::strangers::Guard;
-use super::together::keys;
+use super::together::all_keys;
 use super::values::ValueHand;
 use super::{DOING, Written, recycled, references};
 use crate::catalog::{Catalog, Column, EngineKind, Table, TableKind, TableName, quote};
@@ -301,7 +301,7 @@ impl<'p> Target<'p> {
         if moved.iter().all(|(_, moves)| moves.is_empty()) {
             return Ok(());
         }
-        for (parent, pairs) in keys(session, &self.table)? {
+        for (parent, pairs) in all_keys(session, &self.table)? {
             let of_parent = moved.iter().filter(|(table, _)| table.name.eq_ignore_ascii_case(&parent));
             for (name, table) in of_parent.flat_map(|(_, moves)| moves.iter()) {
                 let refers = pairs.iter().filter(|(_, other)| other.eq_ignore_ascii_case(name));

@@ -12,6 +12,7 @@ use super::chain::Chain;
 use super::feed::{Aside, Bound, Feed};
 use super::side::Side;
 use super::target::Target;
+use super::undeclared;
 use super::{DOING, Job, Written};
 use crate::catalog::{TableName, quote};
 use crate::engine::{Error, Merged, Scalar, Value};
@@ -259,6 +260,14 @@ impl<'s> Parents<'s> {
 }
 
 type Pairs = Vec<(String, String)>;
+
+/// Returns the foreign keys of a table, and what refers to others without one.
+pub(super) fn all_keys(session: &Session, table: &TableName) -> Result<Vec<(String, Pairs)>, Error> {
+    let mut found = keys(session, table)?;
+    let more = undeclared::of(session, table)?.into_iter();
+    found.extend(more.map(|(own, parent, other)| (parent, vec![(own, other)])));
+    Ok(found)
+}
 
 /// Returns the foreign keys of a table: what each refers to, and its columns with those that they refer to.
 pub(super) fn keys(session: &Session, table: &TableName) -> Result<Vec<(String, Pairs)>, Error> {

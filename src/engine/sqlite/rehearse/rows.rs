@@ -92,7 +92,8 @@ fn by_any_key(
     old: &str,
     now: &TableName,
 ) -> Result<RowChanges, Error> {
-    let found = by_key(session, question, old, now)?;
+    let is_count = question.may_be_luck && counts(session, question, old)?;
+    let found = RowChanges { is_count, ..by_key(session, question, old, now)? };
     let Some(beside) = question.beside_key(&found) else { return Ok(found) };
     let groups = without_key(session, &beside, old, now)?;
     let told = question.by(&groups.told(&beside));
@@ -100,6 +101,17 @@ fn by_any_key(
         return Ok(found.or_found(question, by_key(session, &told, old, now)?));
     }
     Ok(found.or_grouped(question, &beside, groups))
+}
+
+/// Tells whether the key counted the rows before, one number after the other.
+fn counts(session: &Session, question: &Question, old: &str) -> Result<bool, Error> {
+    let [(name, _)] = question.key.as_slice() else { return Ok(false) };
+    let name = quote(name);
+    let sql = format!(
+        "SELECT coalesce(min(typeof({name})) = 'integer' AND max(typeof({name})) = 'integer' \
+         AND max({name}) - min({name}) + 1 = count(*), 0) FROM {old}"
+    );
+    Ok(numbers(session, &sql)?[0] == 1)
 }
 
 fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) -> Result<RowChanges, Error> {
