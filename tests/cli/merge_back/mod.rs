@@ -45,6 +45,7 @@ mod strangers;
 mod tables;
 mod types;
 mod unique;
+mod untouched;
 mod untried;
 
 use crate::promise::*;
