@@ -1,6 +1,10 @@
 //! Facts without wording: what happens while it happens ([`Event`]), how it ended ([`Report`], [`Failure`]) and what
 //! is true of the data now ([`Aftermath`]). The wording is made in `cli::render`.
 
+mod progress;
+
+pub use progress::{ByteCount, Progress};
+
 use crate::catalog::{Change, DatabaseId, Finding, TableName};
 use crate::fingerprint::Comparison;
 use crate::history::RevisionId;
@@ -8,8 +12,6 @@ use crate::ledger::{Conflict, Ledger, Merged, SalvageKind};
 use crate::plan::{Accepted, Plan};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What an operation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -219,61 +221,6 @@ impl Observer for Silent {
     fn event(&self, _: &Event) {}
 }
 
-/// A handle for reporting progress of one step, cheap to clone into a worker thread.
-#[derive(Clone)]
-pub struct Progress {
-    observer: Arc<dyn Observer>,
-    step: Step,
-}
-
-impl Progress {
-    pub fn new(observer: Arc<dyn Observer>, step: Step) -> Self {
-        Self { observer, step }
-    }
-
-    /// A handle that nobody listens to.
-    pub fn silent() -> Self {
-        Self::new(Arc::new(Silent), Step::Verify)
-    }
-
-    /// Reports how far `what` is. Call it every few thousand rows or mebibytes, not for each.
-    pub fn at(&self, what: &str, done: Amount, total: Option<Amount>) {
-        self.observer.event(&Event::Progress { step: self.step, done, total, what: what.to_string() });
-    }
-
-    /// Passes on a plain remark.
-    pub fn note(&self, text: impl Into<String>) {
-        self.observer.event(&Event::Note { text: text.into() });
-    }
-
-    /// Returns a count of bytes out of a total, which reports itself every few mebibytes and at the end.
-    pub fn count_bytes(&self, what: &'static str, total: u64) -> ByteCount<'_> {
-        ByteCount { progress: self, what, total, done: AtomicU64::new(0) }
-    }
-}
-
-/// How many bytes of one thing are done, counted by as many threads as work on it.
-pub struct ByteCount<'p> {
-    progress: &'p Progress,
-    what: &'static str,
-    total: u64,
-    done: AtomicU64,
-}
-
-impl ByteCount<'_> {
-    /// So many bytes lie between two reports.
-    const BETWEEN: u64 = 8 << 20;
-
-    pub fn add(&self, bytes: u64) {
-        let before = self.done.fetch_add(bytes, Ordering::Relaxed);
-        let now = before + bytes;
-        if before / Self::BETWEEN != now / Self::BETWEEN || now == self.total {
-            let amount = |bytes| Amount { rows: 0, bytes };
-            self.progress.at(self.what, amount(now), Some(amount(self.total)));
-        }
-    }
-}
-
 /// The story of an operation that reached its end.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -313,6 +260,30 @@ pub struct Report {
     /// Remarks that belong to the end: what stays behind, what was not compared.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Of an operation of which nothing is to be told yet but what it is for and where it leaves the data.
+    pub fn new(kind: Kind, database: &DatabaseId, aftermath: Aftermath) -> Self {
+        Self {
+            operation: None,
+            kind,
+            database: database.clone(),
+            aftermath,
+            from: Vec::new(),
+            to: Vec::new(),
+            backup: None,
+            check: None,
+            ledger: None,
+            merge: None,
+            held_back: Vec::new(),
+            legs: Vec::new(),
+            restored: Vec::new(),
+            accepted: Vec::new(),
+            undo: None,
+            notes: Vec::new(),
+        }
+    }
 }
 
 /// A backup, as a report names it.

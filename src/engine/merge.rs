@@ -7,6 +7,7 @@
 mod became;
 mod intact;
 mod numbers;
+mod scalar;
 mod total;
 mod twice;
 mod undeclared;
@@ -15,6 +16,7 @@ pub use crate::ledger::{Conflict, Merged, MergedBack};
 pub use became::{MergeBecame, TRANSACTION, WAS_MERGED, announce, is_kept, merged_table_name};
 pub(super) use numbers::refers;
 pub use numbers::{Numbers, Shown, Since, UNDECIDED};
+pub use scalar::Scalar;
 pub use total::{in_all, skip};
 pub use twice::{Twice, twice};
 pub use undeclared::{Named, Undeclared, named, undeclared};
@@ -22,6 +24,7 @@ pub use undeclared::{Named, Undeclared, named, undeclared};
 use super::{Error, ShapeColumn, Value};
 use crate::base::hash::Hashed;
 use crate::catalog::{Catalog, TableName};
+use crate::fingerprint::Fingerprint;
 use crate::ledger::{Returned, Salvage, SalvageKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
@@ -81,8 +84,8 @@ pub struct Piece {
     /// Pieces of an earlier turn are merged, tried again and proved before those of a later one begin: what an older
     /// backup holds belongs over what a newer one puts back.
     pub turn: usize,
-    /// How far the sequences of the database were when it was saved, by name, as its fingerprint has them.
-    pub sequences: Arc<BTreeMap<String, i64>>,
+    /// What the data of the database looked like when it was saved; empty where that is not known.
+    pub fingerprint: Arc<Fingerprint>,
     /// What the database consisted of then, where that is known.
     pub catalog: Option<Arc<Catalog>>,
     /// The folder of the snapshot that it was salvaged from, where there is one.
@@ -92,6 +95,9 @@ pub struct Piece {
     /// The columns that the way back has made just now, with a value of its own for each row. Where an engine can tell
     /// that nobody has written to a row since, what stands there is what the way back left.
     pub made: BTreeSet<String>,
+    /// The columns that the way back has made just now, and that hold something else than they did on its copy a moment before: what
+    /// a clock or dice gave them. Where that is one value in all rows, it is what the way back left.
+    pub momentary: BTreeSet<String>,
     /// Another file of the same backup, found by the same columns: rows that it has as well are merged by that one.
     pub beyond: Option<Arc<Piece>>,
     /// Whether the way back makes the table, or its key, anew: then a key of now may be of another row than the key of then.
@@ -105,6 +111,10 @@ pub struct Piece {
     pub fresh: bool,
     /// Which of its rows it is about, where an engine has divided it among several tables.
     pub part: Option<Apart>,
+    /// The tables of which every row holds under its key what it held when it was saved, in all that no salvage is about.
+    pub untouched: Arc<BTreeSet<TableName>>,
+    /// Whether nobody has written since its upgrade ended, so that whatever stands in the place of its rows the way back left.
+    pub alone: bool,
 }
 
 /// A temporary table of an engine with all rows of a file, and the number of the table that the rows of a piece are in.
@@ -137,48 +147,6 @@ pub trait Inlet: Send + Sync {
     fn value(&self, text: &str, quoted: bool) -> Option<Scalar>;
 }
 
-/// A value of its own.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Scalar {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(Vec<u8>),
-    Blob(Vec<u8>),
-}
-
-impl Scalar {
-    pub fn as_value(&self) -> Value<'_> {
-        match self {
-            Self::Null => Value::Null,
-            Self::Integer(number) => Value::Integer(*number),
-            Self::Real(number) => Value::Real(*number),
-            Self::Text(text) => Value::Text(text),
-            Self::Blob(bytes) => Value::Blob(bytes),
-        }
-    }
-}
-
-impl Value<'_> {
-    pub fn to_scalar(self) -> Scalar {
-        match self {
-            Self::Null => Scalar::Null,
-            Self::Integer(number) => Scalar::Integer(number),
-            Self::Real(number) => Scalar::Real(number),
-            Self::Text(text) => Scalar::Text(text.to_vec()),
-            Self::Blob(bytes) => Scalar::Blob(bytes.to_vec()),
-        }
-    }
-
-    /// Tells whether two values are the same by type and bytes: 0.0 is not -0.0, and `1` is not `'1'`.
-    pub fn is_same(self, other: Value<'_>) -> bool {
-        match (self, other) {
-            (Self::Real(one), Value::Real(other)) => one.to_bits() == other.to_bits(),
-            (one, other) => one == other,
-        }
-    }
-}
-
 /// What is known of the value that the way back left.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Base {
@@ -190,6 +158,31 @@ pub enum Base {
 }
 
 impl Piece {
+    /// Of a file of which nothing is known but what it says itself.
+    pub fn new(salvage: Salvage, columns: Vec<ShapeColumn>, rows: u64, source: Arc<dyn Inlet>) -> Self {
+        Self {
+            salvage,
+            columns,
+            rows,
+            source,
+            turn: 0,
+            fingerprint: Arc::default(),
+            catalog: None,
+            snapshot: None,
+            former: None,
+            made: BTreeSet::new(),
+            momentary: BTreeSet::new(),
+            beyond: None,
+            remade: false,
+            put_back: Arc::default(),
+            ended: None,
+            fresh: false,
+            part: None,
+            untouched: Arc::default(),
+            alone: false,
+        }
+    }
+
     /// Gives it the names of now: `columns` has those of its columns that are others, by the names of then.
     pub fn renamed(mut self, table: TableName, columns: &BTreeMap<String, String>) -> Self {
         let now = |name: &mut String| {
@@ -426,24 +419,7 @@ pub(super) mod tests {
             returned: BTreeMap::new(),
             in_tree: false,
         };
-        Piece {
-            salvage,
-            columns: Vec::new(),
-            rows: 0,
-            source: Arc::new(Nothing),
-            turn: 0,
-            sequences: Arc::default(),
-            catalog: None,
-            snapshot: None,
-            former: None,
-            made: BTreeSet::new(),
-            beyond: None,
-            remade: false,
-            put_back: Arc::default(),
-            ended: None,
-            fresh: false,
-            part: None,
-        }
+        Piece::new(salvage, Vec::new(), 0, Arc::new(Nothing))
     }
 
     #[test]

@@ -86,6 +86,12 @@ impl Recycled {
         Self { above: None, known: Among::default(), untold: false, ..self }
     }
 
+    /// Leaves nobody out, where in the whole table nothing that was kept is other than it was: rows at the end that hold what others
+    /// hold, or nothing, are no sign of anybody then.
+    pub fn untouched(self) -> Self {
+        Self { untold: self.untold, apart: self.apart, ..Self::default() }
+    }
+
     /// Tells whether a key may be of another row.
     pub fn holds(&self, key: i64) -> bool {
         (self.above.is_some_and(|last| key > last) && !self.known.contains(key))

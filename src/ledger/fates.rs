@@ -300,8 +300,10 @@ impl<'a> Look<'a> {
 
     /// Tells whether the way back brings a column's values back.
     pub(super) fn is_back(&self, name: &TableName, column: &str) -> bool {
+        // Values of rows that are gone for good are lost with them; a key is compared by being found.
+        let is_compared = || !self.is_in_key(name, column) && self.some_rows_are_back(name);
         self.differing_after_back(name, column) == Some(0)
-            && self.rows_are_back(name)
+            && (self.rows_are_back(name) || is_compared())
             && !self.is_made_anew(name, column)
     }
 
@@ -359,6 +361,12 @@ impl<'a> Look<'a> {
     /// Tells whether every row is there after the way back.
     pub(super) fn rows_are_back(&self, name: &TableName) -> bool {
         self.missing_after_back(name) == Some(0)
+    }
+
+    /// Tells whether there is a row after the way back in which values could be compared.
+    fn some_rows_are_back(&self, name: &TableName) -> bool {
+        let rows = self.before.tables.get(name).map_or(0, |old| old.rows);
+        self.missing_after_back(name).is_some_and(|missing| missing < rows)
     }
 
     fn missing_after_back(&self, name: &TableName) -> Option<u64> {

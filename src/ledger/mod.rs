@@ -29,7 +29,7 @@ pub use folded::folded;
 pub use keep::keeps;
 pub use kept::{Keep, Kept};
 pub use merged::{Conflict, Followed, Merged, MergedBack};
-pub use pairs::tables as places;
+pub use pairs::{keys_match, same, tables as places};
 pub use questions::{Answers, Question, RowChanges, questions};
 pub use recast::{Recast, recasts, turned};
 pub use rekeyed::questions_back;

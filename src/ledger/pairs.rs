@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Tells whether two tables have the same keys, whatever their columns are called: as many rows, and equal digests of
 /// the key's columns. Two tables without keys match as far as rows can be told apart there at all.
-pub(super) fn keys_match(old: &TableFingerprint, new: &TableFingerprint) -> bool {
+pub fn keys_match(old: &TableFingerprint, new: &TableFingerprint) -> bool {
     old.rows == new.rows
         && old.key.len() == new.key.len()
         && old.key.iter().zip(&new.key).all(|(one, other)| old.columns.get(one) == new.columns.get(other))
@@ -16,7 +16,7 @@ pub(super) fn keys_match(old: &TableFingerprint, new: &TableFingerprint) -> bool
 ///
 /// Without a key a column's digest does not depend on the rows that its values are in. Only the digest of whole rows
 /// does: equal ones show that the first column here is the first one there in every row, and so on.
-pub(super) fn same(old: &TableFingerprint, column: &str, new: &TableFingerprint, other: &str) -> bool {
+pub fn same(old: &TableFingerprint, column: &str, new: &TableFingerprint, other: &str) -> bool {
     let place = |table: &TableFingerprint, name: &str| table.columns.keys().position(|found| found == name);
     let in_rows = old.digest == new.digest
         && old.columns.len() == new.columns.len()

@@ -26,22 +26,11 @@ pub async fn create(ports: &Ports<'_>, policy: &SnapshotPolicy) -> Result<Report
     };
     let outcome = snapshot::keep(ports, &mut op, &purpose, policy).await.map(|saved| Report {
         operation: Some(id),
-        kind: Kind::Backup,
-        database: ports.identity().clone(),
-        aftermath: Aftermath::Unchanged,
         // Of the snapshot's instant, as the backup's manifest has them.
         from: saved.backup.manifest.from.clone(),
         to: saved.backup.manifest.to.clone(),
         backup: Some(saved.facts()),
-        check: None,
-        merge: None,
-        ledger: None,
-        legs: Vec::new(),
-        held_back: Vec::new(),
-        restored: Vec::new(),
-        accepted: Vec::new(),
-        undo: None,
-        notes: Vec::new(),
+        ..Report::new(Kind::Backup, ports.identity(), Aftermath::Unchanged)
     });
     settle::end(ports, &op, outcome).await
 }

@@ -198,8 +198,8 @@ async fn guarded(
             // Before salvage of others comes back: what is missing now is what the migration took away.
             let late = salvage::after_the_fact(ports, op, &saved, &ran).await;
             let note = late.map(|files| backup.salvage.extend(files)).err();
-            let verify::Verified { after, check, mark, .. } = verified;
-            let before = merge::Before { inventory: after, mark };
+            let verify::Verified { after, check, others, mark } = verified;
+            let before = merge::Before { inventory: after, mark, others };
             let how = (request.merge, &applied, &mut ready.hashed);
             let ended = merge::after_downgrade(ports, op, plan, &saved, before, how).await?;
             let check = ended.found(&saved, check);
@@ -300,9 +300,6 @@ async fn finish(
     };
     Ok(Report {
         operation: Some(op.id().to_string()),
-        kind: kind_of(request.direction),
-        database: ports.identity().clone(),
-        aftermath: Aftermath::Changed,
         from: plan.from.clone(),
         to: plan.to.clone(),
         undo: Some(done.undo()),
@@ -312,29 +309,15 @@ async fn finish(
         check: Some(check),
         merge: ended.merge,
         held_back: ended.held_back,
-        legs: Vec::new(),
-        restored: Vec::new(),
         accepted: saved.given.accepted.clone(),
+        ..Report::new(kind_of(request.direction), ports.identity(), Aftermath::Changed)
     })
 }
 
 pub(super) fn nothing_to_do(ports: &Ports<'_>, plan: &Plan) -> Report {
     Report {
-        operation: None,
-        kind: kind_of(plan.direction),
-        database: ports.identity().clone(),
-        aftermath: Aftermath::Unchanged,
         from: plan.from.clone(),
         to: plan.to.clone(),
-        backup: None,
-        check: None,
-        merge: None,
-        ledger: None,
-        legs: Vec::new(),
-        held_back: Vec::new(),
-        restored: Vec::new(),
-        accepted: Vec::new(),
-        undo: None,
-        notes: Vec::new(),
+        ..Report::new(kind_of(plan.direction), ports.identity(), Aftermath::Unchanged)
     }
 }

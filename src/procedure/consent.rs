@@ -3,7 +3,7 @@
 //! It is asked for after the rehearsal, which says what is lost and how much of it, and before anything is published: a
 //! refusal leaves no backup of a change that never was. There is no answer for all, and `--yes` is none.
 
-use super::{Ports, Refusal, facts::Done, judge};
+use super::{Ports, Refusal, facts::Done, judge, refused};
 use crate::base::shell_word;
 use crate::engine::{self, RehearsalCopy};
 use crate::fingerprint::Inventory;
@@ -11,8 +11,9 @@ use crate::history::Direction;
 use crate::journal::Operation;
 use crate::ledger::Ledger;
 use crate::plan::hazard::{self, AcceptedBy, Held, Unseen, Weighed};
-use crate::plan::{Accepted, Hazard, Plan, Script};
+use crate::plan::{Accepted, Hazard, Plan, Script, Statement, Touches};
 use crate::report::{Event, Failure, Step};
+use crate::runner::Reverse;
 use async_trait::async_trait;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -122,6 +123,18 @@ pub(super) fn opaque(plan: &Plan, taken: &Inventory, unseen: Unseen) -> Option<H
     hazard::opaque(plan, taken, unseen, &|touches, name| judge::is_touched(touches, &tables, name))
 }
 
+/// Returns what is known of a plan that was not rehearsed: that nobody saw what it does, and which of its revisions have no way
+/// back, which their files say.
+pub(super) fn unrehearsed(ports: &Ports<'_>, plan: &Plan, taken: &Inventory) -> Result<Vec<Held>, Failure> {
+    let mut found: Vec<Held> = opaque(plan, taken, Unseen::Everything).into_iter().collect();
+    if plan.direction == Direction::Up
+        && let Reverse::Irreversible(revisions) = ports.runner.reverse(plan).map_err(refused)?
+    {
+        found.extend(revisions.iter().map(hazard::no_return));
+    }
+    Ok(found)
+}
+
 /// Returns what was accepted of these hazards, or refuses. Without hazards nobody is asked, and nothing is written. A
 /// rehearsal is named as the way to know more only where there can be one.
 pub(super) async fn obtain(
@@ -182,8 +195,8 @@ fn with_commands(failure: Failure, plan: &Plan, consent: &Consent, can_rehearse:
     Failure { next, ..failure }
 }
 
-/// Says in which files a hazard can be accepted. One file cannot speak for what another one does, so that nobody looked must be
-/// accepted by each that does something.
+/// Says in which files a hazard can be accepted, where a comment can hold its name. One file cannot speak for what another one does, so
+/// that nobody looked must be accepted by each that does something.
 fn in_files(plan: &Plan, hazard: &Hazard) -> Option<String> {
     let accepts = |script: &Script| script.accepts.iter().any(|accept| accept.hazard == *hazard);
     let doing = || plan.scripts.iter().filter(|script| !script.statements.is_empty());
@@ -197,15 +210,35 @@ fn in_files(plan: &Plan, hazard: &Hazard) -> Option<String> {
             .filter(|script| script.revision == *revision)
             .map(|script| script.place.as_str())
             .collect(),
-        _ => plan.scripts.last().map(|script| script.place.as_str()).into_iter().collect(),
+        _ => by_name(plan, hazard).into_iter().map(|script| script.place.as_str()).collect(),
     };
     let each = match hazard {
         Hazard::Opaque if doing().count() > 1 => "which every file with statements must do for itself, ",
         _ => "",
     };
     let line = format!("-- ripcord:accept {hazard} \"why\"");
-    (!places.is_empty())
-        .then(|| format!("or accept it where it is reviewed, {each}in {}: {line}", places.join(", ")))
+    let between = if *hazard == Hazard::Opaque { ", " } else { " or " };
+    (!places.is_empty() && !line.contains(char::is_control))
+        .then(|| format!("or accept it where it is reviewed, {each}in {}: {line}", places.join(between)))
+}
+
+/// Returns the scripts that name what is lost, its column with the table if they can; the last one where none does, because what
+/// nobody names is reached by a trigger or a function.
+fn by_name<'p>(plan: &'p Plan, hazard: &Hazard) -> Vec<&'p Script> {
+    let having = |names: &[&str]| -> Vec<&'p Script> {
+        let has = |statement: &Statement| match &statement.touches {
+            Touches::Names(found) => names.iter().all(|name| found.contains(&name.to_lowercase())),
+            Touches::Anything => false,
+        };
+        plan.scripts.iter().filter(|script| script.statements.iter().any(has)).collect()
+    };
+    let table = hazard.table().map(|table| table.name.as_str());
+    let both: Vec<&str> = table.into_iter().chain(hazard.column()).collect();
+    let found = [both, table.into_iter().collect()].into_iter().map(|names| having(&names));
+    found
+        .filter(|found| !found.is_empty())
+        .next()
+        .unwrap_or_else(|| plan.scripts.last().into_iter().collect())
 }
 
 /// Returns a command with the flags that accept these hazards, ready to be pasted into a shell.

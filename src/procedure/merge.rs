@@ -25,16 +25,17 @@ mod share;
 mod sources;
 mod told;
 mod unexplained;
+mod untouched;
 mod verify;
 pub(super) mod waiting;
 
+use self::untouched::mark_untouched;
 use super::change::{Wants, preflight};
 use super::facts::Done;
 use super::snapshot::{self, Purpose, Saved};
-use super::{Ports, Refusal, SnapshotPolicy, carry, look, look::NOT_LOOKED_AT, refused, settle, whose};
-use crate::base::counted;
+use super::{Ports, Refusal, SnapshotPolicy, look, refused, settle, whose};
 use crate::catalog::TableName;
-use crate::engine::{self, MergeMode, Piece, ProofLevel, WriteMark};
+use crate::engine::{self, MergeMode, OtherWrites, Piece, ProofLevel, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::RevisionId;
 use crate::journal::{Entry, Operation, ScriptLog};
@@ -103,13 +104,13 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
     };
     let tries = !request.look && request.policy.proof == ProofLevel::Full;
     let unknown = untried.as_ref().filter(|_| !tries).map(|(_, _, why)| not_tried(&backup, request, why));
-    let found = match (damaged, untried) {
+    let mut found = match (damaged, untried) {
         (Some((upgrade, back)), _) => Found::Damaged(Box::new(upgrade), back),
         (None, Some((upgrade, back, why))) if tries => Found::Untried(Box::new(upgrade), back, why),
         (None, _) => Found::Chosen(chosen(ports, &backup, &request.tables).await?, unknown),
     };
-    if let (true, Found::Chosen(chosen, unknown)) = (request.look, &found) {
-        let merged = look_at(ports, &chosen.pieces, &id).await;
+    if let (true, Found::Chosen(chosen, unknown)) = (request.look, &mut found) {
+        let merged = look_at(ports, &mut chosen.pieces, &id).await;
         // Its work is undone: what a report names can be looked at.
         let merged = MergedBack { side_table: None, ..merged.map_err(refused)? };
         let rows = ports.database.version_rows().await.map_err(refused)?;
@@ -157,7 +158,7 @@ async fn by_hand(
     backup: &Backup,
     found: Found,
 ) -> Result<Report, Failure> {
-    let (chosen, renewed) = match found {
+    let (mut chosen, renewed) = match found {
         Found::Chosen(chosen, unknown) => (chosen, unknown),
         Found::Untried(upgrade, back, why) => {
             let said = renew::first(ports, op, &upgrade, (&back, why)).await?;
@@ -186,6 +187,7 @@ async fn by_hand(
 
     op.set_aftermath(Aftermath::Unknown);
     let (id, log) = (op_id(op), about_to_merge(op).map_err(with_backup)?);
+    mark_untouched(&mut chosen.pieces, &saved.inventory);
     let work = write(ports, (&id, &log), &chosen.pieces);
     let merged = op.step(Step::MergeBack, work).await.map_err(|failure| {
         // One transaction, and what failed has undone it.
@@ -258,8 +260,9 @@ fn op_id(op: &Operation) -> String {
 }
 
 /// Says what a merge would do now, and changes nothing.
-async fn look_at(ports: &Ports<'_>, pieces: &[Piece], name: &str) -> Result<MergedBack, engine::Error> {
+async fn look_at(ports: &Ports<'_>, pieces: &mut [Piece], name: &str) -> Result<MergedBack, engine::Error> {
     let (log, progress) = (ScriptLog::unrecorded(), ports.progress(Step::MergeBack));
+    mark_untouched(pieces, &ports.database.inventory(&progress).await?);
     ports.database.merge_back(pieces, MergeMode::Look, name, &log, &progress).await
 }
 
@@ -303,32 +306,10 @@ async fn checked(
     (before, mark): (&Inventory, &WriteMark),
     merged: &MergedBack,
 ) -> Result<(Inventory, crate::report::Check), Failure> {
-    let mut held_against = None;
-    let work = async {
-        let looked = look::to_the_end(ports, Step::Verify, saved, mark).await?;
-        let look::Looked { inventory: after, others } = looked;
-        let check = verify::only_merged(before, &after, merged, &others);
-        match check.wrong.len() {
-            0 => {
-                let facts = format!("{} as expected", counted(check.comparison.tables.len() as u64, "table"));
-                Ok(Done { what: (after, check), facts })
-            }
-            count => {
-                held_against = Some(Box::new(check));
-                Err(Cause::from(Refusal::MergeVerification { count }))
-            }
-        }
-    };
-    match op.step(Step::Verify, work).await {
-        Ok(done) => Ok(done.what),
-        Err(failure) => {
-            // First what differs now from what there was before the merge.
-            let next =
-                vec!["ripcord verify".to_string(), format!("ripcord restore {}", saved.backup.manifest.id)];
-            let failure = carry::stopped(failure, "the salvage is merged", NOT_LOOKED_AT);
-            Err(Failure { check: held_against, next, ..failure })
-        }
-    }
+    let refusal = |count| Refusal::MergeVerification { count };
+    let what = look::PutBack { done: "the salvage is merged", refusal };
+    let judge = |after: &Inventory, others: &OtherWrites| verify::only_merged(before, after, merged, others);
+    look::and_judge(ports, op, (saved, mark), what, judge).await
 }
 
 fn facts(backups: &[String], merged: MergedBack, files: Vec<String>) -> MergeFacts {
@@ -351,20 +332,9 @@ fn report(
 ) -> Report {
     Report {
         operation,
-        kind: Kind::MergeBack,
-        database: ports.identity().clone(),
-        aftermath,
         from: rows.clone(),
         to: rows,
-        backup: None,
-        check: None,
-        accepted: Vec::new(),
         merge,
-        ledger: None,
-        legs: Vec::new(),
-        held_back: Vec::new(),
-        restored: Vec::new(),
-        undo: None,
-        notes: Vec::new(),
+        ..Report::new(Kind::MergeBack, ports.identity(), aftermath)
     }
 }

@@ -291,7 +291,10 @@ async fn verified(
         None => {
             let wanted = !state.facts.contains_key(merge::LEFT);
             let (applied, mut hashed) = (Applied::default(), Hashed::default());
-            let before = merge::Before { inventory: verified.after, mark: verified.mark };
+            let before = {
+                let verify::Verified { after, mark, others, .. } = verified;
+                merge::Before { inventory: after, mark, others }
+            };
             let how = (wanted, &applied, &mut hashed);
             merge::after_downgrade(ports, op, &plan, saved, before, how).await?
         }
@@ -339,21 +342,9 @@ async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failu
 fn report(ports: &Ports<'_>, state: &OperationState) -> Report {
     Report {
         operation: Some(state.operation.clone()),
-        kind: state.kind,
-        database: ports.identity().clone(),
-        aftermath: Aftermath::Unknown,
         from: state.from.clone(),
         to: state.to.clone(),
-        backup: None,
-        check: None,
-        merge: None,
-        ledger: None,
-        legs: Vec::new(),
-        held_back: Vec::new(),
-        restored: Vec::new(),
-        accepted: Vec::new(),
-        undo: None,
-        notes: Vec::new(),
+        ..Report::new(state.kind, ports.identity(), Aftermath::Unknown)
     }
 }
 

@@ -141,21 +141,9 @@ async fn on_a_snapshot(
 fn report(ports: &Ports<'_>, operation: Option<String>, plan: &Plan) -> Report {
     Report {
         operation,
-        kind: Kind::Rehearse,
-        database: ports.identity().clone(),
-        aftermath: Aftermath::Unchanged,
         from: plan.from.clone(),
         // The database stays where it is; where the migration would lead is in the ledger.
         to: plan.from.clone(),
-        backup: None,
-        check: None,
-        merge: None,
-        ledger: None,
-        legs: Vec::new(),
-        held_back: Vec::new(),
-        restored: Vec::new(),
-        accepted: Vec::new(),
-        undo: None,
-        notes: Vec::new(),
+        ..Report::new(Kind::Rehearse, ports.identity(), Aftermath::Unchanged)
     }
 }

@@ -133,23 +133,15 @@ async fn put_in_place(
             }
             not_verified(&backup.manifest.id, back, failure)
         })?;
+    let aftermath = if request.into_new { Aftermath::Changed } else { Aftermath::PutBack };
     Ok(Report {
         operation: Some(id),
-        kind: Kind::Restore,
-        database: ports.identity().clone(),
-        aftermath: if request.into_new { Aftermath::Changed } else { Aftermath::PutBack },
         from: present.unwrap_or_default(),
         to: backup.manifest.from.clone(),
         undo: saved.as_ref().map(|saved| format!("ripcord restore {}", saved.id)),
         backup: saved,
-        check: None,
-        merge: None,
-        ledger: None,
-        legs: Vec::new(),
-        held_back: Vec::new(),
-        restored: Vec::new(),
-        accepted: Vec::new(),
         notes: notes(&swapped, &written.what),
+        ..Report::new(Kind::Restore, ports.identity(), aftermath)
     })
 }
 

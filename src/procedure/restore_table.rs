@@ -7,10 +7,7 @@ use super::facts::Done;
 use super::merge::names;
 use super::recover::took_place;
 use super::snapshot::{self, Purpose, Saved, read_inventory};
-use super::{
-    Ports, Refusal, SnapshotPolicy, carry, look, look::NOT_LOOKED_AT, refused, restore, settle, verify, whose,
-};
-use crate::base::counted;
+use super::{Ports, Refusal, SnapshotPolicy, look, refused, restore, settle, verify, whose};
 use crate::catalog::{TableKind, TableName, diff};
 use crate::engine::{self, OtherWrites, RestoredTable, WriteMark};
 use crate::fingerprint::{Inventory, compare};
@@ -18,8 +15,6 @@ use crate::journal::{Entry, Operation, OperationState};
 use crate::report::{Aftermath, Check, Failure, Kind, Report, Step, Wrong};
 use crate::store::Backup;
 use std::collections::BTreeSet;
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// The facts in the journal that say what is put back, for recovery.
 const RESTORES: &str = "restores";
@@ -165,32 +160,11 @@ async fn checked(
     done: &[RestoredTable],
     mark: &WriteMark,
 ) -> Result<(Inventory, Check), Failure> {
-    let mut held_against = None;
-    let work = async {
-        let looked = look::to_the_end(ports, Step::Verify, saved, mark).await?;
-        let look::Looked { inventory: after, others } = looked;
-        let check = judge(&saved.inventory, expected, &after, done, &others);
-        match check.wrong.len() {
-            0 => {
-                let facts = format!("{} as expected", counted(check.comparison.tables.len() as u64, "table"));
-                Ok(Done { what: (after, check), facts })
-            }
-            count => {
-                held_against = Some(Box::new(check));
-                Err(Cause::from(Refusal::Verification { count }))
-            }
-        }
-    };
-    match op.step(Step::Verify, work).await {
-        Ok(done) => Ok(done.what),
-        Err(failure) => {
-            // First what differs now from what there was before.
-            let next =
-                vec!["ripcord verify".to_string(), format!("ripcord restore {}", saved.backup.manifest.id)];
-            let failure = carry::stopped(failure, "the tables are put back", NOT_LOOKED_AT);
-            Err(Failure { check: held_against, next, ..failure })
-        }
-    }
+    let refusal = |count| Refusal::Verification { count };
+    let what = look::PutBack { done: "the tables are put back", refusal };
+    let judge =
+        |after: &Inventory, others: &OtherWrites| judge(&saved.inventory, expected, after, done, others);
+    look::and_judge(ports, op, (saved, mark), what, judge).await
 }
 
 /// What may have changed are these tables, and they must be as the backup has them. Pure.
@@ -317,20 +291,8 @@ pub(super) async fn recover(
 fn report(ports: &Ports<'_>, operation: &str, rows: &[crate::history::RevisionId]) -> Report {
     Report {
         operation: Some(operation.to_string()),
-        kind: Kind::RestoreTable,
-        database: ports.identity().clone(),
-        aftermath: Aftermath::Unchanged,
         from: rows.to_vec(),
         to: rows.to_vec(),
-        backup: None,
-        check: None,
-        accepted: Vec::new(),
-        merge: None,
-        ledger: None,
-        legs: Vec::new(),
-        held_back: Vec::new(),
-        restored: Vec::new(),
-        undo: None,
-        notes: Vec::new(),
+        ..Report::new(Kind::RestoreTable, ports.identity(), Aftermath::Unchanged)
     }
 }

@@ -9,7 +9,6 @@ use crate::engine::{Proof, ProofLevel, Snapshot};
 use crate::fingerprint::Inventory;
 use crate::journal::{Entry, Operation};
 use crate::ledger::{self, Ledger};
-use crate::plan::hazard::Unseen;
 use crate::plan::{Accepted, Plan};
 use crate::report::{BackupFacts, Event, Failure, Kind, SalvageFacts, Step};
 use crate::runbook::RunbookFacts;
@@ -144,7 +143,7 @@ async fn agreed(
     let seen = ledger::folded(&taken.inventory);
     let found = match rehearsal {
         Some(rehearsal) => rehearsal.hazards.clone(),
-        None => consent::opaque(plan, &seen, Unseen::Everything).into_iter().collect(),
+        None => consent::unrehearsed(ports, plan, &seen)?,
     };
     let (plan, found) = match purpose.ahead {
         Some(ahead) => (ahead.whole(), ahead.with_all(found, &seen)),

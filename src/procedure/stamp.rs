@@ -219,21 +219,9 @@ fn notes(history: &History, wanted: &Rewrite, operation: &str) -> Vec<String> {
 fn report(ports: &Ports<'_>, wanted: &Rewrite, aftermath: Aftermath, operation: Option<String>) -> Report {
     Report {
         operation,
-        kind: Kind::Stamp,
-        database: ports.identity().clone(),
-        aftermath,
         from: wanted.from.clone(),
         to: wanted.to.clone(),
-        backup: None,
-        check: None,
-        merge: None,
-        ledger: None,
-        legs: Vec::new(),
-        held_back: Vec::new(),
-        restored: Vec::new(),
-        accepted: Vec::new(),
-        undo: None,
-        notes: Vec::new(),
+        ..Report::new(Kind::Stamp, ports.identity(), aftermath)
     }
 }
 

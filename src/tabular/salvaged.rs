@@ -1,12 +1,11 @@
 //! Salvage as it lies in a backup: which files there are, whole and of this format, and their rows.
 
-use super::csv::{Cell, CsvError, Field, Reader};
+use super::csv::{CsvError, Field, Reader};
 use super::sidecar::FORMAT;
 use super::{Error, Sidecar};
 use crate::base::hash::Hashed;
 use crate::engine::{self, Inlet, Piece, Scalar, ShapeColumn, Value};
 use flate2::read::MultiGzDecoder;
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -42,24 +41,7 @@ pub fn salvaged(folder: &Path, counts: &dyn Fn(&str) -> bool) -> Result<Vec<(Sid
             width: sidecar.columns.len(),
             written: Some((sidecar.size, sidecar.sha256.clone())),
         });
-        let piece = Piece {
-            salvage,
-            columns: columns.collect(),
-            rows: sidecar.rows,
-            source,
-            turn: 0,
-            sequences: Arc::default(),
-            catalog: None,
-            snapshot: None,
-            former: None,
-            made: BTreeSet::new(),
-            beyond: None,
-            remade: false,
-            put_back: Arc::default(),
-            ended: None,
-            fresh: false,
-            part: None,
-        };
+        let piece = Piece::new(salvage, columns.collect(), sidecar.rows, source);
         let names = piece.matched_by().iter().chain(&piece.salvage.columns);
         if let Some(name) = names.into_iter().find(|name| piece.place_of(name).is_none()) {
             return Err(not_as_written(format!("its CSV has no column {name}")));
@@ -141,16 +123,15 @@ impl Inlet for CsvGz {
             if record.len() != self.width {
                 return Err(self.malformed(format!("a row of {} fields, not {}", record.len(), self.width)));
             }
-            let cells: Option<Vec<Cell>> = record.into_iter().map(Cell::read).collect();
+            let cells: Option<Vec<Scalar>> = record.into_iter().map(Field::into_scalar).collect();
             let cells = cells.ok_or_else(|| self.malformed("a field that no SQLite database has written"))?;
-            let values: Vec<Value<'_>> = cells.iter().map(Cell::as_value).collect();
+            let values: Vec<Value<'_>> = cells.iter().map(Scalar::as_value).collect();
             take(&values)?;
         }
     }
 
     fn value(&self, text: &str, quoted: bool) -> Option<Scalar> {
-        let cell = Cell::read(Field { bytes: text.as_bytes().to_vec(), quoted })?;
-        Some(cell.as_value().to_scalar())
+        Field { bytes: text.as_bytes().to_vec(), quoted }.into_scalar()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::Hazard;
 use crate::catalog::EngineKind;
-use crate::ledger::{Ledger, Loss, LossKind};
+use crate::ledger::{Irreversible, Ledger, Loss, LossKind};
 use serde::{Deserialize, Serialize};
 
 /// A hazard and what it holds.
@@ -48,15 +48,18 @@ pub fn hazards(ledger: &Ledger, engine: EngineKind) -> Vec<Held> {
         let detail = loss.retyped.as_ref().map(|types| format!("{} becomes {}", types.before, types.after));
         Some(Held::new(of_loss(loss)?.within(engine), loss.count, detail))
     });
-    let no_return = ledger.irreversible.iter().map(|found| {
-        Held::new(Hazard::Irreversible { revision: found.revision.clone() }, None, found.why.clone())
-    });
+    let no_return = ledger.irreversible.iter().map(no_return);
     let failed = ledger.back_failed_at.iter().map(|revision| {
         let why =
             ledger.back_failed.as_ref().map(|error| format!("its way back failed on the copy: {error}"));
         Held::new(Hazard::Irreversible { revision: revision.clone() }, None, why)
     });
     lost.chain(no_return).chain(failed).collect()
+}
+
+/// Returns the hazard of a revision without a way back, which nothing has to be run for to be seen.
+pub fn no_return(found: &Irreversible) -> Held {
+    Held::new(Hazard::Irreversible { revision: found.revision.clone() }, None, found.why.clone())
 }
 
 pub(super) fn of_loss(loss: &Loss) -> Option<Hazard> {

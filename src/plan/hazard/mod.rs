@@ -13,7 +13,7 @@ mod weigh;
 #[cfg(test)]
 mod tests;
 
-pub use found::{Held, hazards};
+pub use found::{Held, hazards, no_return};
 pub use name::HazardError;
 pub use opaque::{Reach, Unseen, opaque};
 pub use sample::{EXAMPLES, SHOWN_CHARACTERS, Sample, Sampled, Which, sample};

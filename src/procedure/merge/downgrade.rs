@@ -1,18 +1,19 @@
 //! The end of a downgrade: what the undone upgrades had destroyed comes back by itself, or is left where it is, as asked.
 
-use super::made::{leave_own_values, mark_renumbered};
+use super::made::{leave_own_values, mark_momentary, mark_renumbered};
 use super::sources::{SALVAGE, sources};
 use super::told::Told;
+use super::untouched::{mark_alone, mark_untouched};
 use super::{
     about_to_merge, checked, facts, keep, left_undone, moved, once_more, op_id, unexplained, waiting, write,
 };
 use crate::base::hash::Hashed;
-use crate::engine::{Applied, WriteMark};
+use crate::engine::{Applied, OtherWrites, WriteMark};
 use crate::fingerprint::Inventory;
 use crate::history::{Direction, RevisionId};
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
-use crate::procedure::snapshot::Saved;
+use crate::procedure::snapshot::{Saved, read_inventory};
 use crate::procedure::{Ports, carry, new_findings, refused, settle};
 use crate::report::{Aftermath, Check, Failure, HeldBack, MergeFacts, Step};
 
@@ -21,6 +22,8 @@ pub(in crate::procedure) struct Before {
     pub inventory: Inventory,
     /// From before that was seen: whoever writes later is told apart from the merge.
     pub mark: WriteMark,
+    /// Whether others wrote since the snapshot, as far as that was asked.
+    pub others: OtherWrites,
 }
 
 /// What came of merging after a downgrade.
@@ -54,7 +57,7 @@ pub(in crate::procedure) async fn after_downgrade(
     op: &mut Operation,
     plan: &Plan,
     saved: &Saved,
-    Before { inventory: before, mark }: Before,
+    Before { inventory: before, mark, others }: Before,
     (wanted, applied, hashed): (bool, &Applied, &mut Hashed),
 ) -> Result<After, Failure> {
     let nothing = |inventory, held_back, notes| Ok(After { inventory, merge: None, held_back, notes });
@@ -94,8 +97,20 @@ pub(in crate::procedure) async fn after_downgrade(
     leave_own_values(&mut found.pieces, &saved.inventory, &before);
     if let Some(rehearsal) = &saved.rehearsal {
         mark_renumbered(&mut found.pieces, &rehearsal.ledger);
+        if matches!(others, OtherWrites::Nobody) {
+            mark_momentary(&mut found.pieces, &rehearsal.end, &saved.inventory, &before);
+        }
     }
     found.pieces.iter_mut().for_each(|piece| piece.fresh = true);
+    mark_untouched(&mut found.pieces, &before);
+    if matches!(others, OtherWrites::Nobody) {
+        for upgrade in &found.upgrades {
+            let turn = found.backups.iter().position(|id| *id == upgrade.backup.manifest.id);
+            let Ok(ended) = read_inventory(&upgrade.backup, "after.json") else { continue };
+            let its = found.pieces.iter_mut().filter(|piece| Some(piece.turn) == turn);
+            mark_alone(its, (&ended, &saved.inventory, &before));
+        }
+    }
     op.set_aftermath(Aftermath::Changed);
     let not_begun = |failure: Failure| named(Failure { aftermath: Aftermath::Changed, ..failure });
     Told::write(op, &found).map_err(|error| not_begun(refused(error)))?;

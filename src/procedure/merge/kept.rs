@@ -86,16 +86,15 @@ pub(super) fn pieces(backup: &Backup) -> Result<Vec<Piece>, tabular::Error> {
         return Ok(found);
     }
     let before = snapshot::read_inventory(backup, "before.json");
-    let (sequences, catalog) =
-        before.ok().map(|before| (before.fingerprint.sequences, before.catalog)).unzip();
-    let (sequences, catalog) = (Arc::new(sequences.unwrap_or_default()), catalog.map(Arc::new));
+    let (fingerprint, catalog) = before.ok().map(|before| (before.fingerprint, before.catalog)).unzip();
+    let (fingerprint, catalog) = (Arc::new(fingerprint.unwrap_or_default()), catalog.map(Arc::new));
     let ended = snapshot::read_inventory(backup, "after.json").ok().map(|ended| Arc::new(ended.catalog));
     let rows = found.iter().filter(|piece| piece.salvage.what == SalvageKind::Rows);
     let put_back = Arc::new(rows.cloned().collect::<Vec<_>>());
     let of_backup = |piece: Piece| Piece {
         remade: ended.as_ref().is_some_and(|ended| is_remade(&piece, ended, catalog.as_deref())),
         ended: ended.clone(),
-        sequences: sequences.clone(),
+        fingerprint: fingerprint.clone(),
         catalog: catalog.clone(),
         snapshot: Some(backup.snapshot()),
         put_back: put_back.clone(),

@@ -4,7 +4,7 @@
 use crate::catalog::TableName;
 use crate::engine::{MadeColumn, Piece};
 use crate::fingerprint::Inventory;
-use crate::ledger::{Ledger, LossKind, SalvageKind};
+use crate::ledger::{Ledger, LossKind, SalvageKind, keys_match};
 use crate::plan::Plan;
 use std::collections::BTreeSet;
 
@@ -37,6 +37,30 @@ pub(super) fn leave_own_values(pieces: &mut [Piece], before: &Inventory, after: 
         let is_once =
             |name: &String| all.iter().filter(|(of, other)| of == table && other == name).count() == 1;
         piece.made.retain(|name| is_once(name) && is_new(table, name, before, after));
+    }
+}
+
+/// Marks the columns that were not there before the downgrade, and in which its way back left something else in the database
+/// than on the copy, `copied`. Both had the same rows to compute it from, so that it says nothing of these; nobody else may have
+/// written meanwhile.
+pub(super) fn mark_momentary(
+    pieces: &mut [Piece],
+    copied: &Inventory,
+    before: &Inventory,
+    after: &Inventory,
+) {
+    for piece in pieces.iter_mut().filter(|piece| piece.salvage.what == SalvageKind::Values) {
+        let table = &piece.salvage.table;
+        let was_there = before.catalog.tables.get(table);
+        let ends = (copied.fingerprint.tables.get(table), after.fingerprint.tables.get(table));
+        let (Some(was_there), (Some(on_copy), Some(now))) = (was_there, ends) else { continue };
+        let is_momentary = |name: &&String| {
+            let columns = (on_copy.columns.get(*name), now.columns.get(*name));
+            was_there.columns.iter().all(|column| column.name != **name)
+                && keys_match(on_copy, now)
+                && matches!(columns, (Some(one), Some(other)) if one != other)
+        };
+        piece.momentary = piece.salvage.columns.iter().filter(is_momentary).cloned().collect();
     }
 }
 

@@ -99,9 +99,9 @@ async fn saved(ports: &Ports<'_>, state: &OperationState) -> Result<Saved, Failu
 async fn is_left(ports: &Ports<'_>, state: &OperationState, backup: &str) -> Result<bool, Failure> {
     let backup = ports.store.open(backup).await.map_err(refused)?;
     let tables = state.facts.get(TABLES).map(|text| text.lines().map(str::to_string).collect::<Vec<_>>());
-    let chosen = chosen(ports, &backup, &tables.unwrap_or_default()).await?;
+    let mut chosen = chosen(ports, &backup, &tables.unwrap_or_default()).await?;
     // Under another name: the side table of the one that died must not be looked past.
-    let looked = look_at(ports, &chosen.pieces, &format!("{}-look", state.operation)).await;
+    let looked = look_at(ports, &mut chosen.pieces, &format!("{}-look", state.operation)).await;
     Ok(looked.map_err(refused)?.count() > 0)
 }
 

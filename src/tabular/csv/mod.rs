@@ -7,7 +7,7 @@
 mod read;
 mod write;
 
-pub use read::{Cell, CsvError, Field, Reader};
+pub use read::{CsvError, Field, Reader};
 pub use write::{push_header, push_value};
 
 #[cfg(test)]

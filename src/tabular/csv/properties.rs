@@ -1,60 +1,50 @@
 //! What was written is read back, whatever it was.
 
-use super::{Cell, Reader, push_header, push_value};
-use crate::engine::Value;
+use super::{Reader, push_header, push_value};
+use crate::engine::Scalar;
 use proptest::prelude::*;
 
-fn cells() -> impl Strategy<Value = Cell> {
+fn cells() -> impl Strategy<Value = Scalar> {
     let bytes = || proptest::collection::vec(any::<u8>(), 0..12);
     // Bytes that mean something to CSV, to `COPY` or to a terminal.
     let awkward = proptest::collection::vec(proptest::sample::select(b"\",\n\r\\.xN0\0 ".to_vec()), 0..8);
     prop_oneof![
-        Just(Cell::Null),
-        any::<i64>().prop_map(Cell::Integer),
-        any::<f64>().prop_filter("SQLite makes NULL of it", |number| !number.is_nan()).prop_map(Cell::Real),
+        Just(Scalar::Null),
+        any::<i64>().prop_map(Scalar::Integer),
+        any::<f64>().prop_filter("SQLite makes NULL of it", |number| !number.is_nan()).prop_map(Scalar::Real),
         proptest::sample::select(vec![0.0, -0.0, 1.0, 5e-324, f64::MAX, f64::INFINITY, f64::NEG_INFINITY])
-            .prop_map(Cell::Real),
-        bytes().prop_map(Cell::Text),
-        awkward.prop_map(Cell::Text),
-        bytes().prop_map(Cell::Blob),
+            .prop_map(Scalar::Real),
+        bytes().prop_map(Scalar::Text),
+        awkward.prop_map(Scalar::Text),
+        bytes().prop_map(Scalar::Blob),
     ]
 }
 
-fn value(cell: &Cell) -> Value<'_> {
-    match cell {
-        Cell::Null => Value::Null,
-        Cell::Integer(number) => Value::Integer(*number),
-        Cell::Real(number) => Value::Real(*number),
-        Cell::Text(text) => Value::Text(text),
-        Cell::Blob(bytes) => Value::Blob(bytes),
-    }
-}
-
-fn written(rows: &[Vec<Cell>]) -> Vec<u8> {
+fn written(rows: &[Vec<Scalar>]) -> Vec<u8> {
     let mut out = Vec::new();
     for row in rows {
         for (place, cell) in row.iter().enumerate() {
             if place > 0 {
                 out.push(b',');
             }
-            push_value(&mut out, value(cell));
+            push_value(&mut out, cell.as_value());
         }
         out.push(b'\n');
     }
     out
 }
 
-fn read(bytes: &[u8]) -> Vec<Vec<Cell>> {
+fn read(bytes: &[u8]) -> Vec<Vec<Scalar>> {
     let mut reader = Reader::new(bytes);
     let mut rows = Vec::new();
     while let Some(record) = reader.record().expect("CSV") {
-        rows.push(record.into_iter().map(|field| Cell::read(field).expect("a value")).collect());
+        rows.push(record.into_iter().map(|field| field.into_scalar().expect("a value")).collect());
     }
     rows
 }
 
 /// Tells 0.0 and -0.0 apart, which `==` does not.
-fn shown(rows: &[Vec<Cell>]) -> String {
+fn shown(rows: &[Vec<Scalar>]) -> String {
     format!("{rows:?}")
 }
 
@@ -90,15 +80,15 @@ proptest! {
 #[test]
 fn values_look_as_the_format_says() {
     let row = [
-        Cell::Null,
-        Cell::Integer(-7),
-        Cell::Real(1.0),
-        Cell::Real(-0.0),
-        Cell::Real(f64::NEG_INFINITY),
-        Cell::Text(b"say \"ah\"".to_vec()),
-        Cell::Text(Vec::new()),
-        Cell::Blob(vec![0, 255]),
-        Cell::Blob(Vec::new()),
+        Scalar::Null,
+        Scalar::Integer(-7),
+        Scalar::Real(1.0),
+        Scalar::Real(-0.0),
+        Scalar::Real(f64::NEG_INFINITY),
+        Scalar::Text(b"say \"ah\"".to_vec()),
+        Scalar::Text(Vec::new()),
+        Scalar::Blob(vec![0, 255]),
+        Scalar::Blob(Vec::new()),
     ];
     let line = String::from_utf8(written(&[row.to_vec()])).expect("UTF-8");
     assert_eq!(line, ",-7,1.0,-0.0,-Infinity,\"say \"\"ah\"\"\",\"\",\\x00ff,\\x\n");

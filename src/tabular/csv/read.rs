@@ -1,6 +1,6 @@
 //! From bytes to records, and to the values that SQLite stores.
 
-use crate::engine::Value;
+use crate::engine::Scalar;
 use std::io::{self, BufRead};
 
 /// One field.
@@ -91,42 +91,22 @@ fn keep(field: &mut Field, byte: u8, at: At) -> At {
     at
 }
 
-/// A value of SQLite with its storage class.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Cell {
-    Null,
-    Integer(i64),
-    Real(f64),
-    Text(Vec<u8>),
-    Blob(Vec<u8>),
-}
-
-impl Cell {
-    pub fn as_value(&self) -> Value<'_> {
-        match self {
-            Self::Null => Value::Null,
-            Self::Integer(number) => Value::Integer(*number),
-            Self::Real(number) => Value::Real(*number),
-            Self::Text(text) => Value::Text(text),
-            Self::Blob(bytes) => Value::Blob(bytes),
-        }
-    }
-
+impl Field {
     /// Reads what the export of a SQLite database wrote; `None` when it cannot have been written by one.
-    pub fn read(field: Field) -> Option<Self> {
-        if field.quoted {
-            return Some(Self::Text(field.bytes));
+    pub fn into_scalar(self) -> Option<Scalar> {
+        if self.quoted {
+            return Some(Scalar::Text(self.bytes));
         }
-        let text = std::str::from_utf8(&field.bytes).ok()?;
+        let text = std::str::from_utf8(&self.bytes).ok()?;
         if text.is_empty() {
-            return Some(Self::Null);
+            return Some(Scalar::Null);
         }
         if let Some(digits) = text.strip_prefix("\\x") {
-            return from_hex(digits).map(Self::Blob);
+            return from_hex(digits).map(Scalar::Blob);
         }
         match text.parse() {
-            Ok(number) => Some(Self::Integer(number)),
-            Err(_) => text.parse().ok().map(Self::Real),
+            Ok(number) => Some(Scalar::Integer(number)),
+            Err(_) => text.parse().ok().map(Scalar::Real),
         }
     }
 }

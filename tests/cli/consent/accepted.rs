@@ -74,6 +74,23 @@ both_engines! {
         }
     }
 
+    fn a_loss_is_to_be_accepted_in_the_file_that_names_it(db: &TestDatabase) {
+        let sandbox = with(db, "DROP TABLE scrap;", "CREATE TABLE scrap (word TEXT);");
+        sandbox.revision("abcd00000002", &[NEXT], "UPDATE training_config SET epochs = epochs;", "SELECT 1;");
+        let run = refuses_to_lose(&sandbox, db, &["upgrade"], "drops-table:scrap");
+        let line = run.stderr.lines().find(|line| line.contains("accept it where it is reviewed")).expect("a line");
+        assert!(line.contains(NEXT) && !line.contains("abcd00000002"), "{line}");
+    }
+
+    fn a_revision_without_a_way_back_is_a_hazard_where_nothing_is_rehearsed_too(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        sandbox.add(&Revision::new(NEXT).revises(ADD_PROCESS_RANK).upgrade("CREATE TABLE z (id INTEGER PRIMARY KEY);"));
+        let hazard = format!("irreversible:{NEXT}");
+        refuses(&sandbox, db, &["upgrade", "--no-rehearsal"], 3, &hazard);
+        let run = sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", &hazard]);
+        run.expect_code(0).stdout_has("undo       ripcord restore ");
+    }
+
     fn a_file_that_accepts_not_being_rehearsed_speaks_for_itself_alone(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         let reviewed = Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("accept", "opaque \"seen by hand\"");

@@ -47,6 +47,7 @@ mod tables;
 mod types;
 mod undeclared;
 mod unique;
+mod untouched;
 mod untried;
 
 use crate::promise::*;

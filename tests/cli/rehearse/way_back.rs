@@ -27,6 +27,18 @@ both_engines! {
         assert_eq!(found["dishonest"][0]["count"], 1, "one value does not come back\n{found:#}");
     }
 
+    fn values_that_the_way_back_brings_home_are_no_loss_beside_rows_that_go_for_good(db: &TestDatabase) {
+        let there = "UPDATE training_config SET epochs = epochs + 1; DELETE FROM training_config WHERE id = 3;";
+        let back = "UPDATE training_config SET epochs = epochs - 1;";
+        let sandbox = with(db, there, back);
+        db.execute("DELETE FROM training_metric;");
+        let found = ledger(&sandbox, db, &[]);
+        let column = &entry(&found, db, "training_config")["columns"]["epochs"];
+        assert_eq!(column, &json!({ "fate": "transformed", "count": 2, "back": true }), "{found:#}");
+        let lost = json!([{ "what": "rows", "table": named(db, "training_config"), "count": 1 }]);
+        assert_eq!(found["lost"], lost, "{found:#}");
+    }
+
     fn a_dropped_column_that_the_way_back_computes_again_goes_and_is_not_transformed(db: &TestDatabase) {
         let kind = if db.backend() == Backend::Sqlite { "VIRTUAL" } else { "STORED" };
         let gross = format!("gross INTEGER GENERATED ALWAYS AS (net * 2) {kind}");

@@ -1,7 +1,7 @@
 //! What the way back has just given the rows of a column that it made: the base of their values, told by the server.
 
 use super::super::made::Made;
-use super::super::names::literal;
+use super::super::names::{identifier, literal};
 use super::super::session::Session;
 use super::DOING;
 use super::target::Target;
@@ -48,7 +48,7 @@ fn left(place: usize) -> String {
 /// Returns what a column of a piece was given, where the piece asks.
 pub(super) fn given_to<'g>(given: &'g AllGiven, piece: &Piece, column: &str) -> Option<&'g Given> {
     let given = given.get(&(piece.salvage.table.clone(), column.to_string()));
-    given.filter(|_| piece.made.contains(column))
+    given.filter(|_| piece.made.contains(column) || piece.momentary.contains(column))
 }
 
 /// Looks what columns hold that were made just now, as far as pieces ask for them; the tables are locked against writers,
@@ -77,7 +77,28 @@ pub(super) async fn look(session: &mut Session, pieces: &[Piece], made: &[Made])
             found.insert((table.clone(), name), given);
         }
     }
+    for piece in pieces {
+        for column in &piece.momentary {
+            let of = (piece.salvage.table.clone(), column.clone());
+            if let (false, Some(one)) = (found.contains_key(&of), one_value(session, &of).await?) {
+                found.insert(of, Given::One(one));
+            }
+        }
+    }
     Ok(found)
+}
+
+/// Returns what all rows hold in a column, where that is one value.
+async fn one_value(
+    session: &mut Session,
+    (table, column): &(TableName, String),
+) -> Result<Option<String>, Error> {
+    let text = format!("({}::text COLLATE \"C\")", identifier(column));
+    let sql = format!(
+        "SELECT min({text}) FROM {} HAVING min({text}) = max({text}) AND count({text}) = count(*)",
+        table.sql()
+    );
+    session.value(DOING, &sql).await
 }
 
 async fn each(session: &mut Session, table: &TableName, made: &Made) -> Result<Each, Error> {

@@ -331,7 +331,7 @@ fn then(piece: &Piece) -> sequences::Then<'_> {
         let now = piece.columns.iter().find(|now| piece.column_then(&now.name) == column.name)?;
         Some((now.name.clone(), sequences::behind_then(piece.table_then(), column)?))
     });
-    sequences::Then { sequences: &piece.sequences, columns, behind: behind.collect() }
+    sequences::Then { sequences: &piece.fingerprint.sequences, columns, behind: behind.collect() }
 }
 
 /// Returns the statement that gives the transaction room; no temporary table may have been used before in the session.

@@ -33,6 +33,8 @@ pub(super) struct Subject<'a> {
     pub snapshot: &'a Path,
     pub catalog: Option<&'a Catalog>,
     pub sequences: &'a BTreeMap<String, i64>,
+    /// Whether every row holds under its key what it held, in all that was kept.
+    pub is_untouched: bool,
     /// Whether a column is one that the way there and back did not keep.
     pub is_about: &'a (dyn Fn(&str) -> bool + Send + Sync),
     /// Whether it is one of which any piece has values, so that it says nothing of who its row is not.
@@ -87,7 +89,8 @@ impl PostgresDatabase {
             key: (key, piece.column_then(key)),
             snapshot,
             catalog: piece.catalog.as_deref(),
-            sequences: &piece.sequences,
+            sequences: &piece.fingerprint.sequences,
+            is_untouched: piece.untouched.contains(&target.table),
             is_about: &is_about,
             is_changed: &is_changed,
             put_back: piece.put_back(&target.table, key).collect(),
@@ -123,7 +126,8 @@ impl PostgresDatabase {
                 None
             }
         };
-        Ok(Some(found.unwrap_or_else(|| Recycled::unknown(again))))
+        let found = found.unwrap_or_else(|| Recycled::unknown(again));
+        Ok(Some(if subject.is_untouched { found.untouched() } else { found }))
     }
 
     /// Compares with the dump; none where nothing tells.

@@ -183,6 +183,7 @@ pub(super) async fn rows(
     let ours: Vec<String> = told_by.iter().map(|(_, place)| format!("s.v{place}")).collect();
     let live_by: Vec<String> = told_by.iter().map(|(name, _)| format!("t.{name}")).collect();
     let is_there = match target.piece.salvage.in_any {
+        _ if target.piece.alone => "false".to_string(),
         true => in_any(session, target).await?,
         false => {
             let (ours, live) = (row_text(&ours), row_text(&live_by));

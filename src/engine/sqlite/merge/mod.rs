@@ -30,6 +30,7 @@ mod unkeyed;
 mod values;
 
 use super::Site;
+use super::rehearse::one_value;
 use super::session::Session;
 use super::table::count_from;
 use super::{catalog, failure, raw, text_index};
@@ -112,6 +113,18 @@ pub(super) fn silence_triggers(session: &Session, silent: bool) -> Result<(), Er
     set.map(|_| ()).map_err(|error| session.failed("silencing triggers", error))
 }
 
+/// Says of columns that a clock or dice filled just now what they hold, where that is one value in all rows.
+fn with_what_was_given(session: &Session, pieces: &[Piece]) -> Result<Vec<Piece>, Error> {
+    let mut known = pieces.to_vec();
+    for piece in &mut known {
+        for column in &piece.momentary {
+            let one = one_value(session, &piece.salvage.table, column)?;
+            piece.salvage.returned.extend(one.map(|one| (column.clone(), one)));
+        }
+    }
+    Ok(known)
+}
+
 /// Merges all pieces, but for the tables that are left as they are. Where another one whose rows were numbered anew would not come
 /// back as a whole, everything begins again without it.
 fn in_one_transaction(
@@ -125,6 +138,7 @@ fn in_one_transaction(
     session.run(DOING, "BEGIN IMMEDIATE")?;
     let catalog = catalog::read(session)?;
     undeclared::note(session, &catalog, pieces)?;
+    let pieces = &with_what_was_given(session, pieces)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
     let (mut strangers, mut turns) = (Vec::new(), 0);
@@ -175,7 +189,8 @@ fn in_one_transaction(
         for job in jobs.iter().filter(|job| job.put_rows()) {
             let (table, piece) = (&job.target.table, job.target.piece);
             let before = &piece.table_then().name;
-            let named = piece.sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(before));
+            let named =
+                piece.fingerprint.sequences.iter().filter(|(name, _)| name.eq_ignore_ascii_case(before));
             named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
         }
         untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));

@@ -27,6 +27,8 @@ pub(super) struct Subject<'a> {
     pub is_changed: &'a dyn Fn(&str) -> bool,
     /// The files of rows that may have been put back, with the place of the key in each.
     pub put_back: Vec<(&'a Piece, usize)>,
+    /// Whether every row holds under its key what it held, in all that was kept.
+    pub is_untouched: bool,
     /// Whether the table was another one in between, which may have counted otherwise.
     pub remade: bool,
 }
@@ -50,7 +52,8 @@ pub(super) fn look(
         then: piece.table_then(),
         key: (key, piece.column_then(key)),
         live,
-        sequences: &piece.sequences,
+        sequences: &piece.fingerprint.sequences,
+        is_untouched: piece.untouched.contains(&piece.salvage.table),
         is_about: &|name| piece.is_about(name),
         is_changed: &|name| {
             let of_table = pieces.iter().filter(|other| other.salvage.table == piece.salvage.table);
@@ -83,7 +86,11 @@ pub(super) fn look_at(session: &Session, folder: &Path, subject: &Subject<'_>) -
         Err(_) => Recycled::unknown(again),
         Ok(told) => told,
     };
-    Ok(if is_above_all { told.only_seen() } else { told })
+    Ok(match subject.is_untouched {
+        true => told.untouched(),
+        false if is_above_all => told.only_seen(),
+        false => told,
+    })
 }
 
 /// Tells whether rows get a number as their key.

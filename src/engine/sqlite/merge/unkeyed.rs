@@ -315,6 +315,7 @@ pub(super) fn rows<'p>(
     let (piece, clash, there, due) = load(session, &target, side, merged)?;
     let live = target.table.sql();
     let find = match target.piece.salvage.in_any {
+        _ if target.piece.alone => "p WHERE 0".to_string(),
         true => format!("p WHERE {}", in_any(&target, "p", &live)),
         false => format!("p JOIN main.{live} t ON {}", same_row(&target, "p", "t")),
     };

@@ -9,6 +9,7 @@ mod sample;
 pub(super) mod wide;
 
 pub(super) use rows::differs;
+pub(super) use salvage::one_value;
 
 use super::catalog::SHADOWS;
 use super::failure::io_failed;

@@ -12,7 +12,7 @@ use super::super::view::View;
 use super::rows::same_row;
 use super::wide::{joined, terms, text};
 use super::{BEFORE, attach};
-use crate::catalog::{TableKind, quote};
+use crate::catalog::{TableKind, TableName, quote};
 use crate::engine::{
     Error, Exported, MOST_WORKERS, Outlet, Salvaged, Selection, Shape, ShapeColumn, Tally, Value,
     doubt_column, salvage_columns,
@@ -101,30 +101,36 @@ fn constants(session: &Session, keep: &Keep) -> Result<Left, Error> {
     let mut found = Left::new();
     let Some(now) = keep.now.as_ref().filter(|_| keep.returned) else { return Ok(found) };
     for name in compared_names(keep) {
-        let column = quote(&name);
-        let sql = format!(
-            "SELECT min({column} COLLATE BINARY) IS max({column} COLLATE BINARY) AND count({column}) IN (0, count(*))
-            AND coalesce(min(typeof({column})) = max(typeof({column})), 1), min({column} COLLATE BINARY)
-            FROM main.{}",
-            now.sql()
-        );
-        let failed = |error| session.failed("comparing rows", error);
-        let mut cursor = Cursor::prepare(session, &sql, session.is_wide()?).map_err(failed)?;
-        if !cursor.step().map_err(failed)? || cursor.integer(0) != 1 {
-            continue;
-        }
-        let field = match cursor.value(1) {
-            Value::Null => None,
-            Value::Integer(number) => Some(number.to_string()),
-            Value::Text(text) if !session.is_wide()? => match std::str::from_utf8(text) {
-                Ok(text) => Some(format!("\"{}\"", text.replace('"', "\"\""))),
-                Err(_) => continue,
-            },
-            _ => continue,
-        };
-        found.insert(name, Returned::Constant(field));
+        let one = one_value(session, now, &name)?;
+        found.extend(one.map(|one| (name, one)));
     }
     Ok(found)
+}
+
+/// The same of one column.
+pub fn one_value(session: &Session, table: &TableName, column: &str) -> Result<Option<Returned>, Error> {
+    let column = quote(column);
+    let sql = format!(
+        "SELECT min({column} COLLATE BINARY) IS max({column} COLLATE BINARY) AND count({column}) IN (0, count(*))
+        AND coalesce(min(typeof({column})) = max(typeof({column})), 1), min({column} COLLATE BINARY)
+        FROM main.{}",
+        table.sql()
+    );
+    let failed = |error| session.failed("comparing rows", error);
+    let mut cursor = Cursor::prepare(session, &sql, session.is_wide()?).map_err(failed)?;
+    if !cursor.step().map_err(failed)? || cursor.integer(0) != 1 {
+        return Ok(None);
+    }
+    let field = match cursor.value(1) {
+        Value::Null => None,
+        Value::Integer(number) => Some(number.to_string()),
+        Value::Text(text) if !session.is_wide()? => match std::str::from_utf8(text) {
+            Ok(text) => Some(format!("\"{}\"", text.replace('"', "\"\""))),
+            Err(_) => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(Returned::Constant(field)))
 }
 
 fn statement(keep: &Keep, names: &[String], left: &[(String, String)], doubt: Option<&str>) -> String {

@@ -4,9 +4,9 @@ use super::super::OpenOptions;
 use super::support::{SHOP, Scratch, silent};
 use crate::base::Cancel;
 use crate::catalog::{TableName, quote};
-use crate::engine::{Database, Error, Selection};
+use crate::engine::{Database, Error, Scalar, Selection};
 use crate::fingerprint::TableFingerprint;
-use crate::tabular::csv::{Cell, Reader};
+use crate::tabular::csv::Reader;
 use crate::tabular::{Draft, Sidecar};
 use flate2::read::MultiGzDecoder;
 use proptest::prelude::*;
@@ -69,35 +69,36 @@ fn load(path: &Path, into: &Scratch, table: &str) {
     let connection = into.connect();
     let mut statement = connection.prepare(&sql).expect("an insert");
     while let Some(record) = reader.record().expect("CSV") {
-        let cells: Vec<Cell> = record.into_iter().map(|field| Cell::read(field).expect("a value")).collect();
+        let cells: Vec<Scalar> =
+            record.into_iter().map(|field| field.into_scalar().expect("a value")).collect();
         statement.execute(rusqlite::params_from_iter(cells.iter().map(bound))).expect("inserted");
     }
 }
 
-fn bound(cell: &Cell) -> ToSqlOutput<'_> {
+fn bound(cell: &Scalar) -> ToSqlOutput<'_> {
     match cell {
-        Cell::Null => ToSqlOutput::Owned(Value::Null),
-        Cell::Integer(number) => ToSqlOutput::Owned(Value::Integer(*number)),
-        Cell::Real(number) => ToSqlOutput::Owned(Value::Real(*number)),
-        Cell::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text)),
-        Cell::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
+        Scalar::Null => ToSqlOutput::Owned(Value::Null),
+        Scalar::Integer(number) => ToSqlOutput::Owned(Value::Integer(*number)),
+        Scalar::Real(number) => ToSqlOutput::Owned(Value::Real(*number)),
+        Scalar::Text(text) => ToSqlOutput::Borrowed(ValueRef::Text(text)),
+        Scalar::Blob(bytes) => ToSqlOutput::Borrowed(ValueRef::Blob(bytes)),
     }
 }
 
-fn cells() -> impl Strategy<Value = Cell> {
+fn cells() -> impl Strategy<Value = Scalar> {
     let reals = vec![0.0, -0.0, 1.0, 5e-324, 2.5e-310, f64::MAX, f64::INFINITY, f64::NEG_INFINITY];
     let texts =
         vec!["", "\\N", "\\.", "a\n\\.\nb", "\"", ",", "\r\n", "\0", "a\0b", "\\x00", "1", "1.0", "NULL"];
     prop_oneof![
-        Just(Cell::Null),
-        any::<i64>().prop_map(Cell::Integer),
-        proptest::sample::select(vec![i64::MIN, i64::MAX, 0, -1]).prop_map(Cell::Integer),
-        any::<f64>().prop_map(Cell::Real),
-        proptest::sample::select(reals).prop_map(Cell::Real),
-        "\\PC{0,8}".prop_map(|text| Cell::Text(text.into_bytes())),
-        proptest::sample::select(texts).prop_map(|text| Cell::Text(text.as_bytes().to_vec())),
-        proptest::collection::vec(any::<u8>(), 0..9).prop_map(Cell::Text),
-        proptest::collection::vec(any::<u8>(), 0..9).prop_map(Cell::Blob),
+        Just(Scalar::Null),
+        any::<i64>().prop_map(Scalar::Integer),
+        proptest::sample::select(vec![i64::MIN, i64::MAX, 0, -1]).prop_map(Scalar::Integer),
+        any::<f64>().prop_map(Scalar::Real),
+        proptest::sample::select(reals).prop_map(Scalar::Real),
+        "\\PC{0,8}".prop_map(|text| Scalar::Text(text.into_bytes())),
+        proptest::sample::select(texts).prop_map(|text| Scalar::Text(text.as_bytes().to_vec())),
+        proptest::collection::vec(any::<u8>(), 0..9).prop_map(Scalar::Text),
+        proptest::collection::vec(any::<u8>(), 0..9).prop_map(Scalar::Blob),
     ]
 }
 

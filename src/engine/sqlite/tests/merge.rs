@@ -7,7 +7,7 @@ use crate::catalog::TableName;
 use crate::engine::{Database, Inlet, MergeMode, Merged, MergedBack, Piece, Scalar, ShapeColumn, Value};
 use crate::journal::ScriptLog;
 use crate::ledger::{Returned, Salvage, SalvageKind};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -77,24 +77,8 @@ pub(super) fn piece(
         name: name.to_string(),
         type_name: type_name.to_string(),
     };
-    Making(Piece {
-        salvage,
-        columns: columns.iter().map(shape).collect(),
-        rows: rows.len() as u64,
-        source: Arc::new(Rows(rows)),
-        turn: 0,
-        sequences: Arc::default(),
-        catalog: None,
-        snapshot: None,
-        former: None,
-        made: BTreeSet::new(),
-        beyond: None,
-        remade: false,
-        put_back: Arc::default(),
-        ended: None,
-        fresh: false,
-        part: None,
-    })
+    let columns = columns.iter().map(shape).collect();
+    Making(Piece::new(salvage, columns, rows.len() as u64, Arc::new(Rows(rows))))
 }
 
 impl Making {

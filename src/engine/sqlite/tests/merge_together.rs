@@ -3,6 +3,7 @@
 use super::merge::{constant, counts, int, merge, piece, text};
 use super::support::Scratch;
 use crate::engine::Scalar;
+use crate::fingerprint::Fingerprint;
 use crate::ledger::{Returned, SalvageKind};
 use std::sync::Arc;
 
@@ -186,7 +187,8 @@ async fn numbers_that_were_given_out_are_not_given_out_again() {
     let rows = |table| {
         let rows = vec![vec![int(1), int(1)], vec![int(2), int(2)]];
         let mut made = piece(SalvageKind::Rows, table, &["id"], &[("id", "INTEGER"), ("n", "INTEGER")], rows);
-        made.0.sequences = Arc::new([("t".to_string(), 4), ("u".to_string(), 9)].into());
+        let sequences = [("t".to_string(), 4), ("u".to_string(), 9)].into();
+        made.0.fingerprint = Arc::new(Fingerprint { sequences, ..Fingerprint::new() });
         made
     };
     merge(&scratch.open(), vec![rows("t"), rows("u")]).await;
