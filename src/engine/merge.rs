@@ -240,6 +240,17 @@ impl Piece {
         is_key && self.salvage.what == SalvageKind::Values && self.salvage.key.is_empty()
     }
 
+    /// Tells whether it is merged otherwise because nobody wrote up to a look.
+    pub fn relies_on_a_look(&self) -> bool {
+        self.alone || !self.momentary.is_empty()
+    }
+
+    /// Forgets that, because somebody may have written between the look and the merge.
+    pub fn written_since(&mut self) {
+        self.alone = false;
+        self.momentary.clear();
+    }
+
     /// Returns where a column stands in the CSV.
     pub fn place_of(&self, column: &str) -> Option<usize> {
         self.columns.iter().position(|other| other.name == column)

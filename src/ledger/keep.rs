@@ -160,7 +160,11 @@ fn after_back(
             Some((now, new)) => {
                 let there = back.catalog.tables.get(now);
                 let mut key = of.old.key.iter().chain(&of.nullable);
-                let key_was_replaced = key.any(|part| look.was_replaced(of.name, part));
+                let is_kept =
+                    |column: &&String| !of.old.key.contains(column) && !look.was_replaced(of.name, column);
+                let is_shuffled =
+                    || rows.is_some_and(|rows| rows.is_shuffled(of.stored.iter().filter(is_kept)));
+                let key_was_replaced = key.any(|part| look.was_replaced(of.name, part)) || is_shuffled();
                 let (now, rows, made) = (Some(now), answers.get(of.name), made());
                 Pair { of: &of, now, new, there, rows, made, key_was_replaced }.keeps()
             }
@@ -187,7 +191,7 @@ struct Pair<'a> {
     rows: Option<&'a RowChanges>,
     /// The columns that the way back made, with a value of its own for each row, be it a key.
     made: BTreeSet<String>,
-    /// Whether a column of the key was another one, or of another type, at the end of the way there.
+    /// Whether a column of the key was another one, or of another type, at the end of the way there, or rows have each other's.
     key_was_replaced: bool,
 }
 

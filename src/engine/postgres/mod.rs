@@ -126,6 +126,8 @@ pub struct PostgresDatabase {
     /// The columns that scripts have just made, for the merge that follows them.
     made: Mutex<Vec<made::Made>>,
     watch: Mutex<writes::Watch>,
+    /// Where the server stood before the last look at the whole database after a change.
+    looked: Mutex<Option<writes::Mark>>,
     /// What the user's sessions have without us; looked up once.
     own_settings: OnceCell<OwnSettings>,
     /// The programs for this server; chosen once.
@@ -178,6 +180,7 @@ impl PostgresDatabase {
             own_transactions: Mutex::default(),
             made: Mutex::default(),
             watch: Mutex::default(),
+            looked: Mutex::default(),
             own_settings: OnceCell::new(),
             is_copy: false,
             reaches_out: false,
@@ -303,6 +306,16 @@ impl Database for PostgresDatabase {
 
     async fn inventory(&self, progress: &Progress) -> Result<Inventory, Error> {
         self.naming_blockers(self.unless_cancelled(self.read_inventory(progress)).await).await
+    }
+
+    async fn inventory_after(
+        &self,
+        _: &Inventory,
+        _: &Path,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
+        self.note_look().await;
+        self.inventory(progress).await
     }
 
     async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {

@@ -131,6 +131,30 @@ impl PostgresDatabase {
         looked
     }
 
+    /// Notes where the server stands before the database is looked at, for what relies on that look; nothing where it gives no numbers.
+    pub(super) async fn note_look(&self) {
+        let looked = async {
+            let mut session = self.server.open(&self.id.name, Purpose::Steering, &self.application()).await?;
+            let mark = self.look(&mut session).await;
+            session.give_back().await;
+            mark
+        };
+        let mark = looked.await.ok();
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+    }
+
+    /// Tells whether no row of a table may have been written after that, as its own session sees it.
+    pub(super) async fn is_as_looked_at(
+        &self,
+        session: &mut Session,
+        table: &TableName,
+    ) -> Result<bool, Error> {
+        let looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(mark) = looked else { return Ok(false) };
+        let sql = format!("SELECT EXISTS (SELECT FROM ONLY {} WHERE {})", table.sql(), mark.newer());
+        Ok(session.value(DOING, &sql).await?.as_deref() == Some("f"))
+    }
+
     /// Returns what the last snapshot saved, unless a script of ours has written since.
     pub(super) fn present(&self) -> Option<Arc<Present>> {
         self.watch().present.clone()

@@ -24,6 +24,8 @@ pub(super) struct Writer {
     created_at: Option<i64>,
     /// The version at the last mark.
     marked: Option<i64>,
+    /// The version before the last look at the whole database.
+    looked: Option<i64>,
     /// The file that it writes to, whatever is at the place of the database later.
     file: Option<FileId>,
 }
@@ -37,6 +39,11 @@ impl Writer {
     /// Returns the file that the connection writes to.
     pub(super) fn file(&self) -> Option<FileId> {
         self.file
+    }
+
+    /// Returns the version before the last look at the whole database, where this connection was there already.
+    pub(super) fn looked(&self) -> Option<i64> {
+        self.looked
     }
 
     /// Returns what changes whenever another connection commits.
@@ -101,12 +108,21 @@ impl Site {
         }
     }
 
+    /// Remembers what has been committed before the database is looked at, for what relies on that look.
+    pub(super) fn note_look(&self) -> Result<(), Error> {
+        if let Some(writer) = &mut *self.lock_writer() {
+            writer.looked = Some(writer.version()?);
+        }
+        Ok(())
+    }
+
     fn open_writer(&self) -> Result<Writer, Error> {
         // Only who created the file knows that nobody wrote to it before.
         let is_new = self.options.create && self.create_empty()?;
         let session = self.open_for_writing()?;
         let name = ids::random_hex(16);
-        let mut writer = Writer { session, name, created_at: None, marked: None, file: self.file_id() };
+        let mut writer =
+            Writer { session, name, created_at: None, marked: None, looked: None, file: self.file_id() };
         if is_new {
             writer.created_at = Some(writer.version()?);
         }

@@ -39,6 +39,7 @@ mod renumbered;
 mod repartitioned;
 mod rows;
 mod same_again;
+mod shuffled;
 mod spelled;
 mod stays;
 mod stays_in_part;

@@ -74,6 +74,7 @@ both_engines! {
     fn where_nothing_was_rehearsed_no_half_of_such_a_row_comes_back(db: &TestDatabase) {
         let sandbox = project(db, MADE, &eight(), &TURNED.replace("score = 0", "score = NULL"), "SELECT 1;");
         sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
+        db.execute("INSERT INTO t (id, name) VALUES (100, 'new');");
         let there = all(db, "true");
         let run = sandbox.ripcord(&["downgrade", "--no-rehearsal", "--accept", "opaque", "--format", "json"]);
         run.expect_code(0);
@@ -81,6 +82,13 @@ both_engines! {
         assert_eq!(counts(&result, db, "t", Some("name")), [0, 0, 0, 8]);
         assert_eq!(counts(&result, db, "t", Some("score")), [0, 0, 0, 8]);
         assert_eq!(all(db, "true"), there);
+    }
+
+    fn where_nothing_was_rehearsed_and_nobody_wrote_all_of_them_come_back(db: &TestDatabase) {
+        let sandbox = project(db, MADE, &eight(), &TURNED.replace("score = 0", "score = NULL"), "SELECT 1;");
+        sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
+        sandbox.ripcord(&["downgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
+        assert_eq!(all(db, "true"), as_then(&[1, 2, 3, 4, 5, 6, 7, 8]));
     }
 
     fn of_a_row_that_kept_its_number_only_the_column_that_was_edited_is_a_conflict(db: &TestDatabase) {

@@ -1,5 +1,6 @@
 //! What the way back has just given the rows of a column that it made: the base of their values, told by the server.
 
+use super::super::PostgresDatabase;
 use super::super::made::Made;
 use super::super::names::{identifier, literal};
 use super::super::session::Session;
@@ -86,6 +87,23 @@ pub(super) async fn look(session: &mut Session, pieces: &[Piece], made: &[Made])
         }
     }
     Ok(found)
+}
+
+impl PostgresDatabase {
+    /// Lets pieces rely on the look after their way back no more where somebody may have written to their table since; the tables are
+    /// locked against writers.
+    pub(super) async fn unless_written_since(
+        &self,
+        session: &mut Session,
+        mut pieces: Vec<Piece>,
+    ) -> Result<Vec<Piece>, Error> {
+        for piece in pieces.iter_mut().filter(|piece| piece.relies_on_a_look()) {
+            if !self.is_as_looked_at(session, &piece.salvage.table).await? {
+                piece.written_since();
+            }
+        }
+        Ok(pieces)
+    }
 }
 
 /// Returns what all rows hold in a column, where that is one value.

@@ -192,7 +192,8 @@ impl PostgresDatabase {
         locks::lock(session, DOING, &tables, &altered).await?;
         // A key that is checked at the commit would make all of it fail there.
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
-        let pieces = &spread::divide(session, pieces, &trees).await?;
+        let pieces = spread::divide(session, pieces, &trees).await?;
+        let pieces = &self.unless_written_since(session, pieces).await?;
         let silenced = triggers::silence(session, &tables).await?;
         let mut side = Side::new(session, operation, schema).await?;
         let given = given::look(session, pieces, &self.made()).await?;

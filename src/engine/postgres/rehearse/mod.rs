@@ -111,6 +111,7 @@ impl PostgresDatabase {
             own_transactions: Mutex::default(),
             made: Mutex::default(),
             watch: Mutex::<writes::Watch>::default(),
+            looked: Mutex::default(),
             own_settings: OnceCell::new(),
             tools: if version == self.version { self.tools.clone() } else { OnceCell::new() },
             is_copy: false,

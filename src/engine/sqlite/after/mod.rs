@@ -78,6 +78,7 @@ impl Site {
         checked: bool,
         progress: &Progress,
     ) -> Result<Inventory, Error> {
+        self.note_look()?;
         let mut live = View::of_live(self, self.workers())?;
         if self.options.is_copy {
             let told = self.look_at_copy(&mut live, before, folder, checked, progress)?;

@@ -97,8 +97,9 @@ impl Site {
         self.with_writer(|writer| {
             let session = &writer.session;
             silence_triggers(session, true)?;
+            let given = (pieces, writer.looked());
             let outcome =
-                in_one_transaction(session, pieces, mode, (operation, log), progress, &BTreeSet::new());
+                in_one_transaction(session, given, mode, (operation, log), progress, &BTreeSet::new());
             session.end();
             let restored = silence_triggers(session, false);
             let merged = outcome?;
@@ -113,9 +114,18 @@ pub(super) fn silence_triggers(session: &Session, silent: bool) -> Result<(), Er
     set.map(|_| ()).map_err(|error| session.failed("silencing triggers", error))
 }
 
-/// Says of columns that a clock or dice filled just now what they hold, where that is one value in all rows.
-fn with_what_was_given(session: &Session, pieces: &[Piece]) -> Result<Vec<Piece>, Error> {
+/// Says of columns that a clock or dice filled just now what they hold, where that is one value in all rows. Where another
+/// connection has committed since the look that said so, nothing is known of what the way back left.
+fn with_what_was_given(
+    session: &Session,
+    pieces: &[Piece],
+    looked: Option<i64>,
+) -> Result<Vec<Piece>, Error> {
     let mut known = pieces.to_vec();
+    if known.iter().any(Piece::relies_on_a_look) && looked != Some(session.one(DOING, "PRAGMA data_version")?)
+    {
+        known.iter_mut().for_each(Piece::written_since);
+    }
     for piece in &mut known {
         for column in &piece.momentary {
             let one = one_value(session, &piece.salvage.table, column)?;
@@ -129,7 +139,7 @@ fn with_what_was_given(session: &Session, pieces: &[Piece]) -> Result<Vec<Piece>
 /// back as a whole, everything begins again without it.
 fn in_one_transaction(
     session: &Session,
-    pieces: &[Piece],
+    (pieces, looked): (&[Piece], Option<i64>),
     mode: MergeMode,
     (operation, log): (&str, &ScriptLog),
     progress: &Progress,
@@ -138,7 +148,7 @@ fn in_one_transaction(
     session.run(DOING, "BEGIN IMMEDIATE")?;
     let catalog = catalog::read(session)?;
     undeclared::note(session, &catalog, pieces)?;
-    let pieces = &with_what_was_given(session, pieces)?;
+    let pieces = &with_what_was_given(session, pieces, looked)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
     let (mut strangers, mut turns) = (Vec::new(), 0);
@@ -178,7 +188,7 @@ fn in_one_transaction(
         if !torn.is_empty() {
             session.run(DOING, "ROLLBACK")?;
             let left = left.union(&torn).cloned().collect();
-            return in_one_transaction(session, pieces, mode, (operation, log), progress, &left);
+            return in_one_transaction(session, (pieces, looked), mode, (operation, log), progress, &left);
         }
         for job in &mut jobs {
             job.give_up(session, &mut side)?;
