@@ -191,7 +191,7 @@ struct Pair<'a> {
     rows: Option<&'a RowChanges>,
     /// The columns that the way back made, with a value of its own for each row, be it a key.
     made: BTreeSet<String>,
-    /// Whether a column of the key was another one, or of another type, at the end of the way there, or rows have each other's.
+    /// Whether a column of the key was another one, or of another type, at the end of the way there, or rows are there under new ones.
     key_was_replaced: bool,
 }
 

@@ -39,6 +39,17 @@ both_engines! {
         assert_eq!(counts(&result, db, "lamp", None), [0, 0, 0, 7], "{result:#}");
     }
 
+    fn rows_of_which_hardly_one_kept_its_number_are_there_once(db: &TestDatabase) {
+        let shifted = format!("{SEVEN} UPDATE lamp SET id = id + 100 WHERE id > 1;");
+        let sandbox = project(
+            db, LAMPS, &shifted, &copied(db, "SELECT name, price FROM lamp ORDER BY id"), "ALTER TABLE lamp ADD COLUMN note TEXT;",
+        );
+        upgrade(&sandbox);
+        let before = db.query(NAMES);
+        let result = downgrade(&sandbox);
+        assert_eq!(db.query(NAMES), before, "{result:#}");
+    }
+
     fn a_row_that_users_deleted_stays_deleted_where_all_were_numbered_anew(db: &TestDatabase) {
         let sandbox = upgraded(db, "SELECT name, price FROM lamp ORDER BY id");
         db.execute("DELETE FROM lamp WHERE name = 'bed'; UPDATE lamp SET price = 99 WHERE name = 'night';");
