@@ -11,7 +11,7 @@ use super::{
 };
 use crate::base::counted;
 use crate::catalog::Severity;
-use crate::engine::{self, Applied, Bookkeeping, Need, ProofLevel, WriteMark};
+use crate::engine::{self, Applied, Bookkeeping, Need, OtherWrites, ProofLevel, WriteMark};
 use crate::history::Direction;
 use crate::journal::{Entry, Operation};
 use crate::plan::Plan;
@@ -192,6 +192,11 @@ async fn guarded(
     });
     match checked.await {
         Ok(verified) => {
+            if request.direction == Direction::Up && matches!(verified.others, OtherWrites::Nobody) {
+                let says = Entry::Fact { name: merge::UNDISTURBED.to_string(), value: "yes".to_string() };
+                // Without it the merge of its downgrade relies on less.
+                let _ = op.write(says);
+            }
             let (after, others) = (&verified.after, &verified.others);
             let ran = salvage::Ran { plan, after, applied: &applied, others };
             let mut backup = saved.facts();

@@ -70,6 +70,8 @@ const MERGES: &str = "merges";
 const TABLES: &str = "tables";
 /// The fact that a downgrade is to leave salvage where it is.
 pub(super) const LEFT: &str = "no-merge";
+/// The fact in an upgrade's journal that nobody else wrote from its snapshot to its end.
+pub(super) const UNDISTURBED: &str = "undisturbed";
 
 /// What is asked for.
 #[derive(Clone, Debug)]

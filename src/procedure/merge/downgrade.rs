@@ -1,11 +1,12 @@
 //! The end of a downgrade: what the undone upgrades had destroyed comes back by itself, or is left where it is, as asked.
 
 use super::made::{leave_own_values, mark_momentary, mark_renumbered};
-use super::sources::{SALVAGE, sources};
+use super::sources::{SALVAGE, Sources, sources};
 use super::told::Told;
 use super::untouched::{mark_alone, mark_untouched};
 use super::{
-    about_to_merge, checked, facts, keep, left_undone, moved, once_more, op_id, unexplained, waiting, write,
+    UNDISTURBED, about_to_merge, checked, facts, keep, left_undone, moved, once_more, op_id, unexplained,
+    waiting, write,
 };
 use crate::base::hash::Hashed;
 use crate::engine::{Applied, OtherWrites, WriteMark};
@@ -102,15 +103,7 @@ pub(in crate::procedure) async fn after_downgrade(
         }
     }
     found.pieces.iter_mut().for_each(|piece| piece.fresh = true);
-    mark_untouched(&mut found.pieces, &before);
-    if matches!(others, OtherWrites::Nobody) {
-        for upgrade in &found.upgrades {
-            let turn = found.backups.iter().position(|id| *id == upgrade.backup.manifest.id);
-            let Ok(ended) = read_inventory(&upgrade.backup, "after.json") else { continue };
-            let its = found.pieces.iter_mut().filter(|piece| Some(piece.turn) == turn);
-            mark_alone(its, (&ended, &saved.inventory, &before));
-        }
-    }
+    mark_what_nobody_wrote(ports, &mut found, saved, (&before, &others));
     op.set_aftermath(Aftermath::Changed);
     let not_begun = |failure: Failure| named(Failure { aftermath: Aftermath::Changed, ..failure });
     Told::write(op, &found).map_err(|error| not_begun(refused(error)))?;
@@ -158,6 +151,30 @@ pub(in crate::procedure) async fn after_downgrade(
     let said = left_undone(&merged).chain(waiting::stale_views(&inventory, &merged));
     let notes = check.unsure.into_iter().chain(said).chain(found.notes).collect();
     Ok(After { inventory, merge: Some(facts(&from, merged, files)), held_back: found.held_back, notes })
+}
+
+/// Tells the pieces which tables hold what they held, and those of an upgrade since whose end nobody has written that it is so. What
+/// others wrote between its snapshot and its end is no work of the upgrade, so that nobody may have written then, either.
+fn mark_what_nobody_wrote(
+    ports: &Ports<'_>,
+    found: &mut Sources,
+    saved: &Saved,
+    (before, others): (&Inventory, &OtherWrites),
+) {
+    mark_untouched(&mut found.pieces, before);
+    if !matches!(others, OtherWrites::Nobody) {
+        return;
+    }
+    for upgrade in &found.upgrades {
+        let id = &upgrade.backup.manifest.id;
+        let is_undisturbed =
+            ports.journal.state(id).is_some_and(|state| state.facts.contains_key(UNDISTURBED));
+        let turn = found.backups.iter().position(|other| other == id).filter(|_| is_undisturbed);
+        if let (Some(turn), Ok(ended)) = (turn, read_inventory(&upgrade.backup, "after.json")) {
+            let its = found.pieces.iter_mut().filter(|piece| piece.turn == turn);
+            mark_alone(its, (&ended, &saved.inventory, before));
+        }
+    }
 }
 
 /// Keeps how the downgrade ended, for a later `verify`, where the merge after it did not come to its end: it stands, and

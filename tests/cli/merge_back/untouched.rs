@@ -130,3 +130,27 @@ both_engines! {
         assert_eq!(db.query("SELECT DISTINCT made FROM cust;"), "closed");
     }
 }
+
+/// The upgrade waits in its own transaction, behind a lock of somebody else, who writes before he lets it go on.
+#[test]
+fn what_others_wrote_between_the_snapshot_and_the_end_of_an_upgrade_is_not_written_over() {
+    let options = Postgres::options().setting("log_lock_waits", "on").setting("deadlock_timeout", "10ms");
+    let db = TestDatabase::postgres_server(options.start());
+    let made =
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, n NUMERIC); CREATE TABLE a_gate (id INTEGER PRIMARY KEY);";
+    let filled = "INSERT INTO t VALUES (1, 1.25), (2, 2.25); INSERT INTO a_gate VALUES (1);";
+    let up = "ALTER TABLE a_gate ADD COLUMN more INTEGER; ALTER TABLE t ALTER COLUMN n TYPE INTEGER;";
+    let down = "ALTER TABLE t ALTER COLUMN n TYPE NUMERIC; ALTER TABLE a_gate DROP COLUMN more;";
+    let sandbox = project(&db, made, filled, up, down);
+    sandbox.write("ripcord.toml", "[database]\nlock_timeout = \"60s\"\n");
+    let mut gate = db.session();
+    gate.execute("BEGIN; LOCK TABLE a_gate IN ACCESS SHARE MODE;");
+    let waiting = sandbox.spawn(&["upgrade", "--accept", "narrows-type:t.n"]);
+    db.server().wait_for_log("still waiting for AccessExclusiveLock");
+    db.execute("UPDATE t SET n = 7.75 WHERE id = 1;");
+    gate.execute("COMMIT;");
+    waiting.wait();
+    downgrade(&sandbox);
+    // Eight is what the type made of what they wrote; the value of the snapshot was over by then.
+    assert_eq!(db.query("SELECT n FROM t ORDER BY id;"), "8\n2.25");
+}
