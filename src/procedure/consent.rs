@@ -234,11 +234,9 @@ fn by_name<'p>(plan: &'p Plan, hazard: &Hazard) -> Vec<&'p Script> {
     };
     let table = hazard.table().map(|table| table.name.as_str());
     let both: Vec<&str> = table.into_iter().chain(hazard.column()).collect();
-    let found = [both, table.into_iter().collect()].into_iter().map(|names| having(&names));
-    found
-        .filter(|found| !found.is_empty())
-        .next()
-        .unwrap_or_else(|| plan.scripts.last().into_iter().collect())
+    let mut found = [both, table.into_iter().collect()].into_iter().map(|names| having(&names));
+    let found = found.find(|found| !found.is_empty());
+    found.unwrap_or_else(|| plan.scripts.last().into_iter().collect())
 }
 
 /// Returns a command with the flags that accept these hazards, ready to be pasted into a shell.
