@@ -113,7 +113,8 @@ pub struct Piece {
     pub part: Option<Apart>,
     /// The tables of which every row holds under its key what it held when it was saved, in all that no salvage is about.
     pub untouched: Arc<BTreeSet<TableName>>,
-    /// Whether nobody has written since its upgrade ended, so that whatever stands in the place of its rows the way back left.
+    /// Of whole rows without a key: whether nobody has written since its upgrade ended, so that rows like them are no sign that they
+    /// are there.
     pub alone: bool,
 }
 

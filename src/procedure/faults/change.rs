@@ -21,7 +21,7 @@ async fn every_step_is_written_down_before_it_begins_and_after_it_ended() {
         journal: started consent, journal: finished consent, \
         journal: started publish, publish, journal: finished publish, journal: published, \
         journal: started migrate, journal: script-started, apply, journal: script-finished, journal: finished migrate, \
-        journal: started verify, inventory after, others wrote, journal: finished verify, \
+        journal: started verify, inventory after, others wrote, journal: finished verify, journal: fact, \
         journal: started finish, add after.json, journal: finished finish, journal: ended, add journal.jsonl";
     assert_eq!(story(&bench).join(", "), expected);
     assert!(bench.is_free().await);

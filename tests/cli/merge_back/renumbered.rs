@@ -84,13 +84,6 @@ both_engines! {
         assert_eq!(all(db, "true"), there);
     }
 
-    fn where_nothing_was_rehearsed_and_nobody_wrote_all_of_them_come_back(db: &TestDatabase) {
-        let sandbox = project(db, MADE, &eight(), &TURNED.replace("score = 0", "score = NULL"), "SELECT 1;");
-        sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
-        sandbox.ripcord(&["downgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
-        assert_eq!(all(db, "true"), as_then(&[1, 2, 3, 4, 5, 6, 7, 8]));
-    }
-
     fn of_a_row_that_kept_its_number_only_the_column_that_was_edited_is_a_conflict(db: &TestDatabase) {
         let sandbox = project(db, MADE, &eight(), "UPDATE t SET name = upper(name), score = NULL;", "SELECT 1;");
         upgrade(&sandbox);

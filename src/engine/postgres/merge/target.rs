@@ -355,9 +355,6 @@ impl TargetColumn {
             Some(Given::Each(each)) => is_base = format!("({} OR {is_base})", each.is_left(place)),
             None => {}
         }
-        if piece.alone {
-            is_base = "true".to_string();
-        }
         let mut fits: Vec<String> = taken.iter().cloned().collect();
         if column.not_null {
             fits.push(is_held(&ours));
@@ -382,7 +379,7 @@ impl TargetColumn {
         }
         let kept = match piece.base(&column.name) {
             // A key made anew may be the same on the copy by accident, and another row's in the real run.
-            _ if piece.puts_key(&column.name) || piece.alone => None,
+            _ if piece.puts_key(&column.name) => None,
             Base::Column(base)
                 if given.is_none() && !misfits.contains(&base) && !misfits.contains(&place) =>
             {

@@ -94,8 +94,7 @@ impl<'s> ValueHand<'s> {
         let mut decisions = Vec::with_capacity(self.target.columns.len());
         for (index, column) in self.target.columns.iter().enumerate() {
             let theirs = value(row.get_ref(index).map_err(failed)?);
-            let is_left = || is_left(self.session, column, theirs, values);
-            let is_base = !retaken && (self.target.piece.alone || is_left()?);
+            let is_base = !retaken && is_left(self.session, column, theirs, values)?;
             let ours = values[column.place];
             let left = column.base.left(theirs, values);
             for (moved, then) in self.target.renumbered.iter().zip(&mut self.then) {
