@@ -115,7 +115,6 @@ fn of_a_column_whose_default_is_an_expression_values_are_listed_where_nothing_wa
         let filled = "INSERT INTO t VALUES (1, 'ann', '2020'), (2, 'bob', '2021');";
         let sandbox = project(db, &made, filled, "ALTER TABLE t DROP COLUMN made;", &back);
         sandbox.ripcord(&["upgrade", "--no-rehearsal", "--accept", "opaque"]).expect_code(0);
-        db.execute("INSERT INTO t (id, name) VALUES (3, 'cid');");
         let run = sandbox.ripcord(&["downgrade", "--no-rehearsal", "--accept", "opaque", "--format", "json"]);
         run.expect_code(0);
         // Nobody can tell what an expression gave from what a user wrote.
