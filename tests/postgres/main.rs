@@ -13,6 +13,7 @@ mod contract;
 mod exporting;
 mod faults;
 mod killed;
+mod kinds;
 mod restore_script;
 mod restoring;
 mod rich;

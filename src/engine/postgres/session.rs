@@ -179,6 +179,11 @@ impl Session {
         }
     }
 
+    /// Tells whether what is asked is asked elsewhere, too.
+    pub(super) fn is_taped(&self) -> bool {
+        self.tape.is_some()
+    }
+
     /// Answers the next queries with these rows, whatever they ask.
     pub(super) fn play(&mut self, answers: Vec<Vec<Row>>) {
         self.tape = Some(Tape::Playing(answers.into()));

@@ -8,6 +8,7 @@ mod canonical;
 mod columns;
 mod objects;
 mod programs;
+mod reader;
 mod relations;
 mod settings;
 mod table_parts;
@@ -15,6 +16,7 @@ mod table_parts;
 use super::session::Session;
 use crate::catalog::Catalog;
 use crate::engine::Error;
+use reader::Reader;
 
 pub(super) use columns::keys_sql;
 pub(super) use objects::SEQUENCE_TYPE;
@@ -24,15 +26,19 @@ pub(super) use settings::DATABASE_LEVEL;
 pub(super) async fn read(session: &mut Session) -> Result<Catalog, Error> {
     let mut catalog = Catalog { tables: relations::read(session).await?, ..Catalog::default() };
     columns::read(session, &mut catalog).await?;
-    table_parts::read(session, &mut catalog).await?;
-    objects::read(session, &mut catalog.objects).await?;
-    programs::read(session, &mut catalog.objects).await?;
+    let mut reader = Reader::new(session, &mut catalog).await?;
+    table_parts::read(&mut reader).await?;
+    objects::read(&mut reader).await?;
+    programs::read(&mut reader).await?;
     catalog.settings = settings::read(session).await?;
     Ok(catalog)
 }
 
 /// Limits `n` (`pg_namespace`) to what users made.
 const USER_SCHEMA: &str = "n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'";
+
+/// Objects below this number were made by `initdb`.
+const FIRST_OF_USERS: u32 = 16_384;
 
 /// Returns a condition that leaves out what belongs to an extension; `class` is the system catalog it is in.
 fn not_of_extension(class: &str, oid: &str) -> String {

@@ -1,48 +1,25 @@
 //! Everything in a schema that is neither a table nor code: schemas, views, sequences, types, and what belongs to the
 //! database without a schema (extensions, publications, event triggers, default privileges, large objects).
 
-use super::{USER_SCHEMA, canonical::canonical, grants, not_of_extension, sorted};
-use crate::catalog::Object;
+use super::reader::Reader;
+use super::{USER_SCHEMA, grants, not_of_extension, sorted};
 use crate::engine::Error;
-use crate::engine::postgres::session::Session;
-use std::collections::BTreeMap;
 
-/// Runs a query for (kind, name, definition, owner, grants, comment, further options …) and files its rows.
-pub(super) async fn fill(
-    session: &mut Session,
-    objects: &mut BTreeMap<String, Object>,
-    what: &str,
-    sql: &str,
-    further: &[&str],
-) -> Result<(), Error> {
-    for row in session.rows(&format!("reading the {what}"), sql).await? {
-        let names = ["owner", "grants", "comment"].iter().chain(further).enumerate();
-        let options = names.filter_map(|(index, name)| Some((name.to_string(), row.filled(index + 3)?)));
-        let object = Object {
-            kind: row.text(0).to_string(),
-            definition: canonical(row.text(2)),
-            options: options.collect(),
-        };
-        objects.insert(format!("{} {}", row.text(0), row.text(1)), object);
-    }
-    Ok(())
-}
-
-pub(super) async fn read(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
+pub(super) async fn read(reader: &mut Reader<'_>) -> Result<(), Error> {
     let schemas = format!(
         "SELECT 'schema', format('%I', n.nspname), '', pg_get_userbyid(n.nspowner), {grants}, \
          obj_description(n.oid, 'pg_namespace') FROM pg_namespace n WHERE {USER_SCHEMA} AND {own}",
         grants = grants("n.nspacl", 'n', "n.nspowner"),
         own = not_of_extension("pg_namespace", "n.oid"),
     );
-    fill(session, objects, "schemas", &schemas, &[]).await?;
-    views(session, objects).await?;
-    sequences(session, objects).await?;
-    types(session, objects).await?;
-    whole_database(session, objects).await
+    reader.fill("pg_namespace", "schemas", &schemas, &[]).await?;
+    views(reader).await?;
+    sequences(reader).await?;
+    types(reader).await?;
+    whole_database(reader).await
 }
 
-async fn views(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
+async fn views(reader: &mut Reader<'_>) -> Result<(), Error> {
     let sql = format!(
         "SELECT CASE c.relkind WHEN 'v' THEN 'view' ELSE 'materialized view' END, \
          format('%I.%I', n.nspname, c.relname), pg_get_viewdef(c.oid), pg_get_userbyid(c.relowner), {grants}, \
@@ -61,7 +38,7 @@ async fn views(session: &mut Session, objects: &mut BTreeMap<String, Object>) ->
         options = sorted("c.reloptions"),
         own = not_of_extension("pg_class", "c.oid"),
     );
-    fill(session, objects, "views", &sql, &["options", "populated", "columns", "tablespace"]).await
+    reader.fill("pg_class", "views", &sql, &["options", "populated", "columns", "tablespace"]).await
 }
 
 /// The type that a sequence `s` of `pg_sequence` is made with again. A dump does not say it of an identity column's, which
@@ -70,7 +47,7 @@ pub(in super::super) const SEQUENCE_TYPE: &str = "coalesce((SELECT i.atttypid FR
      JOIN pg_attribute i ON i.attrelid = e.refobjid AND i.attnum = e.refobjsubid WHERE e.classid = 'pg_class'::regclass \
      AND e.objid = s.seqrelid AND e.refclassid = 'pg_class'::regclass AND e.deptype = 'i'), s.seqtypid)";
 
-async fn sequences(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
+async fn sequences(reader: &mut Reader<'_>) -> Result<(), Error> {
     let sql = format!(
         "SELECT 'sequence', format('%I.%I', n.nspname, c.relname), \
          format('AS %s INCREMENT %s MINVALUE %s MAXVALUE %s START %s CACHE %s%s', format_type({SEQUENCE_TYPE}, NULL), \
@@ -87,11 +64,11 @@ async fn sequences(session: &mut Session, objects: &mut BTreeMap<String, Object>
         grants = grants("c.relacl", 's', "c.relowner"),
         own = not_of_extension("pg_class", "c.oid"),
     );
-    fill(session, objects, "sequences", &sql, &["owned by", "persistence"]).await
+    reader.fill("pg_sequence", "sequences", &sql, &["owned by", "persistence"]).await
 }
 
 /// Enumerations, domains, composite and range types. Row types of tables and array types follow from others.
-async fn types(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
+async fn types(reader: &mut Reader<'_>) -> Result<(), Error> {
     let sql = format!(
         "SELECT CASE t.typtype WHEN 'd' THEN 'domain' ELSE 'type' END, format('%I.%I', n.nspname, t.typname), \
          CASE t.typtype \
@@ -120,13 +97,13 @@ async fn types(session: &mut Session, objects: &mut BTreeMap<String, Object>) ->
         grants = grants("t.typacl", 'T', "t.typowner"),
         own = not_of_extension("pg_type", "t.oid"),
     );
-    fill(session, objects, "types", &sql, &["collation"]).await
+    reader.fill("pg_type", "types", &sql, &["collation"]).await
 }
 
-async fn whole_database(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
+async fn whole_database(reader: &mut Reader<'_>) -> Result<(), Error> {
     let extensions = "SELECT 'extension', format('%I', x.extname), format('VERSION %L SCHEMA %I', x.extversion, \
          n.nspname), NULL, NULL, NULL FROM pg_extension x JOIN pg_namespace n ON n.oid = x.extnamespace";
-    fill(session, objects, "extensions", extensions, &[]).await?;
+    reader.fill("pg_extension", "extensions", extensions, &[]).await?;
     let publications = format!(
         "SELECT 'publication', format('%I', p.pubname), CASE WHEN p.puballtables THEN 'ALL TABLES' ELSE 'TABLES ' || \
          coalesce((SELECT string_agg(format('%I.%I', t.schemaname, t.tablename), ', ' ORDER BY t.schemaname, \
@@ -135,7 +112,7 @@ async fn whole_database(session: &mut Session, objects: &mut BTreeMap<String, Ob
          pg_get_userbyid(p.pubowner), NULL, obj_description(p.oid, 'pg_publication') FROM pg_publication p WHERE {}",
         not_of_extension("pg_publication", "p.oid"),
     );
-    fill(session, objects, "publications", &publications, &[]).await?;
+    reader.fill("pg_publication", "publications", &publications, &[]).await?;
     let event_triggers = format!(
         "SELECT 'event trigger', format('%I', t.evtname), format('ON %s EXECUTE FUNCTION %s %s TAGS %s', t.evtevent, \
          t.evtfoid::regproc, t.evtenabled, coalesce({tags}, '')), pg_get_userbyid(t.evtowner), NULL, \
@@ -143,13 +120,13 @@ async fn whole_database(session: &mut Session, objects: &mut BTreeMap<String, Ob
         tags = sorted("t.evttags"),
         own = not_of_extension("pg_event_trigger", "t.oid"),
     );
-    fill(session, objects, "event triggers", &event_triggers, &[]).await?;
+    reader.fill("pg_event_trigger", "event triggers", &event_triggers, &[]).await?;
     let defaults = "SELECT 'default privileges', format('%s %s %s', pg_get_userbyid(d.defaclrole), \
          coalesce((SELECT quote_ident(n.nspname) FROM pg_namespace n WHERE n.oid = d.defaclnamespace), 'everywhere'), \
          d.defaclobjtype), (SELECT string_agg(g::text, ' ' ORDER BY g::text COLLATE \"C\") FROM unnest(d.defaclacl) \
          AS g), NULL, NULL, NULL FROM pg_default_acl d";
-    fill(session, objects, "default privileges", defaults, &[]).await?;
+    reader.fill("pg_default_acl", "default privileges", defaults, &[]).await?;
     let large = "SELECT 'large objects', 'all', count(*), string_agg(DISTINCT pg_get_userbyid(m.lomowner), ', '), \
          NULL, NULL FROM pg_largeobject_metadata m HAVING count(*) > 0";
-    fill(session, objects, "large objects", large, &[]).await
+    reader.fill("pg_largeobject_metadata", "large objects", large, &[]).await
 }

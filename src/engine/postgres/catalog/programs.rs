@@ -1,17 +1,11 @@
 //! Code and what is built on it: functions, aggregates, casts, operators, collations, languages, text search.
 
-use super::objects::fill;
-use super::{USER_SCHEMA, grants, not_of_extension};
-use crate::catalog::Object;
+use super::reader::Reader;
+use super::{FIRST_OF_USERS, USER_SCHEMA, grants, not_of_extension};
 use crate::engine::Error;
-use crate::engine::postgres::session::Session;
-use std::collections::BTreeMap;
 
-/// Objects below this number were made by `initdb`.
-const FIRST_OF_USERS: u32 = 16_384;
-
-pub(super) async fn read(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
-    functions(session, objects).await?;
+pub(super) async fn read(reader: &mut Reader<'_>) -> Result<(), Error> {
+    functions(reader).await?;
     let casts = format!(
         "SELECT 'cast', format('%s AS %s', format_type(c.castsource, NULL), format_type(c.casttarget, NULL)), \
          format('%s %s %s', c.castmethod, c.castcontext, CASE WHEN c.castfunc <> 0 THEN \
@@ -19,7 +13,7 @@ pub(super) async fn read(session: &mut Session, objects: &mut BTreeMap<String, O
          FROM pg_cast c WHERE c.oid >= {FIRST_OF_USERS} AND {}",
         not_of_extension("pg_cast", "c.oid"),
     );
-    fill(session, objects, "casts", &casts, &[]).await?;
+    reader.fill("pg_cast", "casts", &casts, &[]).await?;
     // The encoding is left out: CREATE COLLATION … FROM "C" leaves it open (-1), and a dump writes the database's own.
     let collations = format!(
         "SELECT 'collation', format('%I.%I', n.nspname, c.collname), format('%s %s', c.collprovider, \
@@ -28,7 +22,7 @@ pub(super) async fn read(session: &mut Session, objects: &mut BTreeMap<String, O
          FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE {USER_SCHEMA} AND {}",
         not_of_extension("pg_collation", "c.oid"),
     );
-    fill(session, objects, "collations", &collations, &[]).await?;
+    reader.fill("pg_collation", "collations", &collations, &[]).await?;
     let languages = format!(
         "SELECT 'language', format('%I', l.lanname), format('%s TRUSTED %s', l.lanplcallfoid::regproc, \
          l.lanpltrusted), pg_get_userbyid(l.lanowner), {grants}, obj_description(l.oid, 'pg_language') \
@@ -36,7 +30,7 @@ pub(super) async fn read(session: &mut Session, objects: &mut BTreeMap<String, O
         grants = grants("l.lanacl", 'l', "l.lanowner"),
         own = not_of_extension("pg_language", "l.oid"),
     );
-    fill(session, objects, "languages", &languages, &[]).await?;
+    reader.fill("pg_language", "languages", &languages, &[]).await?;
     let wrappers = format!(
         "SELECT 'foreign data wrapper', format('%I', w.fdwname), format('HANDLER %s VALIDATOR %s', \
          w.fdwhandler::regproc, w.fdwvalidator::regproc), pg_get_userbyid(w.fdwowner), {grants}, \
@@ -44,12 +38,12 @@ pub(super) async fn read(session: &mut Session, objects: &mut BTreeMap<String, O
         grants = grants("w.fdwacl", 'F', "w.fdwowner"),
         own = not_of_extension("pg_foreign_data_wrapper", "w.oid"),
     );
-    fill(session, objects, "foreign data wrappers", &wrappers, &[]).await?;
-    operators(session, objects).await?;
-    text_search(session, objects).await
+    reader.fill("pg_foreign_data_wrapper", "foreign data wrappers", &wrappers, &[]).await?;
+    operators(reader).await?;
+    text_search(reader).await
 }
 
-async fn functions(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
+async fn functions(reader: &mut Reader<'_>) -> Result<(), Error> {
     let sql = format!(
         "SELECT CASE p.prokind WHEN 'p' THEN 'procedure' WHEN 'a' THEN 'aggregate' ELSE 'function' END, \
          format('%I.%I(%s)', n.nspname, p.proname, pg_get_function_identity_arguments(p.oid)), \
@@ -65,10 +59,10 @@ async fn functions(session: &mut Session, objects: &mut BTreeMap<String, Object>
         grants = grants("p.proacl", 'f', "p.proowner"),
         own = not_of_extension("pg_proc", "p.oid"),
     );
-    fill(session, objects, "functions", &sql, &[]).await
+    reader.fill("pg_proc", "functions", &sql, &[]).await
 }
 
-async fn operators(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
+async fn operators(reader: &mut Reader<'_>) -> Result<(), Error> {
     let operators = format!(
         "SELECT 'operator', format('%I.%s(%s,%s)', n.nspname, o.oprname, format_type(o.oprleft, NULL), \
          format_type(o.oprright, NULL)), format('FUNCTION %s RETURNS %s COMMUTATOR %s NEGATOR %s HASHES %s MERGES %s', \
@@ -77,7 +71,7 @@ async fn operators(session: &mut Session, objects: &mut BTreeMap<String, Object>
          FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace WHERE {USER_SCHEMA} AND {}",
         not_of_extension("pg_operator", "o.oid"),
     );
-    fill(session, objects, "operators", &operators, &[]).await?;
+    reader.fill("pg_operator", "operators", &operators, &[]).await?;
     let classes = format!(
         "SELECT 'operator class', format('%I.%I USING %s', n.nspname, o.opcname, m.amname), format('FOR TYPE %s \
          DEFAULT %s MEMBERS %s', format_type(o.opcintype, NULL), o.opcdefault, \
@@ -88,10 +82,10 @@ async fn operators(session: &mut Session, objects: &mut BTreeMap<String, Object>
          WHERE {USER_SCHEMA} AND {}",
         not_of_extension("pg_opclass", "o.oid"),
     );
-    fill(session, objects, "operator classes", &classes, &[]).await
+    reader.fill("pg_opclass", "operator classes", &classes, &[]).await
 }
 
-async fn text_search(session: &mut Session, objects: &mut BTreeMap<String, Object>) -> Result<(), Error> {
+async fn text_search(reader: &mut Reader<'_>) -> Result<(), Error> {
     let configurations = format!(
         "SELECT 'text search configuration', format('%I.%I', n.nspname, c.cfgname), \
          (SELECT string_agg(m.maptokentype || ': ' || m.mapdict::regdictionary, ', ' ORDER BY m.maptokentype, \
@@ -100,7 +94,7 @@ async fn text_search(session: &mut Session, objects: &mut BTreeMap<String, Objec
          WHERE {USER_SCHEMA} AND {}",
         not_of_extension("pg_ts_config", "c.oid"),
     );
-    fill(session, objects, "text search configurations", &configurations, &[]).await?;
+    reader.fill("pg_ts_config", "text search configurations", &configurations, &[]).await?;
     let dictionaries = format!(
         "SELECT 'text search dictionary', format('%I.%I', n.nspname, d.dictname), format('TEMPLATE %s (%s)', \
          (SELECT t.tmplname FROM pg_ts_template t WHERE t.oid = d.dicttemplate), d.dictinitoption), \
@@ -108,5 +102,5 @@ async fn text_search(session: &mut Session, objects: &mut BTreeMap<String, Objec
          FROM pg_ts_dict d JOIN pg_namespace n ON n.oid = d.dictnamespace WHERE {USER_SCHEMA} AND {}",
         not_of_extension("pg_ts_dict", "d.oid"),
     );
-    fill(session, objects, "text search dictionaries", &dictionaries, &[]).await
+    reader.fill("pg_ts_dict", "text search dictionaries", &dictionaries, &[]).await
 }

@@ -1,12 +1,13 @@
 //! Constraints, indexes, triggers and policies of tables.
 
+use super::reader::Reader;
 use super::{USER_SCHEMA, canonical::canonical, role_names, sorted};
-use crate::catalog::{Catalog, Object, Table, TableName};
+use crate::catalog::{Object, Table, TableName};
 use crate::engine::Error;
-use crate::engine::postgres::session::{Row, Session};
+use crate::engine::postgres::session::Row;
 use std::collections::BTreeMap;
 
-pub(super) async fn read(session: &mut Session, catalog: &mut Catalog) -> Result<(), Error> {
+pub(super) async fn read(reader: &mut Reader<'_>) -> Result<(), Error> {
     // Since 18 every NOT NULL column has a constraint; one with nothing to say but that is told by the column.
     let constraints = format!(
         "SELECT n.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid), \
@@ -15,7 +16,7 @@ pub(super) async fn read(session: &mut Session, catalog: &mut Catalog) -> Result
          WHERE k.contype <> 't' AND (k.contype <> 'n' OR NOT k.convalidated OR k.connoinherit OR k.conname !~ '_not_null$') \
          AND {USER_SCHEMA}"
     );
-    fill(session, catalog, "constraint", &constraints, |table| &mut table.constraints).await?;
+    fill(reader, "pg_constraint", "constraint", &constraints, |table| &mut table.constraints).await?;
     // What CREATE INDEX CONCURRENTLY left half done is a finding: nothing uses it, and no dump holds it. On partitioned
     // tables "invalid" only means that a partition has none, and the dump says so, too.
     let indexes = format!(
@@ -31,7 +32,7 @@ pub(super) async fn read(session: &mut Session, catalog: &mut Catalog) -> Result
          JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'm', 'f') AND {USER_SCHEMA} \
          AND (i.indisvalid OR c.relkind = 'p')"
     );
-    fill(session, catalog, "index", &indexes, |table| &mut table.indexes).await?;
+    fill(reader, "pg_index", "index", &indexes, |table| &mut table.indexes).await?;
     let triggers = format!(
         "SELECT n.nspname, c.relname, g.tgname, pg_get_triggerdef(g.oid), obj_description(g.oid, 'pg_trigger'), \
          CASE g.tgenabled WHEN 'D' THEN 'DISABLED' WHEN 'R' THEN 'ENABLED ON REPLICA' WHEN 'A' THEN \
@@ -39,7 +40,7 @@ pub(super) async fn read(session: &mut Session, catalog: &mut Catalog) -> Result
          FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE NOT g.tgisinternal AND {USER_SCHEMA}"
     );
-    fill(session, catalog, "trigger", &triggers, |table| &mut table.triggers).await?;
+    fill(reader, "pg_trigger", "trigger", &triggers, |table| &mut table.triggers).await?;
     let policies = format!(
         "SELECT n.nspname, c.relname, p.polname, CASE WHEN p.polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END \
          || ' FOR ' || CASE p.polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' \
@@ -50,29 +51,29 @@ pub(super) async fn read(session: &mut Session, catalog: &mut Catalog) -> Result
          WHERE {USER_SCHEMA}",
         roles = role_names("p.polroles"),
     );
-    fill(session, catalog, "policy", &policies, |table| &mut table.policies).await?;
-    rules_and_statistics(session, &mut catalog.objects).await
+    fill(reader, "pg_policy", "policy", &policies, |table| &mut table.policies).await?;
+    rules_and_statistics(reader).await
 }
 
 /// Runs a query for (schema, table, name, definition, comment, remarks …) and files its rows. What hangs on something
 /// else than a table (an index of a materialized view, a trigger of a view) becomes an object of its own.
 async fn fill(
-    session: &mut Session,
-    catalog: &mut Catalog,
+    reader: &mut Reader<'_>,
+    class: &str,
     kind: &str,
     sql: &str,
     part: impl Fn(&mut Table) -> &mut BTreeMap<String, String>,
 ) -> Result<(), Error> {
-    for row in session.rows(&format!("reading each {kind}"), sql).await? {
+    for row in reader.rows(class, &format!("reading each {kind}"), sql).await? {
         let (name, of) = (row.text(2).to_string(), TableName::qualified(row.text(0), row.text(1)));
         let definition = definition(&row);
-        match catalog.tables.get_mut(&of) {
+        match reader.catalog.tables.get_mut(&of) {
             Some(table) => {
                 part(table).insert(name, definition);
             }
             None => {
                 let object = Object { kind: kind.to_string(), definition, ..Object::default() };
-                catalog.objects.insert(format!("{kind} {of}.{name}"), object);
+                reader.catalog.objects.insert(format!("{kind} {of}.{name}"), object);
             }
         }
     }
@@ -94,10 +95,7 @@ fn definition(row: &Row) -> String {
     text
 }
 
-async fn rules_and_statistics(
-    session: &mut Session,
-    objects: &mut BTreeMap<String, Object>,
-) -> Result<(), Error> {
+async fn rules_and_statistics(reader: &mut Reader<'_>) -> Result<(), Error> {
     let rules = format!(
         "SELECT 'rule', format('%I.%I.%I', n.nspname, c.relname, r.rulename), pg_get_ruledef(r.oid), NULL, NULL, \
          obj_description(r.oid, 'pg_rewrite'), \
@@ -105,13 +103,13 @@ async fn rules_and_statistics(
          FROM pg_rewrite r JOIN pg_class c ON c.oid = r.ev_class JOIN pg_namespace n ON n.oid = c.relnamespace \
          WHERE r.rulename <> '_RETURN' AND {USER_SCHEMA}"
     );
-    super::objects::fill(session, objects, "rules", &rules, &["firing"]).await?;
+    reader.fill("pg_rewrite", "rules", &rules, &["firing"]).await?;
     let statistics = format!(
         "SELECT 'statistics', format('%I.%I', n.nspname, s.stxname), pg_get_statisticsobjdef(s.oid), \
          pg_get_userbyid(s.stxowner), NULL, obj_description(s.oid, 'pg_statistic_ext') \
          FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE {USER_SCHEMA}"
     );
-    super::objects::fill(session, objects, "statistics objects", &statistics, &[]).await?;
+    reader.fill("pg_statistic_ext", "statistics objects", &statistics, &[]).await?;
     let servers = format!(
         "SELECT 'foreign server', format('%I', s.srvname), format('FOREIGN DATA WRAPPER %I TYPE %L VERSION %L \
          OPTIONS (%s)', w.fdwname, s.srvtype, s.srvversion, {options}), pg_get_userbyid(s.srvowner), {grants}, \
@@ -123,5 +121,5 @@ async fn rules_and_statistics(
         grants = super::grants("s.srvacl", 'S', "s.srvowner"),
     );
     // The options of user mappings hold passwords, so only whose mapping there is gets into the catalog.
-    super::objects::fill(session, objects, "foreign servers", &servers, &["user mappings"]).await
+    reader.fill("pg_foreign_server", "foreign servers", &servers, &["user mappings"]).await
 }
