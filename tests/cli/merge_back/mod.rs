@@ -66,7 +66,7 @@ pub(super) fn project(db: &TestDatabase, made: &str, filled: &str, up: &str, dow
         db.server().psql("postgres", "ALTER SYSTEM SET autovacuum = off; SELECT pg_reload_conf();");
     }
     sandbox.revision(FIRST, &[], made, "SELECT 1;");
-    sandbox.ripcord(&["upgrade"]).expect_code(0);
+    first_upgrade(&sandbox);
     db.execute(filled);
     sandbox.revision(SECOND, &[FIRST], up, down);
     sandbox
