@@ -4,6 +4,7 @@
 //! salvage, and looked afterwards that nothing else has changed. By hand it is told here, after a downgrade in
 //! [`downgrade`], after a crash in [`recovery`].
 
+mod abandoned;
 mod conflicts;
 mod crashed;
 mod downgrade;

@@ -1,5 +1,6 @@
 //! Which salvage a downgrade brings back: that of the upgrades it has just undone, as their backups and journals tell.
 
+use super::abandoned::abandoned;
 use super::end::End;
 use super::kept::{look_through, not_taken, pieces};
 use super::made::by_its_way_back;
@@ -136,7 +137,8 @@ impl Sources {
 }
 
 /// Finds the salvage of the upgrades that a downgrade has just undone, the newest first. Of each revision only the newest
-/// upgrade counts: what an earlier one salvaged was merged back before the later one ran. Of one of which a revision is still
+/// upgrade counts: what an earlier one salvaged was merged back before the later one ran; of those that a restore took back
+/// none does. Of one of which a revision is still
 /// applied, tables wait that this one may have touched, because what its way back leaves is not there yet. `moved` are the
 /// backups that bear another name of this database, a line each; `made` are the columns that the downgrade has made.
 ///
@@ -168,6 +170,7 @@ pub(super) async fn sources(
             first: None,
         },
     };
+    let gone = abandoned(&operations, ports.identity());
     let mut others = Vec::new();
     for listed in ports.store.list().await?.into_iter().rev() {
         let backup = match opened(ports, listed).await {
@@ -175,11 +178,12 @@ pub(super) async fn sources(
             Err((id, why)) => {
                 let state = operations.iter().find(|state| state.operation == id);
                 let mine = state.filter(|state| state.database.is_same(ports.identity()));
+                let mine = mine.filter(|state| !gone.contains(state.operation.as_str()));
                 mine.into_iter().for_each(|state| search.pass_over_operation(state, &why));
                 continue;
             }
         };
-        if backup.manifest.kind != Kind::Upgrade {
+        if backup.manifest.kind != Kind::Upgrade || gone.contains(backup.manifest.id.as_str()) {
             continue;
         }
         let is_moved = moved.lines().any(|id| id == backup.manifest.id);

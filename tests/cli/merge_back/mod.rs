@@ -45,6 +45,7 @@ mod stays;
 mod stays_in_part;
 mod strangers;
 mod tables;
+mod taken_back;
 mod types;
 mod undeclared;
 mod unique;
