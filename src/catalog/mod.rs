@@ -192,6 +192,12 @@ impl Catalog {
         found
     }
 
+    /// Tells whether rows of a table are read through others, or those of others through it.
+    pub fn is_in_tree(&self, table: &TableName) -> bool {
+        let own = self.tables.get(table).is_some_and(|found| !found.parents().is_empty());
+        own || self.tables.values().any(|other| other.parents().contains(table))
+    }
+
     /// Returns the catalog without the tables that migration tools keep for themselves.
     pub fn without_bookkeeping(&self) -> Catalog {
         let mut rest = self.clone();

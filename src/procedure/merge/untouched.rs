@@ -46,7 +46,8 @@ pub(super) fn mark_untouched(pieces: &mut [Piece], now: &Inventory) {
 
 /// Tells whole rows without a key of one upgrade that nobody has written to the database since it `ended`: it was the same at the
 /// beginning of the downgrade, `present`. Then rows that are like them are no sign that they are there, as long as they are just as many
-/// as are missing in `now`: what else went is in another file, or came back.
+/// as are missing in `now`: what else went is in another file, or came back. Not so of a table in a tree: a row that is missing in it
+/// may have gone to another one.
 ///
 /// Values are not merged otherwise for that: where a way back numbers rows anew, what it left in the real run is what tells that a
 /// number means another row than on the copy.
@@ -63,7 +64,9 @@ pub(super) fn mark_alone<'p>(
     for piece in &pieces {
         *missing.entry(piece.salvage.table.clone()).or_default() += piece.rows;
     }
-    for piece in pieces.iter_mut().filter(|piece| piece.salvage.key.is_empty()) {
+    let in_tree = |table: &TableName| [ended, now].iter().any(|at| at.catalog.is_in_tree(table));
+    let may_be = |piece: &&mut &mut Piece| piece.salvage.key.is_empty() && !in_tree(&piece.salvage.table);
+    for piece in pieces.iter_mut().filter(may_be) {
         let rows = |fingerprint: &Fingerprint, table: &TableName| {
             fingerprint.tables.get(table).map(|found| found.rows)
         };
