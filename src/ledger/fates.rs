@@ -369,7 +369,8 @@ impl<'a> Look<'a> {
         self.missing_after_back(name).is_some_and(|missing| missing < rows)
     }
 
-    fn missing_after_back(&self, name: &TableName) -> Option<u64> {
+    /// Returns how many rows of a table are missing after the way back; `None` when the table is, or there was no way back.
+    pub(super) fn missing_after_back(&self, name: &TableName) -> Option<u64> {
         let back = self.seen.back.map(|(back, answers)| (&back.fingerprint, answers));
         missing_after_back(self.before, back, name)
     }

@@ -361,6 +361,7 @@ pub(super) fn seen<'a>(
         empty: Vec::new(),
         irreversible: Vec::new(),
         chance: Vec::new(),
+        chance_back: Vec::new(),
         revisions: Vec::new(),
         ways_back: Vec::new(),
     }

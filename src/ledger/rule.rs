@@ -34,6 +34,8 @@ pub struct Seen<'a> {
     pub irreversible: Vec<Irreversible>,
     /// What the migration, or what it sets off, says of the time or of chance.
     pub chance: Vec<String>,
+    /// The same of its way back.
+    pub chance_back: Vec<String>,
     pub revisions: Vec<Run>,
     pub ways_back: Vec<WayBack>,
 }
@@ -87,7 +89,10 @@ fn lost(look: &Look<'_>, tables: &[TableEntry]) -> Vec<Loss> {
         }
         let stays = entry.rows_after.is_some();
         if stays && entry.deleted > 0 && !entry.rows_back {
-            lost.push(loss(LossKind::Rows, None, Some(entry.deleted)));
+            // The way back may bring some of them home.
+            let missing = look.missing_after_back(&entry.table).filter(|missing| *missing > 0);
+            let count = missing.map_or(entry.deleted, |missing| missing.min(entry.deleted));
+            lost.push(loss(LossKind::Rows, None, Some(count)));
         }
         for (column, fate) in &entry.columns {
             match fate {
@@ -227,6 +232,12 @@ fn cannot_see(seen: &Seen<'_>, again: &Again) -> Vec<String> {
         let said = seen.chance.join(", ");
         sentences.push(format!(
             "it may depend on the time or on chance, and end otherwise next time: it says {said}"
+        ));
+    }
+    if !seen.chance_back.is_empty() {
+        let said = seen.chance_back.join(", ");
+        sentences.push(format!(
+            "the way back may depend on the time or on chance, and leave other values next time: it says {said}"
         ));
     }
     let left_out = &seen.before.fingerprint.not_compared;

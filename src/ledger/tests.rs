@@ -51,6 +51,7 @@ pub(super) fn seen<'a>(before: &'a Inventory, there: &'a Inventory, rows: &'a An
         empty: Vec::new(),
         irreversible: Vec::new(),
         chance: Vec::new(),
+        chance_back: Vec::new(),
         revisions: Vec::new(),
         ways_back: Vec::new(),
     }

@@ -110,7 +110,10 @@ async fn looked_at(
         return Ok(None);
     }
     if !copy.holds_rows() {
-        return Ok(Some(held));
+        // Of a whole table the snapshot knows how many rows there are.
+        let rows = taken.fingerprint.tables.get(&asked.table).map(|table| table.rows);
+        let is_whole = matches!(held.hazard, Hazard::DropsTable { .. });
+        return Ok(Some(Held { count: held.count.or(rows.filter(|_| is_whole)), ..held }));
     }
     let found = copy.sample(&asked).await?;
     Ok(Some(held.sampled(&asked, found)))

@@ -307,7 +307,7 @@ fn refusal_hint(refusal: &Refusal) -> Option<String> {
             "report it: a snapshot that does not come back is what ripcord exists to find"
         }
         Refusal::Verification { .. } => {
-            "mend the revision, or name in it every table that it changes on purpose, and run it again"
+            "mend the revision, or name in it every table that it changes on purpose and does not name yet, and run it again"
         }
         Refusal::TooLargeToProve { .. } => {
             "ask for it by name with --proof full, or prove the schema only with --proof schema"

@@ -2,8 +2,8 @@
 
 use super::{Output, asked, words};
 use crate::base::visible;
-use crate::plan::Accepted;
 use crate::plan::hazard::Held;
+use crate::plan::{Accepted, Hazard};
 use crate::procedure::Refusal;
 use crate::procedure::consent::Person;
 use crate::report::Failure;
@@ -56,6 +56,15 @@ fn holds(held: &Held) -> String {
     text
 }
 
+/// Returns what is asked about a hazard: not by each of them something is lost.
+fn asked_for(hazard: &Hazard) -> &'static str {
+    match hazard {
+        Hazard::Irreversible { .. } => "is this to run without a way back",
+        Hazard::Opaque => "is this to run although nobody saw what it does",
+        _ => "is this to be lost",
+    }
+}
+
 #[async_trait]
 impl Person for Output {
     async fn accepts(&self, held: &Held) -> Option<bool> {
@@ -63,8 +72,9 @@ impl Person for Output {
             return None;
         }
         let question = format!(
-            "{}\nis this to be lost, accept {}?",
+            "{}\n{}, accept {}?",
             visible(&line(held)),
+            asked_for(&held.hazard),
             visible(&held.hazard.to_string())
         );
         // Reading a terminal cannot be interrupted, so it has a thread of its own, and Ctrl-C need not wait for it.

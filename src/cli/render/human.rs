@@ -276,9 +276,12 @@ pub(super) fn failure(failure: &Failure, exit: ExitCode, output: &Output) -> Str
     // What is done comes before what is wrong with it.
     let merged = failure.merge.iter().flat_map(|merge| super::merge::lines(merge, output));
     let mut lines: Vec<String> = merged.map(|line| visible_lines(&line).replace('\n', "\\n")).collect();
-    lines.push(format!("{} {on_the_copy}{}", output.paint("31", "error:"), failure.source));
+    // The server's words have lines of their own, and no colours of ours.
+    let plain = |error: String| error.replace('\u{1b}', "\\u{1b}");
+    let source = plain(failure.source.to_string());
+    lines.push(format!("{} {on_the_copy}{source}", output.paint("31", "error:")));
     if let Some(second) = &failure.during_put_back {
-        lines.push(format!("error: putting the snapshot back failed as well: {second}"));
+        lines.push(format!("error: putting the snapshot back failed as well: {}", plain(second.to_string())));
     }
     if let Some(check) = &failure.check {
         lines.extend(

@@ -1,6 +1,7 @@
 //! The loss ledger for people: what would be lost first, then what else happens, the verdict last.
 
 use super::{Output, hazards, words};
+use crate::base::visible;
 use crate::catalog::{Change, ChangeKind};
 use crate::ledger::{Again, Appeared, Dishonest, End, Fate, Ledger, Loss, LossKind, Run, TableEntry};
 use crate::procedure::rehearse::Rehearsed;
@@ -15,7 +16,7 @@ pub(super) fn text(rehearsed: &Rehearsed, output: &Output) -> String {
         );
     };
     let mut lines: Vec<String> =
-        ledger.lost.iter().map(|loss| format!("{:<10} {}", output.paint("31", "LOST"), lost(loss))).collect();
+        ledger.lost.iter().map(|loss| line(&output.paint("31", "LOST"), &lost(loss))).collect();
     lines.extend(rehearsed.hazards.iter().map(|held| line("hazard", &hazards::line(held))));
     let accepted = rehearsed.report.accepted.iter();
     lines.extend(accepted.map(|accepted| line("accepted", &hazards::accepted(accepted))));
@@ -37,8 +38,9 @@ pub(super) fn text(rehearsed: &Rehearsed, output: &Output) -> String {
     lines.join("\n")
 }
 
+/// Returns a line of the ledger; what a name in it would do to a terminal is shown instead.
 fn line(word: &str, text: &str) -> String {
-    format!("{word:<10} {text}")
+    format!("{word:<10} {}", visible(text))
 }
 
 fn verdict(ledger: &Ledger) -> String {
@@ -155,7 +157,7 @@ fn column(name: &str, fate: &Fate, goes: bool) -> Option<String> {
 }
 
 pub(super) fn way_back(ledger: &Ledger, output: &Output) -> Vec<String> {
-    let warn = |word: &str, text: String| format!("{} {text}", output.paint("33", &format!("{word:<10}")));
+    let warn = |word: &str, text: String| line(&output.paint("33", &format!("{word:<10}")), &text);
     let mut lines: Vec<String> = ledger
         .irreversible
         .iter()

@@ -214,6 +214,7 @@ fn kept(before: &Inventory) -> crate::ledger::Ledger {
         empty: Vec::new(),
         irreversible: Vec::new(),
         chance: Vec::new(),
+        chance_back: Vec::new(),
         revisions: Vec::new(),
         ways_back: Vec::new(),
     })
@@ -336,6 +337,7 @@ fn after_rehearsal(before: &Inventory, end: &Inventory, after: &Inventory, keeps
         revisions: Vec::new(),
         ways_back: Vec::new(),
         chance: Vec::new(),
+        chance_back: Vec::new(),
     });
     let touches = names(&[]);
     let around = Circumstances {

@@ -153,6 +153,10 @@ async fn there_and_back(
             empty: empty(plan, back_plan.as_ref()),
             irreversible: irreversible.clone(),
             chance: plan::chance(plan, &before.catalog),
+            chance_back: back_plan
+                .as_ref()
+                .map(|back| plan::chance(back, &there.inventory.catalog))
+                .unwrap_or_default(),
             ways_back: ways_back(plan, back.as_ref(), copy),
             revisions: runs(&there, back.as_ref(), leg),
         })

@@ -45,6 +45,17 @@ both_engines! {
         assert_eq!(code, 0, "{shown}");
     }
 
+    fn of_a_revision_without_a_way_back_it_is_not_asked_whether_something_is_to_be_lost(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let revision = Revision::new("abcd00000002").revises(ADD_PROCESS_RANK).directive("irreversible", "\"it merges rows\"");
+        sandbox.add(&revision.upgrade("CREATE TABLE more (id INTEGER);"));
+        sandbox.env("TERM", "xterm");
+        let (code, shown) = typed(&sandbox, &["upgrade", "--no-progress"], "y\n");
+        let shown = plain(&shown);
+        assert!(code == 0 && !shown.contains("to be lost"), "{shown}");
+        assert!(shown.contains("is this to run without a way back, accept irreversible:abcd00000002? [y/N]"), "{shown}");
+    }
+
     fn what_was_typed_before_the_question_is_no_answer(db: &TestDatabase) {
         let sandbox = with(db, "DROP TABLE scrap;", "SELECT 1;");
         sandbox.env("TERM", "xterm");

@@ -72,6 +72,31 @@ both_engines! {
         sandbox.ripcord(&["rehearse"]).expect_code(0).stdout_has(&format!("found      after the way {way}: {subject}"));
     }
 
+    fn rows_that_the_way_back_brings_home_are_not_counted_as_lost(db: &TestDatabase) {
+        let sandbox = with(db, "DELETE FROM word;", "INSERT INTO word VALUES (1, 'one');");
+        db.execute("CREATE TABLE word (id INTEGER PRIMARY KEY, text VARCHAR(9)); INSERT INTO word VALUES (1, 'one'), (2, 'two'), (3, 'three');");
+        let found = ledger(&sandbox, db, &[]);
+        let lost = json!([{ "what": "rows", "table": named(db, "word"), "count": 2 }]);
+        assert_eq!(found["lost"], lost, "{found:#}");
+        assert_eq!(found["dishonest"][0]["count"], 2, "{found:#}");
+    }
+
+    fn a_way_back_that_throws_dice_is_named(db: &TestDatabase) {
+        let back = "ALTER TABLE word ADD COLUMN text VARCHAR(40); UPDATE word SET text = CAST(random() AS VARCHAR(40));";
+        let sandbox = with(db, "ALTER TABLE word DROP COLUMN text;", back);
+        db.execute("CREATE TABLE word (id INTEGER PRIMARY KEY, text VARCHAR(40)); INSERT INTO word VALUES (1, 'one');");
+        let told = "the way back may depend on the time or on chance, and leave other values next time: it says random()";
+        sandbox.ripcord(&["rehearse"]).expect_code(0).stdout_has(told);
+    }
+
+    fn what_a_name_would_do_to_a_terminal_is_shown_instead(db: &TestDatabase) {
+        let sandbox = with(db, "DROP TABLE \"ev\u{1b}[31mil\";", "SELECT 1;");
+        db.execute("CREATE TABLE \"ev\u{1b}[31mil\" (id INTEGER PRIMARY KEY); INSERT INTO \"ev\u{1b}[31mil\" VALUES (1);");
+        let run = sandbox.ripcord(&["rehearse"]);
+        run.expect_code(0).stdout_has("ev\\u{1b}[31mil");
+        run.stdout_lacks("\u{1b}");
+    }
+
     fn a_migration_that_throws_dice_is_not_deterministic(db: &TestDatabase) {
         let sandbox = with(db, "ALTER TABLE training_config ADD COLUMN token TEXT;
 UPDATE training_config SET token = CAST(random() AS TEXT);", "ALTER TABLE training_config DROP COLUMN token;");
