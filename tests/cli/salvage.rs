@@ -18,10 +18,18 @@ fn with(db: &TestDatabase, upgrade: &str, downgrade: &str) -> Sandbox {
     sandbox
 }
 
-/// Runs a change to its end, accepting by name what it destroys.
+/// Runs a change to its end, accepting by name whatever it is refused for.
 #[track_caller]
 fn accepting(sandbox: &Sandbox, arguments: &[&str]) -> Run {
-    let run = crate::promise::accepting(sandbox, arguments);
+    let plain: Vec<&str> =
+        arguments.iter().copied().filter(|word| !["--format", "json"].contains(word)).collect();
+    let asked = sandbox.ripcord(&[&plain, &["--format", "json"][..]].concat());
+    asked.expect_code(3);
+    let refused = report(&asked);
+    let hazards = refused["error"]["hazards"].as_array().unwrap_or_else(|| panic!("{asked}")).iter();
+    let names: Vec<&str> = hazards.map(|hazard| hazard["hazard"].as_str().expect("its name")).collect();
+    let flags = names.iter().flat_map(|name| ["--accept", name]);
+    let run = sandbox.ripcord(&arguments.iter().copied().chain(flags).collect::<Vec<_>>());
     run.expect_code(0);
     run
 }

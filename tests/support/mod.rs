@@ -8,8 +8,9 @@
 //! mod support;
 //! ```
 //!
-//! A test that starts a PostgreSQL server has `postgres` in its path (a module or its own name): `scripts/test` picks
-//! the tests to repeat on another server version by that word. `both_engines!` sees to it by itself.
+//! A test that starts a PostgreSQL server has `postgres` in its path (a module or its own name), or is in a module that only
+//! PostgreSQL has. `both_engines!` sees to it by itself, and calls the others `sqlite`: `scripts/test` picks the tests to
+//! repeat on another server version by what they are about, and leaves those out.
 //!
 //! What it promises: whatever it starts it ends, by process id; whatever it writes lies in a temporary folder that
 //! goes away; nothing is installed or configured on the system. What a test compares is read with the engines' own

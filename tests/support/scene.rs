@@ -199,6 +199,9 @@ FROM pg_database d WHERE datname = 'app';",
     }
 }
 
+/// How an empty database is upgraded: there is nothing to prove of it, and nothing to lose.
+pub const OF_EMPTY: &[&str] = &["--proof", "none", "--no-rehearsal"];
+
 /// The sample project at its first revision, with rows; its second one is still to come.
 pub fn filled(db: &TestDatabase) -> Scene<'_> {
     filled_at(db, &db.url())
@@ -231,8 +234,7 @@ pub fn filled_at<'a>(db: &'a TestDatabase, url: &str) -> Scene<'a> {
     let scene = Scene::new(db);
     scene.sandbox.env("DATABASE_URL", url);
     scene.sandbox.sample();
-    // Of an empty database there is nothing to prove and nothing to lose.
-    scene.sandbox.ripcord(&["upgrade", CREATE_TABLES, "--proof", "none", "--no-rehearsal"]).expect_code(0);
+    scene.sandbox.ripcord(&[&["upgrade", CREATE_TABLES], OF_EMPTY].concat()).expect_code(0);
     db.fill_sample(3, 20);
     scene
 }
