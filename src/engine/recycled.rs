@@ -15,6 +15,8 @@ pub use among::Among;
 pub use counting::{SHORT_KEY, counting, telling};
 
 use super::Value;
+use crate::catalog::TableName;
+use crate::ledger::{Doubt, Doubts};
 use another::Grounds;
 use std::collections::HashSet;
 use std::hash::Hash;
@@ -73,6 +75,10 @@ pub struct Recycled {
     /// Whether it is known that the way there and back gave no row the key of another one: what was kept tells most rows
     /// apart, or the key is no number.
     pub apart: bool,
+    /// Rows below the one that was recognised which are taken for those of then by their number alone.
+    pub doubt: Doubt,
+    /// Whether only the last rows were looked at.
+    pub unread: bool,
 }
 
 impl Recycled {
@@ -100,6 +106,14 @@ impl Recycled {
     }
 }
 
+impl Doubts {
+    /// Notes what is in doubt of a table.
+    pub fn take(&mut self, table: &TableName, found: &Recycled) {
+        self.note(table, &found.doubt);
+        self.unread.extend(found.unread.then(|| table.clone()));
+    }
+}
+
 /// Looks at rows, from the one with the largest key on, each as it was then and as it is now.
 #[derive(Debug)]
 pub struct Watch {
@@ -115,6 +129,9 @@ pub struct Watch {
     /// Whether rows were passed that are not known, and whether one of these holds something else or has no label of its own.
     unknown: bool,
     unlike: bool,
+    /// What the columns are called.
+    names: Vec<String>,
+    doubt: Doubt,
 }
 
 impl Watch {
@@ -123,7 +140,25 @@ impl Watch {
     pub fn new(then: &[(i64, Marks)], now: &[Marks], again: Option<i64>) -> Self {
         let (known, among) = (Among::default(), Among::default());
         let telling = Telling::of(then, now);
-        Self { telling, again, last: None, known, among, before: None, unknown: false, unlike: false }
+        let (names, doubt) = (Vec::new(), Doubt::default());
+        Self {
+            telling,
+            again,
+            last: None,
+            known,
+            among,
+            before: None,
+            unknown: false,
+            unlike: false,
+            names,
+            doubt,
+        }
+    }
+
+    /// Says what the columns are called.
+    pub fn of(mut self, names: &[String]) -> Self {
+        self.names = names.to_vec();
+        self
     }
 
     /// Lets columns say nothing of whether a row is another one, because something else than users changed them.
@@ -148,14 +183,20 @@ impl Watch {
         self.telling.apart
     }
 
-    /// Tells whether a row can show to be another one; then those have to be looked at in which several columns differ.
-    pub fn tells_others(&self) -> bool {
-        self.telling.grounds.tell()
+    /// Tells whether a row can show to be another one, or be in doubt; then those have to be looked at that are asked for.
+    pub fn asks(&self) -> bool {
+        self.telling.grounds.tell() || self.may_doubt()
     }
 
-    /// Returns the columns of which several differ in a row that is another one.
-    pub fn asked(&self) -> Vec<usize> {
-        self.telling.grounds.all().collect()
+    /// Returns the columns of which several differ in a row that is another one, and those that all differ in one that is in doubt.
+    pub fn asked(&self) -> [Vec<usize>; 2] {
+        let grounds = &self.telling.grounds;
+        [grounds.all().collect(), if self.may_doubt() { grounds.own.clone() } else { Vec::new() }]
+    }
+
+    /// Where nothing tells for sure that is said of the whole table.
+    fn may_doubt(&self) -> bool {
+        self.telling.sure && !self.telling.grounds.own.is_empty()
     }
 
     /// Tells whether every row has to be looked at: none was recognised yet, or a counter gives out numbers again.
@@ -187,17 +228,22 @@ impl Watch {
             self.unlike |= then != now || !is_labelled;
         }
         let is_given_again = self.again.is_some_and(|again| key <= again);
-        self.among.next(key, if is_given_again { !known } else { self.is_another(then, now) });
+        let is_another = if is_given_again { !known } else { self.is_another(then, now) };
+        self.among.next(key, is_another);
+        let is_below = self.last.is_some_and(|last| key <= last) && !known && !is_another;
+        if let Some(at) = self.telling.grounds.in_doubt(then, now).filter(|_| is_below && self.may_doubt()) {
+            self.doubt.add(|| key.to_string(), self.names.get(at).map_or("", String::as_str));
+        }
     }
 
     /// Says what came of it.
     pub fn end(self) -> Recycled {
-        let Self { telling, last, known, among, unknown, unlike, .. } = self;
+        let Self { telling, last, known, among, unknown, unlike, doubt, .. } = self;
         // That rows share what they hold is no sign of others where nobody touched anything; nor does it tell for sure.
         let is_untouched = unknown && !unlike;
         let above = (!is_untouched).then(|| last.unwrap_or(i64::MIN));
         let untold = is_untouched || !telling.sure;
-        Recycled { above, known, among, up_to: None, untold, apart: telling.apart }
+        Recycled { above, known, among, up_to: None, untold, apart: telling.apart, doubt, unread: false }
     }
 }
 

@@ -104,6 +104,57 @@ impl Followed {
     }
 }
 
+/// So many keys of rows in doubt are named.
+pub const NAMED: usize = 5;
+
+/// Rows that were taken for those of then by their key alone, because all that tells rows apart is another value now. Whoever edits
+/// a name leaves such a row, and whoever gives its key out again does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubt {
+    pub rows: u64,
+    /// The keys of the first ones.
+    pub keys: Vec<String>,
+    /// What is another value.
+    pub columns: BTreeSet<String>,
+}
+
+impl Doubt {
+    /// Adds a row, with a column that holds another value.
+    pub fn add(&mut self, key: impl FnOnce() -> String, column: &str) {
+        self.rows += 1;
+        if self.keys.len() < NAMED {
+            self.keys.push(key());
+        }
+        if !self.columns.contains(column) {
+            self.columns.insert(column.to_string());
+        }
+    }
+}
+
+/// What tables have in doubt.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Doubts {
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub in_doubt: BTreeMap<TableName, Doubt>,
+    /// Tables of which only the last rows were held against the snapshot.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unread: BTreeSet<TableName>,
+}
+
+impl Doubts {
+    /// Notes what a look at a table found; several looks at one are mostly at the same rows.
+    pub fn note(&mut self, table: &TableName, found: &Doubt) {
+        if found.rows > self.in_doubt.get(table).map_or(0, |known| known.rows) {
+            self.in_doubt.insert(table.clone(), found.clone());
+        }
+    }
+
+    pub fn merge(&mut self, other: &Self) {
+        other.in_doubt.iter().for_each(|(table, found)| self.note(table, found));
+        self.unread.extend(other.unread.iter().cloned());
+    }
+}
+
 /// What a merge did.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MergedBack {
@@ -131,6 +182,9 @@ pub struct MergedBack {
     /// Tables whose keys can be given out again and of which no column says whether that happened.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub untold: BTreeSet<TableName>,
+    /// Rows that were taken for those of then by their key alone.
+    #[serde(flatten)]
+    pub doubts: Doubts,
 }
 
 impl MergedBack {

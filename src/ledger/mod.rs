@@ -28,7 +28,7 @@ pub use appeared::{Appeared, End};
 pub use folded::folded;
 pub use keep::keeps;
 pub use kept::{Keep, Kept};
-pub use merged::{Conflict, Followed, Merged, MergedBack};
+pub use merged::{Conflict, Doubt, Doubts, Followed, Merged, MergedBack, NAMED};
 pub use pairs::{keys_match, same, tables as places};
 pub use questions::{Answers, Question, RowChanges, questions};
 pub use recast::{Recast, recasts, turned};

@@ -40,6 +40,15 @@ impl Grounds {
         }
     }
 
+    /// Returns the column by which a row that does not show to be another one does not show to be the same either: of those in which
+    /// most rows had a value of their own none is as it was. A row that was cleared is no new one.
+    pub fn in_doubt(&self, then: &[Option<Mark>], now: &[Option<Mark>]) -> Option<usize> {
+        let held: Vec<usize> = self.own.iter().copied().filter(|at| then[*at].is_some()).collect();
+        let is_other =
+            held.iter().all(|at| then[*at] != now[*at]) && held.iter().any(|at| now[*at].is_some());
+        held.first().copied().filter(|_| is_other)
+    }
+
     /// Tells whether a row is another one than that of its key. `common` has the values of several rows, by their column.
     ///
     /// What was NULL says nothing: it may have been filled. Nor does a row of which nothing is left but what says nothing: it was
@@ -118,7 +127,27 @@ mod tests {
         let then: Vec<(i64, Marks)> = (1..=10).map(|at| (at, row(at))).collect();
         assert!(!is_another(&then, 3, &["zoe", "off"]));
         let live: Vec<Marks> = then.iter().map(|(_, row)| row.clone()).collect();
-        assert!(!Watch::new(&then, &live, None).tells_others());
+        assert!(!Watch::new(&then, &live, None).telling.grounds.tell());
+    }
+
+    #[test]
+    fn a_row_of_which_no_telling_column_is_as_it_was_is_in_doubt_until_several_show_it_to_be_another_one() {
+        let row = |at: i64| marks(&[&format!("name {}", 90 - at), "on"]);
+        let then: Vec<(i64, Marks)> = (1..=10).map(|at| (at, row(at))).collect();
+        let mut now: Vec<Marks> = then.iter().map(|(_, row)| row.clone()).collect();
+        (now[2], now[4], now[5]) = (marks(&["zoe", "on"]), marks(&["name 85", "off"]), marks(&["", "off"]));
+        let look = |then: &[(i64, Marks)], now: &[Marks]| {
+            let mut watch = Watch::new(then, now, None).of(&["name".to_string()]);
+            then.iter().zip(now).rev().for_each(|((key, then), now)| watch.see(*key, then, now, false));
+            watch.end()
+        };
+        let doubt = look(&then, &now).doubt;
+        assert_eq!((doubt.rows, doubt.keys, doubt.columns.len()), (1, vec!["3".to_string()], 1));
+        let then = people();
+        let mut now: Vec<Marks> = then.iter().map(|(_, row)| row.clone()).collect();
+        now[2] = marks(&["zoe", "zoe@x", "Oslo", "on"]);
+        let found = look(&then, &now);
+        assert_eq!((found.doubt.rows, found.holds(3)), (0, true));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What a merge leaves to people, and why.
 
 use crate::base::{counted, one_or_more};
+use crate::catalog::TableName;
 use crate::engine::RETAKEN;
-use crate::ledger::{Merged, MergedBack};
+use crate::ledger::{Doubt, Merged, MergedBack};
 use crate::tabular::EXPORTS;
 
 /// Says what a merge has not done because nobody but the application can say whether it should be.
@@ -26,6 +27,14 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         format!(
             "no column tells whether {rows} is the one of then: where its key was given out again since, the row \
              that has it now got the value of the one that had it"
+        )
+    });
+    let is_any = merged.count() > 0;
+    let in_doubt = merged.doubts.in_doubt.iter().filter(|_| is_any).map(|(table, doubt)| taken(table, doubt));
+    let unread = merged.doubts.unread.iter().filter(|_| is_any).map(|table| {
+        format!(
+            "{table} is too large to hold each of its rows against the snapshot: below its last ones each was taken for the one \
+             of then by its key. Where a key was given out again since, the row that has it now got what belonged to the one before"
         )
     });
     let retaken = merged.retaken.iter().map(|(table, count)| {
@@ -101,6 +110,25 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         .chain(stale.collect::<Vec<_>>())
         .chain(retaken.collect::<Vec<_>>())
         .chain(untold.collect::<Vec<_>>())
+        .chain(in_doubt.collect::<Vec<_>>())
+        .chain(unread.collect::<Vec<_>>())
+}
+
+/// Says which rows were taken for those of then by their key alone.
+fn taken(table: &TableName, Doubt { rows, keys, columns }: &Doubt) -> String {
+    let more = if *rows > keys.len() as u64 { ", \u{2026}" } else { "" };
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    format!(
+        "{} of {table} (key {}{more}) {} another {} than {} did, and nothing else tells whether {}: what was put back there, or \
+         refers to {}, went by the key alone. A new row under an old key got what belonged to the one before",
+        counted(*rows, "row"),
+        keys.join("; "),
+        one_or_more(*rows, "holds", "hold"),
+        columns.join(" and "),
+        one_or_more(*rows, "it", "they"),
+        one_or_more(*rows, "it is the one of then", "they are those of then"),
+        one_or_more(*rows, "it", "them"),
+    )
 }
 
 fn deleted(one: &Merged) -> String {

@@ -7,6 +7,7 @@ mod composite;
 mod crashed;
 mod damaged;
 mod digests;
+mod doubt;
 mod edited;
 mod elsewhere;
 mod failed;
@@ -112,6 +113,11 @@ pub(super) fn counts(result: &Value, db: &TestDatabase, table: &str, column: Opt
 #[track_caller]
 pub(super) fn side_table(result: &Value) -> String {
     result["merge"]["side_table"].as_str().expect("there are conflicts").to_owned()
+}
+
+/// What the report says beside its numbers.
+pub(super) fn notes(result: &Value) -> String {
+    result["notes"].to_string()
 }
 
 /// The text in a gzip file.

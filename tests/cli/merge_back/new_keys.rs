@@ -14,10 +14,6 @@ fn upgraded(db: &TestDatabase, made: &str, filled: &str) -> Sandbox {
     sandbox
 }
 
-fn notes(result: &Value) -> String {
-    result["notes"].to_string()
-}
-
 both_engines! {
     fn a_value_comes_back_to_the_row_whose_key_users_changed(db: &TestDatabase) {
         let sandbox = upgraded(db, PART, FOUR);

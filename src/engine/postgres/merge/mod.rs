@@ -45,7 +45,7 @@ use crate::engine::{
     Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip, twice,
 };
 use crate::journal::ScriptLog;
-use crate::ledger::SalvageKind;
+use crate::ledger::{Doubts, SalvageKind};
 use crate::report::Progress;
 use rekey::Rekeyed;
 use side::{Conflicts, Side};
@@ -198,12 +198,13 @@ impl PostgresDatabase {
         let mut side = Side::new(session, operation, schema).await?;
         let given = given::look(session, pieces, &self.made()).await?;
         let (mut done, mut skipped, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
-        let (mut strangers, mut turns) = (Vec::new(), 0);
+        let (mut strangers, mut turns, mut doubts) = (Vec::new(), 0, Doubts::default());
         for turn in in_order(pieces, &parents(session).await?) {
             let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
-            strangers.extend(strangers::given_again(self, session, &of_turn, turns).await?);
+            strangers.extend(strangers::given_again(self, session, &of_turn, turns, &mut doubts).await?);
             let moved = self.look_for_moved(session, pieces, (&turn, turns)).await?;
             strangers.extend(moved.strangers);
+            doubts.merge(&moved.doubts);
             let known = Known { given: &given, strangers: &strangers };
             let told = (&moved.of_pieces, left);
             let mut intact = self.look_for_intact(session, pieces, (&turn, turns), known, told).await?;
@@ -247,6 +248,8 @@ impl PostgresDatabase {
                 job.finish(session, &mut side, alone).await?;
             }
             untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
+            jobs.iter().for_each(|job| doubts.merge(&job.target.doubts));
+            doubts.unread.retain(|table| !moved.read.contains(table));
             done.extend(jobs);
         }
         session.run(DOING, "SET CONSTRAINTS ALL IMMEDIATE").await?;
@@ -282,6 +285,7 @@ impl PostgresDatabase {
             retaken,
             found_anew,
             followed,
+            doubts,
             ..MergedBack::default()
         };
         Ok(Ok((own, done)))

@@ -20,8 +20,8 @@ use super::strangers::Strangers;
 use super::unique::unique_sets;
 use super::{DOING, strangers};
 use crate::catalog::{Catalog, Table, TableName};
-use crate::engine::{Among, Error, Piece, Recycled};
-use crate::ledger::SalvageKind;
+use crate::engine::{Error, Piece, Recycled};
+use crate::ledger::{Doubt, Doubts, SalvageKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -33,6 +33,9 @@ pub(super) struct Found {
     /// The tables of keys that rows have now, where users changed them, by the places of pieces.
     pub new_keys: BTreeMap<usize, String>,
     pub strangers: Vec<Strangers>,
+    pub doubts: Doubts,
+    /// The tables of which every row was looked at.
+    pub read: BTreeSet<TableName>,
 }
 
 /// The temporary tables of keys of one table; none where there are none, or nobody can tell.
@@ -42,6 +45,16 @@ struct Keys {
     of_others: Option<String>,
     /// Those of then of rows that have another one now, with that one.
     new: Option<String>,
+    /// Rows that are taken for those of then by their key alone.
+    doubt: Doubt,
+    is_read: bool,
+}
+
+impl Found {
+    fn note(&mut self, table: &TableName, keys: &Keys) {
+        self.doubts.note(table, &keys.doubt);
+        self.read.extend(keys.is_read.then(|| table.clone()));
+    }
 }
 
 /// A table that is looked at.
@@ -114,6 +127,7 @@ impl PostgresDatabase {
                 Subject { now, then: own, key, snapshot, catalog, remade, is_about: &is_about, name };
             asked.insert(now.clone());
             let found_keys = self.moved(session, &subject).await?;
+            found.note(now, &found_keys);
             found.new_keys.extend(found_keys.new.map(|keys| (*index, keys)));
             if let Some(keys) = found_keys.of_others {
                 let columns = piece.salvage.key.clone();
@@ -128,7 +142,12 @@ impl PostgresDatabase {
                     continue;
                 }
                 let name = format!("ripcord_moved_{number}_{}", asked.len());
-                found.strangers.extend(self.moved_parents(session, pieces, piece, &parent, name).await?);
+                let keys = self.moved_parents(session, pieces, piece, &parent, name).await?;
+                found.note(&parent, &keys);
+                if let Some(keys) = keys.of_others {
+                    let columns = key_then(piece, &parent);
+                    found.strangers.push(strangers::of_moved(session, &parent, &keys, columns).await?);
+                }
             }
         }
         Ok(found)
@@ -142,15 +161,17 @@ impl PostgresDatabase {
         piece: &Piece,
         parent: &TableName,
         name: String,
-    ) -> Result<Option<Strangers>, Error> {
-        let (Some(snapshot), Some(catalog)) = (&piece.snapshot, &piece.catalog) else { return Ok(None) };
+    ) -> Result<Keys, Error> {
+        let (Some(snapshot), Some(catalog)) = (&piece.snapshot, &piece.catalog) else {
+            return Ok(Keys::default());
+        };
         let mut of_parent = pieces.iter().filter(|other| other.salvage.table == *parent);
         // Where keys are put back it is known which of them are not.
         if of_parent.any(Piece::is_rekeying) {
-            return Ok(None);
+            return Ok(Keys::default());
         }
-        let columns = catalog.tables.get(parent).map(|then| then.key.clone()).unwrap_or_default();
-        let key = columns.iter().map(|name| (name.clone(), name.clone())).collect();
+        let key = key_then(piece, parent);
+        let key = key.iter().map(|name| (name.clone(), name.clone())).collect();
         let is_about = |name: &str| is_about(pieces, parent, name);
         let subject = Subject {
             now: parent,
@@ -162,8 +183,7 @@ impl PostgresDatabase {
             is_about: &is_about,
             name,
         };
-        let Some(keys) = self.moved(session, &subject).await?.of_others else { return Ok(None) };
-        Ok(Some(strangers::of_moved(session, parent, &keys, columns).await?))
+        self.moved(session, &subject).await
     }
 
     /// Looks under which keys other rows stand, and which rows have another one now.
@@ -230,9 +250,10 @@ impl PostgresDatabase {
                 let (then, of) = (format!("{}_then", subject.name), (subject.now, key.name.as_str()));
                 recycled::others(session, of, then, &columns, subject.is_about).await?
             }
-            _ => Among::default(),
+            _ => Recycled::default(),
         };
-        let of_others = subject.compare(session, key, (&names, is_natural), others).await?;
+        let mut doubt = others.doubt.clone();
+        let of_others = subject.compare(session, key, (&names, is_natural), (others, &mut doubt)).await?;
         let unique: Vec<_> =
             names.iter().filter(|name| !name.any).map(|name| (name.then(), name.now())).collect();
         let mut new = None;
@@ -243,8 +264,14 @@ impl PostgresDatabase {
             new = is_any(session, &found).await?.then_some(found);
         }
         session.run(DOING, &format!("DROP TABLE pg_temp.{}_then", subject.name)).await?;
-        Ok(Keys { of_others, new })
+        Ok(Keys { of_others, new, doubt, is_read: true })
     }
+}
+
+/// Returns what was the key of a table when a piece was kept.
+fn key_then(piece: &Piece, table: &TableName) -> Vec<String> {
+    let then = piece.catalog.as_ref().and_then(|catalog| catalog.tables.get(table));
+    then.map(|then| then.key.clone()).unwrap_or_default()
 }
 
 /// What a piece says of the rows that its values belong to.
@@ -319,7 +346,7 @@ impl Subject<'_> {
         session: &mut Session,
         key: &[&LiveColumn],
         (names, is_natural): (&[Name], bool),
-        others: Among,
+        (others, doubt): (Recycled, &mut Doubt),
     ) -> Result<Option<String>, Error> {
         let (own, live) = (&self.name, self.now.sql());
         let now: Vec<String> = key.iter().map(|column| format!("t.{}", identifier(&column.name))).collect();
@@ -330,8 +357,8 @@ impl Subject<'_> {
             "CREATE TEMPORARY TABLE {own}_keys ON COMMIT DROP AS SELECT {now} FROM ONLY {live} AS t WITH NO DATA"
         );
         session.run(DOING, &make).await?;
-        let recycled = Recycled { among: others, ..Recycled::default() };
-        if let Some(holds) = recycled::holds(session, &recycled, &now, &format!("{own}_others")).await? {
+        let others = Recycled { among: others.among, ..Recycled::default() };
+        if let Some(holds) = recycled::holds(session, &others, &now, &format!("{own}_others")).await? {
             let take =
                 format!("INSERT INTO pg_temp.{own}_keys SELECT {now} FROM ONLY {live} AS t WHERE {holds}");
             session.run(DOING, &take).await?;
@@ -355,9 +382,10 @@ impl Subject<'_> {
                 );
                 session.run(DOING, &other).await?;
             }
-            if name.any && is_natural {
-                self.others(session, key, name, &on).await?;
-            }
+            let alone = match name.any && is_natural {
+                true => self.others(session, key, name, &on).await?,
+                false => None,
+            };
             let once = |named: &str, from: &str| {
                 format!(
                     "SELECT x.v FROM (SELECT {named} AS v FROM {from}) AS x JOIN names USING (v) GROUP BY x.v HAVING count(*) = 1"
@@ -376,6 +404,9 @@ impl Subject<'_> {
                 once(&now_named, &format!("ONLY {live} AS t"))
             );
             session.run(DOING, &keep).await?;
+            if let Some(at) = alone {
+                *doubt = self.in_doubt(session, key, &name.columns[at], &on).await?;
+            }
             session.run(DOING, &format!("DROP TABLE pg_temp.{changed}")).await?;
         }
         session.run(DOING, &format!("ANALYZE pg_temp.{own}_keys")).await?;

@@ -165,11 +165,12 @@ impl PostgresDatabase {
             more = self.bring(session, &ends, &dump, false).await?;
             last = ends.compare(session, &mut watch, last).await?;
         }
-        if !watch.is_looking() && watch.tells_others() && !more {
+        let is_asked = !watch.is_looking() && watch.asks();
+        if is_asked && !more {
             ends.compare(session, &mut watch, last).await?;
         }
         session.run(DOING, &format!("DROP TABLE pg_temp.{}, pg_temp.{}", ends.then, ends.put_back())).await?;
-        Ok(Some(watch.end()))
+        Ok(Some(Recycled { unread: is_asked && more, ..watch.end() }))
     }
 
     /// Makes the table of the rows of then: of the end of a large one, or of all; returns whether there are others.
@@ -204,7 +205,7 @@ impl PostgresDatabase {
     }
 }
 
-/// Looks which numbers are of rows that show to be others, with all rows of then in a table that is there: `k0`, and c0, c1 … for
+/// Looks which numbers are of rows that show to be others, or are in doubt, with all rows of then in a table that is there: `k0`, and c0, c1 … for
 /// these columns.
 pub(super) async fn others(
     session: &mut Session,
@@ -212,13 +213,13 @@ pub(super) async fn others(
     then: String,
     kept: &[String],
     is_changed: &(dyn Fn(&str) -> bool + Send + Sync),
-) -> Result<Among, Error> {
+) -> Result<Recycled, Error> {
     let ends = Ends { key: key.to_string(), kept: kept.to_vec(), now: now.clone(), then };
     let mut watch = ends.watch(session, None).await?.without(&places(kept, is_changed)).only_others();
-    if watch.tells_others() {
+    if watch.asks() {
         ends.compare(session, &mut watch, i64::MAX).await?;
     }
-    Ok(watch.end().among)
+    Ok(watch.end())
 }
 
 fn places(kept: &[String], is_changed: &(dyn Fn(&str) -> bool + Send + Sync)) -> Vec<usize> {
@@ -314,13 +315,20 @@ impl Ends {
         self.marks(|at| self.now(at))
     }
 
-    /// Returns the condition that more than one of these columns holds something else than it did; what was NULL does not count.
-    fn differ_in_several(&self, columns: &[usize]) -> String {
+    /// Returns the condition that more than one of the first columns holds something else than it did, or all of the others; what was
+    /// NULL does not count.
+    fn differ(&self, [several, all]: &[Vec<usize>; 2]) -> String {
         let differs = |at: &usize| {
             let (then, now) = (then(*at), self.now(*at));
             format!("({} AND {then}::text IS DISTINCT FROM {now}::text)::int", is_held(&then))
         };
-        format!("{} > 1", columns.iter().map(differs).collect::<Vec<_>>().join(" + "))
+        let differing = |columns: &[usize]| columns.iter().map(differs).collect::<Vec<_>>().join(" + ");
+        let held: Vec<String> = all.iter().map(|at| format!("({})::int", is_held(&then(*at)))).collect();
+        let several = format!("{} > 1", differing(several));
+        match all.is_empty() {
+            true => several,
+            false => format!("({several} OR {} BETWEEN 1 AND {})", held.join(" + "), differing(all)),
+        }
     }
 
     /// Looks at both ends for what tells rows apart.
@@ -339,7 +347,7 @@ impl Ends {
         let keyed = |row: &Row| (row.number(0), self.read(row, 1));
         let then: Vec<(i64, Marks)> = session.rows(DOING, &then).await?.iter().map(keyed).collect();
         let now: Vec<Marks> = session.rows(DOING, &now).await?.iter().map(|row| self.read(row, 1)).collect();
-        Ok(Watch::new(&then, &now, again))
+        Ok(Watch::new(&then, &now, again).of(&self.kept))
     }
 
     fn read(&self, row: &Row, from: usize) -> Marks {
@@ -357,7 +365,7 @@ impl Ends {
                 format!("EXISTS (SELECT FROM pg_temp.{} AS p WHERE p.k = s.k0)", self.put_back()),
                 "true".to_string(),
             ),
-            false => ("false".to_string(), self.differ_in_several(&watch.asked())),
+            false => ("false".to_string(), self.differ(&watch.asked())),
         };
         let open = format!(
             "DECLARE {PAIRS} NO SCROLL CURSOR FOR SELECT s.k0{}{}, {put_back} \
@@ -440,6 +448,7 @@ impl Target<'_> {
     /// Lets nothing be put into rows that may be others.
     async fn leave_retaken(&mut self, session: &mut Session, recycled: Recycled) -> Result<(), Error> {
         self.untold = recycled.untold;
+        self.doubts.take(&self.table, &recycled);
         let Some((_, place)) = self.found_by.first() else { return Ok(()) };
         let name = format!("{}_retaken", self.loaded);
         let holds = holds(session, &recycled, &format!("s.v{place}"), &name).await?;

@@ -15,7 +15,7 @@ use super::unkeyed::Groups;
 use super::{DOING, rows, undeclared};
 use crate::catalog::TableName;
 use crate::engine::{Error, Merged, Piece, RETAKEN, STRANGER};
-use crate::ledger::SalvageKind;
+use crate::ledger::{Doubts, SalvageKind};
 use std::collections::BTreeSet;
 
 /// Values of columns of one table that a foreign key refers to, in a temporary table with the same columns.
@@ -48,6 +48,7 @@ pub(super) async fn given_again(
     session: &mut Session,
     pieces: &[&Piece],
     turn: usize,
+    doubts: &mut Doubts,
 ) -> Result<Vec<Strangers>, Error> {
     let (mut asked, mut found) = (BTreeSet::new(), Vec::new());
     for piece in pieces {
@@ -80,7 +81,7 @@ pub(super) async fn given_again(
                     put_back: piece.put_back(parent, referred).collect(),
                     name: &name,
                 };
-                found.extend(of_parents(database, session, &subject).await?);
+                found.extend(of_parents(database, session, &subject, doubts).await?);
             }
         }
     }
@@ -92,8 +93,10 @@ async fn of_parents(
     database: &PostgresDatabase,
     session: &mut Session,
     subject: &Subject<'_>,
+    doubts: &mut Doubts,
 ) -> Result<Option<Strangers>, Error> {
     let Some(recycled) = database.look_at(session, subject).await? else { return Ok(None) };
+    doubts.take(subject.now, &recycled);
     let (referred, name) = (subject.key.0, subject.name);
     let column = format!("t.{}", identifier(referred));
     let among = format!("{name}_among");

@@ -9,7 +9,7 @@ use super::{DOING, fit, load, spread, undeclared};
 use crate::base::counted;
 use crate::catalog::TableName;
 use crate::engine::{BOTH_CHANGED, Base, Error, Merged, OWN_VALUE, Piece};
-use crate::ledger::SalvageKind;
+use crate::ledger::{Doubts, SalvageKind};
 use crate::report::Progress;
 use std::collections::BTreeSet;
 
@@ -45,6 +45,8 @@ pub(super) struct Target<'p> {
     pub found_anew: u64,
     /// Whether no column tells whether that is so.
     pub untold: bool,
+    /// Which rows are taken for those of then by their key alone.
+    pub doubts: Doubts,
     /// Whether `moved` stands beside the loaded rows: such a row is put back as a whole or not at all.
     pub renumbered: bool,
     /// Whether whole rows were numbered anew, so that all of the table comes back or nothing.
@@ -213,6 +215,7 @@ impl<'p> Target<'p> {
             retaken: None,
             found_anew: 0,
             untold: false,
+            doubts: Doubts::default(),
             renumbered: false,
             whole: false,
             broken: false,

@@ -40,7 +40,7 @@ use crate::engine::{
     Error, MergeMode, Merged, MergedBack, Piece, announce, in_all, in_order, is_kept, skip, twice,
 };
 use crate::journal::ScriptLog;
-use crate::ledger::{Followed, SalvageKind};
+use crate::ledger::{Doubts, Followed, SalvageKind};
 use crate::report::{Amount, Progress};
 use feed::Feed;
 use rusqlite::ErrorCode;
@@ -151,16 +151,17 @@ fn in_one_transaction(
     let pieces = &with_what_was_given(session, pieces, looked)?;
     let mut side = Side::new(session, operation)?;
     let mut skipped = Vec::new();
-    let (mut strangers, mut turns) = (Vec::new(), 0);
+    let (mut strangers, mut turns, mut doubts) = (Vec::new(), 0, Doubts::default());
     let (mut merged, mut followed, mut untold) = (Vec::new(), Vec::new(), BTreeSet::new());
     let mut found_anew = BTreeMap::<TableName, u64>::new();
     for turn in in_order(pieces, &parents(session, &catalog)?) {
         let of_turn: Vec<&Piece> = turn.iter().map(|index| &pieces[*index]).collect();
-        strangers.extend(strangers::given_again(session, &catalog, &of_turn, turns)?);
+        strangers.extend(strangers::given_again(session, &catalog, &of_turn, turns, &mut doubts)?);
         turns += 1;
         let placed: Vec<(usize, &Piece)> = turn.iter().map(|index| (*index, &pieces[*index])).collect();
         let mut moved = moved::Moved::look(session, &catalog, (turns, &placed))?;
         strangers.append(&mut moved.strangers);
+        doubts.merge(&moved.doubts);
         let mut intact = intact::look(session, &catalog, pieces, (&turn, &moved), (&strangers, left))?;
         strangers.append(&mut intact.strangers);
         let (before, mut jobs) = (strangers.len(), Vec::new());
@@ -204,6 +205,7 @@ fn in_one_transaction(
             named.map(|(_, then)| count_from(session, table, *then)).collect::<Result<Vec<_>, _>>()?;
         }
         untold.extend(jobs.iter().filter(|job| job.is_untold()).map(|job| job.target.table.clone()));
+        jobs.iter().for_each(|job| doubts.take(&job.target.table, &job.target.recycled));
         for (table, rows) in jobs.iter().filter_map(Job::found_anew) {
             // Several pieces of a table are mostly of the same rows.
             let known = found_anew.entry(table.clone()).or_default();
@@ -223,6 +225,7 @@ fn in_one_transaction(
         untold,
         retaken,
         found_anew,
+        doubts,
         ..MergedBack::default()
     };
     let written = done.written();

@@ -16,7 +16,7 @@ use super::strangers::{Guard, Strangers};
 use super::together;
 use crate::catalog::{Catalog, Table, TableKind, TableName, quote};
 use crate::engine::{Base, Error, Piece, Value, counting};
-use crate::ledger::SalvageKind;
+use crate::ledger::{Doubt, Doubts, SalvageKind};
 use others::Others;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,6 +31,7 @@ pub(super) struct Moved {
     /// The keys that rows have now, where users changed them, by the place of the piece.
     pub new_keys: BTreeMap<usize, NewKeys>,
     pub strangers: Vec<Strangers>,
+    pub doubts: Doubts,
 }
 
 /// Columns that together are the name of a row.
@@ -63,13 +64,15 @@ impl Moved {
             let key = piece.salvage.key.as_slice();
             let places: Vec<usize> = key.iter().filter_map(|name| piece.place_of(name)).collect();
             let (then, new_keys) = (piece.table_then(), None);
-            let mut looked = Look { session, piece, then, table, key, live, keys: &keys, new_keys };
+            let doubt = Doubt::default();
+            let mut looked = Look { session, piece, then, table, key, live, keys: &keys, new_keys, doubt };
             // Who has another number, or another place in a list, is another row.
             if matches!(key, [key] if !is_numbered(live, key)) && !piece.remade {
                 looked.new_keys = Some(NewKeys::new(session, *index, places.clone())?);
             }
             asked.insert(table.clone());
             let is_any = looked.run(&|name| is_about(pieces, table, name))?;
+            found.doubts.note(table, &looked.doubt);
             found.new_keys.extend(looked.new_keys.map(|keys| (*index, keys)));
             if is_any {
                 found.strangers.push(Strangers::of_moved(table, &keys, key));
@@ -87,7 +90,9 @@ impl Moved {
                     continue;
                 }
                 let name = format!("ripcord_moved_{turn}_of_{}", asked.len());
-                found.strangers.extend(look_at_parent(session, piece, pieces, (parent, live), &name)?);
+                let doubts = &mut found.doubts;
+                let strangers = look_at_parent(session, piece, pieces, (parent, live), (&name, doubts))?;
+                found.strangers.extend(strangers);
             }
         }
         Ok(found)
@@ -106,7 +111,7 @@ fn look_at_parent(
     piece: &Piece,
     pieces: &[(usize, &Piece)],
     (table, live): (&TableName, &Table),
-    keys: &str,
+    (keys, doubts): (&str, &mut Doubts),
 ) -> Result<Option<Strangers>, Error> {
     let then = piece.catalog.as_ref().and_then(|catalog| catalog.tables.get(table));
     let is_there = |name: &String| live.columns.iter().any(|column| column.name == *name);
@@ -114,8 +119,10 @@ fn look_at_parent(
     // Where keys are put back it is known which of them are not.
     let is_rekeying = pieces.iter().any(|(_, other)| other.salvage.table == *table && other.is_rekeying());
     let Some(key) = key.filter(|_| !is_rekeying && live.kind == TableKind::Ordinary) else { return Ok(None) };
-    let mut look = Look { session, piece, then: table, table, key, live, keys, new_keys: None };
+    let doubt = Doubt::default();
+    let mut look = Look { session, piece, then: table, table, key, live, keys, new_keys: None, doubt };
     let found = look.run(&|name| is_about(pieces, table, name))?;
+    doubts.note(table, &look.doubt);
     Ok(found.then(|| Strangers::of_moved(table, keys, key)))
 }
 
@@ -146,6 +153,8 @@ struct Look<'a> {
     keys: &'a str,
     /// Takes the keys of rows that have another one now; none where no key can be another one.
     new_keys: Option<NewKeys>,
+    /// Rows that are taken for those of then by their key alone.
+    doubt: Doubt,
 }
 
 impl Look<'_> {
@@ -166,7 +175,10 @@ impl Look<'_> {
                 self.read_now(name)?;
                 self.compare(name)?;
                 if let Some(others) = &name.others {
-                    self.others(name, others)?;
+                    let alone = self.others(name, others)?;
+                    if let Some(at) = alone {
+                        self.doubt = self.in_doubt(name, at)?;
+                    }
                 }
                 let widths = (key.len(), name.columns.len());
                 let named = Named { then: THEN, now: NOW, widths };

@@ -162,7 +162,7 @@ impl Ends<'_> {
             self.sample(self.session, &now, kept.len())?.into_iter().map(|(_, marks)| marks).collect();
         let is_changed = |at: &usize| (self.subject.is_changed)(&kept[*at]);
         let changed: Vec<usize> = (0..kept.len()).filter(is_changed).collect();
-        let watch = Watch::new(&old, &new, self.again).without(&changed);
+        let watch = Watch::new(&old, &new, self.again).of(&kept).without(&changed);
         Ok(Some((then, kept, watch)))
     }
 
@@ -201,7 +201,7 @@ impl Ends<'_> {
         new.advance().map_err(failed)?;
         let (asked, width) = (watch.asked(), columns.len());
         while let Some(was) = old.next().map_err(failed)? {
-            if !watch.is_looking() && !watch.tells_others() {
+            if !watch.is_looking() && !watch.asks() {
                 return Ok(());
             }
             let key: i64 = was.get(0).map_err(failed)?;
@@ -210,7 +210,7 @@ impl Ends<'_> {
             }
             let Some(is) = new.get() else { return Ok(()) };
             if is.get::<_, i64>(0).map_err(failed)? == key
-                && (watch.is_looking() || differ_in_several(was, is, &asked).map_err(failed)?)
+                && (watch.is_looking() || differ(was, is, &asked).map_err(failed)?)
             {
                 let (then, now) = (marks(was, 1, width), marks(is, 1, width));
                 let is_put_back = is.get(width + 1).map_err(failed)?;
@@ -244,14 +244,21 @@ fn key_of(rows: &Rows<'_>) -> rusqlite::Result<Option<i64>> {
     rows.get().map(|row| row.get(0)).transpose()
 }
 
-/// Tells whether a row holds something else than it did in more than one of these columns; what was NULL does not count.
-fn differ_in_several(was: &Row<'_>, is: &Row<'_>, columns: &[usize]) -> rusqlite::Result<bool> {
-    let mut count = 0;
-    for at in columns.iter().map(|at| at + 1) {
-        let (was, is) = (value(was.get_ref(at)?), value(is.get_ref(at)?));
-        count += usize::from(!matches!(was, Value::Null) && !was.is_same(is));
-    }
-    Ok(count > 1)
+/// Tells whether a row holds something else than it did in more than one of the first columns, or in all of the others; what was
+/// NULL does not count.
+fn differ(was: &Row<'_>, is: &Row<'_>, [several, all]: &[Vec<usize>; 2]) -> rusqlite::Result<bool> {
+    let count = |columns: &[usize]| -> rusqlite::Result<(usize, usize)> {
+        let (mut held, mut others) = (0, 0);
+        for at in columns.iter().map(|at| at + 1) {
+            let (was, is) = (value(was.get_ref(at)?), value(is.get_ref(at)?));
+            let is_held = !matches!(was, Value::Null);
+            held += usize::from(is_held);
+            others += usize::from(is_held && !was.is_same(is));
+        }
+        Ok((held, others))
+    };
+    let (held, others) = count(all)?;
+    Ok(count(several)?.1 > 1 || (held > 0 && held == others))
 }
 
 fn marks(row: &Row<'_>, from: usize, count: usize) -> rusqlite::Result<Marks> {

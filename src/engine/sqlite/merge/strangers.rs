@@ -15,7 +15,7 @@ use super::unkeyed::{same_in, same_row};
 use super::values::ValueHand;
 use crate::catalog::{Catalog, TableName, quote};
 use crate::engine::{Error, Piece, Recycled, Value};
-use crate::ledger::SalvageKind;
+use crate::ledger::{Doubts, SalvageKind};
 use std::collections::BTreeSet;
 
 /// Values of columns of one table that a foreign key refers to, in a temporary table: `v0`, `v1` … for the columns.
@@ -66,6 +66,7 @@ pub(super) fn given_again(
     catalog: &Catalog,
     pieces: &[&Piece],
     turn: usize,
+    doubts: &mut Doubts,
 ) -> Result<Vec<Strangers>, Error> {
     let (mut asked, mut found) = (BTreeSet::new(), Vec::new());
     for piece in pieces {
@@ -101,6 +102,7 @@ pub(super) fn given_again(
                 remade: piece.remade,
             };
             let recycled = recycled::look_at(session, folder, &subject)?;
+            doubts.take(parent, &recycled);
             let one = Strangers {
                 of: parent.clone(),
                 keys: format!("ripcord_parent_{turn}_{}", asked.len()),

@@ -8,6 +8,7 @@ use super::super::live::LiveColumn;
 use super::{Name, Subject};
 use crate::catalog::TableName;
 use crate::engine::{Error, SHORT_KEY, counting, telling};
+use crate::ledger::{Doubt, NAMED};
 
 /// Tells whether keys are so short that people choose them.
 pub(super) async fn is_short(
@@ -27,19 +28,19 @@ impl Subject<'_> {
     /// Takes the keys of rows that show to be others: nothing is as it was of several columns in which rows differ most. At the end
     /// of a group, down to the first row that does not show it, one such column is enough, which is more than what users may edit
     /// in any other row: there a new row has the key of the old one by itself. What was NULL says nothing, and a row that was
-    /// cleared is no new one.
+    /// cleared is no new one. Returns the column that tells alone, which is evidence nowhere else.
     pub(super) async fn others(
         &self,
         session: &mut Session,
         key: &[&LiveColumn],
         name: &Name,
         on: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<usize>, Error> {
         let own: Vec<String> = self.key.iter().map(|(_, then)| then.clone()).collect();
         let telling = self.telling(session, name).await?;
         let list = |of: &str| key.iter().map(|column| format!("{of}.{}", identifier(&column.name))).collect();
         let (last, counts) = match (telling.len(), counting(self.catalog, self.then, &own)) {
-            (0, _) | (1, None) => return Ok(()),
+            (0, _) | (1, None) => return Ok(telling.first().copied()),
             (1, Some(at)) => {
                 let mut group: Vec<String> = list("t");
                 let counts = group.remove(at);
@@ -69,7 +70,40 @@ impl Subject<'_> {
             was = each(&|(then, _)| format!("{then} IS NOT NULL"), " OR "),
             is = each(&|(_, now)| format!("{now} IS NOT NULL"), " OR "),
         );
-        session.run(DOING, &take).await
+        session.run(DOING, &take).await?;
+        Ok(telling.first().copied().filter(|_| telling.len() == 1))
+    }
+
+    /// Looks for rows in which the one column that tells holds something else, and which nothing shows to be others.
+    pub(super) async fn in_doubt(
+        &self,
+        session: &mut Session,
+        key: &[&LiveColumn],
+        (then, now): &(String, String),
+        on: &str,
+    ) -> Result<Doubt, Error> {
+        let list = |of: &str| -> Vec<String> {
+            key.iter().map(|column| format!("{of}.{}", identifier(&column.name))).collect()
+        };
+        let same: Vec<String> =
+            list("o").iter().zip(list("t")).map(|(other, own)| format!("{other} = {own}")).collect();
+        let found = format!(
+            "SELECT ({texts})::text AS key, count(*) OVER () AS count FROM pg_temp.{own}_then AS s JOIN ONLY {live} AS t ON {on} \
+             WHERE {then}::text <> {now}::text AND NOT EXISTS (SELECT FROM pg_temp.{own}_keys AS o WHERE {same}) ORDER BY {all} LIMIT {NAMED}",
+            texts =
+                list("t").iter().map(|part| format!("{part}::text")).collect::<Vec<_>>().join(" || ', ' || "),
+            own = self.name,
+            live = self.now.sql(),
+            same = same.join(" AND "),
+            all = list("t").join(", "),
+        );
+        let rows = session.rows(DOING, &found).await?;
+        let column = now.strip_prefix("t.").unwrap_or(now).trim_matches('"').replace("\"\"", "\"");
+        Ok(Doubt {
+            rows: rows.first().map_or(0, |row| row.number::<u64>(1)),
+            keys: rows.iter().map(|row| row.text(0).to_string()).collect(),
+            columns: rows.first().map(|_| column).into_iter().collect(),
+        })
     }
 
     /// Returns the columns of a name that told rows apart then.

@@ -6,6 +6,7 @@ use super::super::DOING;
 use super::{Look, NOW, Name, THEN, columns, named};
 use crate::catalog::{TableName, quote};
 use crate::engine::{Error, SHORT_KEY, telling};
+use crate::ledger::{Doubt, NAMED};
 
 /// How rows show to be others.
 #[derive(Debug)]
@@ -28,15 +29,15 @@ impl Look<'_> {
     /// Takes the keys of rows that show to be others: nothing is as it was of several columns in which rows differ most. At the end
     /// of a group, down to the first row that does not show it, one such column is enough, which is more than what users may edit
     /// in any other row: there a new row has the key of the old one by itself. What was NULL says nothing, and a row that was
-    /// cleared is no new one.
-    pub(super) fn others(&self, name: &Name, others: &Others) -> Result<(), Error> {
+    /// cleared is no new one. Returns the column that tells alone, which is evidence nowhere else.
+    pub(super) fn others(&self, name: &Name, others: &Others) -> Result<Option<usize>, Error> {
         let keys = self.key.len();
         let telling = self.telling(keys..keys + name.columns.len())?;
         let each = |of: &dyn Fn(usize) -> String, between: &str| {
             telling.iter().map(|at| of(*at)).collect::<Vec<_>>().join(between)
         };
         let last = match (telling.len(), others.counting) {
-            (0, _) | (1, None) => return Ok(()),
+            (0, _) | (1, None) => return Ok(telling.first().copied()),
             (1, Some(at)) => {
                 let group: Vec<String> =
                     (0..keys).filter(|other| *other != at).map(|at| format!("v{at}")).collect();
@@ -64,7 +65,36 @@ impl Look<'_> {
             same.join(" AND "),
             last.1,
         );
-        self.session.run(DOING, &take)
+        self.session.run(DOING, &take)?;
+        Ok(telling.first().copied().filter(|_| telling.len() == 1))
+    }
+
+    /// Looks for rows in which the one column that tells holds something else, and which nothing shows to be others.
+    pub(super) fn in_doubt(&self, name: &Name, at: usize) -> Result<Doubt, Error> {
+        let keys = self.key.len();
+        let same: Vec<String> = (0..keys).map(|at| format!("n.v{at} IS t.v{at}")).collect();
+        let texts: Vec<String> =
+            (0..keys).map(|at| format!("coalesce(CAST(t.v{at} AS TEXT), 'NULL')")).collect();
+        let sql = format!(
+            "SELECT {}, count(*) OVER () FROM temp.{THEN} AS t CROSS JOIN temp.{NOW} AS n ON {} \
+             WHERE t.v{at} IS NOT NULL AND n.v{at} IS NOT NULL AND t.v{at} IS NOT n.v{at} \
+             AND ({list}) NOT IN (SELECT {own} FROM temp.{}) ORDER BY {list} LIMIT {NAMED}",
+            texts.join(" || ', ' || "),
+            same.join(" AND "),
+            self.keys,
+            list = columns("t", 0..keys).join(", "),
+            own = columns("", 0..keys).join(", "),
+        );
+        let mut statement = self.session.prepare(&sql).map_err(|error| self.failed(error))?;
+        let mut rows = statement.query([]).map_err(|error| self.failed(error))?;
+        let mut found = Doubt::default();
+        while let Some(row) = rows.next().map_err(|error| self.failed(error))? {
+            let (key, count): (String, i64) =
+                row.get(0).and_then(|key| Ok((key, row.get(1)?))).map_err(|error| self.failed(error))?;
+            found.add(|| key, &name.columns[at - keys]);
+            found.rows = count.unsigned_abs();
+        }
+        Ok(found)
     }
 
     /// Returns the columns of then that tell rows apart.
