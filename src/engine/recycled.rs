@@ -277,7 +277,14 @@ struct Telling {
 impl Telling {
     fn of(keyed: &[(i64, Marks)], now: &[Marks]) -> Self {
         let columns = keyed.first().map_or(0, |(_, row)| row.len());
-        let (repeats, all): (Vec<usize>, Vec<usize>) = (0..columns).partition(|at| follows_key(keyed, *at));
+        // What another way back emptied, and nobody has filled again, says of no row whether it is the one of then.
+        let is_emptied = |at: &usize| {
+            !now.is_empty()
+                && now.iter().all(|row| row[*at].is_none())
+                && keyed.iter().any(|(_, row)| row[*at].is_some())
+        };
+        let (repeats, all): (Vec<usize>, Vec<usize>) =
+            (0..columns).filter(|at| !is_emptied(at)).partition(|at| follows_key(keyed, *at));
         let then: Vec<Marks> = keyed.iter().map(|(_, row)| row.clone()).collect();
         let then = then.as_slice();
         let most = |rows: &[Marks], at: &[usize]| rows.len() <= 1 || distinct(rows, at) * 2 > rows.len();
