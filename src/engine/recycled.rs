@@ -10,6 +10,7 @@
 mod among;
 mod another;
 mod counting;
+mod recognise;
 
 pub use among::Among;
 pub use counting::{SHORT_KEY, counting, telling};
@@ -17,16 +18,10 @@ pub use counting::{SHORT_KEY, counting, telling};
 use super::Value;
 use crate::catalog::TableName;
 use crate::ledger::{Doubt, Doubts};
-use another::Grounds;
-use std::collections::HashSet;
-use std::hash::Hash;
+use recognise::Telling;
 
 /// So many rows of the end say which columns tell rows apart.
 pub const SAMPLE: usize = 256;
-/// In so many rows at least it is no accident that no two are alike in columns none of which tells by itself.
-const MANY: usize = 8;
-/// A text that is shorter (`t`, `0`, `-1`) is easily that of another row as well.
-const SHORT: usize = 3;
 
 /// A value by its type and its text: `1` is not `'1'`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -245,138 +240,6 @@ impl Watch {
         let untold = is_untouched || !telling.sure;
         Recycled { above, known, among, up_to: None, untold, apart: telling.apart, doubt, unread: false }
     }
-}
-
-/// By what a row is recognised.
-#[derive(Debug)]
-struct Telling {
-    /// Columns that repeat the key: another row with it may hold the same, but one that holds something else was written to.
-    repeats: Vec<usize>,
-    /// Every column that does not follow from the key.
-    all: Vec<usize>,
-    /// Columns each of which tells by itself: most rows have a value of their own there, then and now.
-    alone: Vec<usize>,
-    /// Whether there are so few rows that this may be an accident: then all of these columns have to be the same.
-    few: bool,
-    /// Those in which rows were alike then, where they tell all together.
-    others: Vec<usize>,
-    /// Values that several rows have, by their column: they tell nothing.
-    common: HashSet<(usize, Mark)>,
-    /// Rows that are alike altogether, and rows that are alike in the others.
-    alike: [HashSet<Marks>; 2],
-    /// Whether rows differ at all.
-    differ: bool,
-    /// Whether what is the same is no accident.
-    sure: bool,
-    /// Whether most rows were different from each other.
-    apart: bool,
-    /// By what a row shows to be another one.
-    grounds: Grounds,
-}
-
-impl Telling {
-    fn of(keyed: &[(i64, Marks)], now: &[Marks]) -> Self {
-        let columns = keyed.first().map_or(0, |(_, row)| row.len());
-        // What another way back emptied, and nobody has filled again, says of no row whether it is the one of then.
-        let is_emptied = |at: &usize| {
-            !now.is_empty()
-                && now.iter().all(|row| row[*at].is_none())
-                && keyed.iter().any(|(_, row)| row[*at].is_some())
-        };
-        let (repeats, all): (Vec<usize>, Vec<usize>) =
-            (0..columns).filter(|at| !is_emptied(at)).partition(|at| follows_key(keyed, *at));
-        let then: Vec<Marks> = keyed.iter().map(|(_, row)| row.clone()).collect();
-        let then = then.as_slice();
-        let most = |rows: &[Marks], at: &[usize]| rows.len() <= 1 || distinct(rows, at) * 2 > rows.len();
-        let is_own = |at: &[usize]| most(then, at) && most(now, at);
-        let (alone, others): (Vec<usize>, Vec<usize>) =
-            all.iter().copied().partition(|at| most(then, &[*at]));
-        let many = then.len() >= MANY;
-        let few = then.len() > 1 && !many;
-        let alone: Vec<usize> = alone.into_iter().filter(|at| few || most(now, &[*at])).collect();
-        let cells = |rows: &[Marks]| {
-            let cells = rows.iter().flat_map(|row| row.iter().cloned().enumerate());
-            twice(cells.filter_map(|(at, mark)| Some((at, mark?))))
-        };
-        let says = |at: &usize| {
-            then.iter().filter(|row| row[*at].as_ref().is_some_and(is_long)).count() * 2 > then.len()
-        };
-        let alike = |at: &[usize]| {
-            let of = |rows: &[Marks]| twice(rows.iter().map(|row| chosen(row, at)));
-            of(then).into_iter().chain(of(now)).collect()
-        };
-        let apart = then.len() > 1 && most(then, &all);
-        let (own, shared): (Vec<usize>, Vec<usize>) = all.iter().copied().partition(|at| most(then, &[*at]));
-        let shared = shared.into_iter().filter(|at| distinct(then, &[*at]) > 1).collect();
-        let grounds = Grounds { own, repeats: repeats.clone(), shared, apart };
-        let others = if many && is_own(&others) { others } else { Vec::new() };
-        Self {
-            grounds,
-            apart,
-            // Of one row nobody can say what another one would hold.
-            sure: then.len() > 1 && (alone.iter().any(says) || (many && is_own(&all))),
-            alike: [alike(&all), alike(&others)],
-            common: cells(then).into_iter().chain(cells(now)).collect(),
-            alone,
-            few,
-            others,
-            differ: !repeats.is_empty() || (!all.is_empty() && (then.len() == 1 || distinct(then, &all) > 1)),
-            repeats,
-            all,
-        }
-    }
-
-    fn recognises(&self, then: &[Option<Mark>], now: &[Option<Mark>]) -> bool {
-        let is_same = |at: &usize| then[*at] == now[*at];
-        let is_held = |at: &usize| then[*at].is_some();
-        let is_own = |at: &usize| {
-            let long = then[*at].as_ref().filter(|mark| is_long(mark));
-            long.is_some_and(|mark| !self.common.contains(&(*at, mark.clone())))
-        };
-        let holds_any = match self.alone.is_empty() {
-            true => self.all.iter().chain(&self.repeats).any(is_held),
-            false => self.alone.iter().any(is_held),
-        };
-        // What was NULL then may have been filled, where something tells beside it.
-        let is_filled = |at: &usize| is_same(at) || (then[*at].is_none() && self.alone.iter().any(is_held));
-        let is_untouched = self.repeats.iter().all(is_same)
-            && self.all.iter().all(is_filled)
-            && holds_any
-            && !(self.sure && self.alike[0].contains(&chosen(then, &self.all)));
-        is_untouched
-            || (self.alone.iter().any(|at| is_same(at) && is_own(at))
-                && (!self.few || self.alone.iter().all(is_same)))
-            || (self.others.iter().any(is_held)
-                && self.others.iter().chain(&self.repeats).all(is_same)
-                && !self.alike[1].contains(&chosen(then, &self.others)))
-    }
-}
-
-/// Tells whether a column repeats the key in every row: another row with that key would hold the same.
-fn follows_key(then: &[(i64, Marks)], at: usize) -> bool {
-    let held = || then.iter().filter_map(|(key, row)| Some((*key, row[at].as_ref()?)));
-    held().count() > 1 && held().all(|(key, mark)| mark.has_number(&key.unsigned_abs().to_string()))
-}
-
-/// Tells whether a value is no other row's as easily.
-fn is_long(mark: &Mark) -> bool {
-    mark.1.len() >= SHORT
-}
-
-/// Returns what occurs more than once.
-fn twice<T: Clone + Eq + Hash>(all: impl Iterator<Item = T>) -> HashSet<T> {
-    let mut seen = HashSet::new();
-    all.filter(|one| !seen.insert(one.clone())).collect()
-}
-
-/// Counts how many different values rows have in some columns together; a row without any does not count.
-fn distinct(rows: &[Marks], columns: &[usize]) -> usize {
-    let held = |marks: &Marks| marks.iter().any(Option::is_some);
-    rows.iter().map(|row| chosen(row, columns)).filter(held).collect::<HashSet<_>>().len()
-}
-
-fn chosen(row: &[Option<Mark>], columns: &[usize]) -> Marks {
-    columns.iter().map(|at| row[*at].clone()).collect()
 }
 
 #[cfg(test)]
