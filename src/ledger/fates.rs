@@ -26,6 +26,12 @@ impl<'a> Look<'a> {
         Self { seen, before, after, paired }
     }
 
+    /// Returns the same with new tables that hold the rows of old ones, besides those that digests tell.
+    pub(super) fn with(mut self, places: BTreeMap<TableName, TableName>) -> Self {
+        self.paired.extend(places);
+        self
+    }
+
     /// Returns the table that holds the rows of one of before.
     pub(super) fn place(&self, name: &TableName) -> Option<&TableName> {
         self.paired.get(name)

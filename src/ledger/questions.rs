@@ -3,8 +3,8 @@
 //! A digest says whether all values are the same. It does not say how many differ, which rows are gone, or, as soon as
 //! one row more or less is there, anything about the others.
 
-use super::Tree;
 use super::pairs::{self, alike_pairs, key_pairs, keys_match, open_key, same};
+use super::{Renamed, Tree};
 use crate::catalog::{Table, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,6 +81,8 @@ pub struct RowChanges {
     pub is_count: bool,
     /// How many values that read the same are others in the type that the column had, where that was asked.
     pub turned: BTreeMap<String, u64>,
+    /// Of a table that is gone: the new one that it may be, where that was asked.
+    pub renamed: Option<Box<Renamed>>,
 }
 
 impl Question {

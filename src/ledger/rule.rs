@@ -2,6 +2,7 @@
 
 use super::appeared::appeared;
 use super::fates::{Look, full, missing_after_back};
+use super::renamed::settled;
 use super::{
     Again, Answers, Dishonest, Fate, Irreversible, Ledger, Loss, LossKind, Run, TableEntry, WayBack,
 };
@@ -42,7 +43,9 @@ pub struct Seen<'a> {
 
 /// Draws up the ledger.
 pub fn draw_up(seen: Seen<'_>) -> Ledger {
-    let look = Look::new(&seen);
+    let (rows, renamed) = settled(&seen);
+    let seen = Seen { rows: &rows, ..seen };
+    let look = Look::new(&seen).with(renamed);
     let tables = look.tables();
     let dishonest = dishonest(&look, &seen, &tables);
     let again = again(&seen);

@@ -298,10 +298,16 @@ impl Stage<'_> {
             None => ledger::questions(&began, &ended),
         };
         // The second way there is compared with the first one, by fingerprints alone.
-        let answers = match step {
+        let mut answers = match step {
             Step::RehearseAgain => Answers::new(),
             _ => self.copy.row_changes(&asked).await?,
         };
+        // Only the ledger speaks of it, and of one way.
+        let renames = if step == Step::Rehearse { ledger::renames(&began, &ended) } else { Vec::new() };
+        if !renames.is_empty() {
+            let found = self.copy.row_changes(&renames).await?;
+            ledger::compared(&mut answers, renames, found);
+        }
         let count = counted(runs.len() as u64, "revision");
         Ok(Done { what: Leg { inventory, answers, runs }, facts: format!("{count} on the copy") })
     }

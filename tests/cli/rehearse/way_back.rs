@@ -2,6 +2,9 @@
 
 use super::*;
 
+const WORDS: &str = "CREATE TABLE word (id INTEGER PRIMARY KEY, text VARCHAR(9));
+INSERT INTO word VALUES (1, 'one'), (2, 'two'), (3, 'three'), (4, 'four');";
+
 both_engines! {
     fn an_empty_downgrade_is_named(db: &TestDatabase) {
         let sandbox = with(db, "ALTER TABLE training_config ADD COLUMN note TEXT;", "");
@@ -79,6 +82,87 @@ both_engines! {
         let lost = json!([{ "what": "rows", "table": named(db, "word"), "count": 2 }]);
         assert_eq!(found["lost"], lost, "{found:#}");
         assert_eq!(found["dishonest"][0]["count"], 2, "{found:#}");
+    }
+
+    fn a_table_that_is_renamed_while_rows_come_and_go_is_moved_and_loses_only_those_that_went(db: &TestDatabase) {
+        let there = "ALTER TABLE word RENAME TO term; DELETE FROM term WHERE id = 2; INSERT INTO term VALUES (7, 'seven'), (8, 'eight');";
+        let back = "DELETE FROM term WHERE id > 6; ALTER TABLE term RENAME TO word;";
+        let sandbox = with(db, there, back);
+        db.execute(WORDS);
+        let found = ledger(&sandbox, db, &[]);
+        let word = entry(&found, db, "word");
+        assert_eq!((&word["fate"], &word["to"]), (&json!("moved"), &json!(named(db, "term"))), "{found:#}");
+        let counts = ["rows_before", "rows_after", "inserted", "deleted", "changed"].map(|name| word[name].as_u64());
+        assert_eq!(counts, [4, 5, 2, 1, 0].map(Some), "{found:#}");
+        assert_eq!(word["columns"], json!({ "id": { "fate": "kept" }, "text": { "fate": "kept" } }), "{found:#}");
+        assert!(found["tables"].as_array().unwrap().iter().all(|entry| entry["table"] != named(db, "term").as_str()), "{found:#}");
+        assert_eq!(found["lost"], json!([{ "what": "rows", "table": named(db, "word"), "count": 1 }]), "{found:#}");
+
+        let refused = sandbox.ripcord(&["upgrade"]);
+        refused.expect_code(3).stderr_has("deletes-rows:word: 1 row, ").stderr_has("id=2, text=two").stderr_lacks("drops-table");
+        sandbox.ripcord(&["upgrade", "--accept", "deletes-rows:word"]).expect_code(0);
+        db.execute("INSERT INTO term VALUES (9, 'nine');");
+        sandbox.ripcord(&["downgrade", "--accept", "deletes-rows:term"]).expect_code(0);
+        assert_eq!(db.query("SELECT text FROM word ORDER BY id;"), "one\ntwo\nthree\nfour");
+    }
+
+    fn a_renamed_table_without_a_way_back_is_salvaged_whole_and_merged_under_its_new_name(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        let there = "ALTER TABLE word RENAME TO term; DELETE FROM term WHERE id = 2; INSERT INTO term VALUES (7, 'seven');";
+        sandbox.add(&Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("irreversible", "\"why not\"").upgrade(there));
+        db.execute(WORDS);
+        sandbox.ripcord(&["upgrade", "--accept", "deletes-rows:word", "--accept", &format!("irreversible:{NEXT}")])
+            .expect_code(0).stdout_has("salvage    ok  1 file, 4 rows");
+        at(&sandbox, 1);
+        let backup = sandbox.backups().last().expect("a backup").file_name().unwrap().to_str().unwrap().to_owned();
+        sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0);
+        assert_eq!(db.query("SELECT text FROM term ORDER BY id;"), "one\ntwo\nthree\nfour\nseven");
+    }
+
+    fn rows_that_came_with_a_rename_are_all_that_a_downgrade_takes_with_it(db: &TestDatabase) {
+        let there = "ALTER TABLE word RENAME TO term; INSERT INTO term VALUES (7, 'seven');";
+        let back = "DELETE FROM term WHERE id > 6; ALTER TABLE term RENAME TO word;";
+        let sandbox = with(db, there, back);
+        db.execute(WORDS);
+        assert_eq!(ledger(&sandbox, db, &["--deny", "loss"])["lost"], json!([]), "what came is no loss");
+        sandbox.ripcord(&["upgrade"]).expect_code(0);
+        // The upgrade would make its own one again.
+        db.execute("INSERT INTO term VALUES (9, 'nine');");
+        let found = ledger(&sandbox, db, &["--downgrade"]);
+        assert_eq!(entry(&found, db, "term")["deleted"], 2, "{found:#}");
+        assert_eq!(found["lost"], json!([{ "what": "rows", "table": named(db, "term"), "count": 1 }]), "{found:#}");
+    }
+
+    fn a_table_that_is_dropped_beside_a_new_one_is_lost(db: &TestDatabase) {
+        // Of the same columns, with the same numbers, and under one of them even the same row.
+        let there = "DROP TABLE word; CREATE TABLE term (id INTEGER PRIMARY KEY, text VARCHAR(9));
+INSERT INTO term VALUES (1, 'one'), (2, 'zwei'), (3, 'drei'), (4, 'vier'), (5, 'funf');";
+        let sandbox = with(db, there, "DROP TABLE term; CREATE TABLE word (id INTEGER PRIMARY KEY, text VARCHAR(9));");
+        db.execute(WORDS);
+        let is_lost = || {
+            let found = ledger(&sandbox, db, &[]);
+            assert_eq!(entry(&found, db, "word")["fate"], "lost", "{found:#}");
+            assert_eq!(entry(&found, db, "term")["fate"], "added", "{found:#}");
+            let lost = json!([{ "what": "table", "table": named(db, "word"), "count": 4 }]);
+            assert_eq!(found["lost"], lost, "{found:#}");
+        };
+        is_lost();
+        // Nor is it another table where the way back only gives the new one its name, or makes its rows anew.
+        let revise = |there: &str, back: &str| sandbox.revision(NEXT, &[ADD_PROCESS_RANK], there, back);
+        revise(there, "ALTER TABLE term RENAME TO word;");
+        is_lost();
+        revise(&there.replace("(2, 'zwei'), (3, 'drei'), (4, 'vier'), ", ""), "ALTER TABLE term RENAME TO word;");
+        is_lost();
+        sandbox.ripcord(&["upgrade"]).expect_code(3).stderr_has("drops-table:word").stderr_lacks("deletes-rows");
+    }
+
+    fn of_two_tables_that_a_lost_one_may_have_become_none_is_it(db: &TestDatabase) {
+        let there = "CREATE TABLE other (id INTEGER PRIMARY KEY, text VARCHAR(9)); INSERT INTO other SELECT * FROM word WHERE id < 4;
+ALTER TABLE word RENAME TO term; DELETE FROM term WHERE id = 2;";
+        let sandbox = with(db, there, "DROP TABLE other; ALTER TABLE term RENAME TO word;");
+        db.execute(WORDS);
+        let found = ledger(&sandbox, db, &[]);
+        assert_eq!(found["lost"], json!([{ "what": "table", "table": named(db, "word"), "count": 4 }]), "{found:#}");
     }
 
     fn a_way_back_that_throws_dice_is_named(db: &TestDatabase) {
