@@ -3,7 +3,9 @@
 
 use crate::bench::Bench;
 use crate::support::block_on;
+use ripcord::catalog::TableName;
 use ripcord::engine::Database;
+use ripcord::report::Progress;
 
 /// What makes one, what drops it, and what it is called in the catalog.
 const KINDS: [(&str, &str, &str); 26] = [
@@ -105,5 +107,48 @@ fn a_policy_and_a_trigger_are_in_the_catalog_also_where_they_are_the_only_ones()
         );
         let found = database.catalog().await.expect("read");
         assert_eq!(found.tables.values().map(|table| table.triggers.len()).sum::<usize>(), 1);
+    });
+}
+
+#[test]
+fn whom_a_table_inherits_from_and_where_its_rows_are_is_in_the_catalog_also_of_the_only_one() {
+    let bench = Bench::start();
+    bench.server.psql("app", "CREATE TABLE t (a integer)");
+    block_on(async {
+        let database = bench.database().await;
+        for (made, table, option, said) in [
+            ("CREATE TABLE child () INHERITS (t)", "child", "inherits", "public.t"),
+            (
+                "CREATE FOREIGN DATA WRAPPER w; CREATE SERVER s FOREIGN DATA WRAPPER w; \
+                 CREATE FOREIGN TABLE far (a integer) SERVER s OPTIONS (x 'y')",
+                "far",
+                "server",
+                "s x=y",
+            ),
+        ] {
+            bench.server.psql("app", made);
+            let found = database.catalog().await.expect("read");
+            let options = &found.tables[&TableName::qualified("public", table)].options;
+            assert_eq!(options.get(option).map(String::as_str), Some(said), "{made}: {options:?}");
+        }
+    });
+}
+
+#[test]
+fn what_prints_the_name_of_another_object_or_is_computed_anew_is_named_as_not_compared() {
+    let bench = Bench::start();
+    let make = |sql: &str| bench.server.psql_as("app", "app", sql);
+    make("CREATE DOMAIN d AS regtype; CREATE DOMAIN many AS d[]; CREATE DOMAIN n AS integer[]");
+    make("CREATE TABLE t (a regclass, b regclass[], c d, d d[], e many, f n, g oid, h text)");
+    make("CREATE MATERIALIZED VIEW v AS SELECT 1 AS a");
+    block_on(async {
+        let database = bench.database().await;
+        let print = database.inventory(&Progress::silent()).await.expect("read").fingerprint;
+        let left_out: Vec<_> = print.not_compared.iter().map(|one| one.subject.as_str()).collect();
+        let columns = ["a", "b", "c", "d", "e"].map(|name| format!("column public.t.{name}"));
+        assert_eq!(left_out, [&columns[..], &["materialized view public.v".to_string()]].concat());
+        let kept: Vec<_> =
+            print.tables[&TableName::qualified("public", "t")].columns.keys().cloned().collect();
+        assert_eq!(kept, ["f", "g", "h"]);
     });
 }

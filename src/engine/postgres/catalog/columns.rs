@@ -1,13 +1,14 @@
 //! Columns, and the key that identifies a row.
 
-use super::{USER_SCHEMA, canonical::canonical, sorted};
-use crate::catalog::{Catalog, Column, TableName};
+use super::reader::Reader;
+use super::{FIRST_AT_ALL, USER_SCHEMA, canonical::canonical, sorted};
+use crate::catalog::{Column, TableName};
 use crate::engine::Error;
-use crate::engine::postgres::session::{Row, Session};
+use crate::engine::postgres::session::Row;
 
-pub(super) async fn read(session: &mut Session, catalog: &mut Catalog) -> Result<(), Error> {
+pub(super) async fn read(reader: &mut Reader<'_>) -> Result<(), Error> {
     // Since 14 a column can name its compression.
-    let compression = if session.major() >= 14 {
+    let compression = if reader.major() >= 14 {
         "CASE a.attcompression WHEN 'p' THEN 'pglz' WHEN 'l' THEN 'lz4' END"
     } else {
         "NULL"
@@ -32,13 +33,13 @@ pub(super) async fn read(session: &mut Session, catalog: &mut Catalog) -> Result
         options = sorted("a.attoptions"),
         foreign_options = sorted("a.attfdwoptions"),
     );
-    for row in session.rows("reading the columns", &sql).await? {
+    for row in reader.ask("reading the columns", &sql).await? {
         // Tables of extensions are not in the catalog, so their columns have no place to go.
-        if let Some(table) = catalog.tables.get_mut(&TableName::qualified(row.text(0), row.text(1))) {
+        if let Some(table) = reader.catalog.tables.get_mut(&TableName::qualified(row.text(0), row.text(1))) {
             table.columns.push(column(&row));
         }
     }
-    keys(session, catalog).await
+    keys(reader).await
 }
 
 const OPTIONS: [&str; 10] = [
@@ -74,9 +75,9 @@ fn column(row: &Row) -> Column {
     }
 }
 
-async fn keys(session: &mut Session, catalog: &mut Catalog) -> Result<(), Error> {
-    for row in session.rows("reading the keys", &keys_sql()).await? {
-        if let Some(table) = catalog.tables.get_mut(&TableName::qualified(row.text(0), row.text(1))) {
+async fn keys(reader: &mut Reader<'_>) -> Result<(), Error> {
+    for row in reader.ask("reading the keys", &keys_sql()).await? {
+        if let Some(table) = reader.catalog.tables.get_mut(&TableName::qualified(row.text(0), row.text(1))) {
             table.key.push(row.text(2).to_string());
         }
     }
@@ -88,15 +89,17 @@ async fn keys(session: &mut Session, catalog: &mut Catalog) -> Result<(), Error>
 /// a row at every moment.
 pub(in crate::engine::postgres) fn keys_sql() -> String {
     format!(
-        "SELECT n.nspname, c.relname, a.attname \
-         FROM (SELECT DISTINCT ON (i.indrelid) i.* FROM pg_index i JOIN pg_class ic ON ic.oid = i.indexrelid \
-         WHERE i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL \
-         AND NOT EXISTS (SELECT FROM unnest(i.indkey[0:i.indnkeyatts - 1]) AS part(number) \
-         JOIN pg_attribute pa ON pa.attrelid = i.indrelid AND pa.attnum = part.number WHERE NOT pa.attnotnull) \
-         ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, ic.relname COLLATE \"C\") i \
-         JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace, \
-         unnest(i.indkey[0:i.indnkeyatts - 1]) WITH ORDINALITY AS k(number, position) \
+        "SELECT i.nspname, i.relname, a.attname \
+         FROM (SELECT DISTINCT ON (i.indrelid) n.nspname, c.relname, i.indrelid, i.indkey[0:i.indnkeyatts - 1] AS parts \
+         FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_class ic ON ic.oid = i.indexrelid \
+         WHERE i.indrelid >= {FIRST_AT_ALL} AND {USER_SCHEMA} \
+         AND i.indisunique AND i.indisvalid AND i.indimmediate AND i.indpred IS NULL AND i.indexprs IS NULL \
+         AND NOT EXISTS (SELECT FROM pg_attribute pa WHERE pa.attrelid = i.indrelid \
+         AND pa.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) AND NOT pa.attnotnull) \
+         ORDER BY i.indrelid, i.indisprimary DESC, i.indnkeyatts, ic.relname COLLATE \"C\") i, \
+         unnest(i.parts) WITH ORDINALITY AS k(number, position) \
          JOIN pg_attribute a ON a.attnum = k.number \
-         WHERE a.attrelid = i.indrelid AND {USER_SCHEMA} ORDER BY 1, 2, k.position"
+         WHERE a.attrelid = i.indrelid ORDER BY 1, 2, k.position"
     )
 }

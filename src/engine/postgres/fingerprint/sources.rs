@@ -3,7 +3,7 @@
 use super::inherited;
 use crate::catalog::TableName;
 use crate::engine::Error;
-use crate::engine::postgres::catalog::SEQUENCE_TYPE;
+use crate::engine::postgres::catalog::{FIRST_AT_ALL, SEQUENCE_TYPE};
 use crate::engine::postgres::large_objects;
 use crate::engine::postgres::names::identifier;
 use crate::engine::postgres::session::{Row, Session};
@@ -100,6 +100,29 @@ struct Column {
     generated: bool,
 }
 
+/// What of that which cannot be compared there is at all: most databases have none of it, and to ask one by one costs a
+/// server many times as much.
+struct There {
+    matviews: bool,
+    sequences: bool,
+    inheritance: bool,
+    large_objects: u64,
+}
+
+impl There {
+    async fn look(session: &mut Session) -> Result<Self, Error> {
+        let sql = format!(
+            "SELECT EXISTS (SELECT FROM pg_class c WHERE c.oid >= {FIRST_AT_ALL} AND c.relkind = 'm'), \
+             EXISTS (SELECT FROM pg_sequence), EXISTS (SELECT FROM pg_inherits), \
+             (SELECT count(*) FROM pg_largeobject_metadata)"
+        );
+        let rows = session.rows("looking for what cannot be compared", &sql).await?;
+        let is = |index: usize| rows.iter().any(|row| row.is(index));
+        let large_objects = rows.first().map(|row| row.number(3)).unwrap_or_default();
+        Ok(Self { matviews: is(0), sequences: is(1), inheritance: is(2), large_objects })
+    }
+}
+
 /// Lists the tables and what cannot be compared.
 pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
     let rows = session.rows("listing the tables", &tables_sql()).await?;
@@ -134,12 +157,17 @@ pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
         Source::new(name, columns, key, size)
     });
     let sources = sources.collect();
-    matviews(session, &mut not_compared).await?;
-    types_of_sequences(session, &mut not_compared).await?;
-    inherited::not_compared(session, &mut not_compared).await?;
-    let large =
-        session.value("counting large objects", "SELECT count(*) FROM pg_largeobject_metadata").await?;
-    let large_objects = large.and_then(|text| text.parse().ok()).unwrap_or_default();
+    let there = There::look(session).await?;
+    if there.matviews {
+        matviews(session, &mut not_compared).await?;
+    }
+    if there.sequences {
+        types_of_sequences(session, &mut not_compared).await?;
+    }
+    if there.inheritance {
+        inherited::not_compared(session, &mut not_compared).await?;
+    }
+    let large_objects = there.large_objects;
     Ok(Found { sources, not_compared, large_objects })
 }
 
@@ -150,20 +178,20 @@ fn size(row: &Row, by_page: bool) -> Size {
 }
 
 fn tables_sql() -> String {
+    // A domain prints what it is over, an array what its elements are.
     format!(
-        "SELECT n.nspname, c.relname, c.relkind, pg_relation_size(c.oid), \
+        "WITH RECURSIVE naming(oid) AS (SELECT t.oid FROM pg_type t WHERE t.typname IN ({NAMES_OF_OBJECTS}) \
+         AND t.typnamespace = 'pg_catalog'::regnamespace UNION SELECT t.oid FROM naming m JOIN pg_type t \
+         ON m.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END) \
+         SELECT n.nspname, c.relname, c.relkind, pg_relation_size(c.oid), \
          (SELECT x.extname FROM pg_depend e JOIN pg_extension x ON x.oid = e.refobjid \
          WHERE e.classid = 'pg_class'::regclass AND e.objid = c.oid AND e.deptype = 'e' LIMIT 1), \
-         a.attname, a.attgenerated <> '', \
-         coalesce((WITH RECURSIVE inner_type(oid) AS (SELECT a.atttypid UNION \
-         SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.typelem END FROM inner_type i \
-         JOIN pg_type t ON t.oid = i.oid WHERE t.typtype = 'd' OR t.typelem <> 0) \
-         SELECT bool_or(t.typname IN ({NAMES_OF_OBJECTS}) AND t.typnamespace = 'pg_catalog'::regnamespace) \
-         FROM inner_type i JOIN pg_type t ON t.oid = i.oid), false), \
+         a.attname, a.attgenerated <> '', a.atttypid IN (SELECT m.oid FROM naming m), \
          (SELECT current_setting('block_size') FROM pg_am am WHERE am.oid = c.relam AND am.amname = 'heap') \
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
-         WHERE c.relkind IN ('r', 'f') AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"
+         WHERE c.oid >= {FIRST_AT_ALL} AND c.relkind IN ('r', 'f') AND n.nspname !~ '^pg_' \
+         AND n.nspname <> 'information_schema'"
     )
 }
 
