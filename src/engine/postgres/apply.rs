@@ -346,9 +346,8 @@ async fn rows_written(
     if counts.as_deref() != Some("on") {
         return Ok(None);
     }
-    let sql = "SELECT schemaname, relname, n_tup_ins + n_tup_upd + n_tup_del \
-         FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0";
-    let rows = session.rows(DOING, sql).await?;
+    let sql = effects::written(&format!("n.nspname, c.relname, {}", effects::ROWS_WRITTEN));
+    let rows = session.rows(DOING, &sql).await?;
     let counted = rows.iter().map(|row| (TableName::qualified(row.text(0), row.text(1)), row.number(2)));
     let mut written: BTreeMap<TableName, u64> = counted.collect();
     for (oid, old) in before {

@@ -2,6 +2,7 @@
 //! so a migration that changes them changes them for the live database as well, copy or not.
 
 use super::apply::DOING;
+use super::effects::ROWS_WRITTEN;
 use super::session::Session;
 use crate::engine::Error;
 use crate::plan::{Script, Statement};
@@ -30,8 +31,8 @@ pub(super) async fn refuse_shared_writes(
 ) -> Result<(), Error> {
     let names: Vec<String> = SHARED.iter().map(|(table, _)| format!("'{table}'")).collect();
     let sql = format!(
-        "SELECT relname FROM pg_catalog.pg_stat_xact_sys_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 \
-         AND schemaname = 'pg_catalog' AND relname IN ({}) ORDER BY 1",
+        "SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace \
+         AND c.relname IN ({}) AND {ROWS_WRITTEN} > 0 ORDER BY 1",
         names.join(", ")
     );
     let rows = session.rows(DOING, &sql).await?;

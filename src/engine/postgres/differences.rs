@@ -1,5 +1,6 @@
 //! What differs between a database that was built and what the snapshot saw.
 
+use super::fingerprint::{Known, Reading};
 use super::restore::{Build, Built};
 use super::{PostgresDatabase, catalog, exporter};
 use crate::base::counted;
@@ -37,6 +38,7 @@ impl PostgresDatabase {
         let mut fingerprint = Fingerprint::new();
         if !build.schema_only {
             let reading = self.reading(build.server, build.name, progress);
+            let reading = Reading { known: Known::of(&found), ..reading };
             fingerprint = reading.fingerprint(&mut exported.session, &exported.snapshot).await?;
             differences.extend(row_differences(&expected.fingerprint, &fingerprint));
         }

@@ -22,6 +22,20 @@ const MODES: [&str; 8] = [
 /// The strongest lock on each relation, by the relation's number: its place among the modes.
 pub(super) type Held = BTreeMap<u32, usize>;
 
+/// What the present transaction wrote to a table `c` of `pg_class`, in rows as the server counts them. The server's own views
+/// describe all tables with their indexes before they say it.
+pub(super) const ROWS_WRITTEN: &str = "(pg_catalog.pg_stat_get_xact_tuples_inserted(c.oid) \
+     + pg_catalog.pg_stat_get_xact_tuples_updated(c.oid) + pg_catalog.pg_stat_get_xact_tuples_deleted(c.oid))";
+
+/// Returns a query for these columns of the users' tables `c`, in schemas `n`, that the present transaction wrote to.
+pub(super) fn written(columns: &str) -> String {
+    format!(
+        "SELECT {columns} FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 't', 'm', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
+         AND n.nspname !~ '^pg_toast' AND {ROWS_WRITTEN} > 0"
+    )
+}
+
 /// Returns what the session itself holds; just before a commit that is nearly all that it took.
 pub(super) async fn held(session: &mut Session, database: &str) -> Result<Held, Error> {
     let pid = session.pid().await?;

@@ -1,11 +1,11 @@
 //! One instant of the database, for many readers: a session that holds a transaction open and exports what it sees.
 
 use super::PostgresDatabase;
+use super::fingerprint::{Known, Reading};
 use super::server::Server;
 use super::session::{PINNED, Purpose, Session};
 use super::{catalog, findings};
-use crate::catalog::EngineKind;
-use crate::catalog::TableName;
+use crate::catalog::{Catalog, EngineKind, TableName};
 use crate::engine::Error;
 use crate::fingerprint::Inventory;
 use crate::report::Progress;
@@ -21,6 +21,9 @@ pub(super) struct Exporter {
 /// A database of this size, of which an empty one has half, is read by one session and dumped by one: others would take
 /// longer to begin than to help.
 const SMALL: u64 = 16 * 1024 * 1024;
+
+/// The fact of an inventory that says how large the database is.
+const SIZE: &str = "size in bytes";
 
 /// How often the tables may change between listing and locking them before we give up.
 const CHASES: u32 = 20;
@@ -72,20 +75,44 @@ impl PostgresDatabase {
         inventory
     }
 
+    /// Reads what there is and not whether anything is wrong with it, as of one instant.
+    pub(super) async fn read_contents(&self, progress: &Progress) -> Result<Inventory, Error> {
+        let mut exporter = self.export().await?;
+        let catalog = catalog::read(&mut exporter.session).await;
+        let contents = match catalog {
+            Ok(catalog) => self.contents_at(&mut exporter, catalog, progress).await,
+            Err(error) => Err(error),
+        };
+        exporter.release().await;
+        contents
+    }
+
     /// Reads everything as of the instant that `exporter` holds.
     pub(super) async fn inventory_at(
         &self,
         exporter: &mut Exporter,
         progress: &Progress,
     ) -> Result<Inventory, Error> {
+        let catalog = catalog::read(&mut exporter.session).await?;
+        let findings = findings::read(&mut exporter.session).await?;
+        Ok(Inventory { findings, ..self.contents_at(exporter, catalog, progress).await? })
+    }
+
+    async fn contents_at(
+        &self,
+        exporter: &mut Exporter,
+        catalog: Catalog,
+        progress: &Progress,
+    ) -> Result<Inventory, Error> {
         let Exporter { session, snapshot } = exporter;
-        let catalog = catalog::read(session).await?;
-        let findings = findings::read(session).await?;
         let facts = facts(session).await?;
-        let reading = self.reading(&self.server, &self.id.name, progress);
+        let small = facts.get(SIZE).and_then(|bytes| bytes.parse().ok()).map(|bytes: u64| bytes <= SMALL);
+        let known = Known { small, ..Known::of(&catalog) };
+        let reading = Reading { known, ..self.reading(&self.server, &self.id.name, progress) };
         let fingerprint = reading.fingerprint(session, snapshot).await?;
         let version = facts.get("server version").cloned().unwrap_or_default();
-        Ok(Inventory { engine: EngineKind::Postgresql, version, facts, catalog, fingerprint, findings })
+        let (engine, findings) = (EngineKind::Postgresql, Vec::new());
+        Ok(Inventory { engine, version, facts, catalog, fingerprint, findings })
     }
 }
 
@@ -127,7 +154,7 @@ async fn facts(session: &mut Session) -> Result<BTreeMap<String, String>, Error>
     let sql = "SELECT current_setting('server_version'), pg_database_size(current_database()), \
          current_setting('server_encoding')";
     let rows = session.rows("reading the server's version", sql).await?;
-    let names = ["server version", "size in bytes", "encoding"];
+    let names = ["server version", SIZE, "encoding"];
     let read = rows.iter().flat_map(|row| {
         names.iter().enumerate().map(move |(index, name)| (name.to_string(), row.text(index).to_string()))
     });

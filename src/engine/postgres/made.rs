@@ -8,9 +8,9 @@
 //! - nothing but such an `ALTER TABLE` has written the table's file anew, and none says `USING`, which computes values
 //!   from other columns.
 
-use super::PostgresDatabase;
 use super::apply::{DOING, Definition};
 use super::session::{Row, Session};
+use super::{PostgresDatabase, effects};
 use crate::catalog::TableName;
 use crate::engine::{Error, MadeColumn, OtherWrites};
 use crate::history::Direction;
@@ -166,8 +166,8 @@ impl Making {
         if !counted || counts.as_deref() != Some("on") {
             return Ok(None);
         }
-        let sql = "SELECT relid FROM pg_catalog.pg_stat_xact_user_tables WHERE n_tup_ins + n_tup_upd + n_tup_del > 0";
-        ended.written.extend(session.rows(DOING, sql).await?.iter().map(|row| row.number::<u32>(0)));
+        let sql = effects::written("c.oid");
+        ended.written.extend(session.rows(DOING, &sql).await?.iter().map(|row| row.number::<u32>(0)));
         let Ended { columns, written, rewritten, .. } = &mut ended;
         columns.retain(|made| !written.contains(&made.table));
         // With what an earlier script made, what others wrote between the two was written anew, unless nobody did: the

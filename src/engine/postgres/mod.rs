@@ -318,6 +318,11 @@ impl Database for PostgresDatabase {
         self.inventory(progress).await
     }
 
+    async fn contents_after(&self, _: &Inventory, _: &Path, progress: &Progress) -> Result<Inventory, Error> {
+        self.note_look().await;
+        self.naming_blockers(self.unless_cancelled(self.read_contents(progress)).await).await
+    }
+
     async fn snapshot(&self, folder: &Path, progress: &Progress) -> Result<Snapshot, Error> {
         self.naming_blockers(self.take_snapshot(folder, progress).await).await
     }

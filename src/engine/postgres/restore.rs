@@ -263,8 +263,14 @@ async fn prepare(session: &mut Session, level: &DatabaseLevel) -> Result<(), Err
     if !level.extensions.contains_key("plpgsql") {
         session.run(doing, "DROP EXTENSION IF EXISTS plpgsql").await?;
     }
+    // To list all that could be is work for a server.
+    let others: Vec<_> =
+        level.extensions.iter().filter(|(name, _)| *name != rights::IN_EVERY_DATABASE).collect();
+    if others.is_empty() {
+        return Ok(());
+    }
     let available = session.rows(doing, "SELECT name, default_version FROM pg_available_extensions").await?;
-    for (name, version) in &level.extensions {
+    for (name, version) in others {
         let newest = available.iter().find(|row| row.text(0) == name).map(|row| row.text(1));
         // Relocatable ones go where the dump then expects them only if it finds them nowhere: leave those to it.
         if newest.is_some_and(|newest| newest != version) {

@@ -12,6 +12,9 @@ const LEAVING: Duration = Duration::from_secs(1);
 
 const DOING: &str = "asking what the user may do";
 
+/// The extension that every new database has.
+pub(super) const IN_EVERY_DATABASE: &str = "plpgsql";
+
 /// The catalogs of what has an owner that a dump gives back, with the columns of the owner and of the schema.
 const OWNED: [(&str, &str, &str); 17] = [
     ("pg_class", "relowner", "relnamespace"),
@@ -183,7 +186,8 @@ pub(super) async fn untrusted<'a>(
     session: &mut Session,
     extensions: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<String>, Error> {
-    let names: Vec<String> = extensions.map(literal).collect();
+    // What every new database has is created nowhere, and to look into all that could be is work for a server.
+    let names: Vec<String> = extensions.filter(|name| *name != IN_EVERY_DATABASE).map(literal).collect();
     if names.is_empty() {
         return Ok(Vec::new());
     }

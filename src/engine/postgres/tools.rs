@@ -57,6 +57,10 @@ impl Tools {
             if both && !found.iter().any(|tools| tools.folder == *folder) {
                 found.extend(Self::ask(folder, cancel).await?);
             }
+            // There is no better one.
+            if found.last().is_some_and(|tools| tools.major == server) {
+                break;
+            }
         }
         let fitting = found.iter().filter(|tools| tools.major >= server).min_by_key(|tools| tools.major);
         match (fitting, found.iter().max_by_key(|tools| tools.major)) {

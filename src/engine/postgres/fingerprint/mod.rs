@@ -15,7 +15,7 @@ use super::exporter::is_small;
 use super::server::Server;
 use super::session::{Purpose, Session};
 use crate::base::Cancel;
-use crate::catalog::TableName;
+use crate::catalog::{Catalog, TableName};
 use crate::engine::Error;
 use crate::fingerprint::{Fingerprint, NotCompared, TableFingerprint, TableHasher};
 use crate::report::{Amount, Progress};
@@ -45,6 +45,28 @@ pub(super) struct Reading {
     pub(super) patience: Option<Duration>,
     /// What need not be read of the copy of a rehearsal.
     pub(super) unwritten: Option<Arc<Unwritten>>,
+    /// What need not be asked once more.
+    pub(super) known: Known,
+}
+
+/// What has been read of the same instant.
+#[derive(Clone, Default)]
+pub(super) struct Known {
+    /// The keys of all tables that have one.
+    pub(super) keys: Option<Arc<Keys>>,
+    /// Whether the database is a small one.
+    pub(super) small: Option<bool>,
+}
+
+/// The columns that identify a row of each table.
+pub(super) type Keys = BTreeMap<TableName, Vec<String>>;
+
+impl Known {
+    /// Takes over the keys, which the catalog and the fingerprint find by the same rule.
+    pub(super) fn of(catalog: &Catalog) -> Self {
+        let keys = catalog.tables.iter().map(|(name, table)| (name.clone(), table.key.clone()));
+        Self { keys: Some(Arc::new(keys.collect())), small: None }
+    }
 }
 
 impl PostgresDatabase {
@@ -59,6 +81,7 @@ impl PostgresDatabase {
             progress: progress.clone(),
             patience: (database == self.id.name).then_some(self.options.lock_timeout),
             unwritten: self.unwritten.get().filter(|_| database == self.id.name).cloned(),
+            known: Known::default(),
         }
     }
 }
@@ -70,7 +93,7 @@ impl Reading {
         exporter: &mut Session,
         snapshot: &str,
     ) -> Result<Fingerprint, Error> {
-        let found = sources::find(exporter).await?;
+        let found = sources::find(exporter, self.known.keys.as_deref()).await?;
         let mut fingerprint = Fingerprint::new();
         fingerprint.sequences = sequences(exporter).await?;
         fingerprint.not_compared = found.not_compared;
@@ -105,7 +128,7 @@ impl Reading {
     ) -> Result<BTreeMap<TableName, TableFingerprint>, Error> {
         // Nobody else sees what it sees.
         self.jobs = 1;
-        let mut sources = sources::find(session).await?.sources;
+        let mut sources = sources::find(session, None).await?.sources;
         sources.retain(|source| names.contains(&source.name));
         self.tables(session, sources, "").await
     }
@@ -122,7 +145,11 @@ impl Reading {
             .map(|source| (source.name.clone(), (source.columns.clone(), source.key.clone())))
             .collect();
         let mut sources = tables;
-        let alone = self.jobs == 1 || is_small(exporter).await?;
+        let alone = match (self.jobs, self.known.small) {
+            (1, _) => true,
+            (_, Some(small)) => small,
+            (_, None) => is_small(exporter).await?,
+        };
         if !alone {
             sources = sources.into_iter().flat_map(|source| source.parts(PART)).collect();
         }

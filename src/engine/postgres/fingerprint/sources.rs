@@ -1,6 +1,6 @@
 //! What is read for a fingerprint, and what is left out and why.
 
-use super::inherited;
+use super::{Keys, inherited};
 use crate::catalog::TableName;
 use crate::engine::Error;
 use crate::engine::postgres::catalog::{FIRST_AT_ALL, SEQUENCE_TYPE};
@@ -8,6 +8,7 @@ use crate::engine::postgres::large_objects;
 use crate::engine::postgres::names::identifier;
 use crate::engine::postgres::session::{Row, Session};
 use crate::fingerprint::NotCompared;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// One table to read.
@@ -124,9 +125,12 @@ impl There {
 }
 
 /// Lists the tables and what cannot be compared.
-pub(super) async fn find(session: &mut Session) -> Result<Found, Error> {
+pub(super) async fn find(session: &mut Session, known: Option<&Keys>) -> Result<Found, Error> {
     let rows = session.rows("listing the tables", &tables_sql()).await?;
-    let keys = keys(session).await?;
+    let keys = match known {
+        Some(keys) => Cow::Borrowed(keys),
+        None => Cow::Owned(keys(session).await?),
+    };
     let mut not_compared = Vec::new();
     let mut columns: BTreeMap<TableName, (Size, Vec<Column>)> = BTreeMap::new();
     // Since 14 a condition on the place of a row reads those pages only; before, it would read the whole table.
@@ -235,8 +239,8 @@ async fn types_of_sequences(session: &mut Session, not_compared: &mut Vec<NotCom
 }
 
 /// Returns the columns that identify a row of each table, by the same rule as the catalog.
-async fn keys(session: &mut Session) -> Result<BTreeMap<TableName, Vec<String>>, Error> {
-    let mut keys: BTreeMap<TableName, Vec<String>> = BTreeMap::new();
+async fn keys(session: &mut Session) -> Result<Keys, Error> {
+    let mut keys = Keys::new();
     let sql = crate::engine::postgres::catalog::keys_sql();
     for row in session.rows("reading the keys", &sql).await? {
         let table = TableName::qualified(row.text(0), row.text(1));

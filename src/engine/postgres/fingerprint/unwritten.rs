@@ -69,7 +69,7 @@ impl Unwritten {
         mark: Mark,
         print: &Fingerprint,
     ) -> Result<Self, Error> {
-        let sources = find(session).await?.sources;
+        let sources = find(session, None).await?.sources;
         let mut began = BTreeMap::new();
         let mut known = BTreeMap::new();
         for (name, seen) in seen(session, &sources).await? {
