@@ -100,6 +100,8 @@ pub struct Piece {
     pub momentary: BTreeSet<String>,
     /// Another file of the same backup, found by the same columns: rows that it has as well are merged by that one.
     pub beyond: Option<Arc<Piece>>,
+    /// Of that one's rows it brings those alone, and no others, of which that one says that this column was not lost on the copy.
+    pub not_lost: Option<String>,
     /// Whether the way back makes the table, or its key, anew: then a key of now may be of another row than the key of then.
     pub remade: bool,
     /// Files of whole rows that went since the snapshot and that a merge puts back, or has put back: such a row is the one of
@@ -174,6 +176,7 @@ impl Piece {
             made: BTreeSet::new(),
             momentary: BTreeSet::new(),
             beyond: None,
+            not_lost: None,
             remade: false,
             put_back: Arc::default(),
             ended: None,
@@ -197,6 +200,7 @@ impl Piece {
         let left = std::mem::take(returned).into_iter();
         returned.extend(left.map(|(name, value)| (columns.get(&name).cloned().unwrap_or(name), value)));
         let back = columns.iter().map(|(then, now)| (now.clone(), then.clone()));
+        self.not_lost = self.not_lost.map(|name| columns.get(&name).cloned().unwrap_or(name));
         self.beyond =
             self.beyond.map(|other| Arc::new(other.as_ref().clone().renamed(table.clone(), columns)));
         let then = std::mem::replace(&mut self.salvage.table, table);
@@ -274,6 +278,17 @@ impl Piece {
             Some(constant @ Returned::Constant(_)) => Base::Constant(constant.text()),
             None => Base::Unknown,
         }
+    }
+
+    /// Returns the rows of the other file of its backup that count here, with the places of what was salvaged there and of what the
+    /// way back left, where only those count in which both are the same.
+    pub fn other_file(&self) -> Option<(&Piece, Option<(usize, usize)>)> {
+        let other = self.beyond.as_deref()?;
+        let same = self.not_lost.as_ref().and_then(|column| match other.base(column) {
+            Base::Column(left) => Some((other.place_of(column)?, left)),
+            _ => None,
+        });
+        Some((other, same))
     }
 
     /// Returns the columns by which rows are found again: the key, or without one what was the same on both sides; of

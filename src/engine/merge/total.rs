@@ -11,7 +11,15 @@ pub fn in_all<'p>(pieces: impl Iterator<Item = (&'p Piece, Vec<Merged>)>) -> Vec
                 (&other.table, other.what, &other.column) == (&one.table, one.what, &one.column)
             };
             match all.iter_mut().rfind(is_same).filter(|_| piece.beyond.is_some()) {
-                Some(other) => other.add(&one),
+                Some(other) => {
+                    // The other file took the same rows for such as had lost nothing, unless they are gone.
+                    if piece.not_lost.is_some() {
+                        other.already =
+                            other.already.saturating_sub(one.merged + one.already + one.conflicts);
+                        other.deleted = other.deleted.saturating_sub(one.deleted);
+                    }
+                    other.add(&one);
+                }
                 None => all.push(one),
             }
         }

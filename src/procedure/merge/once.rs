@@ -1,9 +1,10 @@
 //! What two files of one backup hold is merged once. Pure.
 //!
 //! Where a real run went further than its rehearsal, all that it took away is kept again: most of it is in both files, as of
-//! the same instant. The first one knows more, namely what the way back leaves.
+//! the same instant. The first one knows more, namely what the way back leaves. Where that is what was salvaged, the value was not
+//! lost on the copy, and stands in the first file beside another one that was: then the later one knows more.
 
-use crate::engine::Piece;
+use crate::engine::{Base, Piece};
 use crate::ledger::SalvageKind;
 use std::sync::Arc;
 
@@ -17,7 +18,12 @@ pub(super) fn once(pieces: Vec<Piece>) -> Vec<Piece> {
             let is_shared = |name: &String| earlier.salvage.columns.contains(name);
             if rest.salvage.columns.iter().any(is_shared) {
                 let beyond = Some(Arc::new(earlier.clone()));
-                divided.push(Piece { beyond, ..of_columns(rest.clone(), is_shared) });
+                let shared = of_columns(rest.clone(), is_shared);
+                divided.push(Piece { beyond: beyond.clone(), ..shared.clone() });
+                divided.extend(not_lost(earlier, &shared).map(|column| {
+                    let of_column = of_columns(shared.clone(), |name| *name == column);
+                    Piece { beyond: beyond.clone(), not_lost: Some(column), ..of_column }
+                }));
                 rest = of_columns(rest, |name| !is_shared(name));
             }
         }
@@ -26,6 +32,13 @@ pub(super) fn once(pieces: Vec<Piece>) -> Vec<Piece> {
         }
     }
     divided
+}
+
+/// Returns the columns of both that some rows of the earlier one may not have lost: what the way back left stands beside each value.
+fn not_lost(earlier: &Piece, shared: &Piece) -> impl Iterator<Item = String> {
+    let is_by_key = !shared.salvage.key.is_empty() && shared.salvage.what == SalvageKind::Values;
+    let is_told = |name: &&String| is_by_key && matches!(earlier.base(name), Base::Column(_));
+    shared.salvage.columns.iter().filter(is_told).cloned().collect::<Vec<_>>().into_iter()
 }
 
 /// Tells whether a row of one file can be found in the other one. Without a key that takes all its columns: whole rows are
@@ -50,6 +63,7 @@ fn of_columns(mut piece: Piece, is_one: impl Fn(&String) -> bool) -> Piece {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::Returned;
     use crate::procedure::merge::sample::piece;
 
     /// The columns of each, and whether it leaves out what another one has.
@@ -67,6 +81,21 @@ mod tests {
         use SalvageKind::Values;
         let told = told(vec![of("t", Values, &["id"], &["a", "b"]), of("t", Values, &["id"], &["b", "c"])]);
         assert_eq!(told, [("a b".to_string(), false), ("b".to_string(), true), ("c".to_string(), false)]);
+    }
+
+    #[test]
+    fn a_value_that_the_way_back_left_as_it_was_is_brought_by_the_second_file_alone() {
+        use SalvageKind::Values;
+        let mut first = of("t", Values, &["id"], &["a", "b", "left"]);
+        first.salvage.columns.pop();
+        first.salvage.returned.insert("a".to_string(), Returned::In("left".to_string()));
+        let pieces = once(vec![first, of("t", Values, &["id"], &["a", "b"])]);
+        let told = pieces.iter().map(|piece| (piece.salvage.columns.join(" "), piece.not_lost.as_deref()));
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [("a b".to_string(), None), ("a b".to_string(), None), ("a".to_string(), Some("a"))]
+        );
+        assert_eq!(pieces[2].other_file().and_then(|(_, same)| same), Some((1, 3)));
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(super) async fn leave_out(
     (table, live): (&TableName, &[LiveColumn]),
     (loaded, misfits): (&str, &BTreeSet<usize>),
 ) -> Result<u64, Error> {
-    let Some(other) = &piece.beyond else { return Ok(0) };
+    let Some((other, same)) = piece.other_file() else { return Ok(0) };
     let told = format!("{loaded}_told");
     let theirs = load(session, other, table, live, &told, &Progress::silent()).await?.misfits;
     let found_by = |piece: &Piece, misfits: &BTreeSet<usize>| {
@@ -74,8 +74,14 @@ pub(super) async fn leave_out(
              WHERE d.ctid = x.place"
         ),
         false => {
+            let (found, which) = match same {
+                None => ("IN", String::new()),
+                Some((ours, left)) => {
+                    ("NOT IN", format!(" WHERE s.v{ours}::text IS NOT DISTINCT FROM s.v{left}::text"))
+                }
+            };
             format!(
-                "DELETE FROM pg_temp.{loaded} AS s WHERE {own} IN (SELECT {theirs} FROM pg_temp.{told} AS s)"
+                "DELETE FROM pg_temp.{loaded} AS s WHERE {own} {found} (SELECT {theirs} FROM pg_temp.{told} AS s{which})"
             )
         }
     };

@@ -46,9 +46,9 @@ impl<'p> Feed<'p> {
             Self::File(source) => each_of_file(session, *source, take),
             Self::Rest(source, told) => {
                 let mut look = told.look(session)?;
-                each_of_file(session, *source, &mut |values| match look.has(values)? {
-                    true => Ok(()),
-                    false => take(values),
+                each_of_file(session, *source, &mut |values| match look.has(values)? == told.found {
+                    true => take(values),
+                    false => Ok(()),
                 })
             }
             Self::NewKeys(rows, keys) => {

@@ -17,6 +17,8 @@ pub(super) struct Told {
     places: Vec<usize>,
     /// Whether each of them is found as often as it is there, and no more: of whole rows without a key one file may have more.
     counted: bool,
+    /// Whether those are meant that are found, and not those that are not.
+    pub found: bool,
 }
 
 /// Looks rows up among those.
@@ -31,11 +33,15 @@ pub(super) struct Look<'s> {
 impl Told {
     /// Reads what the rows of the other file are found by; none where there is none.
     pub(super) fn of(session: &Session, piece: &Piece, index: usize) -> Result<Option<Self>, Error> {
-        let Some(other) = &piece.beyond else { return Ok(None) };
-        let files = [(other.as_ref(), places(other))];
-        let told = Self::read(session, format!("ripcord_told_{index}"), &files, places(piece))?;
+        let Some((other, same)) = piece.other_file() else { return Ok(None) };
+        let table = format!("ripcord_told_{index}");
+        let files = [(other, places(other))];
+        let told = Self::read_where(session, table, &files, places(piece), &|values| {
+            let value = |place: usize| values.get(place).copied().unwrap_or(Value::Null);
+            same.is_none_or(|(ours, left)| value(ours).is_same(value(left)))
+        })?;
         let counted = piece.salvage.key.is_empty() && piece.salvage.what == SalvageKind::Rows;
-        Ok(Some(Self { counted, ..told }))
+        Ok(Some(Self { counted, found: same.is_some(), ..told }))
     }
 
     /// Reads columns of files, each by their places, into a table of this name.
@@ -44,6 +50,16 @@ impl Told {
         table: String,
         files: &[(&Piece, Vec<usize>)],
         places: Vec<usize>,
+    ) -> Result<Self, Error> {
+        Self::read_where(session, table, files, places, &|_| true)
+    }
+
+    fn read_where(
+        session: &Session,
+        table: String,
+        files: &[(&Piece, Vec<usize>)],
+        places: Vec<usize>,
+        is_asked: &dyn Fn(&[Value<'_>]) -> bool,
     ) -> Result<Self, Error> {
         session.run(DOING, &format!("DROP TABLE IF EXISTS temp.{table}"))?;
         session.run(
@@ -56,11 +72,14 @@ impl Told {
         let mut row = Row::default();
         for (file, there) in files {
             Feed::File(file.source.as_ref()).each(session, &mut |values| {
+                if !is_asked(values) {
+                    return Ok(());
+                }
                 insert.execute([joined(&mut row, values, there)]).map(|_| ()).map_err(failed)
             })?;
         }
         drop(insert);
-        Ok(Self { table, places, counted: false })
+        Ok(Self { table, places, counted: false, found: false })
     }
 
     pub(super) fn look<'s>(&'s self, session: &'s Session) -> Result<Look<'s>, Error> {
