@@ -227,7 +227,11 @@ impl Watch {
         self.among.next(key, is_another);
         let is_below = self.last.is_some_and(|last| key <= last) && !known && !is_another;
         if let Some(at) = self.telling.grounds.in_doubt(then, now).filter(|_| is_below && self.may_doubt()) {
-            self.doubt.add(|| key.to_string(), self.names.get(at).map_or("", String::as_str));
+            let name = |at: usize| self.names.get(at).map_or("", String::as_str);
+            self.doubt.add(|| key.to_string(), name(at));
+            let repeats =
+                self.telling.repeats.iter().filter(|at| then[**at].is_some() && then[**at] == now[**at]);
+            self.doubt.repeats.extend(repeats.map(|at| name(*at).to_string()));
         }
     }
 

@@ -116,6 +116,9 @@ pub struct Doubt {
     pub keys: Vec<String>,
     /// What is another value.
     pub columns: BTreeSet<String>,
+    /// What is as it was, but repeats the key, so that another row with that key may hold the same.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub repeats: BTreeSet<String>,
 }
 
 impl Doubt {

@@ -117,9 +117,10 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
         // Its work is undone: what a report names can be looked at.
         let merged = MergedBack { side_table: None, ..merged.map_err(refused)? };
         let rows = ports.database.version_rows().await.map_err(refused)?;
+        let before = once_more::merged_before(ports, &backup.manifest.id, &id, &merged);
         let merge = facts(&[backup.manifest.id], chosen.with_skipped(merged), Vec::new());
         let report = report(ports, None, Aftermath::Unchanged, rows, Some(merge));
-        return Ok(Report { notes: chosen.notes().chain(unknown.clone()).collect(), ..report });
+        return Ok(Report { notes: chosen.notes().chain(before).chain(unknown.clone()).collect(), ..report });
     }
     preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
@@ -215,6 +216,7 @@ async fn by_hand(
         .cloned()
         .chain(left_undone(&merged))
         .chain(waiting::stale_views(&after, &merged))
+        .chain(once_more::merged_before(ports, &backup.manifest.id, &id, &merged))
         .chain(chosen.notes())
         .chain(renewed)
         .collect();

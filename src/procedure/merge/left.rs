@@ -5,6 +5,7 @@ use crate::catalog::TableName;
 use crate::engine::RETAKEN;
 use crate::ledger::{Doubt, Merged, MergedBack};
 use crate::tabular::EXPORTS;
+use std::collections::BTreeSet;
 
 /// Says what a merge has not done because nobody but the application can say whether it should be.
 pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
@@ -45,7 +46,7 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
         });
         format!(
             "{values} not put back into {table}, because nothing shows that their rows are still those of then: all that \
-             tells was edited since, or other rows have their keys. Where a row is the same, set its value by hand{}",
+             tells was edited since, or other rows have their keys (what repeats the key shows nothing: a new row would hold the same). Where a row is the same, set its value by hand{}",
             found.unwrap_or_default()
         )
     });
@@ -115,19 +116,25 @@ pub(super) fn left_undone(merged: &MergedBack) -> impl Iterator<Item = String> {
 }
 
 /// Says which rows were taken for those of then by their key alone.
-fn taken(table: &TableName, Doubt { rows, keys, columns }: &Doubt) -> String {
-    let more = if *rows > keys.len() as u64 { ", \u{2026}" } else { "" };
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+fn taken(table: &TableName, doubt: &Doubt) -> String {
+    let (rows, listed) = (doubt.rows, |names: &BTreeSet<String>| {
+        names.iter().map(String::as_str).collect::<Vec<_>>().join(" and ")
+    });
+    let more = if rows > doubt.keys.len() as u64 { "; \u{2026}" } else { "" };
+    let repeats = match doubt.repeats.is_empty() {
+        true => String::new(),
+        false => format!(" ({} repeats the key, and would be the same in a new row)", listed(&doubt.repeats)),
+    };
     format!(
-        "{} of {table} (key {}{more}) {} another {} than {} did, and nothing else tells whether {}: what was put back there, or \
-         refers to {}, went by the key alone. A new row under an old key got what belonged to the one before",
-        counted(*rows, "row"),
-        keys.join("; "),
-        one_or_more(*rows, "holds", "hold"),
-        columns.join(" and "),
-        one_or_more(*rows, "it", "they"),
-        one_or_more(*rows, "it is the one of then", "they are those of then"),
-        one_or_more(*rows, "it", "them"),
+        "{} of {table} (key {}{more}) {} another {} than {} did, and nothing else tells whether {}{repeats}: what was put back \
+         there, or refers to {}, went by the key alone. A new row under an old key got what belonged to the one before",
+        counted(rows, "row"),
+        doubt.keys.join("; "),
+        one_or_more(rows, "holds", "hold"),
+        listed(&doubt.columns),
+        one_or_more(rows, "it", "they"),
+        one_or_more(rows, "it is the one of then", "they are those of then"),
+        one_or_more(rows, "it", "them"),
     )
 }
 

@@ -3,11 +3,12 @@
 
 use super::end::End;
 use super::kept::pieces;
+use super::told::Told;
 use super::{MERGES, TABLES};
 use crate::engine::Piece;
 use crate::history::RevisionId;
 use crate::journal::OperationState;
-use crate::ledger::SalvageKind;
+use crate::ledger::{MergedBack, SalvageKind};
 use crate::plan::Plan;
 use crate::procedure::Ports;
 use crate::procedure::snapshot::read_plan;
@@ -40,6 +41,28 @@ pub(super) async fn taken_before(ports: &Ports<'_>, plan: &Plan) -> Vec<String> 
         }
     }
     said
+}
+
+/// Says of a merge by hand that puts something back out of a backup which was merged before what may have come with it: since
+/// the first merge nothing tells whether a row is missing because of the upgrade, or because users deleted it.
+pub(super) fn merged_before(
+    ports: &Ports<'_>,
+    backup: &str,
+    now: &str,
+    merged: &MergedBack,
+) -> Option<String> {
+    let operations = ports.journal.operations().unwrap_or_default();
+    let was_merged = |state: &&OperationState| {
+        let by_hand = state.kind == Kind::MergeBack && state.facts.get(MERGES).is_some_and(|id| id == backup);
+        let told = Told::of(state).is_some_and(|told| told.from.iter().any(|from| from == backup));
+        state.operation != now && state.finished.contains(&Step::MergeBack) && (by_hand || told)
+    };
+    let last = operations.iter().rfind(was_merged).filter(|_| merged.count() > 0)?;
+    Some(format!(
+        "backup {backup} was merged before, by {}: rows that users deleted since, and values that they emptied, come back with a \
+         second merge like any that the upgrade took",
+        last.operation
+    ))
 }
 
 /// Tells whether somebody has merged all salvage of a backup by hand.

@@ -115,6 +115,20 @@ both_engines! {
         assert_same(&before, &db.dump(), &run);
     }
 
+    fn a_second_merge_says_that_what_users_deleted_since_the_first_one_comes_back(db: &TestDatabase) {
+        let sandbox = project(db, PEOPLE, FIVE, "DELETE FROM person WHERE id < 3;", "SELECT 1;");
+        upgrade(&sandbox);
+        let backup = upgrade_backup(&sandbox);
+        let merge = ["backup", "merge-back", backup.as_str()];
+        let (said, saying) = (format!("backup {backup} was merged before, by "), "come back with a second merge");
+        downgrade(&sandbox);
+        sandbox.ripcord(&merge).expect_code(0).stdout_lacks(saying);
+        db.execute("DELETE FROM person WHERE id = 2;");
+        sandbox.ripcord(&["backup", "merge-back", &backup, "--dry-run"]).expect_code(0).stdout_has(&said);
+        let run = sandbox.ripcord(&merge);
+        run.expect_code(0).stdout_has("1 put back").stdout_has(&said).stdout_has(saying);
+    }
+
     fn a_backup_without_salvage_and_a_table_without_any_are_refused(db: &TestDatabase) {
         let sandbox = project(db, TWO, ROWS, "UPDATE one SET a = NULL;", "SELECT 1;");
         sandbox.ripcord(&["backup", "create"]).expect_code(0);

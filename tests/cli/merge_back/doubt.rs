@@ -39,6 +39,17 @@ DELETE FROM person WHERE id = 7; INSERT INTO person VALUES (10, 'zoe', 'Lima');"
         assert!(!notes(&result).contains(BY_KEY), "{result:#}");
     }
 
+    fn what_is_as_it_was_and_repeats_the_key_is_said_to_show_nothing(db: &TestDatabase) {
+        let made = MADE.replace("name VARCHAR(20)", "name VARCHAR(20), mail VARCHAR(20) UNIQUE");
+        let filled = nine("person", |at, name| format!("({at}, '{name}', 'user{at}@x', 'p-{name}')"));
+        let sandbox = project(db, &made, &filled, NO_PHONE, PHONE);
+        upgrade(&sandbox);
+        db.execute("UPDATE person SET name = 'zoe' WHERE id = 3;");
+        let result = downgrade(&sandbox);
+        assert_eq!(counts(&result, db, "person", Some("phone")), [9, 0, 0, 0], "{result:#}");
+        assert!(notes(&result).contains("(mail repeats the key, and would be the same in a new row)"), "{result:#}");
+    }
+
     fn a_parent_whose_only_name_is_another_one_is_named_where_rows_that_refer_to_it_come_back(db: &TestDatabase) {
         let made = "CREATE TABLE person (id INTEGER PRIMARY KEY, name VARCHAR(20));
 CREATE TABLE pet (id INTEGER PRIMARY KEY, name VARCHAR(20), owner INTEGER REFERENCES person (id));";

@@ -103,6 +103,7 @@ impl Subject<'_> {
             rows: rows.first().map_or(0, |row| row.number::<u64>(1)),
             keys: rows.iter().map(|row| row.text(0).to_string()).collect(),
             columns: rows.first().map(|_| column).into_iter().collect(),
+            ..Doubt::default()
         })
     }
 
