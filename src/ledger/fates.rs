@@ -198,6 +198,9 @@ impl<'a> Look<'a> {
             return Some(full(place, other));
         }
         let ((place, table), rows) = (now?, answers.get(name)?);
+        if table.columns.contains_key(column) {
+            return None;
+        }
         // In at least one row that is on both sides.
         let was_compared = |other: &&String| {
             rows.columns.contains_key(&(column.to_string(), other.to_string())) && rows.deleted < old.rows
@@ -294,7 +297,20 @@ impl<'a> Look<'a> {
         let source = sources.find(|(_, old, from)| same(old, from, new, column));
         let copy_of =
             source.map(|(name, _, from)| full(name, from)).filter(|from| *from != full(place, column));
-        Fate::Added { copy_of }
+        Fate::Added { copy_of: copy_of.or_else(|| self.copied(place, column)) }
+    }
+
+    /// Returns the column of its own table that a new one is a copy of, as far as rows were compared: in each that is on both sides, and
+    /// these do not all hold one value.
+    fn copied(&self, place: &TableName, column: &str) -> Option<String> {
+        let (name, _) = self.paired.iter().find(|(_, now)| *now == place)?;
+        let (old, rows) = (self.before.tables.get(name)?, self.seen.rows.get(name)?);
+        let is_copy = |from: &&String| {
+            let pair = ((*from).clone(), column.to_string());
+            rows.columns.get(&pair) == Some(&0) && !rows.uniform.contains(*from)
+        };
+        let from = old.columns.keys().filter(|_| rows.deleted < old.rows).find(is_copy)?;
+        Some(full(name, from))
     }
 
     fn held(&self, name: &TableName, old: &TableFingerprint, column: &str) -> Option<u64> {

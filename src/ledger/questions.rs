@@ -5,12 +5,14 @@
 
 use super::pairs::{self, alike_pairs, key_pairs, keys_match, open_key, same};
 use super::{Renamed, Tree};
-use crate::catalog::{Table, TableName};
+use crate::catalog::{Column, Table, TableName};
 use crate::fingerprint::{Inventory, TableFingerprint};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A column that is gone is compared with so many new ones at most: each is one more comparison of every row.
 const CANDIDATES: usize = 16;
+/// So many pairs of a column that stays and a new one that may be its copy are compared at most.
+const COPIES: usize = 5;
 
 /// What has to be found out about one table by comparing its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +67,8 @@ pub struct RowChanges {
     /// Of rows that were compared whole and of which some are others now, where nothing tells which: the columns in which one
     /// that is new holds what one that is gone held. In each of these it may be that row.
     pub may_be_in: Vec<String>,
-    /// Those of the columns that were asked for in which the whole table held one value.
+    /// Those of the columns that were asked for in which the whole table held one value; of those that are
+    /// like a column of another name also such as hold one in all rows that are on both sides.
     pub uniform: BTreeSet<String>,
     /// The columns by which rows were found where these are the key of one side only, can be NULL, or are none at all, and told
     /// all rows apart on both. Empty where rows were found by a key of both, or by none.
@@ -103,6 +106,13 @@ impl Question {
 pub type Answers = BTreeMap<TableName, RowChanges>;
 
 impl RowChanges {
+    /// Returns the columns that are like one of another name in all rows of both sides. Of these it is to be said as well whether they
+    /// hold one value there: any other column of that value would be like them.
+    pub fn like_others(&self) -> Vec<String> {
+        let like = self.columns.iter().filter(|((one, other), differing)| one != other && **differing == 0);
+        like.map(|((one, _), _)| one.clone()).collect()
+    }
+
     /// Puts rows that were compared whole into words: without a key nobody can tell a changed row from one that is gone
     /// and another one that is new.
     pub fn of_whole_rows(gone: u64, new: u64) -> Self {
@@ -182,6 +192,7 @@ fn of_pair(
     };
     let is_open = known.is_empty() && !open.is_empty();
     let is_nullable = is_open && is_without;
+    let may_be_copies = !known.is_empty() && !keys_match(old, new);
     let key = if is_open { open } else { known };
     let mut columns: Vec<(String, String)> =
         common.iter().map(|column| ((*column).clone(), (*column).clone())).collect();
@@ -189,6 +200,9 @@ fn of_pair(
         let fresh = new.columns.keys().filter(|column| !old.columns.contains_key(*column));
         let candidates = fresh.flat_map(|column| gone.iter().map(move |old| (old.clone(), column.clone())));
         columns.extend(candidates.take(CANDIDATES));
+    }
+    if may_be_copies {
+        columns.extend(copies((before, name), (after, now)).take(COPIES));
     }
     // A column that is said to be held elsewhere must have had more than one value: a constant proves nothing.
     let changed = common.iter().filter(|column| !same(old, column, new, column));
@@ -213,6 +227,28 @@ fn of_pair(
         held,
         uniform,
         tree: None,
+    })
+}
+
+/// Returns the columns that stay, each with a new one of its type that may be a copy of it. As soon as a row comes or goes, digests
+/// say nothing of that.
+fn copies<'a>(
+    (before, name): (&'a Inventory, &TableName),
+    (after, now): (&'a Inventory, &TableName),
+) -> impl Iterator<Item = (String, String)> {
+    let columns = |inventory: &'a Inventory, name: &TableName| {
+        let print = inventory.fingerprint.tables.get(name).map(|print| &print.columns);
+        let columns = inventory.catalog.tables.get(name).map(|table| table.columns.iter());
+        let read = move |column: &&Column| print.is_some_and(|print| print.contains_key(&column.name));
+        columns.into_iter().flatten().filter(read).collect::<Vec<_>>()
+    };
+    let (was, is) = (columns(before, name), columns(after, now));
+    let is_in = |all: &[&Column], column: &Column| all.iter().any(|other| other.name == column.name);
+    let stay: Vec<&Column> = was.iter().filter(|column| is_in(&is, column)).copied().collect();
+    let fresh: Vec<&Column> = is.iter().filter(|column| !is_in(&was, column)).copied().collect();
+    fresh.into_iter().flat_map(move |column| {
+        let like = stay.clone().into_iter().filter(|other| other.type_name == column.type_name);
+        like.map(|other| (other.name.clone(), column.name.clone()))
     })
 }
 

@@ -83,6 +83,71 @@ fn a_dropped_column_is_lost_with_the_number_of_its_values() {
     assert_eq!((loss.what, loss.column.as_deref(), loss.count), (LossKind::Column, Some("b"), Some(2)));
 }
 
+/// An inventory of one table with the columns `id` and these, of these types.
+fn typed(columns: [(&str, &str); 2], rows: &Values) -> Inventory {
+    let mut made = inventory(&[("t", table(columns.map(|(name, _)| name), rows))]);
+    let each = [("id", "integer")].into_iter().chain(columns);
+    let each = each.map(|(name, type_name)| crate::catalog::Column {
+        name: name.to_string(),
+        type_name: type_name.to_string(),
+        ..crate::catalog::Column::default()
+    });
+    let defined = crate::catalog::Table { columns: each.collect(), ..crate::catalog::Table::default() };
+    made.catalog.tables.insert(TableName::plain("t"), defined);
+    made
+}
+
+#[test]
+fn a_new_column_is_compared_with_those_of_its_type_only_where_digests_say_nothing() {
+    let more: Values = vec![(1, 5, 7), (2, 6, 8), (3, 6, 8)];
+    let asked = |new: &str, now: &Values| {
+        let before = typed([("a", "text"), ("c", "integer")], &rows());
+        let there = typed([("a", "text"), ("b", new)], now);
+        let asked = questions(&before, &there).remove(0).columns.into_iter();
+        asked.filter(|(one, other)| one != other && one != "c").collect::<Vec<_>>()
+    };
+    let pair = |one: &str| (one.to_string(), "b".to_string());
+    assert_eq!(asked("text", &more), [pair("a")]);
+    assert_eq!(asked("integer", &more), [pair("id")]);
+    assert_eq!(asked("text", &rows()), []);
+}
+
+#[test]
+fn a_copy_is_told_by_rows_of_both_sides_that_are_not_all_alike() {
+    let more: Values = vec![(1, 5, 5), (2, 6, 6), (3, 6, 8)];
+    let before = typed([("a", "text"), ("c", "text")], &rows());
+    let there = typed([("a", "text"), ("b", "text")], &more);
+    let copy_of = |deleted, differing, uniform: &[&str]| {
+        let columns = BTreeMap::from([(("a".to_string(), "b".to_string()), differing)]);
+        let uniform = uniform.iter().map(|name| name.to_string()).collect();
+        let asked = RowChanges { inserted: 1, deleted, columns, uniform, ..RowChanges::default() };
+        let answers = Answers::from([(TableName::plain("t"), asked)]);
+        match &draw_up(seen(&before, &there, &answers)).tables[0].columns["b"] {
+            Fate::Added { copy_of } => copy_of.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(copy_of(0, 0, &[]).as_deref(), Some("t.a"));
+    assert_eq!(copy_of(1, 0, &[]).as_deref(), Some("t.a"));
+    assert_eq!(copy_of(0, 1, &[]), None);
+    assert_eq!(copy_of(0, 0, &["a"]), None);
+    assert_eq!(copy_of(2, 0, &[]), None, "no row is on both sides");
+}
+
+#[test]
+fn values_that_were_overwritten_are_lost_although_a_copy_of_them_was_made_beside_rows_that_went() {
+    let before = typed([("a", "text"), ("c", "text")], &vec![(1, 5, 5), (2, 6, 6), (3, 7, 7)]);
+    let there = typed([("a", "text"), ("b", "text")], &vec![(1, 0, 5), (2, 0, 6)]);
+    let pair = |now: &str| ("a".to_string(), now.to_string());
+    let columns = BTreeMap::from([(pair("a"), 2), (pair("b"), 0)]);
+    let asked = RowChanges { deleted: 1, changed: 2, columns, ..RowChanges::default() };
+    let answers = Answers::from([(TableName::plain("t"), asked)]);
+    let found = draw_up(seen(&before, &there, &answers));
+    let overwritten = Fate::Transformed { count: Some(2), back: false, held_in: None };
+    assert_eq!(found.tables[0].columns["a"], overwritten);
+    assert!(found.lost.iter().any(|loss| loss.what == LossKind::Values));
+}
+
 #[test]
 fn a_dropped_table_without_rows_loses_nothing() {
     let before = inventory(&[("t", table(["a", "b"], &Vec::new()))]);

@@ -67,6 +67,28 @@ both_engines! {
         sandbox.ripcord(&["rehearse"]).expect_code(0).stdout_has("nothing to rehearse");
     }
 
+    fn a_column_that_is_filled_from_another_one_is_its_copy_although_rows_come_and_go(db: &TestDatabase) {
+        let there = |fill: &str| format!("ALTER TABLE word ADD COLUMN more VARCHAR(9); {fill}
+DELETE FROM word WHERE id = 2; INSERT INTO word (id, text, kind) VALUES (7, 'seven', 'x');");
+        let back = "ALTER TABLE word DROP COLUMN more; DELETE FROM word WHERE id = 7;";
+        let sandbox = with(db, &there("UPDATE word SET more = text;"), back);
+        db.execute("CREATE TABLE word (id INTEGER PRIMARY KEY, text VARCHAR(9), kind VARCHAR(9), number INTEGER);
+INSERT INTO word VALUES (1, 'one', 'a', 1), (2, 'two', 'b', 2), (3, 'three', 'a', 3);");
+        let word = named(db, "word");
+        let more = || entry(&ledger(&sandbox, db, &[]), db, "word")["columns"]["more"].clone();
+        assert_eq!(more(), json!({ "fate": "added", "copy_of": format!("{word}.text") }));
+        let told = format!("added    column {word}.more, a copy of {word}.text");
+        sandbox.ripcord(&["rehearse"]).expect_code(0).stdout_has(&told);
+        let is_none = |fill: &str| {
+            sandbox.revision(NEXT, &[ADD_PROCESS_RANK], &there(fill), back);
+            assert_eq!(more(), json!({ "fate": "added" }), "{fill}");
+        };
+        is_none("UPDATE word SET more = text WHERE id < 3;");
+        // In all rows that stay there is one value, which any other column of that value is like.
+        is_none("UPDATE word SET more = 'a';");
+        is_none("UPDATE word SET more = text; DELETE FROM word;");
+    }
+
     fn tables_whose_rows_are_written_anew_are_named(db: &TestDatabase) {
         let sandbox = match db.backend() {
             Backend::Postgres => with(db, "ALTER TABLE training_config ALTER COLUMN epochs TYPE BIGINT;",

@@ -59,6 +59,14 @@ both_engines! {
         sandbox.ripcord(&["upgrade"]).expect_code(3).stderr_has("drops-column:flags.is_admin");
     }
 
+    fn a_column_is_not_moved_where_another_one_holds_the_same_constant_in_the_rows_that_stay(db: &TestDatabase) {
+        let sandbox = with(db, "DELETE FROM flags WHERE NOT is_admin; ALTER TABLE flags DROP COLUMN is_admin; ALTER TABLE flags ADD COLUMN is_banned BOOLEAN DEFAULT true;",
+            "ALTER TABLE flags DROP COLUMN is_banned; ALTER TABLE flags ADD COLUMN is_admin BOOLEAN;");
+        db.execute("CREATE TABLE flags (id INTEGER PRIMARY KEY, is_admin BOOLEAN); INSERT INTO flags VALUES (1, true), (2, true), (3, false);");
+        let found = ledger(&sandbox, db, &[]);
+        assert_eq!(entry(&found, db, "flags")["columns"]["is_admin"], json!({ "fate": "lost", "count": 3 }), "{found:#}");
+    }
+
     fn a_column_that_moved_and_does_not_come_back_is_lost(db: &TestDatabase) {
         let sandbox = with(db, "ALTER TABLE training_config RENAME COLUMN model_type TO model_kind;",
             "ALTER TABLE training_config DROP COLUMN model_kind; ALTER TABLE training_config ADD COLUMN model_type VARCHAR(50);");

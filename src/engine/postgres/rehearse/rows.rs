@@ -83,12 +83,8 @@ async fn answer(old: &mut Session, new: &mut Session, question: &Question) -> Re
         let sql = format!("SELECT {} FROM {} AS a", counts.join(", "), only(&question.before));
         changes.held = question.held.iter().cloned().zip(numbers(old, &sql).await?).collect();
     }
-    if !question.uniform.is_empty() {
-        let tests: Vec<String> = question.uniform.iter().map(|name| uniform(name)).collect();
-        let sql = format!("SELECT {} FROM {} AS a", tests.join(", "), only(&question.before));
-        let found = question.uniform.iter().zip(numbers(old, &sql).await?).filter(|(_, is)| *is == 1);
-        changes.uniform = found.map(|(name, _)| name.clone()).collect();
-    }
+    let rows = format!("FROM {} AS a", only(&question.before));
+    changes.uniform.extend(uniform(old, &question.uniform, &rows).await?);
     Ok(changes)
 }
 
@@ -158,17 +154,35 @@ async fn tells(old: &mut Session, question: &Question) -> Result<bool, Error> {
     Ok(numbers(old, &sql).await?.iter().all(|more| *more == 0))
 }
 
-/// Returns the condition, of all rows together and as a number, that a column holds one value.
-fn uniform(name: &str) -> String {
-    let text = text(name);
-    format!("(count({text}) IN (0, count(*)) AND min({text}) IS NOT DISTINCT FROM max({text}))::int")
+/// Returns those of these columns that hold one value in all rows.
+async fn uniform(session: &mut Session, names: &[String], rows: &str) -> Result<Vec<String>, Error> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let tests = names.iter().map(|name| {
+        let text = text(name);
+        format!("(count({text}) IN (0, count(*)) AND min({text}) IS NOT DISTINCT FROM max({text}))::int")
+    });
+    let sql = format!("SELECT {} {rows}", tests.collect::<Vec<_>>().join(", "));
+    let found = names.iter().zip(numbers(session, &sql).await?).filter(|(_, is)| *is == 1);
+    Ok(found.map(|(name, _)| name.clone()).collect())
 }
 
-/// Returns what is brought over besides the key, by the names before and now: the columns, and those alike that are not
-/// among them.
-fn compared(question: &Question) -> Vec<(&String, &String)> {
-    let more = question.alike.iter().filter(|pair| !question.columns.contains(pair));
-    question.columns.iter().chain(more).map(|(one, other)| (one, other)).collect()
+/// Returns what is brought over besides the key: the columns of now that are compared, each once, and those alike that are not among
+/// them.
+fn compared(question: &Question) -> Vec<&String> {
+    let mut brought = Vec::new();
+    for (_, other) in question.columns.iter().chain(&question.alike) {
+        if !brought.contains(&other) {
+            brought.push(other);
+        }
+    }
+    brought
+}
+
+/// Returns the name under which a column was brought over.
+fn brought(all: &[&String], name: &String) -> Option<String> {
+    all.iter().position(|other| *other == name).map(|place| format!("c{place}"))
 }
 
 /// Brings the rows of the migrated table over.
@@ -180,7 +194,7 @@ pub(super) async fn bring(
 ) -> Result<(), Error> {
     let key = question.key.iter().enumerate().map(|(index, (_, name))| (format!("k{index}"), name));
     let columns = compared(question).into_iter().enumerate();
-    let columns = columns.map(|(index, (_, name))| (format!("c{index}"), name));
+    let columns = columns.map(|(index, name)| (format!("c{index}"), name));
     let parts: Vec<(String, &String)> = key.chain(columns).collect();
     let made: Vec<String> = parts.iter().map(|(made, _)| made.clone()).collect();
     let read: Vec<String> = parts.iter().map(|(_, name)| format!("{}::text", identifier(name))).collect();
@@ -241,9 +255,10 @@ async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Er
     let on = on
         .map(|(index, (name, _))| format!("{} = {}", found_by(text(name)), found_by(format!("b.k{index}"))));
     let on = on.collect::<Vec<_>>().join(" AND ");
-    let differs = question.columns.iter().enumerate();
+    let all = compared(question);
+    let differs = question.columns.iter().filter_map(|(name, other)| Some((name, brought(&all, other)?)));
     let differs: Vec<String> =
-        differs.map(|(index, (name, _))| format!("{} IS DISTINCT FROM b.c{index}", text(name))).collect();
+        differs.map(|(name, other)| format!("{} IS DISTINCT FROM b.{other}", text(name))).collect();
     // Candidates for a rename are no change of the row.
     let own = question.columns.iter().zip(&differs).filter(|((one, other), _)| one == other);
     let own: Vec<&str> = own.map(|(_, differs)| differs.as_str()).collect();
@@ -251,20 +266,23 @@ async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Er
     let counts: String =
         differs.iter().map(|differs| format!(", count(*) FILTER (WHERE {differs})")).collect();
     let table = only(&question.before);
+    let rows = format!("FROM {table} AS a JOIN {AFTER} AS b ON {on}");
     let sql = format!(
         "SELECT (SELECT count(*) FROM {table} AS a), (SELECT count(*) FROM {AFTER}), count(*), \
-         count(*) FILTER (WHERE {any}){counts} FROM {table} AS a JOIN {AFTER} AS b ON {on}"
+         count(*) FILTER (WHERE {any}){counts} {rows}"
     );
     let found = numbers(old, &sql).await?;
     let both = found[2];
-    Ok(RowChanges {
+    let changes = RowChanges {
         inserted: found[1].saturating_sub(both),
         deleted: found[0].saturating_sub(both),
         changed: found[3],
         columns: question.columns.iter().cloned().zip(found[4..].iter().copied()).collect(),
         found_by: question.found_by(),
         ..RowChanges::default()
-    })
+    };
+    let uniform = uniform(old, &changes.like_others(), &rows).await?.into_iter().collect();
+    Ok(RowChanges { uniform, ..changes })
 }
 
 async fn without_key(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
@@ -315,9 +333,8 @@ async fn shared(
     question: &Question,
     (columns, at): (&[(String, String)], usize),
 ) -> Result<u64, Error> {
-    let brought = compared(question);
-    let place = columns.get(at).and_then(|pair| brought.iter().position(|(_, other)| *other == &pair.1));
-    let value = place.map(|place| format!("c{place} AS v, ")).unwrap_or_default();
+    let place = columns.get(at).and_then(|pair| brought(&compared(question), &pair.1));
+    let value = place.map(|place| format!("{place} AS v, ")).unwrap_or_default();
     let sql = format!(
         "SELECT count(*) FROM (SELECT FROM ({}) AS y WHERE n <> 0 GROUP BY v HAVING min(n) < 0 AND max(n) > 0) AS z",
         counted(question, columns, &value)
@@ -336,9 +353,9 @@ async fn grown(old: &mut Session, question: &Question, columns: &[(String, Strin
 /// is asked of each.
 fn counted(question: &Question, columns: &[(String, String)], of_each: &str) -> String {
     let before: String = columns.iter().map(|(name, _)| format!(", {}", text(name))).collect();
-    let brought = compared(question);
-    let place = |pair: &(String, String)| brought.iter().position(|(_, other)| *other == &pair.1);
-    let after: String = columns.iter().filter_map(place).map(|place| format!(", c{place}")).collect();
+    let all = compared(question);
+    let after = columns.iter().filter_map(|(_, other)| brought(&all, other));
+    let after: String = after.map(|place| format!(", {place}")).collect();
     format!(
         "SELECT {of_each}sum(side) AS n FROM (SELECT -1 AS side, 0 AS place{before} FROM {} AS a UNION ALL \
          SELECT 1, 0{after} FROM {AFTER}) AS x(side, place{after}) GROUP BY place{after}",

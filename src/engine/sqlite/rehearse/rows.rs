@@ -46,23 +46,27 @@ fn answer(session: &Session, question: &Question) -> Result<RowChanges, Error> {
         let counted = numbers(session, &format!("SELECT {} FROM {old}", counts.join(", ")))?;
         changes.held.extend(names.iter().cloned().zip(counted));
     }
-    for names in question.uniform.chunks(AT_ONCE) {
-        let tests: Vec<String> = names.iter().map(|name| uniform(name)).collect();
-        let found = numbers(session, &format!("SELECT {} FROM {old}", tests.join(", ")))?;
-        let found = names.iter().zip(found).filter(|(_, is)| *is == 1);
-        changes.uniform.extend(found.map(|(name, _)| name.clone()));
-    }
+    changes.uniform.extend(uniform(session, &question.uniform, &format!("FROM {old} AS a"))?);
     Ok(changes)
 }
 
-/// Returns the condition, of all rows together, that a column holds one value.
-fn uniform(name: &str) -> String {
-    let name = quote(name);
-    // min and max compare 1 and 1.0 as the same.
-    format!(
-        "count({name}) IN (0, count(*)) AND min({name} COLLATE BINARY) IS max({name} COLLATE BINARY)
-        AND coalesce(min(typeof({name})) = max(typeof({name})), 1)"
-    )
+/// Returns those of these columns that hold one value in all rows.
+fn uniform(session: &Session, names: &[String], rows: &str) -> Result<Vec<String>, Error> {
+    let mut uniform = Vec::new();
+    for names in names.chunks(AT_ONCE) {
+        let tests = names.iter().map(|name| {
+            let name = format!("a.{}", quote(name));
+            // min and max compare 1 and 1.0 as the same.
+            format!(
+                "count({name}) IN (0, count(*)) AND min({name} COLLATE BINARY) IS max({name} COLLATE BINARY)
+                AND coalesce(min(typeof({name})) = max(typeof({name})), 1)"
+            )
+        });
+        let found = numbers(session, &format!("SELECT {} {rows}", tests.collect::<Vec<_>>().join(", ")))?;
+        let found = names.iter().zip(found).filter(|(_, is)| *is == 1);
+        uniform.extend(found.map(|(name, _)| name.clone()));
+    }
+    Ok(uniform)
 }
 
 /// Tells whether the key tells all rows apart on both sides.
@@ -146,14 +150,16 @@ fn by_key(session: &Session, question: &Question, old: &str, now: &TableName) ->
         count(&format!("{one} LEFT JOIN {other} ON {on} WHERE {missing}.{part} IS NULL"))
     };
     let (a, b) = (format!("{old} AS a"), format!("{new} AS b"));
-    Ok(RowChanges {
+    let changes = RowChanges {
         inserted: alone(&b, &a, "a")?,
         deleted: alone(&a, &b, "b")?,
         changed: found[0],
         columns: question.columns.iter().cloned().zip(found[1..].iter().copied()).collect(),
         found_by: question.found_by(),
         ..RowChanges::default()
-    })
+    };
+    let uniform = uniform(session, &changes.like_others(), &rows)?.into_iter().collect();
+    Ok(RowChanges { uniform, ..changes })
 }
 
 /// Returns the condition under which a row before, `a`, and one now, `b`, have the same key, by type and bytes. What comes
