@@ -99,6 +99,7 @@ fn of_engine(error: &engine::Error) -> ExitCode {
         | Error::SchemaMoved
         | Error::TableDiffers { .. }
         | Error::ReferredTo { .. }
+        | Error::RefersTo { .. }
         | Error::Unsupported { .. } => ExitCode::Refused,
         Error::Journal(error) => of_journal(error),
         Error::NotBegun { cause } => of_engine(cause),

@@ -127,6 +127,9 @@ pub enum Error {
     /// A table cannot be put back alone, because of what refers to it.
     #[error("{rows} of table {by} refer to rows of table {table} that are not in the backup")]
     ReferredTo { table: TableName, by: TableName, rows: String },
+    /// A table cannot be put back alone, because of what it refers to.
+    #[error("{rows} of table {table} in the backup refer to rows of table {to} that are not there")]
+    RefersTo { table: TableName, to: TableName, rows: String },
     #[error("{what} is not possible: {why}")]
     Unsupported { what: String, why: String },
     #[error("the operation was interrupted")]

@@ -219,7 +219,8 @@ pub trait Database: Send + Sync {
     /// Puts the rows of tables back as the snapshot in `folder` has them, in one transaction, triggers of users silent; a
     /// table that is not there is made as it was. The tables are ordinary ones of the snapshot, whose catalog is
     /// `expected`. Fails with [`Error::TableDiffers`] when one has other columns now, with [`Error::ReferredTo`] when rows
-    /// of other tables refer to what would go, and with [`Error::WroteMeanwhile`] when one is not as the last snapshot of
+    /// of other tables refer to what would go, with [`Error::RefersTo`] when rows of the snapshot refer to rows of other
+    /// tables that are not there, and with [`Error::WroteMeanwhile`] when one is not as the last snapshot of
     /// this value has saved it; then, as after any error, nothing was changed.
     async fn restore_tables(
         &self,

@@ -23,6 +23,7 @@ mod renew;
 #[cfg(test)]
 mod sample;
 mod share;
+mod skipped;
 mod sources;
 mod told;
 mod unexplained;
@@ -118,9 +119,11 @@ pub async fn merge_back(ports: &Ports<'_>, request: &MergeRequest) -> Result<Rep
         let merged = MergedBack { side_table: None, ..merged.map_err(refused)? };
         let rows = ports.database.version_rows().await.map_err(refused)?;
         let before = once_more::merged_before(ports, &backup.manifest.id, &id, &merged);
+        let way_on = skipped::way_on(ports, &backup, &rows, &merged).await;
         let merge = facts(&[backup.manifest.id], chosen.with_skipped(merged), Vec::new());
         let report = report(ports, None, Aftermath::Unchanged, rows, Some(merge));
-        return Ok(Report { notes: chosen.notes().chain(before).chain(unknown.clone()).collect(), ..report });
+        let notes = chosen.notes().chain(before).chain(unknown.clone()).chain(way_on).collect();
+        return Ok(Report { notes, ..report });
     }
     preflight(ports, &request.policy, Wants { writes: true, ..Wants::default() }).await?;
     let rows = ports.database.version_rows().await.map_err(refused)?;
@@ -210,6 +213,7 @@ async fn by_hand(
             return Err(with_backup(unexplained::told(ports, op, &saved, (from, merged), failure).await));
         }
     };
+    let rows = saved.backup.manifest.from.clone();
     let notes = check
         .unsure
         .iter()
@@ -219,6 +223,7 @@ async fn by_hand(
         .chain(once_more::merged_before(ports, &backup.manifest.id, &id, &merged))
         .chain(chosen.notes())
         .chain(renewed)
+        .chain(skipped::way_on(ports, backup, &rows, &merged).await)
         .collect();
     let files = match op.step(Step::Finish, keep(ports, &id, &saved, &after, &merged)).await {
         Ok(kept) => kept.what,
@@ -227,7 +232,6 @@ async fn by_hand(
             return Err(with_backup(unexplained::not_kept(&saved, (from, merged), failure)));
         }
     };
-    let rows = saved.backup.manifest.from.clone();
     let merged = chosen.with_skipped(merged);
     let merge = facts(from, merged, files);
     let changed = merge.count() > 0 || merge.side_table.is_some();

@@ -10,8 +10,9 @@ pub(super) use legs::{Rehearsal, prove_and_rehearse};
 pub(super) use renewed::{Anew, salvage_anew};
 
 use super::change::{Wants, preflight};
-use super::{Ports, SnapshotPolicy, consent, half_way, kind_of, refused, settle, snapshot};
+use super::{Ports, Refusal, SnapshotPolicy, consent, half_way, kind_of, refused, settle, snapshot};
 use crate::base::shell_word;
+use crate::catalog::quote;
 use crate::engine::ProofLevel;
 use crate::history::Direction;
 use crate::journal::Operation;
@@ -71,7 +72,8 @@ pub async fn rehearse(ports: &Ports<'_>, request: &RehearseRequest) -> Result<Re
             command: run(request, &[]),
         });
     }
-    preflight(ports, &request.policy, Wants { rehearsal: true, ..Wants::default() }).await?;
+    let wants = Wants { rehearsal: true, ..Wants::default() };
+    preflight(ports, &request.policy, wants).await.map_err(barred_from_a_copy)?;
     ports.observer.event(&Event::Planned { plan: plan.clone() });
     let left = half_way::told(ports);
 
@@ -81,6 +83,22 @@ pub async fn rehearse(ports: &Ports<'_>, request: &RehearseRequest) -> Result<Re
     let (hazards, report) = (weighed.open, Report { accepted: weighed.accepted, ..report });
     let command = run(request, &hazards);
     Ok(Rehearsed { report, ledger, hazards, command })
+}
+
+/// Says what leads on where no copy can be made on this server: a rehearsal is one, and cannot do without it.
+fn barred_from_a_copy(failure: Failure) -> Failure {
+    let Some(Refusal::Preflight { findings }) = failure.source.downcast_ref() else { return failure };
+    let of = |code: &str| findings.iter().find(|finding| finding.code == code);
+    let (user, extension) = (of("createdb"), of("extension"));
+    if user.is_none() && extension.is_none() {
+        return failure;
+    }
+    let elsewhere = "set proof.scratch_url in ripcord.toml to a server where that is allowed, and run the same command again";
+    let allowed = user.filter(|_| extension.is_none()).map(|user| {
+        let role = quote(&user.subject);
+        format!("or let this user make databases, and run the same command again: ALTER ROLE {role} CREATEDB")
+    });
+    Failure { next: [elsewhere.to_string()].into_iter().chain(allowed).collect(), ..failure }
 }
 
 /// Rehearses a plan as an operation of its own. The caller holds the lock.

@@ -121,7 +121,7 @@ async fn put_back(
     let done = op.step(Step::RestoreTables, work).await.map_err(|failure| {
         // One transaction, and what failed has undone it.
         let aftermath = if settle::undecided(&failure) { Aftermath::Unknown } else { Aftermath::Unchanged };
-        let next = told::instead(&failure, &backup.manifest.id, tables);
+        let next = told::instead(&failure, (&backup.manifest.id, &expected.catalog), tables);
         with_backup(Failure { aftermath, next, ..failure })
     })?;
     op.set_aftermath(Aftermath::Changed);

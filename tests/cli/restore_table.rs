@@ -91,6 +91,24 @@ CREATE TRIGGER later AFTER INSERT ON purchase EXECUTE FUNCTION later();",
         assert_eq!(db.query("SELECT count(*) FROM customer; SELECT count(*) FROM purchase;"), "3\n3");
     }
 
+    fn rows_whose_parents_are_gone_are_refused_with_the_command_that_brings_both_back(db: &TestDatabase) {
+        let sandbox = backed_up(db, SHOP);
+        let then = all(db);
+        db.execute("DELETE FROM purchase WHERE id > 10; DELETE FROM customer WHERE id = 2;");
+        let before = db.dump();
+        let run = sandbox.ripcord(&["restore", &backup(&sandbox), "--table", "purchase"]);
+        run.expect_code(3);
+        says_three_parts(&run, "2 rows of table");
+        let (child, parent) = (crate::merge_back::named(db, "purchase"), crate::merge_back::named(db, "customer"));
+        run.stderr_has(&format!("table {child} in the backup refer to rows of table {parent} that are not there"));
+        run.stderr_lacks("salvage").stderr_lacks("mend the revision");
+        assert_same(&before, &db.dump(), &run);
+        leaves_nothing_behind(&sandbox, db);
+        at(&sandbox, 2);
+        follow(&sandbox, &next_of(&run)).expect_code(0);
+        assert_eq!(all(db), then);
+    }
+
     fn a_table_with_other_columns_now_is_refused_and_nothing_is_changed(db: &TestDatabase) {
         let sandbox = backed_up(db, SHOP);
         db.execute("ALTER TABLE note ADD COLUMN more INTEGER;");

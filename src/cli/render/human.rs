@@ -196,10 +196,10 @@ fn end_state(report: &Report) -> String {
         (Kind::MergeBack, Aftermath::Changed) => {
             "the salvage is merged, everything else is as it was".to_string()
         }
-        (Kind::MergeBack, Aftermath::Unchanged) if report.merge.is_none() => {
-            "nothing was merged: the merge had not taken place".to_string()
-        }
-        (Kind::MergeBack, Aftermath::Unchanged) => "there was nothing to merge".to_string(),
+        (Kind::MergeBack, Aftermath::Unchanged) => match &report.merge {
+            None => "nothing was merged: the merge had not taken place".to_string(),
+            Some(merge) => super::merge::nothing(merge),
+        },
         (_, Aftermath::Unchanged) if report.operation.is_none() => {
             format!("nothing to do: the database is at {} already", rows_text(&report.to))
         }

@@ -1,7 +1,7 @@
 //! The loss ledger for people: what would be lost first, then what else happens, the verdict last.
 
 use super::{Output, hazards, words};
-use crate::base::visible;
+use crate::base::{one_or_more, visible};
 use crate::catalog::{Change, ChangeKind};
 use crate::ledger::{Again, Appeared, Dishonest, End, Fate, Ledger, Loss, LossKind, Run, TableEntry};
 use crate::procedure::rehearse::Rehearsed;
@@ -45,13 +45,31 @@ fn line(word: &str, text: &str) -> String {
 
 fn verdict(ledger: &Ledger) -> String {
     let way = format!("{} -> {}", rows_text(&ledger.from), rows_text(&ledger.to));
-    let found = match ledger.lost.len() {
-        0 if !ledger.rows_seen => "no definition would be lost".to_string(),
-        0 => "nothing would be lost for good".to_string(),
-        1 => "1 loss for good".to_string(),
-        count => format!("{count} losses for good"),
+    let data = match (ledger.lost.len(), ledger.rows_seen) {
+        (0, false) => "nobody looked at data".to_string(),
+        (0, true) => "no data would be lost for good".to_string(),
+        (1, _) => "1 loss for good".to_string(),
+        (count, _) => format!("{count} losses for good"),
+    };
+    let found = match (definitions(ledger), ledger.lost.len()) {
+        (Some(definitions), _) => format!("{data}; {definitions}"),
+        (None, 0) if !ledger.rows_seen => "no definition would be lost".to_string(),
+        (None, 0) => "nothing would be lost for good".to_string(),
+        (None, _) => data,
     };
     format!("{way}: {found}; the database was only read")
+}
+
+/// Says of the definitions that are gone or others what becomes of them; none where there are none.
+fn definitions(ledger: &Ledger) -> Option<String> {
+    let is_lost = |change: &&Change| change.kind != ChangeKind::Added;
+    if !ledger.irreversible.is_empty() || ledger.back_failed.is_some() {
+        let is_any = ledger.catalog.iter().any(|change| is_lost(&change));
+        return is_any.then(|| "there is no way back for the definitions".to_string());
+    }
+    let count = ledger.not_brought_back.iter().filter(is_lost).count();
+    let verb = one_or_more(count as u64, "does", "do");
+    (count > 0).then(|| format!("{} {verb} not come back", words::count(count, "definition")))
 }
 
 fn lost(loss: &Loss) -> String {

@@ -5,6 +5,7 @@ use crate::base::visible;
 use crate::engine::leaves_theirs_open;
 use crate::ledger::{Conflict, Merged};
 use crate::report::MergeFacts;
+use std::collections::BTreeSet;
 
 /// Returns a line for each table and column, and what there is to know of conflicts.
 pub(super) fn lines(merge: &MergeFacts, output: &Output) -> Vec<String> {
@@ -26,10 +27,19 @@ pub(super) fn lines(merge: &MergeFacts, output: &Output) -> Vec<String> {
     lines
 }
 
+/// Says how a merge ended that put nothing back: what is skipped may still be wanted.
+pub(super) fn nothing(merge: &MergeFacts) -> String {
+    let why: BTreeSet<&str> = merge.merged.iter().filter_map(|merged| merged.skipped.as_deref()).collect();
+    match why.is_empty() {
+        true => "there was nothing to merge".to_string(),
+        false => format!("nothing was merged: {}", why.into_iter().collect::<Vec<_>>().join("; ")),
+    }
+}
+
 fn line(merged: &Merged) -> String {
     let what = match &merged.column {
         Some(column) => format!("{}.{column}", merged.table),
-        None => format!("{}, rows", merged.table),
+        None => format!("{}, {}", merged.table, merged.what.word()),
     };
     if let Some(why) = &merged.skipped {
         return format!("skipped    {what}: {why}");

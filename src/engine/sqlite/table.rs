@@ -89,7 +89,7 @@ fn in_one_transaction(
         checkpoint::reached("a table is put back");
         done.push(RestoredTable { table: name.clone(), created: !is_there, rows_before, rows });
     }
-    refuse_new_broken_keys(session, tables, &known)?;
+    refuse_new_broken_keys(session, tables, expected, &known)?;
     let stale = text_index::rebuild(session, &catalog::read(session)?, &tables.iter().cloned().collect())?;
     if let Some((index, detail)) = stale.into_iter().next() {
         return Err(Error::Driver { doing: format!("rebuilding the full-text index {index}"), detail });
@@ -202,7 +202,12 @@ fn prove(session: &Session, name: &TableName, table: &Table, rows: u64) -> Resul
 }
 
 /// Fails when a key points nowhere that did not before.
-fn refuse_new_broken_keys(session: &Session, tables: &[TableName], known: &[Finding]) -> Result<(), Error> {
+fn refuse_new_broken_keys(
+    session: &Session,
+    tables: &[TableName],
+    expected: &Catalog,
+    known: &[Finding],
+) -> Result<(), Error> {
     let mut broken = findings::all_foreign_keys(session)?;
     broken.retain(|finding| !known.contains(finding));
     let Some(first) = broken.first() else { return Ok(()) };
@@ -215,12 +220,25 @@ fn refuse_new_broken_keys(session: &Session, tables: &[TableName], known: &[Find
         .map_err(failed)?;
     for row in rows {
         let (child, parent, count) = row.map_err(failed)?;
-        let parent = tables.iter().find(|table| table.name.eq_ignore_ascii_case(&parent));
-        if let Some(table) =
-            parent.filter(|_| !tables.iter().any(|own| own.name.eq_ignore_ascii_case(&child)))
-        {
-            let rows = counted(count.unsigned_abs(), "row");
-            return Err(Error::ReferredTo { table: table.clone(), by: TableName::plain(child), rows });
+        let is_new = broken.iter().any(|finding| {
+            finding.subject == child && finding.detail.contains(&format!(" no row in {parent} for "))
+        });
+        if !is_new {
+            continue;
+        }
+        let rows = counted(count.unsigned_abs(), "row");
+        let put_back = |name: &str| tables.iter().find(|table| table.name.eq_ignore_ascii_case(name));
+        match (put_back(&child), put_back(&parent)) {
+            (None, Some(table)) => {
+                return Err(Error::ReferredTo { table: table.clone(), by: TableName::plain(child), rows });
+            }
+            (Some(table), None) => {
+                // A key may spell it otherwise.
+                let then = expected.tables.keys().find(|table| table.name.eq_ignore_ascii_case(&parent));
+                let to = then.cloned().unwrap_or(TableName::plain(parent));
+                return Err(Error::RefersTo { table: table.clone(), to, rows });
+            }
+            _ => {}
         }
     }
     Err(Error::ForeignKeys { count: broken.len(), first: format!("{}: {}", first.subject, first.detail) })

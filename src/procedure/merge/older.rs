@@ -85,7 +85,7 @@ fn way(scripts: Vec<Script>) -> Plan {
     }
 }
 
-fn applied(history: &History, rows: &[RevisionId]) -> Option<BTreeSet<RevisionId>> {
+pub(super) fn applied(history: &History, rows: &[RevisionId]) -> Option<BTreeSet<RevisionId>> {
     let applied = history.applied(rows).ok()?;
     Some(applied.into_iter().map(|revision| revision.id.clone()).collect())
 }

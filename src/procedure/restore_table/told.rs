@@ -1,7 +1,7 @@
 //! What is said of the definitions of tables whose rows were put back, and of those that cannot be put back alone. Pure.
 
 use crate::base::shell_word;
-use crate::catalog::{Change, ChangeKind, TableName, diff, quote};
+use crate::catalog::{Catalog, Change, ChangeKind, TableName, diff, quote};
 use crate::engine::Error;
 use crate::fingerprint::Inventory;
 use crate::procedure::definitions::{differing, is_of, stale_views};
@@ -9,17 +9,28 @@ use crate::procedure::settle;
 use crate::report::Failure;
 
 /// Returns what can be done where tables of a backup could not be put back as they were asked for.
-pub(super) fn instead(failure: &Failure, backup: &str, tables: &[TableName]) -> Vec<String> {
+pub(super) fn instead(
+    failure: &Failure,
+    (backup, expected): (&str, &Catalog),
+    tables: &[TableName],
+) -> Vec<String> {
+    let together = |other: &TableName| {
+        let flags =
+            tables.iter().chain([other]).map(|table| format!(" --table {}", shell_word(&table.to_string())));
+        format!("ripcord restore {backup}{}", flags.collect::<String>())
+    };
     match settle::of_engine(failure) {
+        Some(Error::RefersTo { to, .. }) if expected.tables.contains_key(to) => vec![together(to)],
         // Of the server: what a table needs besides itself is not there, or is another.
-        Some(Error::TableDiffers { .. } | Error::Driver { .. }) => vec![format!(
+        Some(
+            Error::TableDiffers { .. }
+            | Error::Driver { .. }
+            | Error::RefersTo { .. }
+            | Error::ForeignKeys { .. },
+        ) => vec![format!(
             "restore the backup beside and take from there what fits: ripcord restore {backup} --to URL"
         )],
-        Some(Error::ReferredTo { by, .. }) => {
-            let flags =
-                tables.iter().chain([by]).map(|table| format!(" --table {}", shell_word(&table.to_string())));
-            vec![format!("put both back together: ripcord restore {backup}{}", flags.collect::<String>())]
-        }
+        Some(Error::ReferredTo { by, .. }) => vec![format!("put both back together: {}", together(by))],
         _ => Vec::new(),
     }
 }

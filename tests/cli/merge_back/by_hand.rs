@@ -104,6 +104,34 @@ both_engines! {
         sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0).stdout_has("person.phone: 4 put back");
     }
 
+    fn salvage_whose_place_is_not_there_yet_waits_for_the_downgrade_that_is_named(db: &TestDatabase) {
+        let sandbox = project(db, PEOPLE, FIVE, NO_PHONE, PHONE);
+        upgrade(&sandbox);
+        let backup = upgrade_backup(&sandbox);
+        at(&sandbox, 1);
+        let told = format!("waits for the downgrade of that upgrade, which merges it: ripcord downgrade {FIRST}\n");
+        sandbox.ripcord(&["backup", "merge-back", &backup, "--dry-run"]).expect_code(0).stdout_has(&told);
+        let run = sandbox.ripcord(&["backup", "merge-back", &backup]);
+        run.expect_code(0).stdout_has("done       nothing was merged: there is no such column now\n").stdout_has(&told);
+        at(&sandbox, 2);
+        accepting(&sandbox, &["downgrade", FIRST]).expect_code(0).stdout_has("person.phone: 4 put back");
+    }
+
+    fn salvage_of_a_table_that_was_given_another_name_by_hand_is_named_with_what_leads_on(db: &TestDatabase) {
+        let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
+        upgrade(&sandbox);
+        let backup = upgrade_backup(&sandbox);
+        db.execute("ALTER TABLE one RENAME TO uno;");
+        let merge = ["backup", "merge-back", &backup, "--table", "one"];
+        let run = sandbox.ripcord(&merge);
+        run.expect_code(0).stdout_has("one, values: there is no such table now").stdout_lacks("one, rows");
+        run.stdout_has("done       nothing was merged: there is no such table now\n");
+        run.stdout_has(&format!("give it its name again, and then: ripcord backup merge-back {backup}"));
+        db.execute("ALTER TABLE uno RENAME TO one;");
+        at(&sandbox, 1);
+        sandbox.ripcord(&["backup", "merge-back", &backup]).expect_code(0).stdout_has("one.a: 1 put back");
+    }
+
     fn merging_twice_is_merging_once(db: &TestDatabase) {
         let sandbox = project(db, TWO, ROWS, EMPTIED, "SELECT 1;");
         upgrade(&sandbox);

@@ -296,6 +296,26 @@ COMMENT ON TABLE training_config IS 'other'; GRANT SELECT ON training_config TO 
         assert_eq!(db.version(), ADD_PROCESS_RANK);
     }
 
+    fn definitions_that_do_not_come_back_are_counted_in_the_last_line_where_no_data_is_lost(db: &TestDatabase) {
+        let sandbox = with(db, "DROP INDEX quick; DROP INDEX slow;", "SELECT 1;");
+        db.execute("CREATE INDEX quick ON training_config (epochs); CREATE INDEX slow ON training_metric (step);");
+        let run = sandbox.ripcord(&["rehearse", "--deny", "loss"]);
+        run.expect_code(0).stdout_has("slow is gone for good").stdout_lacks("nothing would be lost");
+        run.stdout_has("no data would be lost for good; 2 definitions do not come back; the database was only read");
+        let run = sandbox.ripcord(&["rehearse", "--deny", "loss", "--proof", "schema"]);
+        run.expect_code(0).stdout_has("slow is gone for good").stdout_lacks("no definition would be lost");
+        run.stdout_has("nobody looked at data; 2 definitions do not come back; the database was only read");
+    }
+
+    fn the_last_line_says_that_definitions_have_no_way_back_where_there_is_none(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        db.execute("CREATE INDEX quick ON training_config (epochs);");
+        let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("irreversible", "\"why not\"");
+        sandbox.add(&revision.upgrade("DROP INDEX quick;"));
+        let run = sandbox.ripcord(&["rehearse"]);
+        run.expect_code(0).stdout_has("no data would be lost for good; there is no way back for the definitions");
+    }
+
     fn several_revisions_go_there_and_back_in_order_with_the_time_of_each(db: &TestDatabase) {
         let sandbox = sample_of(db);
         for revision in branches_and_merge(ADD_PROCESS_RANK) {

@@ -34,3 +34,18 @@ fn a_plain_user_of_a_scratch_server_proves_and_rehearses_without_owners() {
     assert!(format!("{run}").contains("without owners and grants"), "{run}");
     assert_eq!((scratch.databases(), db.version()), (vec!["app".into(), "postgres".into()], ADD_MORE.into()));
 }
+
+#[test]
+fn who_may_not_create_databases_is_told_what_a_rehearsal_needs() {
+    let (db, sandbox) = filled();
+    adds_a_table(&sandbox);
+    admin(&db, "ALTER ROLE app NOCREATEDB;");
+    let run = refuses(&sandbox, &db, &["rehearse"], 3, "a snapshot cannot be proven on this server");
+    run.stderr_has("next: set proof.scratch_url in ripcord.toml").stderr_lacks("--proof none");
+    let grant = "ALTER ROLE \"app\" CREATEDB";
+    run.stderr_has(&format!(
+        "next: or let this user make databases, and run the same command again: {grant}\n"
+    ));
+    admin(&db, grant);
+    sandbox.ripcord(&["rehearse"]).expect_code(0);
+}

@@ -6,11 +6,12 @@
 
 mod circle;
 mod made;
+mod parents;
 mod rows;
 mod saved;
 
 use super::PostgresDatabase;
-use super::merge::{DOING, sequences, triggers};
+use super::merge::{sequences, triggers};
 use super::names::{self, identifier, literal};
 use super::restore::Build;
 use super::session::{Purpose, Session};
@@ -22,6 +23,8 @@ use crate::engine::{Error, RestoredTable};
 use crate::report::{Amount, Event, Progress};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+
+const DOING: &str = "putting tables back";
 
 /// What is to be done.
 #[derive(Clone, Copy)]
@@ -186,23 +189,9 @@ impl PostgresDatabase {
         }
         let before = rows::count_all(session, &jobs).await?;
         rows::refuse_referred(session, &jobs).await?;
-        let order = order(&jobs);
-        let groups: Vec<Vec<&Job>> = circle::groups(&jobs, &order)
-            .into_iter()
-            .map(|group| group.into_iter().map(|index| &jobs[index]).collect())
-            .collect();
-        for group in groups.iter().rev() {
-            match group.as_slice() {
-                [job] => rows::delete(session, job).await?,
-                all => circle::delete(session, all).await?,
-            }
-        }
-        for group in &groups {
-            match group.as_slice() {
-                [job] => rows::write(session, job).await?,
-                all => circle::write(session, all).await?,
-            }
-            checkpoint::reached("a table is put back");
+        session.run(DOING, "SAVEPOINT ripcord_rows").await?;
+        if let Err(error) = write(session, &jobs).await {
+            return Err(parents::named(session, &jobs, error).await);
         }
         session.run("making the indexes and constraints of a table", &scripts.after).await?;
         session.run("making a table a partition again", &scripts.attach).await?;
@@ -222,6 +211,29 @@ impl PostgresDatabase {
         });
         Ok((own, done.collect()))
     }
+}
+
+/// Makes the rows of all tables those of the snapshot.
+async fn write(session: &mut Session, jobs: &[Job]) -> Result<(), Error> {
+    let order = order(jobs);
+    let groups: Vec<Vec<&Job>> = circle::groups(jobs, &order)
+        .into_iter()
+        .map(|group| group.into_iter().map(|index| &jobs[index]).collect())
+        .collect();
+    for group in groups.iter().rev() {
+        match group.as_slice() {
+            [job] => rows::delete(session, job).await?,
+            all => circle::delete(session, all).await?,
+        }
+    }
+    for group in &groups {
+        match group.as_slice() {
+            [job] => rows::write(session, job).await?,
+            all => circle::write(session, all).await?,
+        }
+        checkpoint::reached("a table is put back");
+    }
+    Ok(())
 }
 
 async fn existing(session: &mut Session, tables: &[TableName]) -> Result<BTreeSet<TableName>, Error> {

@@ -1,9 +1,8 @@
 //! Making the rows of a live table those of the loaded one.
 
-use super::super::merge::DOING;
 use super::super::names::identifier;
 use super::super::session::Session;
-use super::{Column, Job, list};
+use super::{Column, DOING, Job, list};
 use crate::base::counted;
 use crate::engine::Error;
 use futures_util::StreamExt;
@@ -197,6 +196,6 @@ pub(super) async fn prove(session: &mut Session, job: &Job) -> Result<(), Error>
     Err(Error::NotMerged { what: job.table.to_string(), expected, found: expected - differ })
 }
 
-async fn number(session: &mut Session, sql: &str) -> Result<u64, Error> {
+pub(super) async fn number(session: &mut Session, sql: &str) -> Result<u64, Error> {
     Ok(session.value(DOING, sql).await?.and_then(|text| text.parse().ok()).unwrap_or_default())
 }

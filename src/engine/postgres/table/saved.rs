@@ -1,9 +1,9 @@
 //! Whether live tables still are what was saved of them: asked once nobody can write to them, and before a row goes.
 
 use super::super::PostgresDatabase;
-use super::super::merge::DOING;
 use super::super::session::Session;
 use super::super::writes::Present;
+use super::DOING;
 use crate::catalog::TableName;
 use crate::engine::Error;
 use crate::report::Progress;
