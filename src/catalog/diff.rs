@@ -21,6 +21,17 @@ pub struct Change {
     pub after: Option<String>,
 }
 
+impl Change {
+    /// Tells whether all that it is about is where the columns of a table stand.
+    pub fn is_order(&self) -> bool {
+        self.table.as_ref().is_some_and(|table| self.subject == order_of(table))
+    }
+}
+
+fn order_of(table: &str) -> String {
+    format!("column order of {table}")
+}
+
 /// Which way something changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -75,8 +86,12 @@ fn table(name: &str, before: &Table, after: &Table, found: &mut Vec<Change>) {
     };
     let (old_order, new_order) = (order(before, after), order(after, before));
     if old_order != new_order {
-        let subject = format!("column order of {name}");
-        found.push(change(subject, Some(name), Some(old_order.join(", ")), Some(new_order.join(", "))));
+        found.push(change(
+            order_of(name),
+            Some(name),
+            Some(old_order.join(", ")),
+            Some(new_order.join(", ")),
+        ));
     }
     for (word, old, new) in [
         ("constraint", &before.constraints, &after.constraints),
@@ -186,7 +201,8 @@ mod tests {
         };
         let found = diff(&order(["a", "b"]), &order(["b", "a"]));
         assert_eq!(found.len(), 1);
-        assert_eq!(found[0].subject, "column order of t");
+        assert_eq!((found[0].subject.as_str(), found[0].is_order()), ("column order of t", true));
+        assert!(diff(&with_column("TEXT"), &with_column("INTEGER")).iter().all(|change| !change.is_order()));
     }
 
     /// A catalog of one child: its columns, those that it inherits marked with a star.

@@ -1,6 +1,7 @@
 //! How a change is undone: the command that is printed at its end, and what that does not bring back. Pure.
 
 use super::consent::Given;
+use crate::catalog::Change;
 use crate::history::Direction;
 use crate::ledger::{Again, Ledger};
 use crate::plan::Plan;
@@ -44,11 +45,13 @@ impl Done<'_> {
         }
     }
 
-    /// Tells whether the way back brings everything back. Values and rows that were salvaged are merged by it.
+    /// Tells whether the way back brings everything back but the order of columns, in which nothing is lost. Values and rows
+    /// that were salvaged are merged by it.
     fn leads_back(&self) -> bool {
         let leads_back = self.ledger.is_none_or(|ledger| {
             let is_honest = ledger.dishonest.is_empty() || !self.backup.salvage.is_empty();
-            ledger.back_failed.is_none() && ledger.not_brought_back.is_empty() && is_honest
+            let is_back = ledger.not_brought_back.iter().all(Change::is_order);
+            ledger.back_failed.is_none() && is_back && is_honest
         });
         self.is_kept && leads_back
     }
@@ -59,6 +62,7 @@ impl Done<'_> {
         notes.extend(self.given.notes());
         match self.downgrade() {
             Some(_) if self.leads_back() => {
+                notes.extend(self.reordered());
                 notes.push(format!("to put the whole database back as it was before: {}", self.restore()));
             }
             Some(command) => notes.push(format!(
@@ -70,6 +74,16 @@ impl Done<'_> {
             format!("beside the database this changes {what}: that is not in the backup, and no restore puts it back")
         }));
         notes
+    }
+
+    /// Returns a remark on the tables whose columns the way back leaves in another order.
+    fn reordered(&self) -> Option<String> {
+        let changes = self.ledger.iter().flat_map(|ledger| &ledger.not_brought_back);
+        let tables: Vec<&str> =
+            changes.filter(|change| change.is_order()).filter_map(|change| change.table.as_deref()).collect();
+        (!tables.is_empty()).then(|| {
+            format!("after the downgrade the order of columns is another one in {}", tables.join(", "))
+        })
     }
 
     /// Returns the ledger, where a reader must know what it says of the way back.

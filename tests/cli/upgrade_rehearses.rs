@@ -55,6 +55,34 @@ both_engines! {
         assert_eq!(undo_of(&run), ["restore", backup.as_str()], "{run}");
     }
 
+    fn where_only_the_order_of_columns_does_not_come_back_the_undo_is_the_downgrade(db: &TestDatabase) {
+        let sandbox = filled_sample_of(db);
+        db.execute("CREATE TABLE word (id INTEGER PRIMARY KEY, lang VARCHAR(9), text VARCHAR(9)); CREATE INDEX quick ON word (text);
+INSERT INTO word VALUES (1, 'en', 'one'), (2, 'en', 'two');");
+        let (there, back) = ("ALTER TABLE word DROP COLUMN lang;", "ALTER TABLE word ADD COLUMN lang VARCHAR(9);");
+        let table = if db.backend() == Backend::Sqlite { "word" } else { "public.word" };
+        let note = format!("note       after the downgrade the order of columns is another one in {table}\n");
+        let upgrade = ["upgrade", "--accept", "drops-column:word.lang"];
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], &format!("{there} DROP INDEX quick;"), back);
+        let run = sandbox.ripcord(&upgrade);
+        run.expect_code(0).stdout_lacks(&note);
+        assert_eq!(undo_of(&run)[0], "restore", "an index does not come back\n{run}");
+        follow(&sandbox, &["restore", "latest", "--yes"].map(str::to_owned)).expect_code(0);
+
+        at(&sandbox, 3);
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], there, back);
+        let run = sandbox.ripcord(&upgrade);
+        run.expect_code(0)
+            .stdout_has(&format!("not back   column order of {table}: was id, lang, text, ends as id, text, lang\n"))
+            .stdout_has(&note)
+            .stdout_has("note       to put the whole database back as it was before: ripcord restore ");
+        assert_eq!(undo_of(&run), ["downgrade", ADD_PROCESS_RANK], "{run}");
+        db.execute("INSERT INTO word VALUES (3, 'three');");
+        at(&sandbox, 4);
+        follow(&sandbox, &undo_of(&run)).expect_code(0);
+        assert_eq!(db.query("SELECT text FROM word WHERE lang = 'en' OR id = 3 ORDER BY id;"), "one\ntwo\nthree");
+    }
+
     fn one_restore_serves_proof_and_rehearsal(db: &TestDatabase) {
         let sandbox = filled_sample_of(db);
         sandbox.logging_tool("pg_restore");
