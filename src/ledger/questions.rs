@@ -113,6 +113,14 @@ impl RowChanges {
         like.map(|((one, _), _)| one.clone()).collect()
     }
 
+    /// Returns the columns by which rows of a table without a key were told apart; empty where nothing tells them.
+    pub fn told_apart_by(&self) -> &[String] {
+        match self.found_by.is_empty() {
+            true if self.tells && !self.is_rekeyed => &self.told_by,
+            _ => &self.found_by,
+        }
+    }
+
     /// Puts rows that were compared whole into words: without a key nobody can tell a changed row from one that is gone
     /// and another one that is new.
     pub fn of_whole_rows(gone: u64, new: u64) -> Self {

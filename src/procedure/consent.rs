@@ -9,7 +9,7 @@ use crate::engine::{self, RehearsalCopy};
 use crate::fingerprint::Inventory;
 use crate::history::Direction;
 use crate::journal::Operation;
-use crate::ledger::Ledger;
+use crate::ledger::{Answers, Ledger};
 use crate::plan::hazard::{self, AcceptedBy, Held, Unseen, Weighed};
 use crate::plan::{Accepted, Hazard, Plan, Script, Statement, Touches};
 use crate::report::{Event, Failure, Step};
@@ -71,13 +71,13 @@ impl Given {
 }
 
 /// Returns the hazards of a ledger with what they hold, read from the copy as long as it is there; `now` is what the
-/// migrated side of it holds at this moment, if that is known.
+/// migrated side of it holds at this moment, if that is known, and how its rows were found.
 pub(super) async fn held(
     ports: &Ports<'_>,
     copy: &dyn RehearsalCopy,
     ledger: &Ledger,
     taken: &Inventory,
-    now: Option<&Inventory>,
+    now: Option<(&Inventory, &Answers)>,
 ) -> Result<Vec<Held>, engine::Error> {
     let mut found = Vec::new();
     for held in hazard::hazards(ledger, ports.identity().engine) {
@@ -99,7 +99,7 @@ pub(super) async fn held(
 async fn looked_at(
     copy: &dyn RehearsalCopy,
     ledger: &Ledger,
-    (taken, now): (&Inventory, Option<&Inventory>),
+    (taken, now): (&Inventory, Option<(&Inventory, &Answers)>),
     held: Held,
 ) -> Result<Option<Held>, engine::Error> {
     let Some(asked) = hazard::sample(&held, ledger, taken, now) else {

@@ -87,6 +87,20 @@ both_engines! {
         run.stderr_has(&format!("{double} becomes ")).stderr_has("id=1: 1.25; id=3: 4.75\n");
     }
 
+    fn what_is_overwritten_is_shown_by_the_columns_that_tell_rows_apart_where_there_is_no_key(db: &TestDatabase) {
+        let sandbox = with(db, "UPDATE loose SET v = 'x' WHERE p < 4;", "SELECT 1;");
+        db.execute("CREATE TABLE loose (id INTEGER, p INTEGER, v VARCHAR(9));
+INSERT INTO loose VALUES (1, 1, 'v1'), (NULL, 2, 'v22'), (4, 4, 'v4'), (5, 5, 'v5');");
+        let run = refuses_to_lose(&sandbox, db, &["upgrade"], "1 hazard is not accepted: overwrites-values:loose.v");
+        run.stderr_has("\n  overwrites-values:loose.v: nobody can say how many values, 5 B: ");
+        run.stderr_has("id=1, p=1: v1").stderr_has("id=NULL, p=2: v22").stderr_lacks("v4");
+        at(&sandbox, 2);
+        sandbox.revision(NEXT, &[ADD_PROCESS_RANK], "UPDATE loose SET v = 'x' WHERE p = 1; DELETE FROM loose WHERE p = 2;", "SELECT 1;");
+        let run = refuses(&sandbox, db, &["upgrade"], 3, "overwrites-values:loose.v");
+        run.stderr_has("\n  deletes-rows:loose: 1 row, 4 B: id=NULL, p=2, v=v22\n");
+        run.stderr_has("\n  overwrites-values:loose.v: nobody can say how many values, 2 B: id=1, p=1: v1\n");
+    }
+
     fn a_revision_without_a_way_back_is_a_hazard_even_where_nothing_is_held(db: &TestDatabase) {
         let sandbox = sample_of(db);
         let revision = Revision::new(NEXT).revises(ADD_PROCESS_RANK).directive("irreversible", "\"it merges rows\"");
@@ -240,5 +254,34 @@ INSERT INTO person VALUES (1, 'žofie', x'00ff');"
         sandbox.revision(NEXT, &[], &columns.concat(), "SELECT 1;");
         let run = sandbox.ripcord(&["upgrade"]);
         run.expect_code(3).stderr_has("id=1: žofie").stderr_has("id=1: x'00FF'");
+    }
+}
+
+mod sqlite {
+    use super::*;
+
+    #[test]
+    fn what_is_overwritten_is_shown_by_a_primary_key_that_can_be_null_and_is_not() {
+        for kind in ["INT", "TEXT"] {
+            let db = TestDatabase::sqlite();
+            let sandbox = with(&db, "UPDATE c SET v = 'x' WHERE p_id < 20;", "SELECT 1;");
+            db.execute(&format!(
+                "CREATE TABLE c (id {kind} PRIMARY KEY, p_id INT NOT NULL, v TEXT);
+WITH RECURSIVE s(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM s WHERE i < 50) INSERT INTO c SELECT 100 + i, i, 'v' || i FROM s;"
+            ));
+            at(&sandbox, 2);
+            let overwritten =
+                "overwrites-values:c.v: 19 values, 48 B: id=101: v1; id=102: v2; id=103: v3; …\n";
+            refuses_to_lose(&sandbox, &db, &["upgrade"], "overwrites-values:c.v").stderr_has(overwritten);
+            at(&sandbox, 3);
+            let run = sandbox.ripcord(&["upgrade", "--format", "json"]);
+            run.expect_code(3).stdout_has("\"bytes\":48").stdout_has("\"id=101: v1\"");
+
+            at(&sandbox, 4);
+            let there = "UPDATE c SET v = 'x' WHERE p_id < 20; DELETE FROM c WHERE p_id > 49;";
+            sandbox.revision(NEXT, &[ADD_PROCESS_RANK], there, "SELECT 1;");
+            let run = refuses(&sandbox, &db, &["upgrade"], 3, "overwrites-values:c.v");
+            run.stderr_has(overwritten).stderr_has("deletes-rows:c: 1 row, 8 B: id=150, p_id=50, v=v50\n");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Output, asked, words};
 use crate::base::visible;
-use crate::plan::hazard::Held;
+use crate::plan::hazard::{EXAMPLES, Held};
 use crate::plan::{Accepted, Hazard};
 use crate::procedure::Refusal;
 use crate::procedure::consent::Person;
@@ -49,7 +49,8 @@ fn holds(held: &Held) -> String {
         text = if text.is_empty() { detail.clone() } else { format!("{text}; {detail}") };
     }
     if !held.examples.is_empty() {
-        let more = held.count.is_some_and(|count| count > held.examples.len() as u64);
+        let shown = held.examples.len();
+        let more = held.count.map_or(shown == EXAMPLES, |count| count > shown as u64);
         let more = if more { "; …" } else { "" };
         text.push_str(&format!(": {}{more}", held.examples.join("; ")));
     }

@@ -4,7 +4,7 @@ use super::{Hazard, Held, found};
 use crate::base::visible;
 use crate::catalog::TableName;
 use crate::fingerprint::Inventory;
-use crate::ledger::{Fate, Ledger, Loss};
+use crate::ledger::{Answers, Fate, Ledger, Loss, RowChanges};
 
 /// So many examples are shown at most.
 pub const EXAMPLES: usize = 3;
@@ -20,6 +20,9 @@ pub struct Sample {
     pub table: TableName,
     /// The columns that identify a row and order the examples; empty when nothing does.
     pub key: Vec<String>,
+    /// Whether the table has no such key, or one that can be NULL, and these columns were seen to tell its rows apart: they may
+    /// be NULL.
+    pub is_found: bool,
     /// The columns that are lost: one, or all of the table.
     pub columns: Vec<String>,
     pub which: Which,
@@ -35,7 +38,8 @@ pub enum Which {
     Gone {
         now: TableName,
     },
-    /// Those that are there more often than in the table of now, by all columns: nothing else identifies them.
+    /// Those that are there more often than in the table of now, by the columns that were found to tell them apart, or by all:
+    /// nothing else identifies them.
     GoneWhole {
         now: TableName,
     },
@@ -56,8 +60,13 @@ pub struct Sampled {
 }
 
 /// Returns what to ask about a hazard; `None` where rows cannot be told apart. `now` is what the migrated side of the copy
-/// holds, which the rows of before are compared with.
-pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inventory>) -> Option<Sample> {
+/// holds, which the rows of before are compared with, and what comparing them gave.
+pub fn sample(
+    held: &Held,
+    ledger: &Ledger,
+    before: &Inventory,
+    now: Option<(&Inventory, &Answers)>,
+) -> Option<Sample> {
     let loss = ledger.lost.iter().find(|loss| {
         found::of_loss(loss).is_some_and(|hazard| hazard.within(before.engine) == held.hazard)
     })?;
@@ -67,17 +76,21 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
     let declared = declared.into_iter().flatten().map(|column| &column.name);
     let all: Vec<String> = declared.filter(|name| print.columns.contains_key(*name)).cloned().collect();
     let entries = || ledger.tables.iter().filter(|entry| entry.table == loss.table);
-    let place_by = |key: &[String], column| place(ledger, loss, key, column, now?);
-    let now = |column| place_by(&print.key, column);
-    let (key, column) = (print.key.clone(), loss.column.clone());
+    let place_by = |key: &[String], column| place(ledger, loss, key, column, now?.0);
+    let (own, column) = (print.key.clone(), loss.column.clone());
+    let told = now.and_then(|(_, rows)| rows.get(&loss.table)).map(RowChanges::told_apart_by);
+    let told = told.filter(|told| own.is_empty() && !told.is_empty()).map(<[String]>::to_vec);
+    let key = told.clone().unwrap_or_else(|| own.clone());
+    let now = |column| place_by(&key, column);
     let (which, columns) = match &held.hazard {
         Hazard::DropsTable { .. } => (Which::All, all),
         Hazard::DropsColumn { .. } => (Which::Filled, vec![column?]),
         // One that changed would be taken for one that is gone.
-        Hazard::DeletesRows { .. } if key.is_empty() && entries().any(|entry| entry.changed > 0) => {
-            return None;
+        Hazard::DeletesRows { .. } if own.is_empty() && entries().any(|entry| entry.changed > 0) => {
+            told.as_ref()?;
+            (Which::GoneWhole { now: now(None)? }, all)
         }
-        Hazard::DeletesRows { .. } if key.is_empty() => {
+        Hazard::DeletesRows { .. } if own.is_empty() => {
             (Which::GoneWhole { now: place_by(&all, None)? }, all)
         }
         Hazard::DeletesRows { .. } => (Which::Gone { now: now(None)? }, all),
@@ -85,6 +98,9 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
         Hazard::NarrowsType { .. } | Hazard::OverwritesValues { .. }
             if column.as_ref().is_some_and(|column| key.contains(column)) =>
         {
+            if told.is_some() {
+                return None;
+            }
             (Which::Filled, vec![column?])
         }
         Hazard::NarrowsType { .. } | Hazard::OverwritesValues { .. } => {
@@ -97,7 +113,7 @@ pub fn sample(held: &Held, ledger: &Ledger, before: &Inventory, now: Option<&Inv
     // One that can be NULL names rows as well, and finds none.
     let nullable = before.catalog.tables.get(&loss.table).map(|table| table.nullable_key.clone());
     let key = if key.is_empty() { nullable.unwrap_or_default() } else { key };
-    is_told.then(|| Sample { table: loss.table.clone(), key, columns, which })
+    is_told.then(|| Sample { table: loss.table.clone(), key, is_found: told.is_some(), columns, which })
 }
 
 /// Returns where the rows are now, if they and the column can be found there by their names.
@@ -116,6 +132,13 @@ fn place(
     let place = places.find(|place| now.fingerprint.tables.contains_key(place))?;
     let columns = &now.fingerprint.tables.get(&place)?.columns;
     (!key.is_empty() && key.iter().chain(column).all(|name| columns.contains_key(name))).then_some(place)
+}
+
+impl Sample {
+    /// Returns the columns by which rows are compared whole.
+    pub fn identity(&self) -> &[String] {
+        if self.is_found { &self.key } else { &self.columns }
+    }
 }
 
 impl Held {
@@ -139,7 +162,10 @@ fn example(asked: &Sample, row: &[Option<String>]) -> String {
     };
     let named = |(name, text): (&String, &Option<String>)| format!("{name}={}", value(text));
     let (key, rest) = row.split_at(asked.key.len().min(row.len()));
-    let key: Vec<String> = asked.key.iter().zip(key).map(named).collect();
+    let mut key: Vec<String> = asked.key.iter().zip(key).map(named).collect();
+    if asked.is_found {
+        shorten(&mut key);
+    }
     if asked.columns.len() == 1
         && !matches!(asked.which, Which::All | Which::Gone { .. } | Which::GoneWhole { .. })
     {
@@ -148,9 +174,13 @@ fn example(asked: &Sample, row: &[Option<String>]) -> String {
     }
     let columns = asked.columns.iter().zip(rest).filter(|(name, _)| !asked.key.contains(name));
     let mut columns: Vec<String> = columns.map(named).collect();
+    shorten(&mut columns);
+    [key, columns].concat().join(", ")
+}
+
+fn shorten(columns: &mut Vec<String>) {
     if columns.len() > SHOWN_COLUMNS {
         columns.truncate(SHOWN_COLUMNS);
         columns.push("…".to_string());
     }
-    [key, columns].concat().join(", ")
 }

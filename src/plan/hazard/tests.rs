@@ -200,6 +200,7 @@ fn examples_are_short_and_cannot_steer_a_terminal() {
     let asked = |columns: &[&str], which| Sample {
         table: TableName::plain("t"),
         key: vec!["id".into()],
+        is_found: false,
         columns: columns.iter().map(ToString::to_string).collect(),
         which,
     };

@@ -168,7 +168,7 @@ async fn there_and_back(
         let kept = keeps(&began, (&arrived, &there.answers), returned, stands);
         salvage = salvage::take(ports, op, &kept, copy, draft).await?;
     }
-    let now = Some(returned.map_or(arrived.as_ref(), |(inventory, _)| inventory)).filter(|_| stands);
+    let now = Some(returned.unwrap_or((arrived.as_ref(), &there.answers))).filter(|_| stands);
     let lost = drawn(None, None);
     let seen = ledger::folded(&taken.inventory);
     let mut hazards = consent::held(ports, copy, &lost, &seen, now).await.map_err(refused)?;

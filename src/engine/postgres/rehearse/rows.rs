@@ -245,12 +245,13 @@ pub(super) fn text(name: &str) -> String {
     format!("(a.{}::text COLLATE \"C\")", identifier(name))
 }
 
+/// Columns that no index promises to be filled are found by NULL as well, in a form that the server can hash.
+pub(super) fn filled(text: &str) -> String {
+    format!("coalesce('v' || {text}, '')")
+}
+
 async fn by_key(old: &mut Session, question: &Question) -> Result<RowChanges, Error> {
-    // Columns that no index promises to be filled are found by NULL as well, in a form that the server can hash.
-    let found_by = |text: String| match question.is_open {
-        true => format!("coalesce('v' || {text}, '')"),
-        false => text,
-    };
+    let found_by = |text: String| if question.is_open { filled(&text) } else { text };
     let on = question.key.iter().enumerate();
     let on = on
         .map(|(index, (name, _))| format!("{} = {}", found_by(text(name)), found_by(format!("b.k{index}"))));

@@ -4,7 +4,7 @@ use super::super::PostgresDatabase;
 use super::super::large_objects;
 use super::super::names::{identifier, is_held};
 use super::super::session::{Purpose, Session};
-use super::rows::{AFTER, DOING, bring, text};
+use super::rows::{AFTER, DOING, bring, filled, text};
 use super::salvage::together;
 use crate::catalog::TableName;
 use crate::engine::Error;
@@ -33,7 +33,8 @@ pub(super) async fn of(copy: &PostgresDatabase, before: &str, asked: &Sample) ->
 fn question(asked: &Sample, now: &TableName) -> Question {
     let pair = |name: &String| (name.clone(), name.clone());
     let columns = match asked.which {
-        Which::GoneWhole { .. } | Which::Differing { .. } => asked.columns.iter().map(pair).collect(),
+        Which::GoneWhole { .. } => asked.identity().iter().map(pair).collect(),
+        Which::Differing { .. } => asked.columns.iter().map(pair).collect(),
         _ => Vec::new(),
     };
     Question {
@@ -66,7 +67,9 @@ async fn read(old: &mut Session, asked: &Sample) -> Result<Sampled, Error> {
     let cut = SHOWN_CHARACTERS + 1;
     let shown = asked.key.iter().chain(&asked.columns);
     let shown: Vec<String> = shown.map(|name| format!("left(a.{}::text, {cut})", identifier(name))).collect();
-    let key: Vec<String> = asked.key.iter().map(|name| format!("a.{}", identifier(name))).collect();
+    // Not every type has an order.
+    let placed = |name: &String| if asked.is_found { text(name) } else { format!("a.{}", identifier(name)) };
+    let key: Vec<String> = asked.key.iter().map(placed).collect();
     let order = if key.is_empty() { String::new() } else { format!("ORDER BY {}", key.join(", ")) };
     let rows =
         old.rows(DOING, &format!("SELECT {} {from} {order} LIMIT {EXAMPLES}", shown.join(", "))).await?;
@@ -82,8 +85,8 @@ async fn read(old: &mut Session, asked: &Sample) -> Result<Sampled, Error> {
 fn table(asked: &Sample) -> String {
     let before = large_objects::only(&asked.table);
     let Which::GoneWhole { .. } = &asked.which else { return before };
-    let own = together(&asked.columns);
-    let now: Vec<String> = (0..asked.columns.len()).map(|index| format!("c{index}")).collect();
+    let own = together(asked.identity());
+    let now: Vec<String> = (0..asked.identity().len()).map(|index| format!("c{index}")).collect();
     format!(
         "(SELECT a.*, row_number() OVER (PARTITION BY {own}) AS ripcord_at, coalesce(n.n, 0) AS ripcord_now FROM {before} AS a \
          LEFT JOIN (SELECT ROW({})::text COLLATE \"C\" AS g, count(*) AS n FROM {AFTER} GROUP BY 1) AS n ON n.g = {own})",
@@ -93,7 +96,9 @@ fn table(asked: &Sample) -> String {
 
 /// Which rows, of the table before as `a`.
 fn condition(asked: &Sample) -> String {
-    let same = asked.key.iter().enumerate().map(|(index, name)| format!("{} = b.k{index}", text(name)));
+    let found = |text: String| if asked.is_found { filled(&text) } else { text };
+    let same = asked.key.iter().enumerate();
+    let same = same.map(|(index, name)| format!("{} = {}", found(text(name)), found(format!("b.k{index}"))));
     let same = same.collect::<Vec<_>>().join(" AND ");
     let there = format!("EXISTS (SELECT 1 FROM {AFTER} AS b WHERE {same}");
     match asked.which {

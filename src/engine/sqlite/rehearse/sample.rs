@@ -41,7 +41,7 @@ pub(super) fn of(site: &Site, before: &Path, asked: &Sample) -> Result<Sampled, 
 fn table(asked: &Sample) -> String {
     let before = format!("{BEFORE}.{}", quote(&asked.table.name));
     let Which::GoneWhole { now } = &asked.which else { return before };
-    let names: Vec<String> = asked.columns.iter().map(|name| quote(name)).collect();
+    let names: Vec<String> = asked.identity().iter().map(|name| quote(name)).collect();
     let own: Vec<String> = names.iter().map(|name| format!("a.{name}")).collect();
     let own = wide::text(&own);
     format!(
@@ -55,7 +55,8 @@ fn table(asked: &Sample) -> String {
 /// Which rows, of the table before as `a`.
 fn condition(asked: &Sample) -> String {
     let key: Vec<String> = asked.key.iter().map(|name| format!("a.{}", quote(name))).collect();
-    let key = key.join(", ");
+    // One that may be NULL is in no list of keys, unless it is looked for as a text.
+    let key = if asked.is_found { wide::text(&key) } else { key.join(", ") };
     // Not one row after another: the table of now may have lost its key, and with it the index to look in.
     let there = |now: &TableName, which: &str| {
         let pairs: Vec<(String, String)> =
