@@ -112,7 +112,7 @@ ALTER TABLE training_metric ADD COLUMN process_rank INTEGER;");
         run.stdout_has(&format!("LOST       column {config}.warmup_steps: 3 values"))
             .stdout_has(&format!("LOST       column {metric}.process_rank: 7 values"))
             .stdout_has(&format!("dishonest  column {config}.warmup_steps is created again without its data (3 values differ)"))
-            .stdout_has("2 losses for good; the database was only read");
+            .stdout_has("2 losses for good; 2 definitions do not come back; the database was only read");
         let found = ledger(&sandbox, db, &[]);
         let lost = json!({ "what": "column", "table": config, "column": "warmup_steps", "count": 3 });
         assert_eq!(found["lost"][0], lost, "{found:#}");
