@@ -23,7 +23,7 @@ pub(super) struct LiveColumn {
 
 /// A foreign key of the live table.
 #[derive(Clone)]
-pub(super) struct ForeignKey {
+pub(in crate::engine::postgres) struct ForeignKey {
     pub name: String,
     pub columns: Vec<String>,
     pub parent: TableName,
@@ -164,7 +164,10 @@ pub(super) async fn is_there(session: &mut Session, table: &TableName) -> Result
     Ok(session.value("looking for a table", &sql).await?.as_deref() == Some("t"))
 }
 
-pub(super) async fn foreign_keys(session: &mut Session, table: &TableName) -> Result<Vec<ForeignKey>, Error> {
+pub(in crate::engine::postgres) async fn foreign_keys(
+    session: &mut Session,
+    table: &TableName,
+) -> Result<Vec<ForeignKey>, Error> {
     // One that refers to a partitioned table has a row for each of its partitions too, in none of which a parent must be.
     let sql = format!(
         "SELECT k.oid, k.conname, a.attname, pn.nspname, p.relname, pa.attname, k.confupdtype IN ('c', 'n', 'd'), \

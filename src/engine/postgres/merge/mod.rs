@@ -14,7 +14,7 @@ mod fit;
 mod given;
 mod intact;
 mod left;
-mod live;
+pub(super) mod live;
 mod load;
 pub(super) mod locks;
 mod moved;
