@@ -75,6 +75,8 @@ struct Subject<'a> {
 /// What tells rows apart: expressions of a column then (`s`) and now (`t`).
 struct Name {
     columns: Vec<(String, String)>,
+    /// What each of them is called.
+    called: Vec<String>,
     /// Whether one of them says something where the others are NULL.
     any: bool,
 }
@@ -333,7 +335,11 @@ fn names(
         (Some(at), _) => Some((format!("s.k{at}"), format!("t.{}", identifier(&subject.key[at].0)))),
         (None, at) => Some((format!("s.c{}", at?), format!("t.{}", identifier(name)))),
     };
-    let name = |set: &Vec<String>, any| Name { columns: set.iter().filter_map(expressions).collect(), any };
+    let name = |set: &Vec<String>, any| {
+        let found = set.iter().filter_map(|name| Some((expressions(name)?, name.clone())));
+        let (columns, called) = found.unzip();
+        Name { columns, called, any }
+    };
     let mut names: Vec<Name> = sets.iter().map(|set| name(set, false)).collect();
     names.extend(any.then(|| name(&kept, true)));
     (columns, names)
@@ -405,7 +411,7 @@ impl Subject<'_> {
             );
             session.run(DOING, &keep).await?;
             if let Some(at) = alone {
-                *doubt = self.in_doubt(session, key, &name.columns[at], &on).await?;
+                *doubt = self.in_doubt(session, key, (name, at), &on).await?;
             }
             session.run(DOING, &format!("DROP TABLE pg_temp.{changed}")).await?;
         }

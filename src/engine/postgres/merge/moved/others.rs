@@ -79,9 +79,10 @@ impl Subject<'_> {
         &self,
         session: &mut Session,
         key: &[&LiveColumn],
-        (then, now): &(String, String),
+        (name, at): (&Name, usize),
         on: &str,
     ) -> Result<Doubt, Error> {
+        let (then, now) = &name.columns[at];
         let list = |of: &str| -> Vec<String> {
             key.iter().map(|column| format!("{of}.{}", identifier(&column.name))).collect()
         };
@@ -98,11 +99,10 @@ impl Subject<'_> {
             all = list("t").join(", "),
         );
         let rows = session.rows(DOING, &found).await?;
-        let column = now.strip_prefix("t.").unwrap_or(now).trim_matches('"').replace("\"\"", "\"");
         Ok(Doubt {
             rows: rows.first().map_or(0, |row| row.number::<u64>(1)),
             keys: rows.iter().map(|row| row.text(0).to_string()).collect(),
-            columns: rows.first().map(|_| column).into_iter().collect(),
+            columns: rows.first().map(|_| name.called[at].clone()).into_iter().collect(),
             ..Doubt::default()
         })
     }
